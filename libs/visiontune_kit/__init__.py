@@ -1,0 +1,1 @@
+"""How a server of VisionTune runs. Knows no noun of the product."""
