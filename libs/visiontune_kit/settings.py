@@ -1,0 +1,76 @@
+"""Settings that every server has, and where each value comes from."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+COMMON_PREFIX = "VISIONTUNE_"
+
+
+class ServerSettings(BaseSettings):
+    """Read once in `__main__`, from `VISIONTUNE_<SERVICE>_X`, then `VISIONTUNE_X`, then `.env`.
+
+    A subclass names its service: `class Settings(ServerSettings, env_prefix="VISIONTUNE_STORAGE_")`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=COMMON_PREFIX, env_file=".env", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(0, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
+    database_url: str = Field(
+        "sqlite+aiosqlite://",
+        description="SQLAlchemy URL: sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME.",
+    )
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics; 0 switches it off.")
+    signing_key_file: Path | None = Field(
+        None, description="Ed25519 key (PEM) with which this service signs calls to others."
+    )
+    issuers_file: Path | None = Field(None, description="JSON list of the issuers whose tokens are believed.")
+    otlp_endpoint: str = Field(
+        "", description="OTLP gRPC collector for traces, for example http://127.0.0.1:4317; empty: none."
+    )
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("json", pattern="^(json|console)$", description="json or console.")
+    tls_certificate_file: Path | None = Field(None, description="Server certificate chain (PEM).")
+    tls_key_file: Path | None = Field(None, description="Private key of the certificate (PEM).")
+    tls_ca_file: Path | None = Field(
+        None, description="CA of clients (server side: demands mTLS) and of other services (client side)."
+    )
+    stop_grace_s: float = Field(25.0, gt=0, description="Seconds that running calls get at shutdown.")
+    drain_s: float = Field(
+        0.0, ge=0, description="Seconds between NOT_SERVING and the end of accepting calls (3 in a cluster)."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The service's own variable wins over the common one, the environment over `.env`."""
+        common_env = EnvSettingsSource(settings_cls, env_prefix=COMMON_PREFIX)
+        common_dotenv = DotEnvSettingsSource(settings_cls, env_prefix=COMMON_PREFIX)
+        return init_settings, env_settings, common_env, dotenv_settings, common_dotenv
+
+
+def describe(settings_class: type[ServerSettings]) -> list[tuple[str, FieldInfo]]:
+    """Returns (environment variable, field) for each setting, for `visiontune config` and the docs."""
+    prefix = settings_class.model_config.get("env_prefix", "")
+    return [(_variable(prefix, name, field), field) for name, field in settings_class.model_fields.items()]
+
+
+def _variable(prefix: str, name: str, field: FieldInfo) -> str:
+    alias: Any = field.validation_alias
+    return alias if isinstance(alias, str) else f"{prefix}{name}".upper()
