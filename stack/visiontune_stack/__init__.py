@@ -1,0 +1,1 @@
+"""The embedded stack: every program of VisionTune on one machine, as child processes."""

@@ -1,0 +1,44 @@
+"""What can stop a stack from starting, each with its remedy."""
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked; the message says why and what to do."""
+
+
+class PortTaken(StackError):
+    """Another process listens on a port that the stack needs."""
+
+    def __init__(self, port: int, program: str) -> None:
+        super().__init__(
+            f"Port {port}, which {program} needs, is taken by another process. "
+            f"Stop that process, or use other ports: visiontune up --port {_other_base(port)}"
+        )
+        self.port = port
+        self.program = program
+
+
+class SetupFailed(StackError):
+    """A step that runs before the programs ended badly."""
+
+    def __init__(self, step: str, exit_code: int, log: str) -> None:
+        super().__init__(f"{step} ended with exit code {exit_code}. Its output is in {log}.")
+
+
+class AlreadyRunning(StackError):
+    """Another supervisor holds the lock of this home."""
+
+    def __init__(self, home: str) -> None:
+        super().__init__(
+            f"A stack already runs from {home}. See: visiontune status. "
+            "For a second one beside it, set VISIONTUNE_HOME and --port."
+        )
+
+
+class DidNotStart(StackError):
+    """The programs run, but did not become ready in time."""
+
+
+def _other_base(port: int) -> int:
+    """A base well away from `port`, so that the two ranges of 100 ports cannot meet."""
+    base = port % 10_000
+    return (base // 100 + 1) * 100 if base < 9_800 else 8_000

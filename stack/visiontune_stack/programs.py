@@ -1,0 +1,185 @@
+"""What the stack runs: a table of programs with their commands and environments. Pure."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from visiontune_stack.home import Home
+from visiontune_stack.ports import LOOPBACK, Ports
+
+OBJECT_STORE = "objectstore"
+BUCKET = "vision-training-datasets"
+# Variables that name the object store's credentials: nobody but storage and the store sees them.
+SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "AWS_")
+# The variables of the stack and the CLI, which mean something else to a server, or nothing.
+OWN_VARIABLES = frozenset({"VISIONTUNE_HOME", "VISIONTUNE_PORT", "VISIONTUNE_API_KEY", "VISIONTUNE_SERVER"})
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One child process of the stack."""
+
+    name: str
+    command: tuple[str, ...]
+    # What holds the programs together: nobody can set these otherwise.
+    wiring: Mapping[str, str]
+    # What an operator's own variable replaces.
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    # Whether it may see the object store's credentials.
+    trusted: bool = False
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """All variables of the process, where `given` are the operator's."""
+        visible = {
+            name: value
+            for name, value in given.items()
+            if name not in OWN_VARIABLES and (self.trusted or not name.startswith(SECRET_PREFIXES))
+        }
+        return {**self.defaults, **visible, **self.wiring}
+
+    def digest(self, given: Mapping[str, str]) -> str:
+        """Another digest means that a running process is not the one that is wanted."""
+        ours = {k: v for k, v in self.environment(given).items() if k.startswith("VISIONTUNE_")}
+        text = json.dumps([self.command, sorted({**ours, **self.wiring}.items())])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class S3Keys:
+    """Credentials of the embedded object store."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the table depends on."""
+
+    home: Home
+    ports: Ports
+    # None when the operator named another object store; then none is started.
+    s3: S3Keys | None
+    object_store_memory_mib: int = 384
+    stop_grace_s: float = 15.0
+    # Path of the `weed` program.
+    weed: str = "weed"
+
+
+def programs(plan: Plan) -> tuple[Program, ...]:
+    """In the order in which they depend on each other; each bears the others being late."""
+    store = (object_store(plan, plan.s3),) if plan.s3 else ()
+    return (*store, storage(plan), dataset(plan), trainer(plan), gateway(plan))
+
+
+def object_store(plan: Plan, keys: S3Keys) -> Program:
+    """SeaweedFS, on the loopback interface only and telling nobody about itself."""
+    ports = plan.ports
+    return Program(
+        name=OBJECT_STORE,
+        command=(
+            plan.weed,
+            "mini",
+            f"-dir={plan.home.objects}",
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            f"-s3.port={ports.s3}",
+            *(f"-{flag}={port}" for flag, port in ports.seaweed.items()),
+            f"-bucket={BUCKET}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-admin.ui=false",
+            "-webdav=false",
+            "-master.telemetry=false",
+        ),
+        wiring={
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "GOMEMLIMIT": f"{plan.object_store_memory_mib}MiB",
+        },
+        ports=ports.of_object_store,
+        trusted=True,
+    )
+
+
+def storage(plan: Plan) -> Program:
+    """The only server that gets the object store's credentials."""
+    store = {}
+    if plan.s3:
+        store = {
+            "VISIONTUNE_STORAGE_S3_ENDPOINT": f"http://{LOOPBACK}:{plan.ports.s3}",
+            "VISIONTUNE_STORAGE_S3_REGION": "us-east-1",
+            "VISIONTUNE_STORAGE_S3_SECURE": "false",
+            "VISIONTUNE_STORAGE_S3_ACCESS_KEY": plan.s3.access_key,
+            "VISIONTUNE_STORAGE_S3_SECRET_KEY": plan.s3.secret_key,
+            "VISIONTUNE_STORAGE_BUCKET": BUCKET,
+        }
+    return _server(plan, "storage", plan.ports.storage, plan.ports.storage_metrics, store, trusted=True)
+
+
+def dataset(plan: Plan) -> Program:
+    """Imports archives and serves datasets."""
+    return _server(plan, "dataset", plan.ports.dataset, plan.ports.dataset_metrics)
+
+
+def trainer(plan: Plan) -> Program:
+    """Runs jobs, with workers as processes that outlive it."""
+    own = {"VISIONTUNE_WORKER_TRAINER_TARGET": f"{LOOPBACK}:{plan.ports.trainer}"}
+    return _server(plan, "trainer", plan.ports.trainer, plan.ports.trainer_metrics, own)
+
+
+def gateway(plan: Plan) -> Program:
+    """HTTP for people, its metrics included; gRPC for identity."""
+    own = {"VISIONTUNE_GATEWAY_GRPC_PORT": str(plan.ports.identity)}
+    return _server(plan, "gateway", plan.ports.gateway, 0, own, more_ports=(plan.ports.identity,))
+
+
+def init_keys(plan: Plan) -> tuple[str, ...]:
+    """Command that makes the services' signing keys; harmless when they exist."""
+    return (sys.executable, "-m", "visiontune_gateway", "init-keys", "--keys-dir", str(plan.home.keys))
+
+
+def create_api_key(plan: Plan) -> tuple[str, ...]:
+    """Command that makes the operator's key; harmless when it exists and is valid."""
+    command = (sys.executable, "-m", "visiontune_gateway", "create-api-key")
+    return (*command, "--project", "default", "--role", "operator", "--file", str(plan.home.api_key))
+
+
+def _server(
+    plan: Plan,
+    name: str,
+    port: int,
+    metrics_port: int,
+    own: Mapping[str, str] | None = None,
+    *,
+    more_ports: tuple[int, ...] = (),
+    trusted: bool = False,
+) -> Program:
+    """A program of ours: `python -m visiontune_<name> serve`."""
+    prefix = f"VISIONTUNE_{name.upper()}_"
+    home, ports = plan.home, plan.ports
+    return Program(
+        name=name,
+        command=(sys.executable, "-m", f"visiontune_{name}", "serve"),
+        wiring={
+            f"{prefix}HOST": LOOPBACK,
+            f"{prefix}PORT": str(port),
+            f"{prefix}METRICS_PORT": str(metrics_port),
+            f"{prefix}SIGNING_KEY_FILE": str(home.keys / f"{name}.pem"),
+            "VISIONTUNE_ISSUERS_FILE": str(home.keys / "issuers.json"),
+            "VISIONTUNE_STORAGE_TARGET": f"{LOOPBACK}:{ports.storage}",
+            "VISIONTUNE_DATASET_TARGET": f"{LOOPBACK}:{ports.dataset}",
+            "VISIONTUNE_TRAINER_TARGET": f"{LOOPBACK}:{ports.trainer}",
+            "VISIONTUNE_IDENTITY_TARGET": f"{LOOPBACK}:{ports.identity}",
+            "VISIONTUNE_SCRATCH_DIR": str(home.scratch),
+            # A server that ends by itself is better than one that is killed a moment later.
+            "VISIONTUNE_STOP_GRACE_S": str(plan.stop_grace_s * 2 / 3),
+            **(own or {}),
+        },
+        defaults={f"{prefix}DATABASE_URL": f"sqlite+aiosqlite:///{home.data / name}.db"},
+        ports=(port, *([metrics_port] if metrics_port else []), *more_ports),
+        trusted=trusted,
+    )
