@@ -102,7 +102,7 @@ class _Outgoing:
         )
 
 
-class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
+class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Message) -> Any:
         call = await continuation(self.prepare(details, request, _DEFAULT_TIMEOUT_S), request)
         try:
@@ -111,12 +111,12 @@ class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
             raise _failure(details.method, error) from error
 
 
-class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor[Any, Any]):
+class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Message) -> Any:
         return await continuation(self.prepare(details, request, None), request)
 
 
-class _BothStreams(_Outgoing, grpc.aio.StreamStreamClientInterceptor[Any, Any]):
+class _BothStreams(_Outgoing, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
         return await continuation(self.prepare(details, None, None), requests)
 

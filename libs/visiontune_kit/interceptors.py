@@ -95,7 +95,7 @@ class Policy:
     unscoped: frozenset[str] = field(default_factory=frozenset)  # methods about no project
 
 
-class Gate(grpc.aio.ServerInterceptor[Any, Any]):
+class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """The one interceptor of a server."""
 
     def __init__(self, policy: Policy, requests: idempotency.Requests | None = None) -> None:
@@ -261,7 +261,6 @@ class _Call:
             async with self._gate.observe(self._method, self._metadata, context):
                 principal = await self._gate.admit(self._method, self._metadata)
                 return await behaviour(self._checked(requests, principal), context)
-            return None
 
         return handle
 

@@ -7,21 +7,22 @@ Silence is measured on the watcher's own monotonic clock, so clocks that differ 
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 from opentelemetry.trace import SpanKind
 from sqlalchemy import RowMapping, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from visiontune_kit import faults, logs, telemetry
+from visiontune_kit import faults, logs, operations_rpc, telemetry
 from visiontune_kit import operations_store as store
 from visiontune_kit.clock import Clock, SystemClock
 from visiontune_kit.database import Database
@@ -44,7 +45,7 @@ MOST_CRASHES = 10  # more replicas than this died over it: it kills them
 MOST_RETRIES = 3
 MOST_TRANSIENT_RETRIES = 8  # about 75 s: another service may be restarting
 MOST_BACKOFF_S = 15.0
-TRANSIENT = (Unavailable, DeadlineExceeded)
+TRANSIENT = (Unavailable, DeadlineExceeded, OperationalError, InterfaceError)
 _DATABASE_ERRORS = (SQLAlchemyError, OSError)
 _log = logs.get(__name__)
 
@@ -159,7 +160,7 @@ class Operations:
             session,
             {
                 "name": name,
-                "project": name.split("/")[1],
+                "project": _project(name),
                 "kind": kind,
                 "payload": payload,
                 "metadata": store.pack(metadata),
@@ -178,11 +179,12 @@ class Operations:
         """Returns the operation once it is done, the time is up or this server stops."""
         ends_at = _now() + timeout_s
         while True:
+            changed = self._changed
             row = await self._row(name)
             left = ends_at - _now()
             if row["done"] or left <= 0 or self._stopped:
                 return store.operation(row)
-            await self._pause(min(left, POLL_S))
+            await _pause(changed, min(left, POLL_S))
 
     async def cancel(self, name: str) -> None:
         """Asks an operation to stop. It then ends with CANCELLED unless it had ended before."""
@@ -200,17 +202,20 @@ class Operations:
                 raise OperationRunning(name)
             await session.commit()
 
-    def servicer(self) -> operations_pb2_grpc.OperationsServicer:
+    def servicer(self) -> operations_rpc.Servicer:
         """Returns google.longrunning.Operations on these operations."""
-        from visiontune_kit.operations_rpc import Servicer  # noqa: PLC0415 - it needs this module's names
+        return operations_rpc.Servicer(self)
 
-        return Servicer(self)
+    async def unsettled(self, session: AsyncSession, parent: str) -> Sequence[str]:
+        """Returns, in the caller's transaction, the operations under `parent` that still work or clean up."""
+        return await store.unsettled(session, _project(parent), f"{parent}/")
 
     async def run(self) -> None:
         """Runs operations until it is cancelled; then stops the handlers and frees what this replica holds."""
         sweeps_at = _now()
         try:
             while True:
+                changed = self._changed
                 try:
                     await self._take()
                     if _now() >= sweeps_at:
@@ -218,7 +223,7 @@ class Operations:
                         sweeps_at = _now() + SWEEP_EVERY_S
                 except _DATABASE_ERRORS as error:
                     _log.warning("operations_not_polled", error=str(error))
-                await self._pause(min(POLL_S, self._lease_s / 3))
+                await _pause(changed, min(POLL_S, self._lease_s / 3))
         finally:
             self._stopped = True
             self._notify()
@@ -245,7 +250,9 @@ class Operations:
         async with self.database.session() as session:
             beats = await store.beats(session, self._handlers)
             silent = self._silent({name: beat for name, beat in beats.items() if name not in self._tasks})
-            rows = await store.claim(session, self._holder, list(self._handlers), silent, free)
+            rows = await store.claim(
+                session, self._holder, kinds=self._handlers, silent=silent, busy=list(self._tasks), limit=free
+            )
             await session.commit()
         for row in rows:
             faults.point("operations.claimed")
@@ -293,20 +300,14 @@ class Operations:
                 return await self._try(row, lease, failures)
             except LeaseLost:
                 raise
-            except TRANSIENT as failure:
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is retried or reported
                 failures += 1
-                if failures > MOST_TRANSIENT_RETRIES:
-                    return await self._end(lease, failure)
-                cause: Exception = failure
-            except Failure as failure:
-                return await self._end(lease, failure)
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is retried, then reported
-                failures += 1
-                if failures > MOST_RETRIES:
+                if failures > _most_retries(error):
+                    if isinstance(error, Failure):
+                        return await self._end(lease, error)
                     return await self._give_up(lease, error, failure_count=failures)
-                cause = error
-            delay_s = min(2.0 ** (failures - 1), MOST_BACKOFF_S)
-            _log.warning("operation_retried", operation=lease.name, delay_s=delay_s, exc_info=cause)
+                delay_s = min(2.0 ** (failures - 1), MOST_BACKOFF_S)
+                _log.warning("operation_retried", operation=lease.name, delay_s=delay_s, exc_info=error)
             try:
                 await self.write(lease, failure_count=failures)
                 await self._alive(lease, asyncio.sleep(delay_s))
@@ -347,7 +348,7 @@ class Operations:
     async def _beat(self, lease: Lease) -> None:
         """Shows a sign of life three times in each `lease_s`, until the operation is lost or cancelled."""
         while True:
-            await self._pause(self._lease_s / 3)
+            await _pause(self._changed, self._lease_s / 3)
             try:
                 async with self.database.session() as session:
                     await store.beat(session, lease)
@@ -411,12 +412,24 @@ class Operations:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+
+async def _pause(changed: asyncio.Event, seconds: float) -> None:
+    """Waits until something changes here, but no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+
+
+def _most_retries(error: Exception) -> int:
+    """How often a try that ended so is repeated."""
+    if isinstance(error, TRANSIENT):
+        return MOST_TRANSIENT_RETRIES
+    return 0 if isinstance(error, Failure) else MOST_RETRIES
+
+
+def _project(name: str) -> str:
+    """Returns the bare id in `projects/{project}/…`."""
+    return name.split("/")[1]
 
 
 def _now() -> float:

@@ -5,7 +5,7 @@ Each claim raises `lease`, the fencing number: a statement of an older claim fin
 life raises `beat`; who sees the same beat for too long may claim the row.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -149,11 +149,17 @@ async def beats(session: AsyncSession, kinds: Collection[str]) -> dict[str, Beat
 
 
 async def claim(
-    session: AsyncSession, holder: str, kinds: Collection[str], silent: dict[str, Beat], limit: int
+    session: AsyncSession,
+    holder: str,
+    *,
+    kinds: Collection[str],
+    silent: Mapping[str, Beat],
+    busy: Collection[str],
+    limit: int,
 ) -> Sequence[RowMapping]:
     """Leases up to `limit` operations, oldest first: free ones, and held ones that are still as in `silent`.
 
-    Rows that another replica is claiming or finishing at this moment are skipped, not waited for.
+    Those in `busy`, and rows that another replica is claiming or finishing at this moment, are skipped.
     Returns the rows as they are once claimed.
     """
     unchanged = [
@@ -162,7 +168,8 @@ async def claim(
     ]
     query = (
         select(_T.c.name, _T.c.holder)
-        .where(_T.c.settled.is_(False), _T.c.kind.in_(kinds), or_(_T.c.holder == "", *unchanged))
+        .where(_T.c.settled.is_(False), _T.c.kind.in_(kinds), _T.c.name.not_in(busy))
+        .where(or_(_T.c.holder == "", *unchanged))
         .order_by(_T.c.created_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -172,8 +179,8 @@ async def claim(
         crashes = _T.c.crash_count + (1 if previous else 0)
         values = {"holder": holder, "lease": _T.c.lease + 1, "crash_count": crashes}
         await session.execute(update(_T).where(_T.c.name == name).values(values))
-    names = [name for name, _ in found]
-    return (await session.execute(select(_T).where(_T.c.name.in_(names)))).mappings().all()
+    claimed = select(_T).where(_T.c.name.in_([name for name, _ in found]))
+    return (await session.execute(claimed)).mappings().all()
 
 
 async def write(session: AsyncSession, lease: Lease, **values: Any) -> None:
@@ -205,11 +212,24 @@ async def settle(session: AsyncSession, lease: Lease) -> None:
         raise LeaseLost(lease.name)
 
 
-async def touch(session: AsyncSession, lease: Lease) -> None:
-    """A sign of life after the end, while the cleanup runs. Raises LeaseLost for an old lease."""
+async def beat(session: AsyncSession, lease: Lease) -> None:
+    """Shows a sign of life, during the run and the cleanup after it.
+
+    Raises LeaseLost for an old lease, OperationCancelled when a running operation was cancelled.
+    """
     ours = and_(_T.c.name == lease.name, _T.c.lease == lease.number)
-    if not _count(await session.execute(update(_T).where(ours).values(beat=_T.c.beat + 1))):
+    query = update(_T).where(ours).values(beat=_T.c.beat + 1).returning(_T.c.done, _T.c.cancel_requested)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
         raise LeaseLost(lease.name)
+    if row.cancel_requested and not row.done:
+        raise OperationCancelled(lease.name)
+
+
+async def unsettled(session: AsyncSession, project: str, prefix: str) -> Sequence[str]:
+    """Returns the names with that prefix whose work, cleanup included, is not over."""
+    query = select(_T.c.name).where(_T.c.project == project, _T.c.settled.is_(False))
+    return (await session.execute(query.where(_T.c.name.startswith(prefix, autoescape=True)))).scalars().all()
 
 
 async def release(session: AsyncSession, holder: str) -> None:

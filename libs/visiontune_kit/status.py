@@ -1,6 +1,7 @@
 """The one place where failures become google.rpc.Status, and come back from it."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import grpc
 from google.protobuf import any_pb2
@@ -99,7 +100,8 @@ def from_status(status: status_pb2.Status) -> Failure:
 
 def from_rpc_error(error: grpc.RpcError) -> Failure:
     """Returns the failure that a call of another service ended with."""
-    details = next((value for key, value in _trailing_metadata(error) if key == DETAILS_HEADER), None)
+    trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    details = dict(trailing).get(DETAILS_HEADER)
     if isinstance(details, bytes):
         try:
             return from_status(status_pb2.Status.FromString(details))
