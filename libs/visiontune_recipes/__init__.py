@@ -1,0 +1,1 @@
+"""What a training job is, as data: specs, presets, families and the checks on them. Imports no torch."""

@@ -1,0 +1,192 @@
+"""Everything that is wrong with a job, as values: one function a rule, all of them run, nothing raised."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.families import FAMILIES, Family
+from visiontune_recipes.presets import PRESETS
+from visiontune_recipes.resolve import resolve
+from visiontune_recipes.spec import Method, Part, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a job cannot run."""
+
+    field: str  # path within the spec, for example `hyperparameters.learning_rate`
+    rule: str  # name of the rule, stable
+    message: str  # what is wrong
+    remedy: str  # what to do about it
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    spec: Spec  # resolved
+    facts: DatasetFacts
+    family: Family | None
+
+
+def family_of(
+    spec: Spec, registered_family: str = "", families: Mapping[str, Family] = FAMILIES
+) -> Family | None:
+    """The family of a spec's base model; None when only the worker can tell (hub, path) or it is unknown.
+
+    registered_family: family of the registered model that `base_model.model` names.
+    """
+    preset = PRESETS.get(spec.base_model.preset or "")
+    return families.get(preset.family if preset else registered_family)
+
+
+def check(
+    spec: Spec,
+    facts: DatasetFacts,
+    *,
+    registered_family: str = "",
+    families: Mapping[str, Family] = FAMILIES,
+) -> list[Problem]:
+    """All problems of a spec, as asked or resolved; empty when the job can run.
+
+    registered_family: family of the registered model that `base_model.model` names, empty for other sources.
+    """
+    job = _Job(resolve(spec, facts), facts, family_of(spec, registered_family, families))
+    problems = [problem for rule in RULES for problem in rule(job)]
+    if registered_family and registered_family not in families:
+        problems.insert(0, _unknown_family(registered_family, families))
+    return problems
+
+
+def _unknown_family(name: str, families: Mapping[str, Family]) -> Problem:
+    return Problem(
+        "base_model",
+        "unknown_family",
+        f'The model is of the family "{name}", which this installation cannot train.',
+        f"Choose a model of one of these families: {', '.join(sorted(families))}.",
+    )
+
+
+def _unknown_preset(job: _Job) -> Iterator[Problem]:
+    preset = job.spec.base_model.preset
+    if preset is not None and preset not in PRESETS:
+        yield Problem(
+            "base_model.preset",
+            "unknown_preset",
+            f'There is no preset "{preset}".',
+            f"Use one of: {', '.join(sorted(PRESETS))}.",
+        )
+
+
+def _kind_not_taken(job: _Job) -> Iterator[Problem]:
+    if job.family is None:
+        return
+    refused = sorted(kind for kind in job.facts.kinds if kind not in job.family.takes)
+    if refused:
+        yield Problem(
+            "dataset_version",
+            "kind_not_taken",
+            f'The family "{job.family.name}" cannot train on examples of kind {", ".join(refused)}.',
+            f"Use a dataset of kind {' or '.join(job.family.takes)}, or a model of another family.",
+        )
+
+
+def _no_train_split(job: _Job) -> Iterator[Problem]:
+    if job.facts.train_count == 0:
+        yield Problem(
+            "dataset_version",
+            "no_train_split",
+            "The dataset version has no examples in the split `train`.",
+            "Import a version with training examples.",
+        )
+
+
+def _no_validation_split(job: _Job) -> Iterator[Problem]:
+    if job.facts.validation_count == 0:
+        yield Problem(
+            "dataset_version",
+            "no_validation_split",
+            "The dataset version has no examples in the split `validation` to measure with.",
+            "Import it again with a validation share above 0, or name the split in the records.",
+        )
+
+
+def _lora_with_full(job: _Job) -> Iterator[Problem]:
+    if job.spec.adaptation.lora is not None and job.spec.adaptation.method is Method.FULL:
+        yield Problem(
+            "adaptation.lora",
+            "lora_with_full",
+            "LoRA settings have no meaning when the weights themselves are trained.",
+            "Remove adaptation.lora, or set adaptation.method to METHOD_LORA.",
+        )
+
+
+def _adapter_without_base(job: _Job) -> Iterator[Problem]:
+    if job.spec.base_model.preset is not None and job.spec.adaptation.method is Method.LORA:
+        yield Problem(
+            "adaptation.method",
+            "adapter_without_base",
+            "A preset's weights are random and exist nowhere else, so an adapter for it could not be loaded.",
+            "Use METHOD_FULL, or train the preset first, register the result and start from that model.",
+        )
+
+
+def _method_not_offered(job: _Job) -> Iterator[Problem]:
+    method = job.spec.adaptation.method
+    if job.family is not None and method not in job.family.methods:
+        yield Problem(
+            "adaptation.method",
+            "method_not_offered",
+            f'The family "{job.family.name}" does not offer {method}.',
+            f"Use one of: {', '.join(job.family.methods)}.",
+        )
+
+
+def _bad_target_modules(job: _Job) -> Iterator[Problem]:
+    lora = job.spec.adaptation.lora
+    if lora is None or not lora.target_modules:
+        return
+    try:
+        re.compile(lora.target_modules)
+    except re.error as error:
+        yield Problem(
+            "adaptation.lora.target_modules",
+            "bad_target_modules",
+            f"Not a regular expression: {error}.",
+            "Give one that matches whole module names, or leave it empty for the family's own.",
+        )
+
+
+def _everything_frozen(job: _Job) -> Iterator[Problem]:
+    adaptation = job.spec.adaptation
+    parts = (adaptation.vision_tower, adaptation.projector, adaptation.language_model)
+    if all(part is Part.FREEZE for part in parts):
+        yield Problem(
+            "adaptation",
+            "everything_frozen",
+            "Vision tower, projector and language model are all frozen, so there is nothing to train.",
+            "Set at least one of them to PART_TRAIN.",
+        )
+
+
+def _too_many_accelerators(job: _Job) -> Iterator[Problem]:
+    if job.spec.resources.accelerator_count > 1:
+        yield Problem(
+            "resources.accelerator_count",
+            "too_many_accelerators",
+            f"A job runs on one accelerator; {job.spec.resources.accelerator_count} were asked for.",
+            "Set it to 1, or to 0 to train on the CPU.",
+        )
+
+
+RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
+    _unknown_preset,
+    _kind_not_taken,
+    _no_train_split,
+    _no_validation_split,
+    _lora_with_full,
+    _adapter_without_base,
+    _method_not_offered,
+    _bad_target_modules,
+    _everything_frozen,
+    _too_many_accelerators,
+)

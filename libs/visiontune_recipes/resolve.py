@@ -1,0 +1,168 @@
+"""Makes every choice that a spec leaves open. Pure: the same request, facts and model give the same spec.
+
+What is chosen is recorded in the resolved spec, so that a job can be repeated when these tables have changed.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TypeVar
+
+from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.presets import PRESETS
+from visiontune_recipes.spec import (
+    Adaptation,
+    Base,
+    Checkpointing,
+    Evaluation,
+    Hub,
+    Hyperparameters,
+    Lora,
+    Method,
+    Part,
+    Precision,
+    Resources,
+    Schedule,
+    Spec,
+)
+
+# Below this many parameters a model is trained like a preset: high learning rates, many epochs.
+SMALL_MODEL_PARAMETERS = 20_000_000
+DEFAULT_SEED = 42
+DEFAULT_REVISION = "main"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    epochs: float
+    batch_size: int
+    gradient_accumulation_steps: int
+    learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    max_length: int
+    max_new_tokens: int
+
+
+# (small model, method) -> numbers. The small ones are measured on digits (docs/decisions/0003); those of
+# large models are the usual ones of LLaVA 1.5 fine-tuning.
+_DEFAULTS: dict[tuple[bool, Method], _Defaults] = {
+    (True, Method.FULL): _Defaults(12.0, 32, 1, 2e-3, 0.05, 0.01, 2048, 32),
+    (True, Method.LORA): _Defaults(6.0, 32, 1, 5e-3, 0.05, 0.0, 2048, 32),
+    (False, Method.FULL): _Defaults(1.0, 4, 4, 2e-5, 0.03, 0.0, 4096, 128),
+    (False, Method.LORA): _Defaults(3.0, 4, 4, 2e-4, 0.03, 0.0, 4096, 128),
+}
+
+# (method, from a preset) -> vision tower, projector, language model.
+_PARTS: dict[tuple[Method, bool], tuple[Part, Part, Part]] = {
+    (Method.FULL, True): (Part.TRAIN, Part.TRAIN, Part.TRAIN),
+    (Method.FULL, False): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
+    (Method.LORA, True): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
+    (Method.LORA, False): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
+}
+
+
+def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spec:
+    """The spec with every open choice made; what is set stays as it is.
+
+    parameter_count: of the base model, 0 when unknown (a preset's own is used).
+    Resolving a resolved spec changes nothing.
+    """
+    preset = spec.base_model.preset is not None
+    method = spec.adaptation.method or (Method.FULL if preset else Method.LORA)
+    small = 0 < _parameter_count(spec.base_model, parameter_count) < SMALL_MODEL_PARAMETERS
+    defaults = _DEFAULTS[small, method]
+    hyperparameters = _hyperparameters(spec.hyperparameters, defaults, spec.resources)
+    epoch_steps = steps_per_epoch(hyperparameters, facts)
+    return spec.model_copy(
+        update={
+            "base_model": _base_model(spec.base_model),
+            "adaptation": _adaptation(spec.adaptation, method, preset=preset),
+            "hyperparameters": hyperparameters,
+            "evaluation": _evaluation(spec.evaluation, defaults, epoch_steps),
+            "checkpointing": Checkpointing(
+                every_steps=spec.checkpointing.every_steps or epoch_steps, keep=spec.checkpointing.keep or 2
+            ),
+            "resources": spec.resources.model_copy(
+                update={"max_attempts": spec.resources.max_attempts or 5},
+            ),
+        }
+    )
+
+
+def steps_per_epoch(hyperparameters: Hyperparameters, facts: DatasetFacts) -> int:
+    """Optimiser steps in one pass over the training split, at least 1; the last may see fewer examples."""
+    examples_per_step = (hyperparameters.batch_size or 1) * (hyperparameters.gradient_accumulation_steps or 1)
+    return max(1, math.ceil(facts.train_count / examples_per_step))
+
+
+def total_steps(spec: Spec, facts: DatasetFacts) -> int:
+    """Optimiser steps that a resolved spec takes."""
+    wanted = math.ceil((spec.hyperparameters.epochs or 1.0) * steps_per_epoch(spec.hyperparameters, facts))
+    return min(wanted, spec.hyperparameters.max_steps or wanted)
+
+
+def _parameter_count(base: Base, given: int) -> int:
+    preset = PRESETS.get(base.preset) if base.preset else None
+    return preset.parameter_count if preset else given
+
+
+def _base_model(base: Base) -> Base:
+    if base.hub is None or base.hub.revision:
+        return base
+    return Base(hub=Hub(repo_id=base.hub.repo_id, revision=DEFAULT_REVISION))
+
+
+def _adaptation(asked: Adaptation, method: Method, *, preset: bool) -> Adaptation:
+    tower, projector, language_model = _PARTS[method, preset]
+    return Adaptation(
+        method=method,
+        lora=_lora(asked.lora or Lora()) if method is Method.LORA else asked.lora,
+        vision_tower=asked.vision_tower or tower,
+        projector=asked.projector or projector,
+        language_model=asked.language_model or language_model,
+    )
+
+
+def _lora(asked: Lora) -> Lora:
+    rank = asked.rank or 16
+    return Lora(
+        rank=rank,
+        alpha=_chosen(asked.alpha, 2.0 * rank),
+        dropout=_chosen(asked.dropout, 0.0),
+        target_modules=asked.target_modules,
+    )
+
+
+def _hyperparameters(asked: Hyperparameters, defaults: _Defaults, resources: Resources) -> Hyperparameters:
+    return Hyperparameters(
+        epochs=_chosen(asked.epochs, defaults.epochs),
+        max_steps=asked.max_steps,
+        batch_size=_chosen(asked.batch_size, defaults.batch_size),
+        gradient_accumulation_steps=_chosen(
+            asked.gradient_accumulation_steps,
+            # A batch that was asked for is the whole batch, unless accumulation is asked for too.
+            1 if asked.batch_size else defaults.gradient_accumulation_steps,
+        ),
+        learning_rate=_chosen(asked.learning_rate, defaults.learning_rate),
+        schedule=asked.schedule or Schedule.LINEAR,
+        warmup_ratio=_chosen(asked.warmup_ratio, defaults.warmup_ratio),
+        weight_decay=_chosen(asked.weight_decay, defaults.weight_decay),
+        max_grad_norm=_chosen(asked.max_grad_norm, 1.0),
+        seed=_chosen(asked.seed, DEFAULT_SEED),
+        max_length=_chosen(asked.max_length, defaults.max_length),
+        precision=asked.precision or (Precision.BF16 if resources.accelerator_count else Precision.FP32),
+    )
+
+
+def _evaluation(asked: Evaluation, defaults: _Defaults, epoch_steps: int) -> Evaluation:
+    return Evaluation(
+        every_steps=_chosen(asked.every_steps, epoch_steps),
+        max_examples=asked.max_examples,
+        max_new_tokens=_chosen(asked.max_new_tokens, defaults.max_new_tokens),
+        sample_count=_chosen(asked.sample_count, 8),
+    )
+
+
+def _chosen(asked: T | None, otherwise: T) -> T:
+    return otherwise if asked is None else asked

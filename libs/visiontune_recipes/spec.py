@@ -1,0 +1,171 @@
+"""What a training job is, as data: the shape of `visiontune.trainer.v1.TrainingJobSpec` without protobuf.
+
+Field names and enum values are the proto's own JSON names, so
+`Spec.model_validate(MessageToDict(message, preserving_proto_field_name=True))` reads a message and
+`ParseDict(spec.to_dict(), TrainingJobSpec())` writes one.
+None means unset; `resolve` fills what has to be set before a job starts.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+VERSION_PATTERN = r"^projects/[^/]+/datasets/[^/]+/versions/[^/]+$"
+MODEL_PATTERN = r"^projects/[^/]+/models/[^/]+$"
+DURATION_PATTERN = r"^\d+(\.\d{1,9})?s$"
+
+
+class Method(StrEnum):
+    """How weights change."""
+
+    FULL = "METHOD_FULL"
+    LORA = "METHOD_LORA"
+
+
+class Part(StrEnum):
+    """What happens to one part of a model."""
+
+    TRAIN = "PART_TRAIN"
+    FREEZE = "PART_FREEZE"
+
+
+class Schedule(StrEnum):
+    """Shape of the learning rate after warm-up."""
+
+    LINEAR = "SCHEDULE_LINEAR"
+    COSINE = "SCHEDULE_COSINE"
+    CONSTANT = "SCHEDULE_CONSTANT"
+
+
+class Precision(StrEnum):
+    """Number format of the forward and backward pass."""
+
+    FP32 = "PRECISION_FP32"
+    BF16 = "PRECISION_BF16"
+
+
+def _unspecified_is_none(value: object) -> object:
+    return None if isinstance(value, str) and value.endswith("_UNSPECIFIED") else value
+
+
+T = TypeVar("T")
+# An enum of which the proto's zero value means unset.
+Unset = Annotated[T | None, BeforeValidator(_unspecified_is_none)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Hub(_Message):
+    """A repository on the Hugging Face Hub."""
+
+    repo_id: str
+    revision: str = ""
+
+
+class Base(_Message):
+    """Where a training starts from: exactly one of these."""
+
+    preset: str | None = None
+    hub: Hub | None = None
+    path: str | None = None
+    model: str | None = Field(default=None, pattern=MODEL_PATTERN)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("preset", "hub", "path", "model") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of preset, hub, path and model must be set, not {len(given)}")
+        return self
+
+
+class Lora(_Message):
+    """Settings of low-rank adapters."""
+
+    rank: int | None = Field(default=None, ge=1, le=1024)
+    alpha: float | None = Field(default=None, gt=0, le=65536)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    target_modules: str = Field(default="", max_length=1000)
+
+
+class Adaptation(_Message):
+    """Which weights change, and how."""
+
+    method: Unset[Method] = None
+    lora: Lora | None = None
+    vision_tower: Unset[Part] = None
+    projector: Unset[Part] = None
+    language_model: Unset[Part] = None
+
+    def trains(self) -> frozenset[str]:
+        """Names of the parts that change."""
+        names = ("vision_tower", "projector", "language_model")
+        return frozenset(name for name in names if getattr(self, name) is Part.TRAIN)
+
+
+class Hyperparameters(_Message):
+    """Numbers of the optimisation."""
+
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
+    max_steps: int | None = Field(default=None, ge=1, le=100_000_000)
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
+    gradient_accumulation_steps: int | None = Field(default=None, ge=1, le=4096)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    schedule: Unset[Schedule] = None
+    warmup_ratio: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
+    max_length: int | None = Field(default=None, ge=8, le=1_048_576)
+    precision: Unset[Precision] = None
+
+
+class Evaluation(_Message):
+    """How the model is measured. `max_examples` stays None for all of them."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    max_examples: int | None = Field(default=None, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1, le=4096)
+    sample_count: int | None = Field(default=None, ge=0, le=64)
+
+
+class Checkpointing(_Message):
+    """When the state is saved."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    keep: int | None = Field(default=None, ge=1, le=100)
+
+
+class Resources(_Message):
+    """Where a job runs. `max_duration` is a protobuf JSON duration, for example `3600s`."""
+
+    accelerator: str = Field(default="", max_length=63)
+    accelerator_count: int = Field(default=0, ge=0, le=64)
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
+    max_duration: str | None = Field(default=None, pattern=DURATION_PATTERN)
+
+
+class Spec(_Message):
+    """A training job, as asked or resolved."""
+
+    dataset_version: str = Field(pattern=VERSION_PATTERN)
+    base_model: Base
+    adaptation: Adaptation = Adaptation()
+    hyperparameters: Hyperparameters = Hyperparameters()
+    evaluation: Evaluation = Evaluation()
+    checkpointing: Checkpointing = Checkpointing()
+    resources: Resources = Resources()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as proto JSON with snake-case names, without unset fields; what `ParseDict` takes."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def digest(spec: Spec) -> str:
+    """`sha256:` and 64 hexadecimal digits over a spec's canonical JSON: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(spec.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""Each rule refuses what it names, says where and what to do, and a good job has no problem."""
+
+import re
+from typing import Any
+
+import pytest
+from visiontune_recipes.check import RULES, check, family_of
+from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.spec import Spec
+
+GOOD = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
+CAPTIONS = DatasetFacts(frozenset({Kind.CAPTIONED_IMAGE}), {"train": 100, "validation": 20})
+PRESET = {"preset": "tiny-llava"}
+MODEL = {"model": "projects/p/models/m"}
+FROZEN = dict.fromkeys(("vision_tower", "projector", "language_model"), "PART_FREEZE")
+
+# rule -> field, base model, further fields of the spec, facts
+CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
+    "unknown_preset": ("base_model.preset", {"preset": "huge"}, {}, GOOD),
+    "kind_not_taken": ("dataset_version", PRESET, {}, CAPTIONS),
+    "no_train_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"validation": 2})),
+    "no_validation_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"train": 2})),
+    "lora_with_full": ("adaptation.lora", PRESET, {"adaptation": {"lora": {"rank": 4}}}, GOOD),
+    "adapter_without_base": ("adaptation.method", PRESET, {"adaptation": {"method": "METHOD_LORA"}}, GOOD),
+    "bad_target_modules": (
+        "adaptation.lora.target_modules",
+        MODEL,
+        {"adaptation": {"lora": {"target_modules": "("}}},
+        GOOD,
+    ),
+    "everything_frozen": ("adaptation", MODEL, {"adaptation": FROZEN}, GOOD),
+    "too_many_accelerators": (
+        "resources.accelerator_count",
+        PRESET,
+        {"resources": {"accelerator_count": 2}},
+        GOOD,
+    ),
+}
+
+
+def spec(base: object, **fields: Any) -> Spec:
+    return Spec.model_validate(
+        {"dataset_version": "projects/p/datasets/d/versions/v1", "base_model": base, **fields}
+    )
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
+    field, base, fields, facts = CASES[rule]
+    problems = check(spec(base, **fields), facts, registered_family="llava" if base is MODEL else "")
+    assert [(problem.field, problem.rule) for problem in problems] == [(field, rule)]
+    assert re.fullmatch(r"[A-Z].*\.", problems[0].message)
+    assert re.fullmatch(r"[A-Z].*\.", problems[0].remedy)
+
+
+def test_every_rule_has_a_case() -> None:
+    # Every method that exists is offered by every family of this release.
+    assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | {"method_not_offered"}
+
+
+@pytest.mark.parametrize("base", [PRESET, MODEL, {"path": "/m"}, {"hub": {"repo_id": "a/b"}}])
+def test_a_good_job_has_no_problem(base: object) -> None:
+    assert check(spec(base), GOOD, registered_family="llava" if base is MODEL else "") == []
+
+
+def test_a_family_that_is_not_installed_is_named() -> None:
+    problems = check(spec(MODEL), GOOD, registered_family="mystery")
+    assert [problem.rule for problem in problems] == ["unknown_family"]
+    assert "mystery" in problems[0].message
+
+
+def test_freezing_the_two_parts_that_would_train_is_freezing_everything() -> None:
+    adaptation = {"projector": "PART_FREEZE", "language_model": "PART_FREEZE"}
+    assert [problem.rule for problem in check(spec({"path": "/m"}, adaptation=adaptation), GOOD)] == [
+        "everything_frozen"
+    ]
+
+
+def test_all_problems_are_listed_at_once() -> None:
+    bad = spec(PRESET, adaptation={"lora": {}}, resources={"accelerator_count": 2})
+    assert [problem.rule for problem in check(bad, CAPTIONS)] == [
+        "kind_not_taken",
+        "lora_with_full",
+        "too_many_accelerators",
+    ]
+
+
+def test_the_family_of_a_path_is_for_the_worker_to_find() -> None:
+    assert family_of(spec({"path": "/m"})) is None
+    assert family_of(spec(PRESET)).name == "llava"  # type: ignore[union-attr]  # a preset always has one
