@@ -4,6 +4,7 @@ The output is committed, so that installing needs no compiler; `make lint` compa
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def protoc_include() -> Path:
 
 
 def run(arguments: list[str]) -> None:
-    """Calls protoc; exits with its message when it fails."""
+    """Calls protoc, whose plugins lie beside this Python; exits with its message when it fails."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     if protoc.main(["protoc", *arguments]) != 0:
         sys.exit("protoc failed; its messages are above.")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import MetaData
@@ -217,8 +217,8 @@ async def test_a_failure_arrives_with_reason_and_details(server: Running) -> Non
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    details = dict(caught.value.trailing_metadata())[status.DETAILS_HEADER]
-    packed = status.status_pb2.Status.FromString(details).details
+    trailing: Any = caught.value.trailing_metadata()
+    packed = status_pb2.Status.FromString(dict(trailing)[status.DETAILS_HEADER]).details
     assert [detail.type_url.rpartition(".")[2] for detail in packed] == [
         "ErrorInfo",
         "QuotaFailure",
@@ -310,7 +310,8 @@ async def test_a_watch_ends_with_unavailable_at_shutdown(tmp_path: Path) -> None
         stub = trainer_pb2_grpc.TrainerServiceStub(server.channel)
         request = trainer_pb2.WatchTrainingJobRequest(name="projects/default/trainingJobs/j")
         call = stub.WatchTrainingJob(request, metadata=server.trust.metadata())
-        assert (await call.read()).cursor == "1"
+        first: Any = await call.read()
+        assert first.cursor == "1"
         stopping().set()
         code, failure = await refusal(call.read())
     assert (code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "ShuttingDown")

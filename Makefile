@@ -1,0 +1,87 @@
+# VisionTune. `make` prints this help. Python 3.11 or newer is all that must be there.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+SOURCES := libs services gateway stack tests benchmarks examples tools
+WEB := gateway/web
+WEB_BUILD := gateway/visiontune_gateway/web/index.html
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.stack $(WEB_BUILD) ## Make .venv with everything that `visiontune up` needs.
+
+# Two installs from one lock: what runs the stack, and what tests and develops it.
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(VENV)/.stack: $(VENV)/.uv requirements-stack.lock pyproject.toml
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --require-hashes -r requirements-stack.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.stack requirements.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --require-hashes -r requirements.lock
+	@touch $@
+
+# Node comes from its wheel, so that nothing but Python has to be installed by hand.
+$(WEB_BUILD): $(VENV)/.stack $(shell find $(WEB) -type f -not -path '*/node_modules/*' 2>/dev/null)
+	cd $(WEB) && npm ci --no-fund --no-audit --loglevel=error && npm run build --silent
+	@touch $@
+
+lock: $(VENV)/.uv ## Pin the newest versions that pyproject.toml allows.
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra stack --python-version 3.11 \
+		--custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-stack.lock
+
+protos: $(VENV)/.dev ## Generate code from protos/.
+	python tools/generate_protos.py
+
+up: setup ## Start the stack on this machine.
+	visiontune up --detach
+
+demo: setup ## Import scans of digits, train on them, load the result elsewhere.
+	visiontune demo
+
+demo-full: setup ## The same, then LoRA on top of the first result.
+	visiontune demo --full
+
+test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
+	pytest -m "not slow and not chaos" $(ARGS)
+
+test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
+	pytest -m "slow or chaos" $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
+	ruff check $(SOURCES)
+	ruff format --check $(SOURCES)
+	mypy $(SOURCES)
+	lint-imports
+	buf lint
+	python tools/check_generated.py
+	cd $(WEB) && npm run --silent lint
+
+format: $(VENV)/.dev ## Format the code.
+	ruff check --fix $(SOURCES)
+	ruff format $(SOURCES)
+
+breaking: $(VENV)/.dev ## Check that protos/ breaks no client of the last tag (or commit).
+	buf breaking --against '.git#ref=$(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse HEAD~1)'
+
+bench: $(VENV)/.dev ## Measure against peers; writes benchmarks/results.json.
+	python -m benchmarks
+
+clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup lock protos up demo demo-full test test-slow lint format breaking bench clean
