@@ -1,0 +1,45 @@
+"""One measured line: ours beside a peer in the same run. Every `bench_*.py` has `measure() -> list[Result]`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Medians of interleaved runs."""
+
+    name: str  # what is measured, with the peer's name
+    unit: str  # for example `images/s`; more is better
+    ours: float
+    peer: float
+    aim: float  # the ratio that we want at least
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the peer's: above 1 we are faster."""
+        return self.ours / self.peer
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the row of results.json."""
+        return {**asdict(self), "ratio": round(self.ratio, 3), "reached": self.ratio >= self.aim}
+
+
+def interleaved(
+    ours: Callable[[], float], peer: Callable[[], float], *, rounds: int = 3
+) -> tuple[float, float]:
+    """Runs both in turn, since machines drift, and returns the median of each."""
+    pairs = [(ours(), peer()) for _ in range(rounds)]
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Returns the results as a Markdown table."""
+    rows = ["| what | unit | ours | peer | ratio | aim | |", "|---|---|---:|---:|---:|---:|---|"]
+    rows += [
+        f"| {r.name} | {r.unit} | {r.ours:,.1f} | {r.peer:,.1f} | {r.ratio:.2f} | {r.aim:.2f} | "
+        f"{'reached' if r.ratio >= r.aim else 'short'} |"
+        for r in results
+    ]
+    return "\n".join(rows)
