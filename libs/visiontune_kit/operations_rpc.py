@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - the methods are named by the proto
 """google.longrunning.Operations on the operations of a service."""
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Servicer:
     async def ListOperations(
         self, request: pb.ListOperationsRequest, _context: _Context
     ) -> pb.ListOperationsResponse:
-        """Lists all operations under the parent `name`, newest first; `filter` is `done=true` or `done=false`."""
+        """Lists all operations under the parent `name`, newest first. filter: done=true or done=false."""
         if request.filter.replace(" ", "") not in FILTERS:
             raise UnsupportedFilter(request.filter)
         parent = request.name.removesuffix("/operations")
@@ -56,7 +57,7 @@ class Servicer:
         async with self._operations.database.session() as session:
             rows = await store.page(
                 session,
-                project=_project(parent),
+                project=project(parent),
                 prefix=f"{parent}/",
                 done=FILTERS[request.filter.replace(" ", "")],
                 after=_position(pages.decode(request, request.page_token)),
@@ -91,12 +92,13 @@ class Servicer:
         return await self._operations.wait(request.name, min(asked_s, allowed_s, MOST_WAIT_S))
 
 
-def _project(parent: str) -> str:
-    match parent.split("/"):
-        case ["projects", project, *_]:
-            return project
+def project(name: str) -> str:
+    """Returns the bare id in `projects/{project}/…`. Raises InvalidOperationName."""
+    match name.split("/"):
+        case ["projects", bare_id, *_]:
+            return bare_id
         case _:
-            raise InvalidOperationName(parent)
+            raise InvalidOperationName(name)
 
 
 def _position(token: list[str | int] | None) -> tuple[datetime, str] | None:

