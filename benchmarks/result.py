@@ -1,4 +1,7 @@
-"""One measured line: ours beside a peer in the same run. Every `bench_*.py` has `measure() -> list[Result]`."""
+"""One measured line: ours beside a peer in the same run.
+
+Every `bench_*.py` has `measure() -> list[Result]`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
