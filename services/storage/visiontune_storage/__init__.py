@@ -1,0 +1,1 @@
+"""The storage service: uploads, objects and quotas. The only program with bucket credentials."""

@@ -1,0 +1,1 @@
+"""What the ports promise, on SQLAlchemy and on the minio client."""

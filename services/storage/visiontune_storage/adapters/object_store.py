@@ -1,0 +1,181 @@
+"""The bucket, through the minio client. It is synchronous, so its calls run in threads."""
+
+# ruff: noqa: D102 - ports.py states what each method promises
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from visiontune_storage.adapters import s3_calls
+from visiontune_storage.adapters.shared_work import SharedWork
+from visiontune_storage.domain.failures import ObjectStoreUnavailable
+from visiontune_storage.domain.uploads import MIB, ReceivedPart, SigningWindow, Upload
+
+T = TypeVar("T")
+
+# Short: a caller who is told UNAVAILABLE can retry, one who hangs cannot.
+_RETRIES = urllib3.Retry(
+    total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], allowed_methods=None
+)
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
+_ABSENT = frozenset({"NoSuchKey", "ResourceNotFound"})
+_CHUNK_BYTES = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where the bytes are, and the credentials that only this program has."""
+
+    name: str
+    endpoint: str  # host:port
+    public_endpoint: str  # as clients reach it: a signed URL is good for the signed host only
+    region: str
+    secure: bool
+    public_secure: bool
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+    def client(self, endpoint: str, *, secure: bool, http: urllib3.PoolManager) -> Minio:
+        """Returns a client for one of the endpoints; the region is given, so it never asks for it."""
+        return Minio(
+            endpoint,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            region=self.region,
+            secure=secure,
+            http_client=http,
+        )
+
+
+class MinioStore:
+    """See ports.ObjectStore."""
+
+    def __init__(self, bucket: Bucket, *, threads: int = 16, hashing_threads: int = 2) -> None:
+        http = urllib3.PoolManager(maxsize=threads + hashing_threads, timeout=_TIMEOUT, retries=_RETRIES)
+        self._bucket = bucket.name
+        self._client = bucket.client(bucket.endpoint, secure=bucket.secure, http=http)
+        self._signer = bucket.client(bucket.public_endpoint, secure=bucket.public_secure, http=http)
+        self._threads = ThreadPoolExecutor(threads, "s3")
+        # Threads of their own, so that reading a large object holds up nobody's small calls.
+        self._hashing_threads = ThreadPoolExecutor(hashing_threads, "sha256")
+        self._digests = SharedWork(self._read_digest)
+
+    async def start_upload(self, key: str, content_type: str) -> str:
+        return await self.call(s3_calls.start, key, content_type)
+
+    async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
+        return await self.call(s3_calls.parts, key, store_upload_id)
+
+    async def finish_upload(self, key: str, store_upload_id: str, parts: Sequence[ReceivedPart]) -> bool:
+        return await self.call(s3_calls.finish, key, store_upload_id, parts)
+
+    async def size_of(self, key: str) -> int | None:
+        return await self.call(_size_of, key)
+
+    async def sha256_of(self, key: str) -> str:
+        return await self._digests.of(key)
+
+    async def purge_upload(self, key: str, store_upload_id: str) -> None:
+        await self.call(_purge_upload, key, store_upload_id)
+
+    async def purge_object(self, key: str) -> None:
+        await self.call(Minio.remove_object, key)
+
+    async def sign_parts(self, upload: Upload, window: SigningWindow) -> list[str]:
+        queries = (
+            {"partNumber": str(number), "uploadId": upload.store_upload_id}
+            for number in range(1, upload.part_count + 1)
+        )
+        return await self._sign("PUT", [(upload.key, query) for query in queries], window)
+
+    async def sign_reads(self, keys: Sequence[str], window: SigningWindow) -> list[str]:
+        return await self._sign("GET", [(key, {}) for key in keys], window)
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(client, bucket, *arguments)` in a thread. Raises ObjectStoreUnavailable."""
+        return await self._run(self._threads, lambda: function(self._client, self._bucket, *arguments))
+
+    def close(self) -> None:
+        """Lets running calls end."""
+        self._threads.shutdown()
+        self._hashing_threads.shutdown()
+
+    async def _read_digest(self, key: str) -> str:
+        return await self._run(self._hashing_threads, lambda: _sha256_of(self._client, self._bucket, key))
+
+    async def _sign(
+        self, method: str, targets: Sequence[tuple[str, Mapping[str, str]]], window: SigningWindow
+    ) -> list[str]:
+        """In a thread: a signature takes about 0.1 ms, and there may be 2,000."""
+        expires = window.end - window.start
+
+        def sign() -> list[str]:
+            return [
+                self._signer.get_presigned_url(
+                    method,
+                    self._bucket,
+                    key,
+                    expires=expires,
+                    request_date=window.start,
+                    extra_query_params=dict(query),
+                )
+                for key, query in targets
+            ]
+
+        return await self._run(self._threads, sign)
+
+    @staticmethod
+    async def _run(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        def translated() -> T:
+            with _failures_as_ours():
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(threads, translated)
+
+
+@contextmanager
+def _failures_as_ours() -> Iterator[None]:
+    """Whatever the object store does wrong is passing for the caller, whose bytes and rows are safe."""
+    try:
+        yield
+    except S3Error as error:
+        raise ObjectStoreUnavailable(f"it answered {error.code}") from error
+    except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise ObjectStoreUnavailable(type(error).__name__) from error
+
+
+def _size_of(client: Minio, bucket: str, key: str) -> int | None:
+    try:
+        return client.stat_object(bucket, key).size
+    except S3Error as error:
+        if error.code in _ABSENT:
+            return None
+        raise
+
+
+def _sha256_of(client: Minio, bucket: str, key: str) -> str:
+    digest = hashlib.sha256()
+    answer = client.get_object(bucket, key)
+    try:
+        for chunk in answer.stream(_CHUNK_BYTES):
+            digest.update(chunk)
+    finally:
+        answer.close()
+        answer.release_conn()
+    return digest.hexdigest()
+
+
+def _purge_upload(client: Minio, bucket: str, key: str, store_upload_id: str) -> None:
+    # A crash between beginning an upload there and noting its id leaves one that only listing finds.
+    ids = {store_upload_id, *s3_calls.unfinished(client, bucket, key)} - {""}
+    for each in ids:
+        s3_calls.abort(client, bucket, key, each)
+    client.remove_object(bucket, key)

@@ -1,0 +1,73 @@
+"""Calls of S3 that the minio client has only privately: multipart uploads and CORS. Used here alone."""
+
+# ruff: noqa: SLF001 - see above
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+from minio import Minio
+from minio.datatypes import Part
+from minio.error import S3Error
+
+from visiontune_storage.domain.uploads import ReceivedPart
+
+
+def start(client: Minio, bucket: str, key: str, content_type: str) -> str:
+    """Begins an upload; returns the store's id of it."""
+    return str(client._create_multipart_upload(bucket, key, {"Content-Type": content_type}))
+
+
+def parts(client: Minio, bucket: str, key: str, upload_id: str) -> list[ReceivedPart] | None:
+    """Returns what has arrived, in part order; None when there is no such upload."""
+    found: list[ReceivedPart] = []
+    marker: str | None = None
+    try:
+        while True:
+            page = client._list_parts(bucket, key, upload_id, part_number_marker=marker)
+            found += [ReceivedPart(part.part_number, part.etag, part.size or 0) for part in page.parts]
+            if not page.is_truncated or not page.parts:
+                return sorted(found, key=lambda part: part.number)
+            marker = str(page.next_part_number_marker or found[-1].number)
+    except S3Error as error:
+        if error.code == "NoSuchUpload":
+            return None
+        raise
+
+
+def finish(client: Minio, bucket: str, key: str, upload_id: str, received: Sequence[ReceivedPart]) -> bool:
+    """Makes one object of the parts; False when a part is too small. True also when it was made before."""
+    try:
+        client._complete_multipart_upload(
+            bucket, key, upload_id, [Part(part.number, part.etag) for part in received]
+        )
+    except S3Error as error:
+        if error.code == "EntityTooSmall":
+            return False
+        if error.code != "NoSuchUpload":
+            raise
+    return True
+
+
+def abort(client: Minio, bucket: str, key: str, upload_id: str) -> None:
+    """Deletes an upload's parts. Harmless when there is none."""
+    try:
+        client._abort_multipart_upload(bucket, key, upload_id)
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+
+
+def unfinished(client: Minio, bucket: str, key: str) -> list[str]:
+    """Returns the ids of all uploads to exactly this key, also of those whose id nobody noted.
+
+    Some servers always answer with none.
+    """
+    page = client._list_multipart_uploads(bucket, prefix=key)
+    return [str(upload.upload_id) for upload in page.uploads if upload.object_name == key]
+
+
+def set_cors(client: Minio, bucket: str, rules: bytes) -> None:
+    """Replaces the bucket's CORS rules. Raises MinioException where the server has none per bucket."""
+    digest = base64.b64encode(hashlib.md5(rules, usedforsecurity=False).digest()).decode()
+    client._execute("PUT", bucket, body=rules, headers={"Content-MD5": digest}, query_params={"cors": ""})

@@ -1,0 +1,80 @@
+"""The wiring: the one place that constructs things."""
+
+import asyncio
+import secrets
+from datetime import timedelta
+
+from visiontune.storage.v1 import storage_pb2_grpc
+from visiontune_kit.clock import Clock, SystemClock
+from visiontune_kit.database import Database
+from visiontune_kit.server import Program, Rpc
+
+from visiontune_storage import rpc
+from visiontune_storage.adapters import bucket_setup
+from visiontune_storage.adapters.database import UnitOfWork
+from visiontune_storage.adapters.object_store import Bucket, MinioStore
+from visiontune_storage.domain.uploads import PartPlan
+from visiontune_storage.ports import Deps, Rules
+from visiontune_storage.settings import Settings
+from visiontune_storage.use_cases.sweep import sweep
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Program:
+    """Returns the program, ready to serve. Nothing connects before its first call."""
+    database = Database.open(settings.database_url)
+    store = MinioStore(bucket_of(settings))
+    deps = Deps(
+        unit_of_work=lambda: UnitOfWork(database, settings.default_limit_bytes),
+        objects=store,
+        clock=clock or SystemClock(),
+        new_key=_new_key,
+        rules=rules_of(settings),
+    )
+
+    async def prepare_bucket() -> None:
+        await bucket_setup.until_ready(store)
+
+    async def sweep_for_ever() -> None:
+        while True:
+            await sweep(deps)
+            await asyncio.sleep(settings.sweep_interval_s)
+
+    return Program(
+        name="storage",
+        settings=settings,
+        rpcs=[Rpc(rpc.NAME, storage_pb2_grpc.add_StorageServiceServicer_to_server, rpc.StorageService(deps))],
+        access=rpc.ACCESS,
+        database=database,
+        background=[prepare_bucket, sweep_for_ever],
+    )
+
+
+def bucket_of(settings: Settings) -> Bucket:
+    """Returns the bucket that the settings name."""
+    public_secure = settings.s3_secure if settings.s3_public_secure is None else settings.s3_public_secure
+    return Bucket(
+        name=settings.bucket,
+        endpoint=settings.s3_endpoint,
+        public_endpoint=settings.s3_public_endpoint or settings.s3_endpoint,
+        region=settings.s3_region,
+        secure=settings.s3_secure,
+        public_secure=public_secure,
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Returns what the operator decides, as the use cases take it."""
+    return Rules(
+        parts=PartPlan(settings.single_part_limit_bytes, settings.part_size_bytes),
+        upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_s),
+        read_url_ttl=timedelta(seconds=settings.read_url_ttl_s),
+        upload_ttl=timedelta(seconds=settings.upload_ttl_s),
+        ended_upload_ttl=timedelta(seconds=settings.ended_upload_ttl_s),
+    )
+
+
+def _new_key(project: str) -> str:
+    """Projects apart for people who look into the bucket; the rest is random, so that nothing collides."""
+    return f"{project}/{secrets.token_hex(20)}"

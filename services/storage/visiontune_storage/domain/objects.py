@@ -1,0 +1,51 @@
+"""Verified, immutable bytes in the bucket."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from visiontune_storage.domain.failures import OwnerOutsideProject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object and where its bytes are."""
+
+    project: str
+    id: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    content_type: str
+    owner: str
+    key: str
+    created_at: datetime
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return f"projects/{self.project}/objects/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Bytes that no row names any more and that the bucket may still hold.
+
+    Written in the transaction that gives the bytes up, so that no crash can orphan them. A PUT may be on
+    its way while they are deleted, so they are deleted once more when the last signed URL is dead.
+    """
+
+    key: str
+    from_upload: bool  # parts may be there, not only an object
+    store_upload_id: str  # empty when the object store was not asked, or has answered to nobody
+    due_at: datetime  # when to delete next
+    keep_until: datetime  # the last deletion is not before then
+
+    def after_purge(self, now: datetime) -> "Garbage | None":
+        """What is left to do once the bytes were deleted at `now`; None for nothing."""
+        return None if now >= self.keep_until else replace(self, due_at=self.keep_until)
+
+
+def check_owner(owner: str, project: str, field: str) -> None:
+    """Raises OwnerOutsideProject unless `owner` is a resource of the project, or empty."""
+    if owner and not owner.startswith(f"projects/{project}/"):
+        raise OwnerOutsideProject(field, project)

@@ -1,0 +1,171 @@
+"""What the use cases need from the world; `adapters` has it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, Self
+
+from visiontune_kit.clock import Clock
+
+from visiontune_storage.domain.objects import Garbage, StoredObject
+from visiontune_storage.domain.quotas import Quota
+from visiontune_storage.domain.uploads import PartPlan, ReceivedPart, SigningWindow, Upload
+
+
+class ObjectStore(Protocol):
+    """An S3 bucket. Every method raises ObjectStoreUnavailable when it does not answer."""
+
+    async def start_upload(self, key: str, content_type: str) -> str:
+        """Begins a multipart upload and returns the store's id of it."""
+
+    async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
+        """Returns what has arrived, in part order; None when the store knows no such upload."""
+
+    async def finish_upload(self, key: str, store_upload_id: str, parts: Sequence[ReceivedPart]) -> bool:
+        """Makes one object of the parts, and answers whether it could: a part may be too small for S3.
+
+        True also when there is no such upload any more: see size_of.
+        """
+
+    async def size_of(self, key: str) -> int | None:
+        """Returns an object's length in bytes; None when there is none."""
+
+    async def sha256_of(self, key: str) -> str:
+        """Reads an object once and returns the lower-case hex digest."""
+
+    async def purge_upload(self, key: str, store_upload_id: str) -> None:
+        """Leaves neither parts nor object at `key`. Harmless when there is nothing."""
+
+    async def purge_object(self, key: str) -> None:
+        """Leaves no object at `key`. Harmless when there is none."""
+
+    async def sign_parts(self, upload: Upload, window: SigningWindow) -> list[str]:
+        """Returns a URL for the PUT of each part, in part order."""
+
+    async def sign_reads(self, keys: Sequence[str], window: SigningWindow) -> list[str]:
+        """Returns a URL for GET of each object."""
+
+
+class Uploads(Protocol):
+    """The uploads of every project."""
+
+    async def add(self, upload: Upload) -> None:
+        """Writes a new row."""
+
+    async def find(self, project: str, upload_id: str) -> Upload | None:
+        """Returns it, or None."""
+
+    async def get(self, project: str, upload_id: str) -> Upload:
+        """Returns it. Raises UploadNotFound."""
+
+    async def save(self, upload: Upload) -> None:
+        """Writes a change of the version before. Raises StaleEtag when somebody else was first."""
+
+    async def pending_of(self, project: str, owner: str, limit: int) -> list[Upload]:
+        """Returns pending uploads of an owner and of what is below it."""
+
+    async def overdue(self, now: datetime, limit: int) -> list[Upload]:
+        """Returns pending uploads that have expired, of all projects."""
+
+    async def forget_ended(self, before: datetime) -> int:
+        """Deletes rows of uploads that ended and were made before then; returns how many."""
+
+
+class Objects(Protocol):
+    """The objects of every project."""
+
+    async def add(self, made: StoredObject) -> None:
+        """Writes a new row."""
+
+    async def get_all(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
+        """Returns them in that order. Raises ObjectNotFound when one is missing."""
+
+    async def page(
+        self, project: str, owner: str, after: tuple[datetime, str] | None, limit: int
+    ) -> list[StoredObject]:
+        """Returns objects made after that (time, id), oldest first; of all owners when `owner` is empty."""
+
+    async def remove(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
+        """Deletes rows and returns those that were still there."""
+
+
+class Quotas(Protocol):
+    """The quotas of every project."""
+
+    async def get(self, project: str) -> Quota:
+        """Returns it; the defaults for a project that has none of its own."""
+
+    async def lock(self, project: str) -> Quota:
+        """Returns it and keeps others from changing it until the transaction ends.
+
+        A transaction that changes anything about a project takes this lock before all else: changes to one
+        project come one after the other, and no two transactions wait for each other.
+        """
+
+    async def save(self, quota: Quota) -> None:
+        """Writes what `lock` returned, changed."""
+
+
+class GarbageHeap(Protocol):
+    """Bytes to delete."""
+
+    async def add(self, garbage: Sequence[Garbage]) -> None:
+        """Writes new rows."""
+
+    async def due(self, now: datetime, limit: int) -> list[Garbage]:
+        """Returns what is to be deleted by now, longest waiting first."""
+
+    async def postpone(self, garbage: Garbage) -> None:
+        """Writes a new `due_at`."""
+
+    async def remove(self, key: str) -> None:
+        """Deletes a row; its bytes are gone."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction, rolled back unless committed."""
+
+    # Read-only, so that an implementation may have narrower types.
+    @property
+    def uploads(self) -> Uploads:
+        """Uploads, as this transaction sees them."""
+
+    @property
+    def objects(self) -> Objects:
+        """Objects, as this transaction sees them."""
+
+    @property
+    def quotas(self) -> Quotas:
+        """Quotas, as this transaction sees them."""
+
+    @property
+    def garbage(self) -> GarbageHeap:
+        """Bytes to delete, as this transaction sees them."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exception: Any) -> None: ...
+
+    async def commit(self) -> None:
+        """Makes everything since the start visible at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decides."""
+
+    parts: PartPlan = field(default_factory=PartPlan)
+    upload_url_ttl: timedelta = timedelta(hours=1)
+    read_url_ttl: timedelta = timedelta(hours=1)
+    upload_ttl: timedelta = timedelta(hours=24)  # from creation to expiry
+    ended_upload_ttl: timedelta = timedelta(days=30)  # how long an ended upload can still be read
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a use case is handed."""
+
+    unit_of_work: Callable[[], UnitOfWork]
+    objects: ObjectStore
+    clock: Clock
+    new_key: Callable[[str], str]  # a key in the bucket for a project: never the same twice, ASCII
+    rules: Rules = Rules()

@@ -1,0 +1,92 @@
+"""The service's methods: parse, call one use case, reply."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from visiontune.storage.v1 import storage_pb2 as pb
+from visiontune.storage.v1 import storage_pb2_grpc
+from visiontune_kit import pages
+from visiontune_kit.identity import Role
+
+from visiontune_storage import wire
+from visiontune_storage.ports import Deps
+from visiontune_storage.use_cases import objects, quotas, uploads
+from visiontune_storage.use_cases.uploads import SignedUpload
+
+NAME = "visiontune.storage.v1.StorageService"
+
+ACCESS: Mapping[str, Role] = {
+    f"/{NAME}/CreateUpload": Role.EDITOR,
+    f"/{NAME}/GetUpload": Role.EDITOR,  # it answers with URLs that write
+    f"/{NAME}/CompleteUpload": Role.EDITOR,
+    f"/{NAME}/AbortUpload": Role.EDITOR,
+    f"/{NAME}/GetObject": Role.VIEWER,
+    f"/{NAME}/SignUrls": Role.VIEWER,
+    f"/{NAME}/ListObjects": Role.VIEWER,
+    f"/{NAME}/DeleteObjects": Role.EDITOR,
+    f"/{NAME}/GetQuota": Role.VIEWER,
+    f"/{NAME}/UpdateQuota": Role.OPERATOR,
+}
+
+
+class StorageService(storage_pb2_grpc.StorageServiceServicer):
+    """See storage.proto."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def CreateUpload(self, request: pb.CreateUploadRequest, context: Any) -> pb.Upload:
+        command = wire.create_upload_from(request)
+        return wire.upload_to(await uploads.create_upload(command, self._deps))
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.Upload:
+        return wire.upload_to(await uploads.get_upload(*_project_and_id(request.name), self._deps))
+
+    async def CompleteUpload(self, request: pb.CompleteUploadRequest, context: Any) -> pb.Upload:
+        named = wire.etags_from(request.parts)
+        done = await uploads.complete_upload(*_project_and_id(request.name), named, self._deps)
+        return wire.upload_to(SignedUpload(done))
+
+    async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.Upload:
+        aborted = await uploads.abort_upload(*_project_and_id(request.name), self._deps)
+        return wire.upload_to(SignedUpload(aborted))
+
+    async def GetObject(self, request: pb.GetObjectRequest, context: Any) -> pb.Object:
+        return wire.object_to(await objects.get_object(*_project_and_id(request.name), self._deps))
+
+    async def SignUrls(self, request: pb.SignUrlsRequest, context: Any) -> pb.SignUrlsResponse:
+        ids = [wire.id_of(name) for name in request.objects]
+        project, ttl = wire.project_of(request.parent), wire.ttl_from(request)
+        return wire.signed_urls_to(await objects.sign_reads(project, ids, ttl, self._deps))
+
+    async def ListObjects(self, request: pb.ListObjectsRequest, context: Any) -> pb.ListObjectsResponse:
+        after = wire.position_from(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=100, most=1_000)
+        project = wire.project_of(request.parent)
+        page = await objects.list_objects(project, request.owner, after, limit, self._deps)
+        return pb.ListObjectsResponse(
+            objects=[wire.object_to(each) for each in page.objects],
+            next_page_token=pages.encode(request, wire.position_to(page.next_after))
+            if page.next_after
+            else "",
+        )
+
+    async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: Any) -> pb.DeleteObjectsResponse:
+        project = wire.project_of(request.parent)
+        if request.owner:
+            return wire.deleted_to(await objects.delete_owned(project, request.owner, self._deps))
+        ids = [wire.id_of(name) for name in request.objects]
+        return wire.deleted_to(await objects.delete_objects(project, ids, self._deps))
+
+    async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> pb.Quota:
+        return wire.quota_to(await quotas.get_quota(wire.project_of(request.name), self._deps))
+
+    async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Any) -> pb.Quota:
+        quota = request.quota
+        return wire.quota_to(
+            await quotas.update_quota(wire.project_of(quota.name), quota.limit_bytes, quota.etag, self._deps)
+        )
+
+
+def _project_and_id(name: str) -> tuple[str, str]:
+    return wire.project_of(name), wire.id_of(name)

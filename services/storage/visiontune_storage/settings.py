@@ -1,0 +1,65 @@
+"""Every knob of the storage program."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+from visiontune_kit.settings import ServerSettings
+
+from visiontune_storage.domain.uploads import MIB
+
+GIB = 1024 * MIB
+
+
+class Settings(ServerSettings):
+    """Read once in `__main__`; see ServerSettings for where values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIONTUNE_STORAGE_")
+
+    bucket: str = Field(
+        "vision-training-datasets", min_length=3, max_length=63, description="Bucket that keeps all objects."
+    )
+    s3_endpoint: str = Field("127.0.0.1:8720", description="host:port of the S3 server, without a scheme.")
+    s3_public_endpoint: str = Field(
+        "", description="host:port at which clients reach it, for signed URLs; empty: the same."
+    )
+    s3_region: str = Field("us-east-1", description="Region to sign for; AWS refuses another than its own.")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="Access key; no other program needs it.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key; no other program needs it.")
+    s3_secure: bool = Field(False, description="Speak TLS to the S3 server.")
+    s3_public_secure: bool | None = Field(
+        None, description="Sign https URLs for clients; the same as s3_secure when unset."
+    )
+    default_limit_bytes: int = Field(
+        10 * GIB, ge=0, description="Quota of a project for which an operator has set none."
+    )
+    single_part_limit_bytes: int = Field(
+        64 * MIB, ge=1, le=5 * GIB, description="Larger uploads are cut into parts."
+    )
+    part_size_bytes: int = Field(
+        32 * MIB, ge=5 * MIB, le=5 * GIB, description="Least size of such a part; it grows with the upload."
+    )
+    upload_ttl_s: int = Field(
+        86_400, ge=1, description="Seconds after which an unfinished upload is deleted."
+    )
+    upload_url_ttl_s: int = Field(
+        3_600, ge=1, le=604_800, description="Seconds for which a signed PUT URL works."
+    )
+    read_url_ttl_s: int = Field(
+        3_600,
+        ge=1,
+        le=604_800,
+        description="Seconds for which a signed GET URL works, unless asked otherwise.",
+    )
+    ended_upload_ttl_s: int = Field(
+        30 * 86_400, ge=1, description="Seconds for which an ended upload can still be read."
+    )
+    sweep_interval_s: float = Field(
+        60.0, gt=0, description="Seconds between two rounds of expiring uploads and deleting garbage."
+    )
+
+    @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        if bool(self.s3_access_key.get_secret_value()) != bool(self.s3_secret_key.get_secret_value()):
+            raise ValueError("set both s3_access_key and s3_secret_key, or neither")
+        return self

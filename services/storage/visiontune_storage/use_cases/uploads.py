@@ -1,0 +1,224 @@
+"""Creating, reading, completing and aborting uploads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from visiontune_kit import faults, idempotency, logs
+from visiontune_kit.errors import DataLoss
+
+from visiontune_storage.domain.failures import PartsMissing, PartTooSmall, StaleEtag
+from visiontune_storage.domain.objects import Garbage, check_owner
+from visiontune_storage.domain.uploads import (
+    ReceivedPart,
+    SigningWindow,
+    State,
+    Upload,
+    check_content_type,
+)
+from visiontune_storage.ports import Deps, UnitOfWork
+from visiontune_storage.use_cases import garbage
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUpload:
+    """What a caller wants to upload."""
+
+    project: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    content_type: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUpload:
+    """An upload, and what its holder needs to go on with it."""
+
+    upload: Upload
+    part_urls: Sequence[str] = ()  # in part order; empty once it has ended
+    window: SigningWindow | None = None  # of the URLs
+    received: Sequence[ReceivedPart] = ()
+
+
+async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
+    """Reserves quota and signs the parts' URLs. Raises QuotaExceeded, OwnerOutsideProject.
+
+    A repeated request, whose id is derived from its request_id, finds the first one's upload.
+    """
+    check_owner(command.owner, command.project, "upload.owner")
+    check_content_type(command.content_type)
+    wanted = _new_upload(command, deps)
+    async with deps.unit_of_work() as uow:
+        quota = await uow.quotas.lock(wanted.project)
+        upload = await uow.uploads.find(wanted.project, wanted.id)
+        if upload is None:
+            upload = wanted
+            await uow.quotas.save(quota.reserved(upload.size_bytes))
+            await uow.uploads.add(upload)
+            await uow.commit()
+    faults.point("create_upload.reserved")
+    return await _signed(await _started(upload, deps), deps)
+
+
+async def get_upload(project: str, upload_id: str, deps: Deps) -> SignedUpload:
+    """Returns an upload; while it is PENDING with fresh URLs and the parts that have arrived."""
+    async with deps.unit_of_work() as uow:
+        upload = await uow.uploads.get(project, upload_id)
+    if upload.state is not State.PENDING:
+        return SignedUpload(upload)
+    upload = await _started(upload, deps)
+    received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
+    return replace(await _signed(upload, deps), received=received or ())
+
+
+async def complete_upload(project: str, upload_id: str, named: Mapping[int, str], deps: Deps) -> Upload:
+    """Verifies what was PUT and makes it an object.
+
+    named: ETags that the caller got, by part number; may be empty. Raises PartsMissing, PartMismatch,
+    PartTooSmall, UploadNotPending; SizeMismatch or DigestMismatch once the bytes are given up.
+    """
+    async with deps.unit_of_work() as uow:
+        upload = await uow.uploads.get(project, upload_id)
+    if upload.state is State.COMPLETE:
+        return upload
+    upload.check_pending()
+    try:
+        await _verify(await _started(upload, deps), named, deps)
+    except DataLoss as mismatch:
+        log.warning("upload_refused", upload=upload.name, reason=mismatch.reason)
+        await _give_up(upload, deps)
+        raise
+    faults.point("complete_upload.verified")
+    return await _commit_object(upload, deps)
+
+
+async def abort_upload(project: str, upload_id: str, deps: Deps) -> Upload:
+    """Deletes what was PUT and frees the reservation. Raises UploadComplete, UploadNotPending."""
+    async with deps.unit_of_work() as uow:
+        await uow.quotas.lock(project)
+        upload = await uow.uploads.get(project, upload_id)
+        if upload.state is State.ABORTED:
+            return upload
+        aborted, left = await end_without_object(upload.aborted(), uow, deps)
+        await uow.commit()
+    await garbage.purge([left], deps)
+    return aborted
+
+
+async def end_without_object(ended: Upload, uow: UnitOfWork, deps: Deps) -> tuple[Upload, Garbage]:
+    """Writes an upload's end, frees its reservation, leaves its bytes as garbage; in the open transaction."""
+    quota = await uow.quotas.lock(ended.project)
+    await uow.quotas.save(quota.released(ended.size_bytes))
+    await uow.uploads.save(ended)
+    now = deps.clock.now()
+    left = Garbage(
+        key=ended.key,
+        from_upload=True,
+        store_upload_id=ended.store_upload_id,
+        due_at=now,
+        keep_until=now + deps.rules.upload_url_ttl,
+    )
+    await uow.garbage.add([left])
+    return ended, left
+
+
+def _new_upload(command: CreateUpload, deps: Deps) -> Upload:
+    now = deps.clock.now()
+    upload_id = idempotency.new_id("u")
+    return Upload(
+        project=command.project,
+        id=upload_id,
+        filename=command.filename,
+        size_bytes=command.size_bytes,
+        sha256=command.sha256,
+        content_type=command.content_type or "application/octet-stream",
+        owner=command.owner or f"projects/{command.project}/uploads/{upload_id}",
+        key=deps.new_key(command.project),
+        part_size_bytes=deps.rules.parts.part_size_for(command.size_bytes),
+        created_at=now,
+        expires_at=now + deps.rules.upload_ttl,
+    )
+
+
+async def _started(upload: Upload, deps: Deps) -> Upload:
+    """Returns the upload as the object store knows it, beginning it there when that has not happened yet.
+
+    The row comes first: a crash in between leaves a row that any later call, or the sweep, finishes.
+    """
+    if upload.store_upload_id:
+        return upload
+    store_upload_id = await deps.objects.start_upload(upload.key, upload.content_type)
+    faults.point("create_upload.started")
+    started = upload.started(store_upload_id)
+    try:
+        async with deps.unit_of_work() as uow:
+            await uow.uploads.save(started)
+            await uow.commit()
+    except StaleEtag:
+        async with deps.unit_of_work() as uow:
+            winner = await uow.uploads.get(upload.project, upload.id)
+        winner.check_pending()
+        return winner
+    return started
+
+
+async def _signed(upload: Upload, deps: Deps) -> SignedUpload:
+    if upload.state is not State.PENDING:
+        return SignedUpload(upload)
+    window = SigningWindow.of(deps.clock.now(), deps.rules.upload_url_ttl)
+    return SignedUpload(upload, await deps.objects.sign_parts(upload, window), window)
+
+
+async def _verify(upload: Upload, named: Mapping[int, str], deps: Deps) -> None:
+    """Assembles the parts and compares size and digest with what was declared."""
+    received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
+    if received is not None:
+        upload.check_parts(received, named)
+        if not await deps.objects.finish_upload(upload.key, upload.store_upload_id, received):
+            raise PartTooSmall(upload.name, upload.part_size_bytes)
+        faults.point("complete_upload.assembled")
+    found_bytes = await deps.objects.size_of(upload.key)
+    if found_bytes is None:
+        await _start_again(upload, deps)
+        raise PartsMissing(upload.name, range(1, upload.part_count + 1), of=upload.part_count)
+    upload.check_size(found_bytes)
+    upload.check_digest(await deps.objects.sha256_of(upload.key))
+
+
+async def _start_again(upload: Upload, deps: Deps) -> None:
+    """The object store has forgotten the upload: GetUpload will begin a new one there."""
+    async with deps.unit_of_work() as uow:
+        await uow.uploads.save(upload.started(""))
+        await uow.commit()
+
+
+async def _commit_object(upload: Upload, deps: Deps) -> Upload:
+    """One transaction: the object is visible, the reservation is usage, the upload is COMPLETE."""
+    async with deps.unit_of_work() as uow:
+        quota = await uow.quotas.lock(upload.project)
+        # Read again: another caller may have completed, aborted or merely started it meanwhile.
+        upload = await uow.uploads.get(upload.project, upload.id)
+        if upload.state is State.COMPLETE:
+            return upload
+        done, made = upload.completed(at=deps.clock.now())
+        await uow.quotas.save(quota.settled(done.size_bytes))
+        await uow.uploads.save(done)
+        await uow.objects.add(made)
+        await uow.commit()
+    log.info("upload_completed", upload=done.name, size_bytes=done.size_bytes)
+    return done
+
+
+async def _give_up(upload: Upload, deps: Deps) -> None:
+    """The bytes are not what was declared: they go, and the upload is ABORTED."""
+    async with deps.unit_of_work() as uow:
+        await uow.quotas.lock(upload.project)
+        upload = await uow.uploads.get(upload.project, upload.id)
+        if upload.state is not State.PENDING:
+            return
+        _, left = await end_without_object(upload.aborted(), uow, deps)
+        await uow.commit()
+    await garbage.purge([left], deps)

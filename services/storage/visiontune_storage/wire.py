@@ -1,0 +1,151 @@
+"""Between proto messages and the domain; pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from visiontune.storage.v1 import storage_pb2 as pb
+from visiontune_kit.errors import InvalidArgument
+from visiontune_kit.pages import InvalidPageToken
+
+from visiontune_storage.domain.objects import StoredObject
+from visiontune_storage.domain.quotas import Quota
+from visiontune_storage.domain.uploads import State
+from visiontune_storage.use_cases.objects import Deleted, SignedRead
+from visiontune_storage.use_cases.uploads import CreateUpload, SignedUpload
+
+_STATES = {
+    State.PENDING: pb.Upload.STATE_PENDING,
+    State.COMPLETE: pb.Upload.STATE_COMPLETE,
+    State.ABORTED: pb.Upload.STATE_ABORTED,
+    State.EXPIRED: pb.Upload.STATE_EXPIRED,
+}
+
+
+def project_of(name: str) -> str:
+    """`projects/p/…` is of project `p`; the proto's rules have checked the form."""
+    return name.split("/")[1]
+
+
+def id_of(name: str) -> str:
+    """The last segment."""
+    return name.rpartition("/")[2]
+
+
+def create_upload_from(request: pb.CreateUploadRequest) -> CreateUpload:
+    """Reads the request; output-only fields are ignored."""
+    return CreateUpload(
+        project=project_of(request.parent),
+        filename=request.upload.filename,
+        size_bytes=request.upload.size_bytes,
+        sha256=request.upload.sha256,
+        content_type=request.upload.content_type,
+        owner=request.upload.owner,
+    )
+
+
+def etags_from(parts: Iterable[pb.Part]) -> Mapping[int, str]:
+    """ETags by part number, without quotes. Raises InvalidArgument for a number that comes twice."""
+    etags: dict[int, str] = {}
+    for part in parts:
+        if part.part_number in etags:
+            raise InvalidArgument(f"parts names part {part.part_number} twice.", reason="PartTwice")
+        etags[part.part_number] = part.etag.strip('"')
+    return etags
+
+
+def upload_to(signed: SignedUpload) -> pb.Upload:
+    """Writes the resource, with URLs where there are any."""
+    upload = signed.upload
+    expires = timestamp(signed.window.end) if signed.window else None
+    return pb.Upload(
+        name=upload.name,
+        filename=upload.filename,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        content_type=upload.content_type,
+        owner=upload.owner,
+        state=_STATES[upload.state],
+        part_size_bytes=upload.part_size_bytes,
+        part_urls=[
+            pb.PartUrl(part_number=number, url=url, expire_time=expires)
+            for number, url in enumerate(signed.part_urls, start=1)
+        ],
+        received_parts=[
+            pb.Part(part_number=part.number, etag=part.etag, size_bytes=part.size_bytes)
+            for part in signed.received
+        ],
+        object=upload.object_name if upload.state is State.COMPLETE else "",
+        create_time=timestamp(upload.created_at),
+        expire_time=timestamp(upload.expires_at),
+        etag=f"v{upload.version}",
+    )
+
+
+def object_to(stored: StoredObject) -> pb.Object:
+    """Writes the resource."""
+    return pb.Object(
+        name=stored.name,
+        filename=stored.filename,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        content_type=stored.content_type,
+        owner=stored.owner,
+        create_time=timestamp(stored.created_at),
+    )
+
+
+def quota_to(quota: Quota) -> pb.Quota:
+    """Writes the resource."""
+    return pb.Quota(
+        name=quota.name,
+        limit_bytes=quota.limit_bytes,
+        used_bytes=quota.used_bytes,
+        reserved_bytes=quota.reserved_bytes,
+        object_count=quota.object_count,
+        etag=quota.etag,
+    )
+
+
+def signed_urls_to(reads: Iterable[SignedRead]) -> pb.SignUrlsResponse:
+    """Writes the answer, in the same order."""
+    return pb.SignUrlsResponse(
+        urls=[
+            pb.SignedUrl(object=read.stored.name, url=read.url, expire_time=timestamp(read.expires_at))
+            for read in reads
+        ]
+    )
+
+
+def deleted_to(deleted: Deleted) -> pb.DeleteObjectsResponse:
+    """Writes the answer."""
+    return pb.DeleteObjectsResponse(deleted_count=deleted.object_count, freed_bytes=deleted.freed_bytes)
+
+
+def ttl_from(request: pb.SignUrlsRequest) -> timedelta | None:
+    """None when the caller leaves it to us."""
+    return request.ttl.ToTimedelta() if request.HasField("ttl") else None
+
+
+def position_from(token: list[str | int] | None) -> tuple[datetime, str] | None:
+    """Where a page begins. Raises InvalidPageToken."""
+    if token is None:
+        return None
+    try:
+        at, object_id = token
+        return datetime.fromisoformat(str(at)).astimezone(UTC), str(object_id)
+    except ValueError as error:
+        raise InvalidPageToken from error
+
+
+def position_to(position: tuple[datetime, str]) -> list[str | int]:
+    """The reverse of position_from."""
+    at, object_id = position
+    return [at.isoformat(), object_id]
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """Writes an aware time."""
+    result = Timestamp()
+    result.FromDatetime(at)
+    return result
