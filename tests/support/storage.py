@@ -1,0 +1,122 @@
+"""The real storage service for tests: over gRPC, with a database and a bucket of its own."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from visiontune.storage.v1 import storage_pb2 as pb
+from visiontune.storage.v1 import storage_pb2_grpc
+from visiontune_kit import channels, migrations, server
+from visiontune_kit.clock import Clock
+from visiontune_kit.identity import Role
+from visiontune_storage import app
+from visiontune_storage.settings import Settings
+
+from tests.support import trust
+from tests.support.s3 import SeaweedFS
+
+
+@dataclass(frozen=True)
+class StorageHandle:
+    """A running service, and calls of it as an editor of one project."""
+
+    target: str  # host:port
+    bucket: str
+    trust: trust.Trust
+    stub: Any  # its calls raise visiontune_kit.errors.Failure
+    http: httpx.AsyncClient
+
+    def metadata(self, project: str = "default", role: Role = Role.EDITOR) -> list[tuple[str, str]]:
+        return self.trust.metadata(project, role)
+
+    async def call(
+        self, method: str, request: Any, *, project: str = "default", role: Role = Role.EDITOR
+    ) -> Any:
+        """Calls one method as that project's key."""
+        return await getattr(self.stub, method)(request, metadata=self.metadata(project, role))
+
+    async def create(self, content: bytes, *, project: str = "default", **fields: Any) -> pb.Upload:
+        """CreateUpload of these bytes; `fields` override what is declared."""
+        declared = {
+            "filename": "file.bin",
+            "size_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            **fields,
+        }
+        request = pb.CreateUploadRequest(
+            parent=f"projects/{project}", upload=pb.Upload(**declared), request_id=str(uuid.uuid4())
+        )
+        return await self.call("CreateUpload", request, project=project)
+
+    async def put(self, upload: pb.Upload, content: bytes) -> None:
+        """PUTs every part."""
+        for part in upload.part_urls:
+            start = (part.part_number - 1) * upload.part_size_bytes
+            answer = await self.http.put(part.url, content=content[start : start + upload.part_size_bytes])
+            assert answer.status_code == 200, answer.text
+
+    async def complete(
+        self, name: str, *, project: str = "default", parts: Mapping[int, str] | None = None
+    ) -> pb.Upload:
+        named = [pb.Part(part_number=number, etag=etag) for number, etag in (parts or {}).items()]
+        return await self.call(
+            "CompleteUpload", pb.CompleteUploadRequest(name=name, parts=named), project=project
+        )
+
+    async def upload(self, content: bytes, *, project: str = "default", **fields: Any) -> pb.Upload:
+        """Create, PUT, complete."""
+        upload = await self.create(content, project=project, **fields)
+        await self.put(upload, content)
+        return await self.complete(upload.name, project=project)
+
+    async def sign(self, *objects: str, project: str = "default") -> list[str]:
+        request = pb.SignUrlsRequest(parent=f"projects/{project}", objects=objects)
+        answer = await self.call("SignUrls", request, project=project, role=Role.VIEWER)
+        return [each.url for each in answer.urls]
+
+    async def read(self, name: str, *, project: str = "default") -> bytes:
+        """The bytes of an object, by a signed URL."""
+        [url] = await self.sign(name, project=project)
+        answer = await self.http.get(url)
+        answer.raise_for_status()
+        return answer.content
+
+    async def quota(self, project: str = "default") -> pb.Quota:
+        request = pb.GetQuotaRequest(name=f"projects/{project}/quota")
+        return await self.call("GetQuota", request, project=project, role=Role.VIEWER)
+
+
+@asynccontextmanager
+async def running_storage(
+    s3: SeaweedFS, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[StorageHandle]:
+    """Serves inside the block. `folder` keeps keys and the SQLite file; the bucket is new unless named."""
+    trusted = trust.make(folder / "keys") if not (folder / "keys").exists() else trust.Trust(folder / "keys")
+    url = database_url or f"sqlite+aiosqlite:///{folder}/storage.db"
+    await asyncio.to_thread(migrations.upgrade, url, "visiontune_storage")
+    values = {
+        "database_url": url,
+        "issuers_file": trusted.issuers_file,
+        "bucket": settings.pop("bucket", None) or s3.make_bucket(),
+        "s3_endpoint": s3.endpoint,
+        "s3_region": s3.region,
+        "s3_access_key": s3.access_key,
+        "s3_secret_key": s3.secret_key,
+        "stop_grace_s": 1.0,
+        **settings,
+    }
+    program = app.build(Settings(**values), clock)
+    async with (
+        server.running(program) as target,
+        channels.connect(target) as channel,
+        httpx.AsyncClient(timeout=30) as http,
+    ):
+        yield StorageHandle(
+            target, values["bucket"], trusted, storage_pb2_grpc.StorageServiceStub(channel), http
+        )
