@@ -43,7 +43,7 @@ class Client:
     """Speaks to one server as one project.
 
     Names may be short (`digits`, `digits/v1`, a job's id) or full (`projects/…`). Every method raises
-    errors.ApiError subclasses for what the server refuses and errors.Unreachable when there is none.
+    errors.ApiFailure subclasses for what the server refuses and errors.Unreachable when there is none.
     """
 
     def __init__(
@@ -358,7 +358,7 @@ class Client:
         timeout_s: float | None = None,
         progress: Callable[[operations_pb2.Operation], None] = lambda _operation: None,
     ) -> operations_pb2.Operation:
-        """The ended operation. Raises the ApiError it ended with, WaitTimeout when it did not end in time."""
+        """The ended operation. Raises the ApiFailure it ended with, WaitTimeout when it did not end in time."""
         for waited_s in watch.intervals():
             progress(operation)
             if operation.done:

@@ -1,10 +1,10 @@
 """What the SDK raises. A server's error keeps its reason, for programs, and its violations, for people.
 
-VisionTuneError
+Failure
 ├── Unreachable          no server answered
 ├── TransferFailed       bytes did not get to or from the object store
 ├── WaitTimeout          what was waited for did not end in time
-└── ApiError             the server refused; one subclass a code
+└── ApiFailure             the server refused; one subclass a code
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ class Violation:
     reason: str = ""
 
 
-class VisionTuneError(Exception):
+class Failure(Exception):  # noqa: N818 - the tree reads better without Error on every leaf
     """Everything that the SDK raises on purpose."""
 
 
-class Unreachable(VisionTuneError):
+class Unreachable(Failure):
     """No server answered, after retries."""
 
 
-class TransferFailed(VisionTuneError):
+class TransferFailed(Failure):
     """Bytes did not get to or from the object store, after retries."""
 
 
@@ -43,11 +43,11 @@ class UploadFailed(TransferFailed):
         self.upload = upload
 
 
-class WaitTimeout(VisionTuneError):
+class WaitTimeout(Failure):
     """What was waited for did not end in time. It goes on at the server."""
 
 
-class ApiError(VisionTuneError):
+class ApiFailure(Failure):
     """The server refused a call, or an operation ended badly."""
 
     # Number of the gRPC code; each subclass has its own.
@@ -72,104 +72,104 @@ class ApiError(VisionTuneError):
         self.resource = resource
 
 
-class Cancelled(ApiError):
+class Cancelled(ApiFailure):
     """The call or operation was cancelled."""
 
     code = 1
 
 
-class InvalidArgument(ApiError):
+class InvalidArgument(ApiFailure):
     """The request, or the data it names, breaks a rule; `violations` say which."""
 
     code = 3
 
 
-class DeadlineExceeded(ApiError):
+class DeadlineExceeded(ApiFailure):
     """The server did not finish in time."""
 
     code = 4
 
 
-class NotFound(ApiError):
+class NotFound(ApiFailure):
     """There is no such resource in this project."""
 
     code = 5
 
 
-class AlreadyExists(ApiError):
+class AlreadyExists(ApiFailure):
     """The id is taken."""
 
     code = 6
 
 
-class PermissionDenied(ApiError):
+class PermissionDenied(ApiFailure):
     """The key's role does not allow it."""
 
     code = 7
 
 
-class ResourceExhausted(ApiError):
+class ResourceExhausted(ApiFailure):
     """A quota or a limit is reached."""
 
     code = 8
 
 
-class FailedPrecondition(ApiError):
+class FailedPrecondition(ApiFailure):
     """The resource is not in a state that allows it."""
 
     code = 9
 
 
-class Aborted(ApiError):
+class Aborted(ApiFailure):
     """Somebody else changed the resource meanwhile."""
 
     code = 10
 
 
-class OutOfRange(ApiError):
+class OutOfRange(ApiFailure):
     """A value is beyond what exists."""
 
     code = 11
 
 
-class Unimplemented(ApiError):
+class Unimplemented(ApiFailure):
     """The server does not know the call."""
 
     code = 12
 
 
-class Internal(ApiError):
+class Internal(ApiFailure):
     """The server has a fault."""
 
     code = 13
 
 
-class Unavailable(ApiError):
+class Unavailable(ApiFailure):
     """The server cannot answer now; trying again may help."""
 
     code = 14
 
 
-class DataLoss(ApiError):
+class DataLoss(ApiFailure):
     """The bytes are not what was declared."""
 
     code = 15
 
 
-class Unauthenticated(ApiError):
+class Unauthenticated(ApiFailure):
     """The API key is missing or not valid."""
 
     code = 16
 
 
-BY_CODE: Mapping[int, type[ApiError]] = {kind.code: kind for kind in ApiError.__subclasses__()}
+BY_CODE: Mapping[int, type[ApiFailure]] = {kind.code: kind for kind in ApiFailure.__subclasses__()}
 
 
-def from_status(status: Mapping[str, Any]) -> ApiError:
+def from_status(status: Mapping[str, Any]) -> ApiFailure:
     """The error that a google.rpc.Status, as JSON, stands for."""
     details = {_kind(detail): detail for detail in status.get("details", ())}
     info = details.get("ErrorInfo", {})
-    return BY_CODE.get(int(status.get("code", 2)), ApiError)(
+    return BY_CODE.get(int(status.get("code", 2)), ApiFailure)(
         str(status.get("message", "")) or "The server gave no message.",
         reason=str(info.get("reason", "")),
         violations=_violations(details),

@@ -45,7 +45,7 @@ class Transport:
         self.http = http_client(self.server, self.timeout_s)
 
     def call(self, call: HttpCall, timeout_s: float | None = None) -> httpx.Response:
-        """The answer to one call. Raises Unreachable, or the ApiError that the server sent."""
+        """The answer to one call. Raises Unreachable, or the ApiFailure that the server sent."""
         for pause in self.pauses():
             try:
                 response = self.http.request(
@@ -129,7 +129,7 @@ class Pause:
         time.sleep(self.length_s)
 
 
-def failure_of(response: httpx.Response) -> errors.ApiError:
+def failure_of(response: httpx.Response) -> errors.ApiFailure:
     """The error in an answer; also when the answer is not one of ours, as of a proxy."""
     try:
         status = response.json()
@@ -137,7 +137,7 @@ def failure_of(response: httpx.Response) -> errors.ApiError:
         status = None
     if isinstance(status, Mapping) and "code" in status:
         return errors.from_status(status)
-    return errors.ApiError(f"{response.request.url} answered {response.status_code}, and not in our form.")
+    return errors.ApiFailure(f"{response.request.url} answered {response.status_code}, and not in our form.")
 
 
 def trace_id_from_environment() -> str:
@@ -160,10 +160,10 @@ def _may_be_repeated(response: httpx.Response) -> bool:
 
 
 def json_of(response: httpx.Response) -> Any:
-    """The JSON of an answer. Raises ApiError when it is none, as when --server names a web page."""
+    """The JSON of an answer. Raises ApiFailure when it is none, as when --server names a web page."""
     try:
         return response.json()
     except ValueError as error:
-        raise errors.ApiError(
+        raise errors.ApiFailure(
             f"{response.request.url} answered with something that is not JSON. Is it a VisionTune server?"
         ) from error

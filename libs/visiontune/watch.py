@@ -28,7 +28,7 @@ class ServerEvent:
 def follow(transport: Transport, call: HttpCall, cursor: str = "") -> Iterator[ServerEvent]:
     """Messages until the server says `done`. A cut stream is taken up again after the last id seen.
 
-    Raises ApiError when the server ends it with an error that repeating does not mend, Unreachable when it
+    Raises ApiFailure when the server ends it with an error that repeating does not mend, Unreachable when it
     does not come back.
     """
     while True:
@@ -40,7 +40,7 @@ def follow(transport: Transport, call: HttpCall, cursor: str = "") -> Iterator[S
                         return
                     cursor, progressed = event.id or cursor, True
                     yield event
-                failure: errors.VisionTuneError = errors.Unreachable("The stream ended without a word.")
+                failure: errors.Failure = errors.Unreachable("The stream ended without a word.")
             except (errors.Unreachable, errors.Unavailable) as error:
                 failure = error
             if progressed:

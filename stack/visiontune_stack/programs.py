@@ -110,7 +110,7 @@ def storage(plan: Plan) -> Program:
     store = {}
     if plan.s3:
         store = {
-            "VISIONTUNE_STORAGE_S3_ENDPOINT": f"http://{LOOPBACK}:{plan.ports.s3}",
+            "VISIONTUNE_STORAGE_S3_ENDPOINT": f"{LOOPBACK}:{plan.ports.s3}",
             "VISIONTUNE_STORAGE_S3_REGION": "us-east-1",
             "VISIONTUNE_STORAGE_S3_SECURE": "false",
             "VISIONTUNE_STORAGE_S3_ACCESS_KEY": plan.s3.access_key,

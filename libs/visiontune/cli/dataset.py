@@ -1,0 +1,292 @@
+"""`visiontune dataset`: archives in, versions out."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from visiontune import names
+from visiontune.cli import views
+from visiontune.cli.failures import Failed
+from visiontune.cli.progress import size, step
+from visiontune.cli.session import Session, talks
+from visiontune.errors import AlreadyExists, ApiFailure, InvalidArgument, NotFound
+
+if TYPE_CHECKING:
+    from google.longrunning import operations_pb2
+
+    from visiontune.dataset.v1 import dataset_pb2
+    from visiontune.storage.v1 import storage_pb2
+
+app = typer.Typer(help="Import archives as datasets and look at them.", no_args_is_help=True)
+
+Target = Annotated[str, typer.Argument(help="DATASET, DATASET/VERSION or a full name.", metavar="DATASET")]
+
+
+class OnError(StrEnum):
+    """What becomes of records that break a rule."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@app.command("import")
+@talks
+def import_(
+    session: Session,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A .tar.gz, .tar or .zip archive.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            metavar="ARCHIVE",
+        ),
+    ],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="Its id; made when it does not exist.", metavar="ID")
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="auto, or one that `visiontune dataset formats` lists.")
+    ] = "auto",
+    on_error: Annotated[
+        OnError, typer.Option(help="Whether a bad record fails the import or is left out and counted.")
+    ] = OnError.FAIL,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=0.9, help="Share that is held out when the data names no splits. [default: 0.1]"
+        ),
+    ] = None,
+    resume: Annotated[
+        str, typer.Option(help="Go on with an upload of this file that broke off.", metavar="UPLOAD")
+    ] = "",
+    wait: Annotated[bool, typer.Option(help="Wait for the import to end.")] = True,
+) -> None:
+    """Upload an archive and import it as a new version.
+
+    Data equal to the newest version gives that version back.
+    """
+    ensure(session, dataset)
+    upload = send(session, path, resume)
+    operation = start_import(session, dataset, upload.name, format_, on_error, validation_fraction)
+    if not wait:
+        session.resource(operation) if session.is_json else session.say(
+            f"Started. Wait for it: visiontune dataset wait {operation.name}"
+        )
+        return
+    finish_import(session, operation)
+
+
+@app.command("wait")
+@talks
+def wait_(
+    session: Session, operation: Annotated[str, typer.Argument(help="Full name of the operation.")]
+) -> None:
+    """Wait for an import that was started with --no-wait."""
+    finish_import(session, session.client.get_operation(operation))
+
+
+@app.command("list")
+@talks
+def list_(session: Session) -> None:
+    """List datasets, newest first."""
+    found = list(session.client.list_datasets())
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["DATASET", "VERSIONS", "NEWEST", "CHANGED"],
+        (
+            [
+                names.short(d.name),
+                str(d.version_count),
+                names.short(d.latest_version) if d.latest_version else "-",
+                views.when(d.update_time),
+            ]
+            for d in found
+        ),
+        empty="No datasets yet. Make one: visiontune dataset import ARCHIVE --dataset ID",
+    )
+
+
+@app.command("show")
+@talks
+def show(session: Session, name: Target) -> None:
+    """Show a version with its statistics; of a dataset, the newest one."""
+    client = session.client
+    version = client.get_version(name)
+    if session.is_json:
+        session.resource(version)
+        return
+    views.version(session, version, client.get_statistics(version.name))
+
+
+@app.command("versions")
+@talks
+def versions(session: Session, name: Target) -> None:
+    """List a dataset's versions, newest first."""
+    found = list(session.client.list_versions(name))
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["VERSION", "FORMAT", "EXAMPLES", "IMAGES", "SIZE", "CREATED"],
+        (
+            [
+                names.short(v.name),
+                v.format,
+                f"{v.example_count:,}",
+                f"{v.image_count:,}",
+                size(v.size_bytes),
+                views.when(v.create_time),
+            ]
+            for v in found
+        ),
+        empty=f"No versions yet. Import one: visiontune dataset import ARCHIVE --dataset {name}",
+    )
+
+
+@app.command("report")
+@talks
+def report(
+    session: Session,
+    name: Annotated[
+        str,
+        typer.Argument(help="DATASET, DATASET/VERSION, or the full name of a report.", metavar="DATASET"),
+    ],
+) -> None:
+    """Show what an import found: every rule that was broken, with places and remedies."""
+    client = session.client
+    report_name = name if "/validationReports/" in name else client.get_version(name).validation_report
+    found = client.get_validation_report(report_name)
+    session.resource(found) if session.is_json else views.report(session, found)
+
+
+@app.command("delete")
+@talks
+def delete(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Id or full name.", metavar="DATASET")],
+    force: Annotated[bool, typer.Option("--force", help="Also when it has versions.")] = False,
+) -> None:
+    """Delete a dataset; its versions too with --force."""
+    session.client.delete_dataset(name, force=force)
+    if session.is_json:
+        session.raw({})
+    else:
+        session.say(f"Deleted {escape(name)}.")
+
+
+@app.command("formats")
+@talks
+def formats(session: Session) -> None:
+    """List the formats that archives may have, with one record of each."""
+    found = session.client.list_formats()
+    if session.is_json:
+        session.resources(found)
+        return
+    for entry in found:
+        session.out.print(f"[bold]{escape(entry.format)}[/]  {escape(entry.description)}")
+        session.out.print(escape(entry.layout), style="dim")
+        session.out.print(f"{escape(entry.example_record)}\n")
+
+
+def ensure(session: Session, dataset: str) -> None:
+    """Makes the dataset unless it is there."""
+    try:
+        session.client.get_dataset(dataset)
+    except NotFound:
+        try:
+            session.client.create_dataset(dataset)
+        except AlreadyExists:
+            # Somebody was quicker, which is as good; or it is being deleted, which the import will say.
+            return
+
+
+def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload":
+    """Hashes and uploads a file, with a bar for each. Raises Failed for an empty or unreadable one."""
+    try:
+        if path.stat().st_size == 0:
+            raise Failed(
+                f"{path} is empty.", "Give a .tar.gz, .tar or .zip archive with images and a metadata file."
+            )
+        with (
+            step(session.err, f"Reading {path.name}") as hashing,
+            step(session.err, f"Uploading {size(path.stat().st_size)}") as sending,
+        ):
+            return session.client.upload(path, resume=resume, hashing=hashing, sending=sending)
+    except OSError as error:
+        raise Failed(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def start_import(
+    session: Session,
+    dataset: str,
+    upload: str,
+    format_: str = "auto",
+    on_error: OnError = OnError.FAIL,
+    validation_fraction: float | None = None,
+) -> "operations_pb2.Operation":
+    """Starts the import of a complete upload."""
+    from visiontune.dataset.v1 import dataset_pb2
+
+    return session.client.import_version(
+        dataset_pb2.ImportVersionRequest(
+            parent=session.client.dataset_name(dataset),
+            upload=upload,
+            format=format_,
+            on_error=dataset_pb2.OnError.Value(f"ON_ERROR_{on_error.name}"),
+            validation_fraction=validation_fraction,
+        )
+    )
+
+
+def finish_import(session: Session, operation: "operations_pb2.Operation") -> "dataset_pb2.DatasetVersion":
+    """Waits, prints the version, or the report of what was wrong and fails."""
+    version, metadata = await_import(session, operation)
+    if session.is_json:
+        session.resource(version)
+    else:
+        session.say(views.imported(version, metadata))
+        session.say(
+            f"[dim]Next: visiontune train --dataset {names.short(version.name)} --model tiny-llava[/]"
+        )
+    return version
+
+
+def await_import(
+    session: Session, operation: "operations_pb2.Operation"
+) -> "tuple[dataset_pb2.DatasetVersion, dataset_pb2.ImportVersionMetadata]":
+    """The version and how the import went. Raises Failed after printing the report to stderr."""
+    from visiontune.dataset.v1 import dataset_pb2
+
+    metadata = dataset_pb2.ImportVersionMetadata()
+
+    def show_progress(current: "operations_pb2.Operation") -> None:
+        current.metadata.Unpack(metadata)
+        update(metadata.read_bytes, metadata.total_bytes)
+
+    try:
+        with step(session.err, "Importing") as update:
+            done = session.client.wait(operation, progress=show_progress)
+    except InvalidArgument as error:
+        raise _refused(session, metadata.validation_report, error) from error
+    version = dataset_pb2.DatasetVersion()
+    done.response.Unpack(version)
+    return version, metadata
+
+
+def _refused(session: Session, report_name: str, error: ApiFailure) -> Exception:
+    """The failure of an import whose data breaks rules, with the report's places shown."""
+    if not report_name:
+        return error
+    found = session.client.get_validation_report(report_name)
+    views.problems(session.err, found)
+    return Failed(
+        f"{found.filename} was not imported: errors {found.error_count:,}, warnings {found.warning_count:,}.",
+        f"All of it: visiontune dataset report {report_name}",
+    )

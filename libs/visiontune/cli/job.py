@@ -1,0 +1,180 @@
+"""`visiontune job`: what runs, how it goes, what came out."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from visiontune import names
+from visiontune.cli import views, watching
+from visiontune.cli.failures import Failed
+from visiontune.cli.progress import Update, size, step
+from visiontune.cli.session import Session, talks
+
+if TYPE_CHECKING:
+    from visiontune.trainer.v1 import trainer_pb2
+
+app = typer.Typer(help="Look at training jobs, stop them, fetch their results.", no_args_is_help=True)
+
+JobName = Annotated[str, typer.Argument(help="Id or full name.", metavar="JOB")]
+
+
+@app.command("list")
+@talks
+def list_(session: Session) -> None:
+    """List jobs, newest first."""
+    found = list(session.client.list_jobs())
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["JOB", "STATE", "MODEL", "DATA", "STEP", "HELD-OUT", "CREATED"],
+        (
+            [
+                names.short(job.name),
+                views.state(job),
+                escape(views.base_model(job.spec.base_model)),
+                escape(names.short(job.spec.dataset_version)),
+                f"{job.progress.step:,}/{job.progress.total_steps:,}",
+                views.percent(views.accuracy(dict(job.metrics_after))),
+                views.when(job.create_time),
+            ]
+            for job in found
+        ),
+        empty="No jobs yet. Start one: visiontune train --dataset DATASET --model tiny-llava",
+    )
+
+
+@app.command("show")
+@talks
+def show(session: Session, job: JobName) -> None:
+    """Show one job."""
+    found = session.client.get_job(job)
+    session.resource(found) if session.is_json else views.job(session, found)
+
+
+@app.command("watch")
+@talks
+def watch(session: Session, job: JobName) -> None:
+    """Watch a job until it ends: progress, loss, held-out accuracy.
+
+    With --output json each update is one line. The exit code is 0 only when the job SUCCEEDED.
+    """
+    ended = watching.watch(session, session.client.job_name(job), as_lines=session.is_json)
+    if not session.is_json:
+        session.say(watching.result(ended))
+    watching.require_success(ended)
+
+
+@app.command("cancel")
+@talks
+def cancel(
+    session: Session,
+    job: JobName,
+    wait: Annotated[bool, typer.Option(help="Wait until the worker has stopped.")] = True,
+) -> None:
+    """Stop a job."""
+    found = session.client.cancel_job(job)
+    if wait:
+        with step(session.err, f"Stopping {names.short(found.name)}"):
+            for _ in session.client.watch_job(found.name):
+                pass
+        found = session.client.get_job(found.name)
+    if session.is_json:
+        session.resource(found)
+    else:
+        session.say(f"[bold]{names.short(found.name)}[/] {views.state(found)}")
+
+
+@app.command("logs")
+@talks
+def logs(session: Session, job: JobName) -> None:
+    """Print what the job's workers logged."""
+    found = session.client.list_log_lines(job)
+    if session.is_json:
+        session.resources(found)
+        return
+    for line in found:
+        clock = line.time.ToDatetime().strftime("%H:%M:%S")
+        session.out.print(f"[dim]{clock} #{line.attempt}[/] {escape(line.message)}", soft_wrap=True)
+
+
+@app.command("artifacts")
+@talks
+def artifacts(
+    session: Session,
+    job: JobName,
+    download: Annotated[
+        Path | None,
+        typer.Option(help="Fetch every file into this folder, verified.", file_okay=False, metavar="DIR"),
+    ] = None,
+) -> None:
+    """List a job's results, or download them."""
+    found = list(session.client.list_artifacts(job))
+    if download is not None:
+        fetch(session, found, download)
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["ARTIFACT", "FILE", "SIZE"],
+        (
+            [names.short(artifact.name), escape(file.path), size(file.size_bytes)]
+            for artifact in found
+            for file in artifact.files
+        ),
+        empty=f"No results yet. Watch the job: visiontune job watch {job}",
+    )
+    if download is not None and found:
+        session.say(f"In {download}/: {', '.join(names.short(artifact.name) + '/' for artifact in found)}")
+
+
+@app.command("samples")
+@talks
+def samples(session: Session, job: JobName) -> None:
+    """Show what the model said about held-out examples before and after training."""
+    found = list(session.client.list_samples(job))
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["EXAMPLE", "PROMPT", "EXPECTED", "BEFORE", "AFTER"],
+        (
+            [names.short(s.example), *(escape(text) for text in (s.prompt, s.expected, s.before, s.after))]
+            for s in found
+        ),
+        empty="No samples yet.",
+    )
+
+
+@app.command("delete")
+@talks
+def delete(session: Session, job: JobName) -> None:
+    """Delete an ended job with its checkpoints and artifacts; registered models stay."""
+    session.client.delete_job(job)
+    if session.is_json:
+        session.raw({})
+    else:
+        session.say(f"Deleted {escape(job)}.")
+
+
+def fetch(session: Session, found: "list[trainer_pb2.Artifact]", folder: Path) -> None:
+    """Downloads artifacts, each into a folder of its name. Raises Failed when the disk refuses."""
+    from visiontune import uploads
+
+    total, done = sum(artifact.size_bytes for artifact in found), 0
+    try:
+        with step(session.err, f"Downloading {size(total)}") as update:
+            for artifact in found:
+                tell = partial(_tell_after, update, done, total)
+                uploads.download(artifact.files, folder / names.short(artifact.name), tell)
+                done += artifact.size_bytes
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def _tell_after(update: Update, before: int, total: int, done: int, _of_this: int) -> None:
+    """Progress of one artifact as progress of all."""
+    update(before + done, total)

@@ -1,0 +1,186 @@
+"""What every command that talks to a server shares: who, where, and how to print."""
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from visiontune.cli.failures import Failed
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from visiontune.client import Client
+
+PANEL = "Connection and output"
+
+
+class Output(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ServerOption = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        envvar="VISIONTUNE_SERVER",
+        help="URL of the server; the stack of this machine when empty.",
+        rich_help_panel=PANEL,
+    ),
+]
+ApiKeyOption = Annotated[
+    str,
+    typer.Option(
+        "--api-key",
+        envvar="VISIONTUNE_API_KEY",
+        help="Your key; that of the stack of this machine when empty.",
+        rich_help_panel=PANEL,
+        show_envvar=True,
+    ),
+]
+ProjectOption = Annotated[
+    str,
+    typer.Option(
+        "--project", envvar="VISIONTUNE_PROJECT", help="The key's own when empty.", rich_help_panel=PANEL
+    ),
+]
+OutputOption = Annotated[
+    Output,
+    typer.Option(
+        "--output",
+        "-o",
+        help="json prints the API's own resource and nothing else on stdout.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of one command."""
+
+    server: str = ""
+    api_key: str = field(default="", repr=False)
+    project: str = ""
+    output: Output = Output.TEXT
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    @functools.cached_property
+    def client(self) -> "Client":
+        """Connected on first use. Raises Failed when no server or key is known."""
+        from visiontune.client import Client
+        from visiontune.transport import trace_id_from_environment
+
+        url, key = self.server or _stack_url(), self.api_key or _stack_key()
+        return Client(url, key, project=self.project, trace_id=trace_id_from_environment())
+
+    @property
+    def is_json(self) -> bool:
+        """True when stdout belongs to a program."""
+        return self.output is Output.JSON
+
+    @property
+    def live(self) -> bool:
+        """True when a person watches stderr."""
+        return self.err.is_terminal
+
+    def say(self, text: str) -> None:
+        """A line for people about what goes on; never on stdout when that belongs to a program."""
+        (self.err if self.is_json else self.out).print(text, soft_wrap=True)
+
+    def resource(self, message: "Message") -> None:
+        """Prints one resource as the API gives it."""
+        from google.protobuf.json_format import MessageToDict
+
+        self.raw(MessageToDict(message))
+
+    def resources(self, messages: "Iterable[Message]") -> None:
+        """Prints several resources as one JSON list."""
+        from google.protobuf.json_format import MessageToDict
+
+        self.raw([MessageToDict(message) for message in messages])
+
+    def raw(self, data: Any) -> None:
+        """Prints JSON to stdout."""
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def line(self, message: "Message") -> None:
+        """Prints one message of a stream as one line of JSON."""
+        from google.protobuf.json_format import MessageToDict
+
+        sys.stdout.write(json.dumps(MessageToDict(message), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]], empty: str) -> None:
+        """Prints rows, or what to do when there are none."""
+        shown = [list(row) for row in rows]
+        if not shown:
+            self.out.print(empty)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in shown:
+            table.add_row(*row)
+        self.out.print(table)
+
+
+def talks(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command its Session as first argument, and the options that fill it."""
+    own = list(inspect.signature(function).parameters.values())[1:]
+    shared = list(inspect.signature(Session_).parameters.values())
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> None:
+        session = Session(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
+        function(session, **arguments)
+
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared]]
+    command.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined] # typer reads it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
+    return command
+
+
+def Session_(  # noqa: N802 (only its signature is used)
+    server: ServerOption = "",
+    api_key: ApiKeyOption = "",
+    project: ProjectOption = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """The options that every talking command has."""
+
+
+def home() -> Path:
+    """VISIONTUNE_HOME."""
+    return Path(os.environ.get("VISIONTUNE_HOME", "~/.visiontune")).expanduser().resolve()
+
+
+def _stack_url() -> str:
+    try:
+        return str(json.loads((home() / "stack.json").read_text("utf-8"))["url"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Failed(
+            "No server is known.", "Start one: visiontune up --detach, or name one: --server URL"
+        ) from error
+
+
+def _stack_key() -> str:
+    try:
+        return (home() / "api-key").read_text("utf-8").strip()
+    except OSError as error:
+        raise Failed("No API key is known.", "Set VISIONTUNE_API_KEY, or pass --api-key KEY") from error

@@ -1,0 +1,171 @@
+"""`visiontune train`: from a dataset version to a running job."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from visiontune import names
+from visiontune.cli import watching
+from visiontune.cli.failures import Failed
+from visiontune.cli.session import Session, talks
+
+if TYPE_CHECKING:
+    from visiontune.client import Client
+    from visiontune.trainer.v1 import trainer_pb2
+
+
+class Method(StrEnum):
+    """Which weights change."""
+
+    FULL = "full"
+    LORA = "lora"
+
+
+@talks
+def train(
+    session: Session,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset", "-d", help="DATASET/VERSION, or DATASET for its newest version.", show_default=False
+        ),
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A preset or registered model of `visiontune models`, owner/name on the Hub, or a folder.",
+            show_default=False,
+        ),
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="The job as YAML; flags win over it.", exists=True, dir_okay=False),
+    ] = None,
+    job_id: Annotated[str, typer.Option("--name", help="Id of the job; chosen when empty.")] = "",
+    method: Annotated[Method | None, typer.Option(help="full, or lora. [default: full for presets]")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training split.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples in one pass on one device.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, above 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of LoRA.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the job and show every choice; start nothing.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Watch until the job ends. Ctrl-C leaves it running.")] = True,
+) -> None:
+    """Train a model on a dataset version.
+
+    What is not given is chosen by the service and recorded with the job.
+    """
+    given = {
+        "epochs": epochs,
+        "max_steps": max_steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    request = _from_file(file)
+    spec = request.training_job.spec
+    _apply(spec, given, method, rank)
+    if job_id:
+        request.training_job_id = job_id
+    choose_data(session.client, spec, dataset)
+    choose_model(session.client, spec, model)
+    if dry_run:
+        check(session, request.training_job)
+        return
+    job = session.client.create_job(request.training_job, job_id=request.training_job_id)
+    if not wait:
+        session.resource(job) if session.is_json else session.say(
+            f"Queued [bold]{names.short(job.name)}[/]. Watch it: visiontune job watch {names.short(job.name)}"
+        )
+        return
+    watching.to_the_end(session, job)
+
+
+def choose_data(client: "Client", spec: "trainer_pb2.TrainingJobSpec", dataset: str) -> None:
+    """Fills the version in. Raises UsageError when neither flag nor file names one."""
+    wanted = dataset or spec.dataset_version
+    if not wanted:
+        raise typer.BadParameter("name the data: --dataset DATASET/VERSION, or dataset_version in the file")
+    spec.dataset_version = client.version_name(wanted)
+
+
+def choose_model(client: "Client", spec: "trainer_pb2.TrainingJobSpec", model: str) -> None:
+    """Fills the base model in. Raises UsageError when neither flag nor file names one."""
+    if model:
+        spec.base_model.CopyFrom(base_model(model, client))
+    elif not spec.HasField("base_model"):
+        raise typer.BadParameter("name the model: --model tiny-llava, or base_model in the file")
+
+
+def base_model(text: str, client: "Client") -> "trainer_pb2.BaseModel":
+    """What `--model` means; a bare name is looked up among presets and the project's models."""
+    from visiontune.trainer.v1 import trainer_pb2
+
+    if text.startswith("projects/"):
+        return trainer_pb2.BaseModel(model=text)
+    if text.startswith(("/", ".", "~")):
+        return trainer_pb2.BaseModel(path=str(Path(text).expanduser().resolve()))
+    if text.startswith("presets/"):
+        return trainer_pb2.BaseModel(preset=text.removeprefix("presets/"))
+    if "/" in text:
+        repo_id, _, revision = text.partition("@")
+        return trainer_pb2.BaseModel(hub=trainer_pb2.HubModel(repo_id=repo_id, revision=revision))
+    known = [found.name for found in client.list_models()]
+    if f"presets/{text}" in known:
+        return trainer_pb2.BaseModel(preset=text)
+    full = names.full(text, client.project, "models")
+    if full in known:
+        return trainer_pb2.BaseModel(model=full)
+    raise Failed(
+        f'There is no model "{text}". Known: {", ".join(map(names.short, known)) or "none"}.',
+        "For the Hugging Face Hub write owner/name; for a folder ./folder.",
+    )
+
+
+def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
+    """Prints the resolved job, or its problems and fails."""
+    answer = session.client.validate_job(job)
+    if session.is_json:
+        session.resource(answer)
+    elif not answer.problems:
+        session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
+        session.resource(answer.resolved_spec)
+    if answer.problems:
+        for problem in answer.problems:
+            session.err.print(
+                f"  {escape(f'{problem.field}: {problem.message} {problem.remedy}')}", soft_wrap=True
+            )
+        raise Failed(f"The job has {len(answer.problems)} problem(s).")
+
+
+def _from_file(file: Path | None) -> "trainer_pb2.CreateTrainingJobRequest":
+    from visiontune.trainer.v1 import trainer_pb2
+
+    if file is None:
+        return trainer_pb2.CreateTrainingJobRequest()
+    from visiontune.cli import jobfile
+
+    return jobfile.load(file)
+
+
+def _apply(
+    spec: "trainer_pb2.TrainingJobSpec", given: dict[str, Any], method: Method | None, rank: int | None
+) -> None:
+    """Flags win over the file."""
+    from visiontune.trainer.v1 import trainer_pb2
+
+    for name, value in given.items():
+        if value is not None:
+            setattr(spec.hyperparameters, name, value)
+    if method is not None:
+        spec.adaptation.method = trainer_pb2.Adaptation.Method.Value(f"METHOD_{method.name}")
+    if rank is not None:
+        spec.adaptation.lora.rank = rank

@@ -1,0 +1,186 @@
+"""What people see of resources: pure text from messages, and a few tables."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from visiontune import names
+from visiontune.cli.progress import size
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from visiontune.cli.session import Session
+    from visiontune.dataset.v1 import dataset_pb2
+    from visiontune.trainer.v1 import trainer_pb2
+
+MOST_PROBLEMS = 20
+COLOURS = {
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "RETRYING": "yellow",
+    "RUNNING": "cyan",
+}
+# The measure that says most about a held-out answer, as evaluations and jobs name it.
+ACCURACY = ("exact_match", "eval_exact_match")
+
+
+def when(time: "Timestamp") -> str:
+    """Local time to the minute; `-` when absent."""
+    if not time.seconds:
+        return "-"
+    return datetime.fromtimestamp(time.seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def percent(value: float | None) -> str:
+    """`91.2 %`; `-` when unknown."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def accuracy(metrics: "dict[str, float]") -> float | None:
+    """Held-out accuracy by either of its names; None when it was not measured."""
+    return next((metrics[name] for name in ACCURACY if name in metrics), None)
+
+
+def state(job: "trainer_pb2.TrainingJob") -> str:
+    """`RUNNING`, coloured."""
+    name = state_name(job)
+    return f"[{COLOURS[name]}]{name}[/]" if name in COLOURS else name
+
+
+def state_name(job: "trainer_pb2.TrainingJob") -> str:
+    """`RUNNING`."""
+    return type(job).State.Name(job.state).removeprefix("STATE_")
+
+
+def splits(counts: "dict[str, int]") -> str:
+    """`train 1,620, validation 177`."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+
+
+def imported(
+    version: "dataset_pb2.DatasetVersion", metadata: "dataset_pb2.ImportVersionMetadata | None" = None
+) -> str:
+    """One line about an import that ended well."""
+    verb = "Unchanged: equal to" if metadata and metadata.unchanged else "Imported"
+    warnings = f", {metadata.warning_count:,} warnings" if metadata and metadata.warning_count else ""
+    return (
+        f"{verb} [bold]{names.short(version.name)}[/]: {version.example_count:,} examples, "
+        f"{version.image_count:,} images ({splits(dict(version.split_counts))}){warnings}"
+    )
+
+
+def version(
+    session: "Session", found: "dataset_pb2.DatasetVersion", numbers: "dataset_pb2.Statistics"
+) -> None:
+    """A version with its statistics."""
+    rows = [
+        ["version", names.short(found.name)],
+        ["digest", found.digest],
+        ["format", found.format],
+        ["examples", f"{found.example_count:,} ({splits(dict(found.split_counts))})"],
+        [
+            "images",
+            f"{numbers.image_count:,}, {size(numbers.image_bytes)} ({splits(dict(numbers.format_counts))})",
+        ],
+        ["image width", spread(numbers.width_px, "px")],
+        ["image height", spread(numbers.height_px, "px")],
+        ["text length", spread(numbers.text_length, "characters")],
+        ["messages", spread(numbers.messages_per_example, "an example")],
+        ["answers", answers(numbers)],
+        ["duplicates", f"{numbers.duplicate_example_count:,}"],
+        ["source", found.source_filename],
+        ["created", when(found.create_time)],
+    ]
+    session.table(["", ""], ([f"[bold]{label}[/]", escape(value)] for label, value in rows), empty="")
+
+
+def spread(values: "dataset_pb2.Distribution", unit: str) -> str:
+    """`32 px`, or `8 to 640, median 320 px`."""
+    if not values.count:
+        return "-"
+    if values.min == values.max:
+        return f"{values.min:,.4g} {unit}"
+    return f"{values.min:,.4g} to {values.max:,.4g}, median {values.median:,.4g} {unit}"
+
+
+def answers(numbers: "dataset_pb2.Statistics") -> str:
+    """The most frequent answers with their counts."""
+    top = ", ".join(f"{entry.label!r} {entry.count:,}" for entry in numbers.top_answers[:10])
+    more = numbers.distinct_answer_count - min(10, len(numbers.top_answers))
+    return f"{top}, … {more:,} more" if more > 0 else top or "-"
+
+
+def report(session: "Session", found: "dataset_pb2.ValidationReport") -> None:
+    """A whole validation report."""
+    result = f"made {names.short(found.version)}" if found.version else "made no version"
+    session.out.print(
+        f"[bold]{escape(found.filename)}[/] {result}: {found.record_count:,} records, "
+        f"{found.example_count:,} examples, {found.skipped_count:,} left out, "
+        f"{found.error_count:,} errors, {found.warning_count:,} warnings",
+        soft_wrap=True,
+    )
+    problems(session.out, found, most=None)
+
+
+def problems(
+    console: Console, found: "dataset_pb2.ValidationReport", most: int | None = MOST_PROBLEMS
+) -> None:
+    """The places of each broken rule, one a line."""
+    shown = 0
+    for rule in found.rules:
+        colour = (
+            "red"
+            if "ERROR"
+            in type(found).DESCRIPTOR.file.enum_types_by_name["Severity"].values_by_number[rule.severity].name
+            else "yellow"
+        )
+        console.print(f"[{colour}]{escape(rule.rule)}[/] {rule.count:,}×")
+        for problem in rule.problems[: None if most is None else max(0, most - shown)]:
+            console.print(f"  {escape(problem.text)}", soft_wrap=True)
+            shown += 1
+        if rule.count > len(rule.problems):
+            console.print(f"  [dim]… and {rule.count - len(rule.problems):,} more[/]")
+
+
+def job(session: "Session", found: "trainer_pb2.TrainingJob") -> None:
+    """One job."""
+    spec = found.resolved_spec if found.HasField("resolved_spec") else found.spec
+    before, after = accuracy(dict(found.metrics_before)), accuracy(dict(found.metrics_after))
+    rows = [
+        ["job", names.short(found.name)],
+        ["state", state(found)],
+        ["", escape(found.state_message)],
+        ["model", escape(base_model(spec.base_model))],
+        ["data", escape(names.short(spec.dataset_version))],
+        ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
+        ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
+        ["attempt", str(found.attempt)],
+        ["spec digest", found.spec_digest],
+        ["created", when(found.create_time)],
+        ["ended", when(found.end_time)],
+    ]
+    session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def base_model(base: "trainer_pb2.BaseModel") -> str:
+    """`presets/tiny-llava`, `hub owner/name`, a folder, or a model's id."""
+    match base.WhichOneof("source"):
+        case "preset":
+            return f"presets/{base.preset}"
+        case "hub":
+            return f"{base.hub.repo_id}@{base.hub.revision or 'main'}"
+        case "model":
+            return names.short(base.model)
+        case _:
+            return base.path
+
+
+def duration_s(found: "trainer_pb2.TrainingJob") -> float:
+    """Seconds from first claim to end; 0 while unknown."""
+    if not (found.start_time.seconds and found.end_time.seconds):
+        return 0.0
+    return (found.end_time.ToMilliseconds() - found.start_time.ToMilliseconds()) / 1000
