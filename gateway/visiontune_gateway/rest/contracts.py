@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from google.api import annotations_pb2, http_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.identity.v1 import identity_pb2
 from visiontune.storage.v1 import storage_pb2

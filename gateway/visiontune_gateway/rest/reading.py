@@ -12,10 +12,10 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from visiontune_kit.errors import InvalidArgument, Violation
 
 from visiontune_gateway.rest import values
 from visiontune_gateway.rest.routes import Route
-from visiontune_kit.errors import InvalidArgument, Violation
 
 _MOST_DEPTH = 64
 

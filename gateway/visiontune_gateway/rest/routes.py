@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from google.protobuf.descriptor import MethodDescriptor
+from visiontune_kit.errors import NotFound, Unimplemented
 
 from visiontune_gateway.rest.contracts import Rule
 from visiontune_gateway.rest.templates import Template
-from visiontune_kit.errors import NotFound, Unimplemented
 
 VERBS = ("get", "post", "put", "patch", "delete")
 

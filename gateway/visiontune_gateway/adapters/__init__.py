@@ -1,0 +1,1 @@
+"""The world: the database, and the services behind the gateway."""

@@ -1,0 +1,1 @@
+"""What an API key is and who may grant it."""

@@ -1,0 +1,101 @@
+"""Protobuf to HTTP: answers, and failures as google.rpc.Status with the right HTTP code."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from starlette.responses import Response
+from visiontune_kit.errors import Failure, ResourceExhausted
+from visiontune_kit.status import to_status
+
+from visiontune_gateway.rest.routes import Route, WrongVerb
+
+HTTP_CODES: Mapping[int, int] = {
+    code_pb2.OK: 200,
+    code_pb2.INVALID_ARGUMENT: 400,
+    code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.OUT_OF_RANGE: 400,
+    code_pb2.UNAUTHENTICATED: 401,
+    code_pb2.PERMISSION_DENIED: 403,
+    code_pb2.NOT_FOUND: 404,
+    code_pb2.ALREADY_EXISTS: 409,
+    code_pb2.ABORTED: 409,
+    code_pb2.RESOURCE_EXHAUSTED: 429,
+    code_pb2.CANCELLED: 499,
+    code_pb2.UNIMPLEMENTED: 501,
+    code_pb2.UNAVAILABLE: 503,
+    code_pb2.DEADLINE_EXCEEDED: 504,
+}
+# What an HTTP client is told beside the code.
+_HINTS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": 'Bearer realm="visiontune"'},
+    503: {"Retry-After": "1"},
+}
+# Answers are about one caller, and may hold bytes that users uploaded: nothing keeps or runs them.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+
+
+class RequestTooLarge(ResourceExhausted):
+    """The body is larger than this gateway takes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request is larger than {limit_bytes:,} bytes. Files go to the object store by the signed "
+            "URLs of CreateUpload."
+        )
+
+
+_HTTP_BODY = "google.api.HttpBody"
+
+
+def answer(route: Route, message: Message) -> Response:
+    """Returns a method's answer. google.api.HttpBody is sent raw, all else as proto JSON."""
+    if message.DESCRIPTOR.full_name == _HTTP_BODY:
+        body: Any = message
+        return Response(
+            body.data,
+            media_type=body.content_type or "application/octet-stream",
+            headers={**HEADERS, "Cache-Control": "private, max-age=300"},
+        )
+    content = json_format.MessageToDict(message)
+    if route.response_body:
+        field = route.method.output_type.fields_by_name[route.response_body]
+        content = content.get(field.json_name)
+    return json_response(content)
+
+
+def json_response(content: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Returns `content` as JSON that nobody caches."""
+    return Response(
+        json_text(content), code, media_type="application/json", headers={**HEADERS, **(headers or {})}
+    )
+
+
+def json_text(content: Any) -> str:
+    """Returns JSON on one line, characters as they are."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def refusal(failure: Failure) -> Response:
+    """Returns a failure as google.rpc.Status."""
+    content = status_content(failure)
+    code = HTTP_CODES.get(content["code"], 500)
+    headers = dict(_HINTS.get(code, {}))
+    if isinstance(failure, WrongVerb):
+        code, headers = 405, {"Allow": ", ".join(failure.allowed)}
+    if isinstance(failure, RequestTooLarge):
+        code, headers = 413, {"Connection": "close"}
+    return json_response(content, code, headers)
+
+
+def status_content(failure: Failure) -> dict[str, Any]:
+    """Returns {code, message, details} with the details' types."""
+    content: dict[str, Any] = json_format.MessageToDict(to_status(failure))
+    return content

@@ -1,0 +1,176 @@
+"""The one handler of every REST call."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from google.protobuf.message import Message
+from opentelemetry import metrics, propagate, trace
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from visiontune_kit import logs, telemetry
+from visiontune_kit.errors import Failure, Violation
+from visiontune_kit.interceptors import Crashed
+
+from visiontune_gateway.rest import answers, sse
+from visiontune_gateway.rest.answers import RequestTooLarge
+from visiontune_gateway.rest.reading import UnreadableRequest, request_message
+from visiontune_gateway.rest.routes import Route, Routes
+
+TIMEOUT_HEADER = "x-request-timeout"
+_FIRST_ANSWER_PATIENCE_S = 2.0
+_NO_ROUTE = "none"
+
+Metadata = tuple[tuple[str, str], ...]
+log = logs.get(__name__)
+
+
+class Upstreams(Protocol):
+    """The programs that answer."""
+
+    async def unary(self, route: Route, request: Message, metadata: Metadata, timeout_s: float) -> Message:
+        """Calls a method of one answer. Raises Failure."""
+
+    def stream(self, route: Route, request: Message, metadata: Metadata) -> sse.Answers:
+        """Begins a method of many answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator decides."""
+
+    request_bytes: int
+    call_timeout_s: float
+    sse_comment_interval_s: float
+
+
+class Transcoder:
+    """Turns one HTTP request into one gRPC call, and its answer back."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        upstreams: Upstreams,
+        token_for: Callable[[str | None], Awaitable[str]],
+        limits: Limits,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._routes = routes
+        self._upstreams = upstreams
+        self._token_for = token_for
+        self._limits = limits
+        self._stopping = stopping
+        self._durations = metrics.get_meter("visiontune").create_histogram(
+            "http_server_duration_seconds", unit="s", description="REST calls by method, verb and HTTP code."
+        )
+
+    async def answer(self, request: Request) -> Response:
+        """Answers every request below /v1."""
+        started = time.perf_counter()
+        name = _NO_ROUTE
+        response = answers.refusal(Crashed("none"))
+        with telemetry.tracer().start_as_current_span(
+            f"{request.method} /v1",
+            context=telemetry.extract(_trace_headers(request)),
+            kind=trace.SpanKind.SERVER,
+        ) as span:
+            try:
+                route, variables = self._routes.find(request.method, _raw_path(request))
+                name = route.method.full_name
+                span.update_name(f"{request.method} {route.template.text}")
+                response = await self._call(request, route, dict(variables))
+            except Failure as failure:
+                span.set_attribute("error.type", failure.reason)
+                response = answers.refusal(failure)
+            except Exception as error:
+                incident = secrets.token_hex(6)
+                log.exception("call_crashed", method=name, incident=incident, error=repr(error))
+                response = answers.refusal(Crashed(incident))
+            finally:
+                span.set_attribute("http.response.status_code", response.status_code)
+                labels = {"method": name, "verb": request.method, "code": response.status_code}
+                self._durations.record(time.perf_counter() - started, labels)
+        return response
+
+    async def _call(self, request: Request, route: Route, variables: dict[str, str]) -> Response:
+        token = await self._token_for(request.headers.get("authorization"))
+        body = await read_body(request, self._limits.request_bytes)
+        message = request_message(route, variables, _query(request), body)
+        metadata = _metadata(token)
+        if not route.method.server_streaming:
+            timeout_s = _timeout_s(request, self._limits.call_timeout_s)
+            return answers.answer(route, await self._upstreams.unary(route, message, metadata, timeout_s))
+        _resume(message, request.headers.get("last-event-id", ""))
+        stream = self._upstreams.stream(route, message, metadata)
+        first = await sse.begin(stream, _FIRST_ANSWER_PATIENCE_S)
+        return StreamingResponse(
+            sse.events(
+                stream,
+                first,
+                stopping=self._stopping,
+                comment_interval_s=self._limits.sse_comment_interval_s,
+            ),
+            media_type="text/event-stream",
+            headers=sse.HEADERS,
+        )
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Returns the body. Raises RequestTooLarge without reading more than the limit."""
+    if int(request.headers.get("content-length") or 0) > limit_bytes:
+        raise RequestTooLarge(limit_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise RequestTooLarge(limit_bytes)
+    return bytes(body)
+
+
+def _raw_path(request: Request) -> str:
+    return bytes(request.scope["raw_path"]).decode("ascii", "replace")
+
+
+def _query(request: Request) -> list[tuple[str, str]]:
+    text = bytes(request.scope["query_string"]).decode("ascii", "replace")
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        violation = Violation("query", "is not percent-encoded UTF-8", "UNREADABLE")
+        raise UnreadableRequest([violation]) from error
+
+
+def _trace_headers(request: Request) -> dict[str, str]:
+    return {key: request.headers[key] for key in ("traceparent", "tracestate") if key in request.headers}
+
+
+def _metadata(token: str) -> Metadata:
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return (("authorization", f"Bearer {token}"), *carrier.items())
+
+
+def _timeout_s(request: Request, most_s: float) -> float:
+    """The caller may ask for less time than the operator allows, not for more."""
+    asked = request.headers.get(TIMEOUT_HEADER)
+    if asked is None:
+        return most_s
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        description = f"{asked!r} is not a number of seconds above 0"
+        raise UnreadableRequest([Violation(TIMEOUT_HEADER, description, "WRONG_TYPE")])
+    return min(seconds, most_s)
+
+
+def _resume(message: Message, last_event_id: str) -> None:
+    """`Last-Event-ID` stands for the cursor where the request names none."""
+    field = message.DESCRIPTOR.fields_by_name.get(sse.CURSOR)
+    if last_event_id and field is not None and not getattr(message, sse.CURSOR):
+        setattr(message, sse.CURSOR, last_event_id)

@@ -1,0 +1,66 @@
+"""The built web UI as static files, under a strict content security policy."""
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+_NOT_BUILT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>VisionTune</title>
+<h1>The web UI is not built</h1>
+<p>The API works: <a href="/openapi.json">/openapi.json</a>. In a source checkout, <code>make web</code> builds
+the UI; the released wheel brings it along.</p></html>
+"""
+# The build puts a digest of the content into these names.
+_HASHED = "assets"
+
+
+class WebApp:
+    """Serves files of the build; any other path is the app's own, and gets its index.html."""
+
+    def __init__(self, folder: Path, object_store_origins: str) -> None:
+        self._folder = folder
+        self._files = StaticFiles(directory=folder, check_dir=False)
+        self._policy = content_security_policy(object_store_origins)
+
+    async def answer(self, request: Request) -> Response:
+        """Answers GET and HEAD of everything that is not the API."""
+        index = self._folder / "index.html"
+        if not index.is_file():
+            return self._guarded(HTMLResponse(_NOT_BUILT, 404))
+        path = self._files.get_path(request.scope)
+        full_path, found = self._files.lookup_path(path)
+        if found is None or not Path(full_path).is_file():
+            if path.startswith(f"{_HASHED}/") or Path(path).suffix:
+                return self._guarded(Response("No such file.", 404, media_type="text/plain"))
+            return self._guarded(FileResponse(index, headers={"Cache-Control": "no-cache"}))
+        cache = "public, max-age=31536000, immutable" if path.startswith(f"{_HASHED}/") else "no-cache"
+        response = self._files.file_response(full_path, found, request.scope)
+        response.headers["Cache-Control"] = cache
+        return self._guarded(response)
+
+    def _guarded(self, response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = self._policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response
+
+
+def content_security_policy(object_store_origins: str) -> str:
+    """Own scripts and styles only; bytes also from and to the object store's signed URLs."""
+    store = f" {object_store_origins}" if object_store_origins else ""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "font-src": "'self'",
+        "img-src": f"'self' data: blob:{store}",
+        "connect-src": f"'self'{store}",
+        "manifest-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
