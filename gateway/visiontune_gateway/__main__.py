@@ -7,10 +7,11 @@ from pathlib import Path
 
 from visiontune_kit import migrations
 from visiontune_kit.database import Database
-from visiontune_kit.errors import Failure
 from visiontune_kit.identity import Kind, Principal, Role
 
 from visiontune_gateway import app, keys
+from visiontune_gateway.domain.api_keys import InvalidApiKey
+from visiontune_gateway.ports import Deps
 from visiontune_gateway.settings import Settings
 from visiontune_gateway.use_cases.api_keys import CreateApiKey, create_api_key
 from visiontune_gateway.use_cases.exchange import authenticate
@@ -33,9 +34,13 @@ def main() -> None:
         asyncio.run(app.serve(settings))
     elif command == "create-api-key":
         role = Role[arguments.role.upper()]
-        text = asyncio.run(provide_api_key(settings, arguments.project, role, arguments.file))
-        if text and arguments.file is None:
+        file: Path | None = arguments.file
+        known = file.read_text("utf-8").strip() if file and file.exists() else ""
+        text = asyncio.run(provide_api_key(settings, arguments.project, role, known))
+        if file is None:
             sys.stdout.write(f"{text}\n")
+        elif text != known:
+            keys.write_private(file, f"{text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,25 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def provide_api_key(settings: Settings, project: str, role: Role, file: Path | None) -> str:
-    """Returns a new key, also written to `file`; empty when `file` holds a valid one already."""
+async def provide_api_key(settings: Settings, project: str, role: Role, known: str) -> str:
+    """Returns `known` when it is a valid key, else a new one."""
     database = Database.open(settings.database_url)
     deps = app.deps_of(settings, database)
     try:
-        if file is not None and file.exists():
-            try:
-                await authenticate(file.read_text("utf-8").strip(), deps)
-            except Failure:
-                pass  # Of an earlier database: replaced below.
-            else:
-                return ""
+        if known and await _is_valid(known, deps):
+            return known
         command = CreateApiKey(project, display_name="made on the server", role=role)
-        new = await create_api_key(command, _LOCAL_OPERATOR, deps)
-        if file is not None:
-            keys.write_private(file, f"{new.text}\n")
-        return new.text
+        return (await create_api_key(command, _LOCAL_OPERATOR, deps)).text
     finally:
         await database.close()
+
+
+async def _is_valid(key: str, deps: Deps) -> bool:
+    try:
+        await authenticate(key, deps)
+    except InvalidApiKey:  # Of an earlier database, for example.
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ NAME = "gateway"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class NoSigningKey(ValueError):
+class NoSigningKeyError(ValueError):
     """The gateway cannot sign tokens."""
 
     def __init__(self) -> None:
@@ -54,9 +54,9 @@ class Addresses:
 
 
 def deps_of(settings: Settings, database: Database) -> Deps:
-    """Returns what the use cases need. Raises NoSigningKey."""
+    """Returns what the use cases need. Raises NoSigningKeyError."""
     if settings.signing_key_file is None:
-        raise NoSigningKey
+        raise NoSigningKeyError
     return Deps(
         unit_of_work=lambda: UnitOfWork(database),
         clock=SystemClock(),

@@ -42,7 +42,7 @@ class FixedPages:
         )
 
     async def healthz(self, _request: Request) -> Response:
-        """This process answers."""
+        """Says that this process answers."""
         return JSONResponse({"status": _SERVING})
 
     async def readyz(self, _request: Request) -> Response:

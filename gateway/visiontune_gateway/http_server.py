@@ -40,7 +40,7 @@ async def serving(
     )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         yield f"{host}:{listener.getsockname()[1]}"
     finally:

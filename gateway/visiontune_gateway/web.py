@@ -1,19 +1,23 @@
 """The built web UI as static files, under a strict content security policy."""
 
+import asyncio
+import stat
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>VisionTune</title>
 <h1>The web UI is not built</h1>
-<p>The API works: <a href="/openapi.json">/openapi.json</a>. In a source checkout, <code>make web</code> builds
-the UI; the released wheel brings it along.</p></html>
+<p>The API works: <a href="/openapi.json">/openapi.json</a>. In a source checkout, <code>make web</code>
+builds the UI; the released wheel brings it along.</p></html>
 """
 # The build puts a digest of the content into these names.
-_HASHED = "assets"
+_HASHED = "assets/"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
 
 
 class WebApp:
@@ -22,30 +26,33 @@ class WebApp:
     def __init__(self, folder: Path, object_store_origins: str) -> None:
         self._folder = folder
         self._files = StaticFiles(directory=folder, check_dir=False)
-        self._policy = content_security_policy(object_store_origins)
+        self._headers = {
+            "Content-Security-Policy": content_security_policy(object_store_origins),
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
 
     async def answer(self, request: Request) -> Response:
         """Answers GET and HEAD of everything that is not the API."""
+        response = await asyncio.to_thread(self._find, request)
+        response.headers.update(self._headers)
+        return response
+
+    def _find(self, request: Request) -> Response:
         index = self._folder / "index.html"
         if not index.is_file():
-            return self._guarded(HTMLResponse(_NOT_BUILT, 404))
+            return HTMLResponse(_NOT_BUILT, 404)
         path = self._files.get_path(request.scope)
         full_path, found = self._files.lookup_path(path)
-        if found is None or not Path(full_path).is_file():
-            if path.startswith(f"{_HASHED}/") or Path(path).suffix:
-                return self._guarded(Response("No such file.", 404, media_type="text/plain"))
-            return self._guarded(FileResponse(index, headers={"Cache-Control": "no-cache"}))
-        cache = "public, max-age=31536000, immutable" if path.startswith(f"{_HASHED}/") else "no-cache"
-        response = self._files.file_response(full_path, found, request.scope)
-        response.headers["Cache-Control"] = cache
-        return self._guarded(response)
-
-    def _guarded(self, response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = self._policy
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        return response
+        is_hashed = path.startswith(_HASHED)
+        if found is not None and stat.S_ISREG(found.st_mode):
+            response = self._files.file_response(full_path, found, request.scope)
+            response.headers["Cache-Control"] = _FOR_EVER if is_hashed else _ASK_AGAIN
+            return response
+        if is_hashed or Path(path).suffix:
+            return PlainTextResponse("No such file.", 404)
+        return FileResponse(index, headers={"Cache-Control": _ASK_AGAIN})
 
 
 def content_security_policy(object_store_origins: str) -> str:

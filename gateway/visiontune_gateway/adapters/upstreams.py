@@ -40,7 +40,7 @@ class Upstreams:
         try:
             yield cls(opened)
         finally:
-            await asyncio.gather(*(channel.close() for channel in opened.values()))
+            await asyncio.gather(*(channel.close(None) for channel in opened.values()))
 
     async def unary(self, route: Route, request: Message, metadata: Metadata, timeout_s: float) -> Message:
         """Calls a method of one answer. Raises Failure."""
@@ -84,7 +84,7 @@ class Stream:
             answer = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise failure_of(self._upstream, error) from error
-        return None if answer is grpc.aio.EOF else answer
+        return answer if isinstance(answer, Message) else None  # else it is grpc.aio.EOF
 
     def cancel(self) -> None:
         """Ends the call; harmless when it has ended."""
@@ -113,4 +113,4 @@ async def _health(channel: grpc.aio.Channel, timeout_s: float) -> str:
         answer = await check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
     except grpc.aio.AioRpcError:
         return "UNREACHABLE"
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

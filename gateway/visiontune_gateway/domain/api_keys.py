@@ -15,8 +15,8 @@ class InvalidApiKey(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__(
-            "The API key is not valid. Check that it is complete (it begins with vt_), or ask an admin of the "
-            "project for a new one."
+            "The API key is not valid. Check that it is complete (it begins with vt_), or ask an admin of "
+            "the project for a new one."
         )
 
 
@@ -65,7 +65,7 @@ class ApiKey:
 
 
 def digest(secret: str) -> str:
-    """Returns what is kept of a secret. One SHA-256 is enough for 256 random bits: there is nothing to guess."""
+    """Returns what is kept of a secret: one SHA-256, since 256 random bits cannot be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

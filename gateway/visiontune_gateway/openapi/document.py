@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor
 from google.rpc import status_pb2
 
 from visiontune_gateway.openapi import comments
-from visiontune_gateway.openapi.schemas import WELL_KNOWN, Schema, Schemas, is_required
+from visiontune_gateway.openapi.schemas import Schema, Schemas, is_required, plain_message
 from visiontune_gateway.rest.contracts import CONTRACTS
 from visiontune_gateway.rest.routes import Route, Routes
 
@@ -18,17 +18,18 @@ _MOST_QUERY_DEPTH = 3
 _ID_PATTERN = r"^[^/:]+$"
 
 DESCRIPTION = """\
-Upload images with text, get a validated, versioned dataset, fine-tune a vision-language model on it, download \
-what peft and transformers load.
+Upload images with text, get a validated, versioned dataset, fine-tune a vision-language model on it, \
+download what peft and transformers load.
 
 - Every call but the health checks carries `Authorization: Bearer <API key>`.
-- JSON is [proto JSON](https://protobuf.dev/programming-guides/json/): 64-bit numbers are strings, fields that \
-have their default are left out, NaN and infinities are the strings `"NaN"`, `"Infinity"`, `"-Infinity"`. Field \
-names are accepted as `sizeBytes` and as `size_bytes`; an unknown field or parameter is an error.
+- JSON is [proto JSON](https://protobuf.dev/programming-guides/json/): 64-bit numbers are strings, fields \
+that have their default are left out, NaN and infinities are the strings `"NaN"`, `"Infinity"`, \
+`"-Infinity"`. Field names are accepted as `sizeBytes` and as `size_bytes`; an unknown field or parameter \
+is an error.
 - Errors are `google.rpc.Status`: `message` for people, the `reason` in its ErrorInfo for programs.
 - `requestId` (a UUID4) on a mutation makes it safe to repeat.
-- Paths that end in `:watch` answer Server-Sent Events. `id` is the cursor: reconnecting with `Last-Event-ID` \
-misses and repeats nothing. The last event is `done` or `error`; a stream without it was cut.
+- Paths that end in `:watch` answer Server-Sent Events. `id` is the cursor: reconnecting with \
+`Last-Event-ID` misses and repeats nothing. The last event is `done` or `error`; a stream without it was cut.
 - `X-Request-Timeout` (seconds) shortens the deadline of a call, which is 60 s.
 """
 
@@ -90,15 +91,15 @@ class _PathNames:
         for pattern in message.GetOptions().Extensions[resource_pb2.resource].pattern:
             self._by_collection.update(re.findall(r"(\w+)/\{(\w+)\}", pattern))
 
+    def _named(self, segment: re.Match[str]) -> str:
+        return f"{segment[1]}/{{{self._by_collection[segment[1]]}}}"
+
     def expand(self, route: Route) -> tuple[str, list[str]]:
         """Returns the OpenAPI path and the names of its variables."""
         path = route.template.text
         for field, segments in zip(route.template.fields, route.template.segments, strict=True):
-            expanded = re.sub(
-                r"(\w+)/\*", lambda found: f"{found[1]}/{{{self._by_collection[found[1]]}}}", segments
-            )
-            expanded = f"{{{field}}}" if segments == "*" else expanded
-            path = re.sub(rf"\{{{re.escape(field)}(=[^}}]*)?\}}", lambda _, text=expanded: text, path)
+            named = f"{{{field}}}" if segments == "*" else re.sub(r"(\w+)/\*", self._named, segments)
+            path = re.sub(rf"\{{{re.escape(field)}(=[^}}]*)?\}}", named, path)
         return path, re.findall(r"\{([\w.]+)\}", path)
 
 
@@ -143,7 +144,7 @@ def _body(route: Route, schemas: Schemas) -> Schema:
     """The body's schema. `body: "*"` leaves out what the path already says."""
     request = route.method.input_type
     if route.body != "*":
-        return schemas.reference(request.fields_by_name[route.body].message_type)
+        return schemas.bare(request.fields_by_name[route.body])
     in_path = {field.split(".")[0] for field in route.template.fields}
     fields = [field for field in request.fields if field.name not in in_path]
     schema: Schema = {
@@ -171,12 +172,12 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
 def _parameters_of(message: Descriptor, prefix: str, taken: set[str], schemas: Schemas) -> Iterator[Schema]:
     for field in message.fields:
         path = prefix + field.name
-        is_plain_message = bool(field.message_type) and field.message_type.full_name not in WELL_KNOWN
-        if path in taken or (is_plain_message and field.is_repeated):
+        nested = plain_message(field)
+        if path in taken or (nested and field.is_repeated):
             continue
-        if is_plain_message:
+        if nested:
             if path.count(".") < _MOST_QUERY_DEPTH:
-                yield from _parameters_of(field.message_type, f"{path}.", taken, schemas)
+                yield from _parameters_of(nested, f"{path}.", taken, schemas)
             continue
         schema = schemas.field(field)
         parameter: Schema = {"name": prefix + field.json_name, "in": "query", "schema": schema}

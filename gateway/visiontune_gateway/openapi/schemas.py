@@ -65,8 +65,10 @@ class Schemas:
         name = self._name(described)
         if name not in self.components:
             self.components[name] = {}  # Known before its fields are walked: messages may contain themselves.
-            is_enum = isinstance(described, EnumDescriptor)
-            self.components[name] = self._enum(described) if is_enum else self._message(described)
+            if isinstance(described, EnumDescriptor):
+                self.components[name] = self._enum(described)
+            else:
+                self.components[name] = self._message(described)
         return {"$ref": f"#/components/schemas/{name}"}
 
     def field(self, field: FieldDescriptor) -> Schema:
@@ -120,13 +122,14 @@ class Schemas:
     def _value(self, field: FieldDescriptor) -> Schema:
         if field.message_type and field.message_type.GetOptions().map_entry:
             value = field.message_type.fields_by_name["value"]
-            return {"type": "object", "additionalProperties": self._single(value)}
+            return {"type": "object", "additionalProperties": self.bare(value)}
         if field.is_repeated:
             items = rules.of(field).repeated.items
-            return {"type": "array", "items": {**self._single(field), **rules.keywords(items)}}
-        return self._single(field)
+            return {"type": "array", "items": {**self.bare(field), **rules.keywords(items)}}
+        return self.bare(field)
 
-    def _single(self, field: FieldDescriptor) -> Schema:
+    def bare(self, field: FieldDescriptor) -> Schema:
+        """Returns the schema of the field's type, or of one element of a list."""
         if field.message_type:
             return self.reference(field.message_type)
         if field.enum_type:
@@ -137,6 +140,12 @@ class Schemas:
 
     def _comment(self, full_name: str) -> str:
         return self.comments.get(full_name, "")
+
+
+def plain_message(field: FieldDescriptor) -> Descriptor | None:
+    """Returns the field's message when its JSON form is an object with the message's own fields."""
+    message = field.message_type
+    return message if message and message.full_name not in WELL_KNOWN else None
 
 
 def is_required(field: FieldDescriptor) -> bool:

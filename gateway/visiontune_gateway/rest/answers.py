@@ -64,7 +64,7 @@ def answer(route: Route, message: Message) -> Response:
             media_type=body.content_type or "application/octet-stream",
             headers={**HEADERS, "Cache-Control": "private, max-age=300"},
         )
-    content = json_format.MessageToDict(message)
+    content: Any = json_format.MessageToDict(message)
     if route.response_body:
         field = route.method.output_type.fields_by_name[route.response_body]
         content = content.get(field.json_name)

@@ -6,7 +6,7 @@ request is reported at once, each with its path, and nothing unknown is dropped 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -50,6 +50,10 @@ def find_field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
     return field or descriptor.fields_by_camelcase_name.get(name) or _by_json_name(descriptor, name)
 
 
+def _fields_of(message: Message) -> Descriptor:
+    return cast("Descriptor", message.DESCRIPTOR)
+
+
 def _by_json_name(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
     return next((field for field in descriptor.fields if field.json_name == name), None)
 
@@ -80,7 +84,7 @@ class _Reader:
         if target == "*":
             self.fill(message, content, "", 0)
         else:
-            self.fill_field(message, message.DESCRIPTOR.fields_by_name[target], content, target, 0)
+            self.fill_field(message, _fields_of(message).fields_by_name[target], content, target, 0)
 
     def fill(self, message: Message, content: Any, path: str, depth: int) -> None:
         """Reads a JSON object into `message`."""
@@ -92,10 +96,10 @@ class _Reader:
             return
         seen: dict[str, str] = {}
         for key, value in content.items():
-            field = find_field(message.DESCRIPTOR, key)
+            field = find_field(_fields_of(message), key)
             if field is None:
                 place = f"{path}.{values.label(key)}" if path else values.label(key)
-                self.refuse(place, values.unknown_field(message.DESCRIPTOR, key), "UNKNOWN_FIELD")
+                self.refuse(place, values.unknown_field(_fields_of(message), key), "UNKNOWN_FIELD")
                 continue
             place = f"{path}.{field.name}" if path else field.name
             if seen.setdefault(field.name, key) != key:
@@ -134,12 +138,12 @@ class _Reader:
         if not isinstance(value, dict):
             self.refuse(path, f"{values.shown(value)} is not a JSON object", "WRONG_TYPE")
             return
+        expected = values.expected_in_map(field)
         for key, entry in value.items():
             part = type(message)()
             try:
                 json_format.ParseDict({field.name: {key: entry}}, part)
             except (json_format.ParseError, ValueError):
-                expected = values.expected(field.message_type.fields_by_name["value"])
                 place = f"{path}[{values.shown(key)}]"
                 self.refuse(place, f"{values.shown(entry)} is not {expected}", "WRONG_TYPE")
             else:
@@ -174,7 +178,7 @@ class _Reader:
         """Reads `a.b=1&list=x&list=y`; what the path or the body holds is refused."""
         grouped: dict[str, list[str]] = {}
         for key, text in query:
-            grouped.setdefault(_canonical(message.DESCRIPTOR, key), []).append(text)
+            grouped.setdefault(_canonical(_fields_of(message), key), []).append(text)
         for path, texts in grouped.items():
             if path in in_path:
                 self.refuse(path, "is set by the path already", "DUPLICATE")
@@ -185,9 +189,9 @@ class _Reader:
 
     def put(self, message: Message, steps: Sequence[str], texts: Sequence[str], path: str) -> None:
         """Sets the field at `steps` from text."""
-        field = find_field(message.DESCRIPTOR, steps[0])
+        field = find_field(_fields_of(message), steps[0])
         if field is None:
-            self.refuse(path, values.unknown_field(message.DESCRIPTOR, steps[0]), "UNKNOWN_FIELD")
+            self.refuse(path, values.unknown_field(_fields_of(message), steps[0]), "UNKNOWN_FIELD")
         elif len(steps) > 1:
             if field.is_repeated or not values.is_plain_message(field):
                 self.refuse(path, f"{field.name!r} has no fields to set in a query", "UNKNOWN_FIELD")

@@ -92,7 +92,11 @@ class Transcoder:
                 response = answers.refusal(Crashed(incident))
             finally:
                 span.set_attribute("http.response.status_code", response.status_code)
-                labels = {"method": name, "verb": request.method, "code": response.status_code}
+                labels: dict[str, str | int] = {
+                    "method": name,
+                    "verb": request.method,
+                    "code": response.status_code,
+                }
                 self._durations.record(time.perf_counter() - started, labels)
         return response
 

@@ -52,26 +52,38 @@ def is_map(field: FieldDescriptor) -> bool:
     return bool(field.message_type and field.message_type.GetOptions().map_entry)
 
 
+def message_name(field: FieldDescriptor) -> str:
+    """Full name of the field's message; empty when it holds none."""
+    return field.message_type.full_name if field.message_type else ""
+
+
 def is_plain_message(field: FieldDescriptor) -> bool:
     """True when the field's JSON form is an object with the message's own fields."""
-    return bool(field.message_type) and field.message_type.full_name not in _WELL_KNOWN
+    name = message_name(field)
+    return bool(name) and name not in _WELL_KNOWN
 
 
 def takes_null(field: FieldDescriptor) -> bool:
     """True when null is a value rather than the absence of one."""
-    return bool(field.message_type) and field.message_type.full_name == "google.protobuf.Value"
+    return message_name(field) == "google.protobuf.Value"
 
 
 def expected(field: FieldDescriptor) -> str:
     """Says what the field takes, to stand after "is not"."""
-    if field.message_type:
-        return _WELL_KNOWN.get(field.message_type.full_name, "a JSON object")
+    if name := message_name(field):
+        return _WELL_KNOWN.get(name, "a JSON object")
     if field.enum_type:
         names = [value.name for value in field.enum_type.values if value.number != 0]
         return f"one of {', '.join(names)}"
     if field.type == FieldDescriptor.TYPE_BYTES:
         return "base64 text"
     return _SCALARS[field.cpp_type]
+
+
+def expected_in_map(field: FieldDescriptor) -> str:
+    """Says what the map's values are."""
+    entry = field.message_type
+    return expected(entry.fields_by_name["value"]) if entry else ""
 
 
 def shown(value: Any) -> str:
@@ -103,8 +115,7 @@ def from_text(field: FieldDescriptor, text: str) -> Any:
 
 def normalised(field: FieldDescriptor, value: Any) -> Any:
     """Returns `value` as json_format takes it. ValueError for what it would wrongly take."""
-    kind = field.message_type.full_name if field.message_type else ""
-    rule = _NORMALISERS.get(kind)
+    rule = _NORMALISERS.get(message_name(field))
     return rule(value) if rule else value
 
 
