@@ -52,22 +52,26 @@ class StorageHandle:
         request = pb.CreateUploadRequest(
             parent=f"projects/{project}", upload=pb.Upload(**declared), request_id=str(uuid.uuid4())
         )
-        return await self.call("CreateUpload", request, project=project)
+        created: pb.Upload = await self.call("CreateUpload", request, project=project)
+        return created
 
-    async def put(self, upload: pb.Upload, content: bytes) -> None:
-        """PUTs every part."""
+    async def put(self, upload: pb.Upload, content: bytes) -> dict[int, str]:
+        """PUTs every part; returns ETags by part number."""
+        etags = {}
         for part in upload.part_urls:
             start = (part.part_number - 1) * upload.part_size_bytes
             answer = await self.http.put(part.url, content=content[start : start + upload.part_size_bytes])
             assert answer.status_code == 200, answer.text
+            etags[part.part_number] = answer.headers["etag"]
+        return etags
 
     async def complete(
         self, name: str, *, project: str = "default", parts: Mapping[int, str] | None = None
     ) -> pb.Upload:
         named = [pb.Part(part_number=number, etag=etag) for number, etag in (parts or {}).items()]
-        return await self.call(
-            "CompleteUpload", pb.CompleteUploadRequest(name=name, parts=named), project=project
-        )
+        request = pb.CompleteUploadRequest(name=name, parts=named)
+        done: pb.Upload = await self.call("CompleteUpload", request, project=project)
+        return done
 
     async def upload(self, content: bytes, *, project: str = "default", **fields: Any) -> pb.Upload:
         """Create, PUT, complete."""
@@ -89,7 +93,8 @@ class StorageHandle:
 
     async def quota(self, project: str = "default") -> pb.Quota:
         request = pb.GetQuotaRequest(name=f"projects/{project}/quota")
-        return await self.call("GetQuota", request, project=project, role=Role.VIEWER)
+        quota: pb.Quota = await self.call("GetQuota", request, project=project, role=Role.VIEWER)
+        return quota
 
 
 @asynccontextmanager

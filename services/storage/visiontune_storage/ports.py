@@ -19,13 +19,16 @@ class ObjectStore(Protocol):
         """Begins a multipart upload and returns the store's id of it."""
 
     async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
-        """Returns what has arrived, in part order; None when the store knows no such upload."""
+        """Returns what has arrived, a part twice when it was put twice; None for an unknown upload."""
 
     async def finish_upload(self, key: str, store_upload_id: str, parts: Sequence[ReceivedPart]) -> bool:
         """Makes one object of the parts, and answers whether it could: a part may be too small for S3.
 
         True also when there is no such upload any more: see size_of.
         """
+
+    async def cancel_upload(self, key: str, store_upload_id: str) -> None:
+        """Ends an upload that nobody will use, and its parts. Harmless when there is none."""
 
     async def size_of(self, key: str) -> int | None:
         """Returns an object's length in bytes; None when there is none."""

@@ -77,6 +77,9 @@ class MinioStore:
     async def finish_upload(self, key: str, store_upload_id: str, parts: Sequence[ReceivedPart]) -> bool:
         return await self.call(s3_calls.finish, key, store_upload_id, parts)
 
+    async def cancel_upload(self, key: str, store_upload_id: str) -> None:
+        await self.call(s3_calls.abort, key, store_upload_id)
+
     async def size_of(self, key: str) -> int | None:
         return await self.call(_size_of, key)
 
@@ -102,11 +105,6 @@ class MinioStore:
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(client, bucket, *arguments)` in a thread. Raises ObjectStoreUnavailable."""
         return await self._run(self._threads, lambda: function(self._client, self._bucket, *arguments))
-
-    def close(self) -> None:
-        """Lets running calls end."""
-        self._threads.shutdown()
-        self._hashing_threads.shutdown()
 
     async def _read_digest(self, key: str) -> str:
         return await self._run(self._hashing_threads, lambda: _sha256_of(self._client, self._bucket, key))

@@ -5,12 +5,15 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import S3Error
 
 from visiontune_storage.domain.uploads import ReceivedPart
+
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
 def start(client: Minio, bucket: str, key: str, content_type: str) -> str:
@@ -19,15 +22,18 @@ def start(client: Minio, bucket: str, key: str, content_type: str) -> str:
 
 
 def parts(client: Minio, bucket: str, key: str, upload_id: str) -> list[ReceivedPart] | None:
-    """Returns what has arrived, in part order; None when there is no such upload."""
+    """Returns what has arrived; a part twice when it was put twice. None when there is no such upload."""
     found: list[ReceivedPart] = []
     marker: str | None = None
     try:
         while True:
             page = client._list_parts(bucket, key, upload_id, part_number_marker=marker)
-            found += [ReceivedPart(part.part_number, part.etag, part.size or 0) for part in page.parts]
+            found += [
+                ReceivedPart(part.part_number, part.etag, part.size or 0, part.last_modified or _UNKNOWN)
+                for part in page.parts
+            ]
             if not page.is_truncated or not page.parts:
-                return sorted(found, key=lambda part: part.number)
+                return found
             marker = str(page.next_part_number_marker or found[-1].number)
     except S3Error as error:
         if error.code == "NoSuchUpload":

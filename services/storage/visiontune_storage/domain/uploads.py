@@ -53,6 +53,7 @@ class ReceivedPart:
     number: int  # from 1
     etag: str  # without quotes
     size_bytes: int
+    put_at: datetime  # by the store's clock, to the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,32 @@ class Upload:
         if self.state is not State.PENDING:
             raise UploadNotPending(self.name, self.state.value)
 
-    def check_parts(self, received: Sequence[ReceivedPart], named: Mapping[int, str]) -> None:
-        """Raises PartsMissing, PartMismatch, or SizeMismatch for what can be seen before assembling.
+    def chosen_parts(self, received: Sequence[ReceivedPart], named: Mapping[int, str]) -> list[ReceivedPart]:
+        """Returns one part a number, in order, of those that the object store has.
 
-        received: what the object store has. named: ETags the caller knows by part number, maybe none.
+        named: ETags that the caller knows by part number, maybe none. Some stores list each PUT of a part
+        that was put more than once: the one that the caller names is meant, else one of the right size,
+        else the latest.
         """
-        etags = {part.number: part.etag for part in received}
+
+        def merit(part: ReceivedPart) -> tuple[bool, bool, datetime]:
+            right_etag = named.get(part.number) == part.etag
+            return right_etag, part.size_bytes == self._size_of_part(part.number), part.put_at
+
+        chosen: dict[int, ReceivedPart] = {}
+        for part in sorted(received, key=merit):
+            chosen[part.number] = part
+        return [chosen[number] for number in sorted(chosen)]
+
+    def check_parts(self, chosen: Sequence[ReceivedPart], named: Mapping[int, str]) -> None:
+        """Raises PartsMissing, PartMismatch, or SizeMismatch for what can be seen before assembling."""
+        etags = {part.number: part.etag for part in chosen}
         expected = range(1, self.part_count + 1)
         if missing := [number for number in expected if number not in etags]:
             raise PartsMissing(self.name, missing, of=self.part_count)
         if wrong := sorted(number for number, etag in named.items() if etags.get(number) != etag):
             raise PartMismatch(self.name, wrong)
-        self.check_size(sum(part.size_bytes for part in received))
+        self.check_size(sum(part.size_bytes for part in chosen))
 
     def check_size(self, found: int) -> None:
         """Raises SizeMismatch."""
@@ -145,6 +160,9 @@ class Upload:
         """Raises DigestMismatch."""
         if found != self.sha256:
             raise DigestMismatch(self.name, self.sha256, found)
+
+    def _size_of_part(self, number: int) -> int:
+        return min(self.part_size_bytes, self.size_bytes - (number - 1) * self.part_size_bytes)
 
     def _moved(self, state: State) -> "Upload":
         if state not in ALLOWED[self.state]:

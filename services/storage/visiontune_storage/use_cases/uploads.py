@@ -71,7 +71,7 @@ async def get_upload(project: str, upload_id: str, deps: Deps) -> SignedUpload:
         return SignedUpload(upload)
     upload = await _started(upload, deps)
     received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
-    return replace(await _signed(upload, deps), received=received or ())
+    return replace(await _signed(upload, deps), received=upload.chosen_parts(received or [], {}))
 
 
 async def complete_upload(project: str, upload_id: str, named: Mapping[int, str], deps: Deps) -> Upload:
@@ -157,7 +157,8 @@ async def _started(upload: Upload, deps: Deps) -> Upload:
         async with deps.unit_of_work() as uow:
             await uow.uploads.save(started)
             await uow.commit()
-    except StaleEtag:
+    except StaleEtag:  # another call has begun it, or ended it, meanwhile
+        await deps.objects.cancel_upload(upload.key, store_upload_id)
         async with deps.unit_of_work() as uow:
             winner = await uow.uploads.get(upload.project, upload.id)
         winner.check_pending()
@@ -173,19 +174,28 @@ async def _signed(upload: Upload, deps: Deps) -> SignedUpload:
 
 
 async def _verify(upload: Upload, named: Mapping[int, str], deps: Deps) -> None:
-    """Assembles the parts and compares size and digest with what was declared."""
-    received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
-    if received is not None:
-        upload.check_parts(received, named)
-        if not await deps.objects.finish_upload(upload.key, upload.store_upload_id, received):
-            raise PartTooSmall(upload.name, upload.part_size_bytes)
-        faults.point("complete_upload.assembled")
-    found_bytes = await deps.objects.size_of(upload.key)
-    if found_bytes is None:
-        await _start_again(upload, deps)
-        raise PartsMissing(upload.name, range(1, upload.part_count + 1), of=upload.part_count)
-    upload.check_size(found_bytes)
+    """Makes one object of the parts and compares size and digest with what was declared."""
+    try:
+        await _assemble(upload, named, deps)
+    except PartsMissing:
+        # Not when another call, or one that died, has assembled them already.
+        if await deps.objects.size_of(upload.key) is None:
+            raise
+    upload.check_size(await deps.objects.size_of(upload.key) or 0)
     upload.check_digest(await deps.objects.sha256_of(upload.key))
+
+
+async def _assemble(upload: Upload, named: Mapping[int, str], deps: Deps) -> None:
+    received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
+    if received is None:
+        if await deps.objects.size_of(upload.key) is None:
+            await _start_again(upload, deps)
+        received = []
+    parts = upload.chosen_parts(received, named)
+    upload.check_parts(parts, named)
+    if not await deps.objects.finish_upload(upload.key, upload.store_upload_id, parts):
+        raise PartTooSmall(upload.name, upload.part_size_bytes)
+    faults.point("complete_upload.assembled")
 
 
 async def _start_again(upload: Upload, deps: Deps) -> None:
