@@ -85,7 +85,7 @@ def wait_ready(
     Raises StackFailure with the supervisor's own words when it ended, DidNotStart when time is up.
     """
     home = settings.layout
-    deadline = time.monotonic() + timeout_s
+    deadline, waiting = time.monotonic() + timeout_s, ["stack"]
     while time.monotonic() < deadline:
         # It may have lost a race against another `up`, which is no failure.
         if started is not None and started.poll() is not None and not is_up(home):
@@ -98,7 +98,7 @@ def wait_ready(
             progress(waiting)
         time.sleep(0.1)
     raise DidNotStart(
-        f"The stack runs but is not ready after {timeout_s:.0f} s. See: visiontune status, and {home.logs}/"
+        f"Not ready after {timeout_s:.0f} s: {', '.join(waiting)}. See: visiontune status, and {home.logs}/"
     )
 
 
@@ -107,7 +107,7 @@ def stop(settings: StackSettings) -> bool:
     home, grace_s = settings.layout, settings.stop_grace_s
     found = state.read(home.state)
     if found is None:
-        return stop_workers(home.worker_runs, grace_s) > 0
+        return stop_workers(home.scratch, grace_s) > 0
     supervisor = found.supervisor
     if supervisor is not None and supervisor.alive():
         os.kill(supervisor.pid, signal.SIGTERM)
@@ -117,7 +117,7 @@ def stop(settings: StackSettings) -> bool:
     left = [program.process for program in found.programs.values() if program.process]
     orphans = [orphan for orphan in left if orphan.alive()]
     process.stop_all(orphans, grace_s)
-    workers = stop_workers(home.worker_runs, grace_s)
+    workers = stop_workers(home.scratch, grace_s)
     state.write(home.state, state.ended(found))
     return bool(supervisor or orphans or workers)
 
@@ -145,7 +145,7 @@ def status(settings: StackSettings) -> StackStatus:
         version=found.version,
         supervisor_pid=found.supervisor.pid if found.supervisor and found.running else None,
         programs=[_program_status(name, program) for name, program in found.programs.items()],
-        worker_pids=[worker.pid for worker in running_workers(home.worker_runs)],
+        worker_pids=[worker.pid for worker in running_workers(home.scratch)],
     )
 
 
@@ -172,10 +172,8 @@ def _not_ready(body: bytes) -> list[str]:
         answer = json.loads(body)
     except ValueError:
         return ["gateway"]
-    named = answer.get("upstreams", answer) if isinstance(answer, dict) else {}
-    return [name for name, value in named.items() if value not in ("ok", "ready", "SERVING", True)] or [
-        "gateway"
-    ]
+    services = answer.get("services", {}) if isinstance(answer, dict) else {}
+    return [name for name, health in services.items() if health != "SERVING"] or ["gateway"]
 
 
 def _program_status(name: str, program: state.ProgramState) -> ProgramStatus:

@@ -31,11 +31,6 @@ class Home:
         return self.root / "scratch"
 
     @property
-    def worker_runs(self) -> Path:
-        """Run files of local workers, written by the trainer."""
-        return self.scratch / "workers"
-
-    @property
     def objects(self) -> Path:
         """What the embedded object store keeps."""
         return self.root / "objects"

@@ -33,15 +33,27 @@ def start_time(pid: int) -> str | None:
     return _linux_start_time(pid) if sys.platform == "linux" else _bsd_start_time(pid)
 
 
+def parse_linux_stat(stat: str) -> Process:
+    """The process of a line of /proc/<pid>/stat, this boot. Raises ValueError or IndexError."""
+    before, _, after = stat.rpartition(")")
+    return Process(int(before.split(" ", 1)[0]), f"{_boot_id()}:{_fields(after)[19]}")
+
+
+def _fields(after_name: str) -> list[str]:
+    """The name in parentheses may hold anything, so fields are counted from its end.
+
+    The first is the state, the twentieth the start time in ticks since boot.
+    """
+    return after_name.split()
+
+
 def _linux_start_time(pid: int) -> str | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
-    # The name in parentheses may hold anything, so fields are counted from its end:
-    # the first is the state, the twentieth the start time in ticks since boot.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else f"{_boot_id()}:{fields[19]}"
+    is_dead = _fields(stat.rpartition(")")[2])[0] in "ZX"
+    return None if is_dead else parse_linux_stat(stat).started
 
 
 def _boot_id() -> str:

@@ -64,7 +64,7 @@ class Plan:
     # None when the operator named another object store; then none is started.
     s3: S3Keys | None
     object_store_memory_mib: int = 384
-    stop_grace_s: float = 15.0
+    stop_grace_s: float = 20.0
     # Path of the `weed` program.
     weed: str = "weed"
 

@@ -5,16 +5,18 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from visiontune_stack import state
 from visiontune_stack.home import Home
 
 
 class StackSettings(BaseSettings):
-    """Read from VISIONTUNE_… variables, then from `config.toml` in the home, then defaults."""
+    """Read from VISIONTUNE_… variables, then `config.toml` in the home, then the last use, then defaults."""
 
     model_config = SettingsConfigDict(env_prefix="VISIONTUNE_", extra="ignore")
 
@@ -32,7 +34,7 @@ class StackSettings(BaseSettings):
         default=384, ge=64, description="Soft memory limit of the embedded object store, in MiB."
     )
     stop_grace_s: float = Field(
-        default=15.0, gt=0, description="Seconds that a program gets to end by itself before it is killed."
+        default=20.0, gt=0, description="Seconds that a program gets to end by itself before it is killed."
     )
     log_file_mib: int = Field(
         default=16,
@@ -57,8 +59,12 @@ class StackSettings(BaseSettings):
         """The file lies in the home, so the home itself comes from arguments or the environment."""
         given = {**env_settings(), **init_settings()}
         home = Path(given["home"]) if "home" in given else Path.home() / ".visiontune"
-        toml = TomlConfigSettingsSource(settings_cls, Home(home.expanduser()).config)
-        return init_settings, env_settings, toml
+        layout = Home(home.expanduser())
+        toml = TomlConfigSettingsSource(settings_cls, layout.config)
+        # A home keeps its ports, so that what runs is found and not replaced.
+        before = state.read(layout.state)
+        last = InitSettingsSource(settings_cls, {"port": before.port} if before else {})
+        return init_settings, env_settings, toml, last
 
     @property
     def layout(self) -> Home:

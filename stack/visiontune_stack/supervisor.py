@@ -76,7 +76,7 @@ class Supervisor:
     base: StackState
     given: Mapping[str, str]
     log_limit_bytes: int = 16 * 1024 * 1024
-    stop_grace_s: float = 15.0
+    stop_grace_s: float = 20.0
     slots: list[Slot] = field(default_factory=list)
     stop_requested: bool = False
     rotate_at: float = 0.0
@@ -146,7 +146,7 @@ class Supervisor:
         """Servers first, then workers, the object store last: who writes ends before who keeps."""
         servers = [slot for slot in self.slots if slot.program.name != OBJECT_STORE]
         self._stop(servers)
-        stop_workers(self.home.worker_runs, self.stop_grace_s)
+        stop_workers(self.home.scratch, self.stop_grace_s)
         self._stop([slot for slot in self.slots if slot not in servers])
         state.write(self.home.state, state.ended(self.base))
 

@@ -1,31 +1,32 @@
 """Local workers, which the trainer starts in sessions of their own so that they outlive it."""
 
-import json
 from pathlib import Path
 
 from visiontune_stack import process
 from visiontune_stack.process import Process
 
-
-def running_workers(runs: Path) -> list[Process]:
-    """Workers that live, by the run files that the trainer keeps (`pid` in each)."""
-    found = [_process(path) for path in sorted(runs.glob("*.json"))]
-    return [worker for worker in found if worker is not None]
+# Beside a worker's scratch disk lies `run`: its own line of /proc/<pid>/stat at its start.
+RUN_FILES = ("*.*.*/run", "*/*.*.*/run")
 
 
-def stop_workers(runs: Path, grace_s: float) -> int:
+def running_workers(scratch: Path) -> list[Process]:
+    """Workers that live, by the run files that they wrote."""
+    found = [_process(path) for pattern in RUN_FILES for path in sorted(scratch.glob(pattern))]
+    return [worker for worker in found if worker is not None and worker.alive()]
+
+
+def stop_workers(scratch: Path, grace_s: float) -> int:
     """Ends every local worker and returns how many there were.
 
     Their jobs go on from the last checkpoint when the stack is up again.
     """
-    workers = running_workers(runs)
+    workers = running_workers(scratch)
     process.stop_all(workers, grace_s)
     return len(workers)
 
 
 def _process(path: Path) -> Process | None:
     try:
-        run = json.loads(path.read_text("utf-8"))
-        return process.find(int(run["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return process.parse_linux_stat(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError, IndexError):
         return None

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from visiontune.errors import ApiFailure, UploadFailed, Failure
+from visiontune.errors import ApiFailure, Failure, UploadFailed
 
 MOST_PLACES = 20
 

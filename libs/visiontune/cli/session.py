@@ -68,7 +68,7 @@ OutputOption = Annotated[
 ]
 
 
-@dataclass(slots=True)
+@dataclass
 class Session:
     """One run of one command."""
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import seconds, step
@@ -48,6 +49,14 @@ def up(
         report_up(session, settings, already=started is None)
         if started is not None and not detach:
             _stay(started)
+
+
+def ensure_up(session: Session) -> None:
+    """Starts the stack in the background unless it runs, and says where it is."""
+    with _stack_errors():
+        settings = _settings(None)
+        started = bring_up(session, settings, detach=True)
+        report_up(session, settings, already=started is None)
 
 
 def bring_up(
@@ -133,11 +142,9 @@ def config(output: OutputOption = Output.TEXT) -> None:
     if session.is_json:
         session.raw([asdict(row) for row in rows])
         return
-    session.table(
-        ["SETTING", "VALUE", "SOURCE", "WHAT IT IS"],
-        ([row.name, row.value, row.source, f"[dim]{row.description}[/]"] for row in rows),
-        empty="",
-    )
+    for row in rows:
+        session.say(f"[bold]{row.name}[/]={escape(row.value)}  [cyan]{row.source}[/]")
+        session.say(f"  [dim]{escape(row.description)}[/]")
 
 
 def _settings(port: int | None) -> "StackSettings":
