@@ -1,0 +1,1 @@
+"""The trainer: keeps training jobs and their workers. Torch-free."""

@@ -1,0 +1,27 @@
+"""`python -m visiontune_trainer [serve|migrate]`."""
+
+import argparse
+import asyncio
+
+from visiontune_kit import migrations, server
+
+from visiontune_trainer import app
+from visiontune_trainer.settings import Settings
+
+
+def main() -> None:
+    """Reads the settings and does one of the two."""
+    parser = argparse.ArgumentParser(
+        prog="visiontune_trainer", description="Training jobs and their workers."
+    )
+    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+    command = parser.parse_args().command
+    settings = Settings()
+    if command == "migrate" or settings.database_url.startswith("sqlite"):
+        migrations.upgrade(settings.database_url, "visiontune_trainer")
+    if command == "serve":
+        asyncio.run(server.serve(app.build(settings)))
+
+
+if __name__ == "__main__":
+    main()

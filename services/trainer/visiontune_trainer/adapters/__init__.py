@@ -1,0 +1,1 @@
+"""Implementations of `ports`; only `app` names them."""

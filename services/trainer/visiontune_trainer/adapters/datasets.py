@@ -1,0 +1,34 @@
+"""The dataset service, over gRPC."""
+
+from datetime import timedelta
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.dataset.v1.dataset_pb2_grpc import DatasetServiceStub
+from visiontune_recipes.facts import DatasetFacts, Kind
+
+from visiontune_trainer.ports import DatasetVersion, Manifest
+
+_URL_TTL = timedelta(hours=6)
+_PREFIX = "EXAMPLE_KIND_"
+
+
+class DatasetClient:
+    """Implements `ports.Datasets`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = DatasetServiceStub(channel)
+
+    async def get_version(self, name: str) -> DatasetVersion:
+        """Asks GetVersion."""
+        version = await self._stub.GetVersion(pb.GetVersionRequest(name=name))
+        kinds = frozenset(Kind(pb.ExampleKind.Name(kind).removeprefix(_PREFIX)) for kind in version.kinds)
+        return DatasetVersion(version.digest, DatasetFacts(kinds, dict(version.split_counts)))
+
+    async def read_manifest(self, name: str) -> Manifest:
+        """Asks GetReadManifest."""
+        ttl = Duration()
+        ttl.FromTimedelta(_URL_TTL)
+        manifest = await self._stub.GetReadManifest(pb.GetReadManifestRequest(name=name, ttl=ttl))
+        return Manifest(manifest.SerializeToString())

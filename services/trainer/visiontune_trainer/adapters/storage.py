@@ -1,0 +1,76 @@
+"""The storage service, over gRPC."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, timedelta
+from pathlib import PurePosixPath
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from visiontune.storage.v1 import storage_pb2 as pb
+from visiontune.storage.v1.storage_pb2_grpc import StorageServiceStub
+from visiontune_kit.clock import Clock
+
+from visiontune_trainer.domain.folders import Folder
+from visiontune_trainer.domain.job import project_of
+from visiontune_trainer.ports import NewFile, PreparedUpload, SignedUrl, StoredObject
+
+_URL_TTL = timedelta(hours=6)
+_COMPLETE_TIMEOUT_S = 300.0  # storage reads the object once to verify it
+_NAMESPACE = uuid.UUID("b5b3a1f6-5f0e-4e0e-9d0c-0f5a3a4c7a11")
+# An answer older than this is that of an earlier, equal call: its URLs and state may be out of date.
+_FRESH = timedelta(seconds=5)
+_USABLE = (pb.Upload.STATE_PENDING, pb.Upload.STATE_COMPLETE)
+
+
+class StorageClient:
+    """Implements `ports.Storage`."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+        self._stub = StorageServiceStub(channel)
+        self._clock = clock
+
+    async def create_upload(self, folder: Folder, file: NewFile) -> PreparedUpload:
+        """Derives the request_id from the file, so that a repeated call finds the first upload."""
+        request = pb.CreateUploadRequest(
+            parent=f"projects/{project_of(folder.job)}",
+            upload=pb.Upload(
+                filename=PurePosixPath(file.path).name,
+                size_bytes=file.size_bytes,
+                sha256=file.sha256,
+                owner=folder.owner,
+            ),
+            request_id=str(uuid.uuid5(_NAMESPACE, f"{folder.owner}/{file.path}@{file.sha256}")),
+        )
+        upload = await self._stub.CreateUpload(request)
+        if self._clock.now() - upload.create_time.ToDatetime(UTC) > _FRESH:
+            upload = await self._stub.GetUpload(pb.GetUploadRequest(name=upload.name))
+            if upload.state not in _USABLE:
+                request.request_id = ""
+                upload = await self._stub.CreateUpload(request)
+        return PreparedUpload(
+            file.path, upload.name, upload.part_size_bytes, tuple(part.url for part in upload.part_urls)
+        )
+
+    async def complete_upload(self, upload: str) -> StoredObject:
+        """Storage verifies size and sha256 before it answers."""
+        done = await self._stub.CompleteUpload(
+            pb.CompleteUploadRequest(name=upload), timeout=_COMPLETE_TIMEOUT_S
+        )
+        return StoredObject(done.object, done.owner, done.size_bytes, done.sha256)
+
+    async def sign(self, project: str, objects: Sequence[str]) -> Mapping[str, SignedUrl]:
+        """Signs for long enough to read a large model."""
+        if not objects:
+            return {}
+        ttl = Duration()
+        ttl.FromTimedelta(_URL_TTL)
+        answer = await self._stub.SignUrls(
+            pb.SignUrlsRequest(parent=f"projects/{project}", objects=objects, ttl=ttl)
+        )
+        return {url.object: SignedUrl(url.url, url.expire_time.ToDatetime(UTC)) for url in answer.urls}
+
+    async def delete_owned(self, owner: str) -> None:
+        """One call deletes objects and aborts uploads."""
+        parent = f"projects/{project_of(owner)}"
+        await self._stub.DeleteObjects(pb.DeleteObjectsRequest(parent=parent, owner=owner))

@@ -1,0 +1,231 @@
+"""The trainer's schema. A row of a table is a value of the domain: columns carry the names of its fields."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+from visiontune_kit import idempotency
+from visiontune_kit.database import NAMING, UtcDateTime
+from visiontune_recipes.spec import Base, Spec
+
+from visiontune_trainer.domain.folders import FolderState, StoredFile
+from visiontune_trainer.domain.job import Progress
+from visiontune_trainer.domain.states import State
+
+NAME = String(300)
+
+
+class Json(TypeDecorator[Any]):
+    """A value as JSON text, NaN and infinity included, which PostgreSQL's own JSON refuses."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, dump: Callable[[Any], Any] = lambda value: value, load: Callable[[Any], Any] = dict):
+        super().__init__()
+        self.dump = dump
+        self.load = load
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
+        """Writes the value."""
+        return None if value is None else json.dumps(self.dump(value), separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any | None:
+        """Reads it back."""
+        return None if value is None else self.load(json.loads(value))
+
+
+class Named(TypeDecorator[Any]):
+    """A value of an enum by its name."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any | None:
+        """Reads it back."""
+        return None if value is None else self.kind(value)
+
+
+def _dump_files(files: tuple[StoredFile, ...]) -> list[dict[str, Any]]:
+    return [asdict(file) for file in files]
+
+
+def _load_files(rows: list[dict[str, Any]]) -> tuple[StoredFile, ...]:
+    return tuple(StoredFile(**row) for row in rows)
+
+
+STATE = Named(State)
+FOLDER_STATE = Named(FolderState)
+SPEC = Json(Spec.to_dict, Spec.model_validate)
+BASE = Json(lambda base: base.model_dump(mode="json", exclude_none=True), Base.model_validate)
+PROGRESS = Json(asdict, lambda row: Progress(**row))
+NUMBERS = Json(dict, dict)
+FILES = Json(_dump_files, _load_files)
+
+METADATA = MetaData(naming_convention=NAMING)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("name", NAME, primary_key=True),
+    Column("project", String(63), nullable=False),
+    Column("uid", String(63), nullable=False),
+    Column("display_name", String(120), nullable=False),
+    Column("spec", SPEC, nullable=False),
+    Column("resolved", SPEC, nullable=False),
+    Column("spec_digest", String(80), nullable=False),
+    Column("dataset_digest", String(80), nullable=False),
+    Column("family", String(63), nullable=False),
+    Column("total_steps", BigInteger, nullable=False),
+    Column("traceparent", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("state", STATE, nullable=False, index=True),
+    Column("reason", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("progress", PROGRESS, nullable=False),
+    Column("metrics_before", NUMBERS, nullable=False),
+    Column("metrics_after", NUMBERS, nullable=False),
+    Column("parameter_count", BigInteger, nullable=False),
+    Column("cancel_requested_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("next_attempt_at", UtcDateTime),
+    Column("ran_s", Float, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("log_lines", BigInteger, nullable=False),
+    Index("ix_jobs_project_created_at", "project", "created_at"),
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("worker_id", String(200), nullable=False),
+    Column("claimed_at", UtcDateTime),
+    Column("heartbeat_at", UtcDateTime),
+    Column("acknowledged", BigInteger, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("finished_state", STATE),
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("change", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("state", STATE, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Index("ix_events_job_change", "job", "change"),
+)
+
+METRICS = Table(
+    "metrics",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", Float, nullable=False),
+    Column("values", NUMBERS, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Index("ix_metrics_job_change", "job", "change"),
+)
+
+LOG_LINES = Table(
+    "log_lines",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("level", String(20), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Index("ix_log_lines_job_change", "job", "change"),
+)
+
+SAMPLES = Table(
+    "samples",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("example", NAME, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("after_step", BigInteger, nullable=False),
+)
+
+# No foreign key to jobs: a deleted job's folders stay until their objects are gone.
+FOLDERS = Table(
+    "folders",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("path", String(100), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("state", FOLDER_STATE, nullable=False, index=True),
+    Column("files", FILES, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("epoch", Float, nullable=False),
+    Column("committed_at", UtcDateTime),
+)
+
+MODELS = Table(
+    "models",
+    METADATA,
+    Column("name", NAME, primary_key=True),
+    Column("project", String(63), nullable=False),
+    Column("uid", String(63), nullable=False),
+    Column("display_name", String(120), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("family", String(63), nullable=False),
+    Column("training_job", NAME, nullable=False),
+    Column("base_model", BASE, nullable=False),
+    Column("is_adapter", Boolean, nullable=False),
+    Column("parameter_count", BigInteger, nullable=False),
+    Column("owner", String(400), nullable=False, index=True),
+    Column("files", FILES, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_models_project_created_at", "project", "created_at"),
+)
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
+REQUESTS = idempotency.table(METADATA)

@@ -1,0 +1,1 @@
+"""Where workers run: one module a backend, one line in `backend.BACKENDS`."""

@@ -1,0 +1,1 @@
+"""Types and decisions: no I/O, no clock, no chance."""

@@ -1,0 +1,95 @@
+"""Folders of files that workers store: checkpoints and artifacts, from the first upload to deletion.
+
+    OPEN ──► COMMITTED ──► DOOMED ──► (row gone)
+      └───────────────────────▲
+
+A folder's row is written before its first byte and goes after its last one, so that a crash at any
+point leaves a row that the sweep finishes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+CHECKPOINT_PREFIX = "checkpoints/step-"
+ARTIFACT_PREFIX = "artifacts/"
+
+
+class FolderState(StrEnum):
+    """Where a folder stands."""
+
+    OPEN = "OPEN"  # being uploaded
+    COMMITTED = "COMMITTED"  # exists
+    DOOMED = "DOOMED"  # its objects are to be deleted
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of a committed folder."""
+
+    path: str
+    object: str  # projects/{project}/objects/{object}
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A checkpoint or an artifact of one attempt."""
+
+    job: str
+    path: str  # checkpoints/step-{step} or artifacts/{artifact}
+    attempt: int
+    created_at: datetime
+    state: FolderState = FolderState.OPEN
+    files: tuple[StoredFile, ...] = ()
+    step: int = 0
+    epoch: float = 0.0
+    committed_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """Resource name of the checkpoint or artifact."""
+        return f"{self.job}/{self.path}"
+
+    @property
+    def owner(self) -> str:
+        """Owner of its objects.
+
+        The attempt is part of it, so that deleting what a lost attempt left cannot touch what the
+        next one stores under the same name.
+        """
+        return f"{self.name}/attempts/{self.attempt}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """True for a checkpoint, false for an artifact."""
+        return self.path.startswith(CHECKPOINT_PREFIX)
+
+    @property
+    def is_adapter(self) -> bool:
+        """True for an artifact that is loaded on top of another model."""
+        return self.path == f"{ARTIFACT_PREFIX}adapter"
+
+
+def newest_first(checkpoints: Iterable[Folder]) -> list[Folder]:
+    """Orders checkpoints by step, then attempt, newest first."""
+    return sorted(checkpoints, key=lambda folder: (folder.step, folder.attempt), reverse=True)
+
+
+def beyond(checkpoints: Sequence[Folder], keep: int) -> list[Folder]:
+    """Returns the checkpoints to delete so that the `keep` newest steps stay, each once."""
+    kept: set[int] = set()
+    surplus = []
+    for folder in newest_first(checkpoints):
+        if folder.step in kept or len(kept) >= keep:
+            surplus.append(folder)
+        else:
+            kept.add(folder.step)
+    return surplus

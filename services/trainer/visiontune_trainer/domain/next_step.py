@@ -1,0 +1,209 @@
+"""What to do next about a job: the whole policy of the reconcile loop, as pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from visiontune_trainer.domain.job import Attempt, Job
+from visiontune_trainer.domain.reasons import Reason
+from visiontune_trainer.domain.states import State
+
+
+class Sight(Enum):
+    """What a backend sees of an attempt's worker."""
+
+    ABSENT = auto()  # nothing under this name
+    ALIVE = auto()  # it runs, or waits to
+    EXITED = auto()  # it has run and ended
+    UNREACHABLE = auto()  # cannot see; never means failed
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A look at an attempt's worker."""
+
+    sight: Sight
+    exit_code: int | None = None  # of EXITED; negative for a signal; None when nobody could read it
+    log_tail: str = ""  # last lines of its output
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient the trainer is."""
+
+    heartbeat_timeout: timedelta = timedelta(seconds=30)
+    start_timeout: timedelta = timedelta(minutes=5)
+    cancel_grace: timedelta = timedelta(seconds=15)
+    backoff_first: timedelta = timedelta(seconds=1)
+    backoff_most: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Make the next attempt, then launch it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Launch the current attempt; repeating it finds the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Make the current attempt's worker end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt is over; another follows at `at`."""
+
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The job is over."""
+
+    state: State
+    reason: str
+    message: str
+
+
+Step = Wait | Begin | Launch | Stop | Retry | End
+
+
+@dataclass(frozen=True, slots=True)
+class _Exit:
+    reason: Reason
+    message: str
+    final: bool = False
+
+
+# Exit codes of the worker (visiontune_worker.__main__) that tell more than "it ended".
+_EXITS: Mapping[int | None, _Exit] = {
+    None: _Exit(Reason.WORKER_EXITED, "The worker ended without a word."),
+    0: _Exit(Reason.WORKER_EXITED, "The worker ended without reporting a result."),
+    64: _Exit(Reason.CONFIGURATION_ERROR, "The worker cannot run this spec.", final=True),
+    65: _Exit(Reason.DATA_ERROR, "The worker cannot use this data.", final=True),
+    75: _Exit(Reason.PREEMPTED, "The worker was asked to leave."),
+    78: _Exit(Reason.ENVIRONMENT_ERROR, "The worker cannot run in its environment.", final=True),
+    -15: _Exit(Reason.PREEMPTED, "The worker was asked to leave."),
+    -9: _Exit(Reason.WORKER_KILLED, "The worker was killed, perhaps for lack of memory."),
+}
+
+
+def next_step(
+    job: Job, attempt: Attempt | None, seen: Observation, now: datetime, since: datetime, policy: Policy
+) -> Step:
+    """Decides about one job.
+
+    attempt: the current one; None before the first. since: since when the trainer has listened
+    without a break, for silence counts only while somebody listened. UNREACHABLE never means failed.
+    """
+    if job.ended:
+        return Wait()
+    if attempt is None or not job.has_worker:
+        return _without_worker(job, now)
+    if seen.sight is Sight.UNREACHABLE:
+        return Wait()
+    if job.cancel_requested_at is not None:
+        return _cancelling(job, attempt, seen, job.cancel_requested_at, now, policy)
+    if _is_over_time(job, attempt, now):
+        return _over_time(job)
+    if seen.sight is Sight.EXITED:
+        return _after_exit(job, seen, now, policy)
+    return _while_running(job, attempt, seen, now, since, policy)
+
+
+def after_retryable(job: Job, reason: str, message: str, now: datetime, policy: Policy) -> Retry | End:
+    """The attempt is lost: another one, or the end when it was the last."""
+    if job.cancel_requested_at is not None:
+        return _cancelled()
+    if job.attempt >= job.max_attempts:
+        return End(
+            State.FAILED,
+            Reason.ATTEMPTS_EXHAUSTED,
+            f"Attempt {job.attempt} of {job.max_attempts} was lost too ({reason}): {message}",
+        )
+    wait = min(policy.backoff_first * 2 ** min(job.attempt - 1, 20), policy.backoff_most)
+    return Retry(reason, message, now + wait)
+
+
+def _without_worker(job: Job, now: datetime) -> Step:
+    if job.cancel_requested_at is not None:
+        return _cancelled()
+    if job.state is State.RETRYING and _is_over_time(job, None, now):
+        return _over_time(job)
+    if job.next_attempt_at is not None and now < job.next_attempt_at:
+        return Wait()
+    return Begin()
+
+
+def _cancelling(
+    job: Job, attempt: Attempt, seen: Observation, asked_at: datetime, now: datetime, policy: Policy
+) -> Step:
+    if seen.sight is not Sight.ALIVE:
+        return _cancelled()
+    # A worker that has not claimed yet hears no orders.
+    patience = policy.cancel_grace if attempt.claimed_at is not None else timedelta(0)
+    return Stop() if now - asked_at >= patience else Wait()
+
+
+def _after_exit(job: Job, seen: Observation, now: datetime, policy: Policy) -> Step:
+    known = _EXITS.get(seen.exit_code)
+    if known is None:
+        how = (
+            f"exit code {seen.exit_code}" if (seen.exit_code or 0) > 0 else f"signal {-(seen.exit_code or 0)}"
+        )
+        known = _Exit(Reason.WORKER_EXITED, f"The worker ended with {how}.")
+    if known.final:
+        return End(State.FAILED, known.reason, known.message)
+    return after_retryable(job, known.reason, known.message, now, policy)
+
+
+def _while_running(
+    job: Job, attempt: Attempt, seen: Observation, now: datetime, since: datetime, policy: Policy
+) -> Step:
+    if attempt.claimed_at is None:
+        if seen.sight is Sight.ABSENT:
+            return Launch()
+        if now - max(attempt.created_at, since) < policy.start_timeout:
+            return Wait()
+        message = f"The worker did not claim its attempt within {policy.start_timeout}."
+        return after_retryable(job, Reason.START_TIMEOUT, message, now, policy)
+    silent_since = max(attempt.heartbeat_at or attempt.claimed_at, since)
+    if now - silent_since < policy.heartbeat_timeout:
+        return Wait()
+    silence = f"{policy.heartbeat_timeout.total_seconds():g} s"
+    if seen.sight is Sight.ABSENT:
+        message = f"No trace of the worker is left, and it said nothing for {silence}."
+        return after_retryable(job, Reason.WORKER_LOST, message, now, policy)
+    message = f"The worker runs, but said nothing for {silence}."
+    return after_retryable(job, Reason.HEARTBEAT_LOST, message, now, policy)
+
+
+def _is_over_time(job: Job, attempt: Attempt | None, now: datetime) -> bool:
+    if job.max_duration is None:
+        return False
+    running_s = 0.0 if attempt is None else attempt.ran_s(now)
+    return job.ran_s + running_s >= job.max_duration.total_seconds()
+
+
+def _over_time(job: Job) -> End:
+    return End(
+        State.FAILED,
+        Reason.DURATION_EXCEEDED,
+        f"Its attempts ran for {job.max_duration} together. Raise resources.max_duration or train less.",
+    )
+
+
+def _cancelled() -> End:
+    return End(State.CANCELLED, Reason.CANCELLED, "Stopped as asked.")

@@ -1,0 +1,29 @@
+"""Where a job can stand, and which changes are possible."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """State of a job; values as in trainer.proto without the prefix."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+ALLOWED: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.STARTING, State.CANCELLED}),
+    State.STARTING: frozenset({State.RUNNING, State.RETRYING, State.FAILED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.RETRYING, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.RETRYING: frozenset({State.STARTING, State.FAILED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+FINAL = frozenset(state for state, following in ALLOWED.items() if not following)
+WITH_WORKER = frozenset({State.STARTING, State.RUNNING})

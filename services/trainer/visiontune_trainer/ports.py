@@ -1,0 +1,266 @@
+"""What the use cases need from outside, as protocols. `adapters` and `compute` implement them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType, Protocol, Self
+
+from visiontune_recipes.facts import DatasetFacts
+
+from visiontune_trainer.domain.folders import Folder, FolderState
+from visiontune_trainer.domain.job import Attempt, Event, Job
+from visiontune_trainer.domain.models import Model
+from visiontune_trainer.domain.next_step import Observation
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+
+# A serialised visiontune.dataset.v1.ReadManifest, which this service passes on unread.
+Manifest = NewType("Manifest", bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """A dataset version, as far as a job depends on it."""
+
+    digest: str
+    facts: DatasetFacts
+
+
+class Datasets(Protocol):
+    """The dataset service."""
+
+    async def get_version(self, name: str) -> DatasetVersion:
+        """Raises NotFound for a version that is absent or another project's."""
+
+    async def read_manifest(self, name: str) -> Manifest:
+        """Returns the shards with fresh signed URLs. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that a worker wants to store."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUpload:
+    """Where to PUT one file."""
+
+    path: str
+    upload: str
+    part_size_bytes: int
+    part_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """Where to GET one object."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What an upload became."""
+
+    object: str
+    owner: str
+    size_bytes: int
+    sha256: str
+
+
+class Storage(Protocol):
+    """The storage service."""
+
+    async def create_upload(self, folder: Folder, file: NewFile) -> PreparedUpload:
+        """Repeating it for the same file of the same folder returns the same upload, signed afresh."""
+
+    async def complete_upload(self, upload: str) -> StoredObject:
+        """Repeating it returns the same."""
+
+    async def sign(self, project: str, objects: Sequence[str]) -> Mapping[str, SignedUrl]:
+        """Signs a GET URL for each of at most 1,000 objects of one project."""
+
+    async def delete_owned(self, owner: str) -> None:
+        """Deletes all that `owner` has, pending uploads included. Safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a backend needs to start a worker."""
+
+    attempt: str  # the attempt's name, which is the worker's name as well
+    token: str
+    traceparent: str
+
+
+class Backend(Protocol):
+    """Where workers run. A worker does not know which backend started it."""
+
+    slots: int | None  # workers that fit at once; None when the backend queues by itself
+
+    async def launch(self, launch: Launch) -> None:
+        """Starts the attempt's worker, or finds the one that an earlier call started.
+
+        Raises LaunchRefused when it will never start, BackendUnavailable when nobody can tell now.
+        """
+
+    async def observe(self, attempt: str) -> Observation:
+        """Looks at the attempt's worker. UNREACHABLE when it cannot see."""
+
+    async def stop(self, attempt: str) -> bool:
+        """Asks the worker to end, later insists; True once nothing of it is left. Call it until then."""
+
+    async def attempts(self) -> Sequence[str]:
+        """Names of all attempts of which something is left. Raises BackendUnavailable."""
+
+    async def close(self) -> None:
+        """Called at shutdown, while the services still answer."""
+
+
+class Jobs(Protocol):
+    """Jobs and their attempts."""
+
+    async def get(self, name: str) -> Job | None:
+        """Returns the job, or None."""
+
+    async def lock(self, name: str) -> Job | None:
+        """Returns the job, held until the transaction ends. Every write about a job begins with it."""
+
+    async def add(self, job: Job, /) -> None:
+        """Adds a job. Raises Aborted when another call adds it too."""
+
+    async def save(self, job: Job, /) -> None:
+        """Replaces the job of that name."""
+
+    async def delete(self, name: str) -> None:
+        """Deletes the job with its attempts, events, metrics, lines and samples; not its folders."""
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
+        """Newest first, after the position (created_at, name)."""
+
+    async def unfinished(self) -> list[Job]:
+        """Jobs of all projects that are not in a final state, oldest first."""
+
+    async def change_of(self, name: str) -> int | None:
+        """Returns the job's `change`, cheaply."""
+
+    async def get_attempt(self, job: str, number: int) -> Attempt | None:
+        """Returns the attempt, or None."""
+
+    async def find_attempt(self, token_hash: str) -> Attempt | None:
+        """Returns the attempt with that token, or None."""
+
+    async def add_attempt(self, attempt: Attempt, /) -> None:
+        """Adds an attempt."""
+
+    async def save_attempt(self, attempt: Attempt, /) -> None:
+        """Replaces the attempt of that number."""
+
+
+class Records(Protocol):
+    """What is recorded about jobs. `changed_*`: those with after < change <= upto, in that order."""
+
+    async def add_event(self, event: Event, /) -> None:
+        """Adds an event."""
+
+    async def events(self, job: str, after: int, limit: int) -> list[Event]:
+        """By sequence, after that one."""
+
+    async def changed_events(self, job: str, after: int, upto: int, limit: int) -> list[Event]:
+        """Events by change."""
+
+    async def metric_at(self, job: str, step: int) -> MetricPoint | None:
+        """Returns the point of a step, or None."""
+
+    async def put_metric(self, point: MetricPoint, /) -> None:
+        """Replaces the point of the same step."""
+
+    async def metrics(self, job: str, after: int, limit: int) -> list[MetricPoint]:
+        """By step, after that one."""
+
+    async def changed_metrics(self, job: str, after: int, upto: int, limit: int) -> list[MetricPoint]:
+        """Points by change."""
+
+    async def add_log_lines(self, lines: Sequence[LogLine]) -> None:
+        """Adds lines."""
+
+    async def log_lines(self, job: str, after: int, limit: int) -> list[LogLine]:
+        """By sequence, after that one."""
+
+    async def changed_log_lines(self, job: str, after: int, upto: int, limit: int) -> list[LogLine]:
+        """Lines by change."""
+
+    async def put_sample(self, sample: Sample) -> None:
+        """Replaces the sample of the same example."""
+
+    async def samples(self, job: str) -> list[Sample]:
+        """In row order of their examples."""
+
+
+class Folders(Protocol):
+    """Checkpoints and artifacts."""
+
+    async def get(self, job: str, path: str, attempt: int) -> Folder | None:
+        """Returns the folder, or None."""
+
+    async def add(self, folder: Folder, /) -> None:
+        """Adds a folder."""
+
+    async def save(self, folder: Folder, /) -> None:
+        """Replaces the folder of that path and attempt."""
+
+    async def delete(self, folder: Folder) -> None:
+        """Forgets the folder; its objects are gone or a model has them."""
+
+    async def of(self, job: str, *states: FolderState) -> list[Folder]:
+        """A job's folders in these states, by path."""
+
+    async def doomed(self, limit: int) -> list[Folder]:
+        """Folders of all jobs whose objects are to be deleted."""
+
+
+class Models(Protocol):
+    """Registered models."""
+
+    async def get(self, name: str) -> Model | None:
+        """Returns the model, or None."""
+
+    async def add(self, model: Model, /) -> None:
+        """Adds a model. Raises Aborted when another call adds it too."""
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Model]:
+        """Newest first, after the position (created_at, name)."""
+
+    async def made_of(self, owner: str) -> bool:
+        """Tells whether a model's files belong to `owner`."""
+
+
+class Leases(Protocol):
+    """Rights that one replica has at a time."""
+
+    async def take(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
+        """Takes or renews it; False while another holder's has not run out."""
+
+    async def release(self, name: str, holder: str) -> None:
+        """Gives it back, if the holder has it."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving it without `commit` rolls back."""
+
+    jobs: Jobs
+    records: Records
+    folders: Folders
+    models: Models
+    leases: Leases
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exception: object) -> None: ...
+
+    async def commit(self) -> None:
+        """Makes everything since the start visible at once."""

@@ -1,0 +1,80 @@
+"""Every knob of the trainer."""
+
+import os
+import tempfile
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import SettingsConfigDict
+from visiontune_kit.settings import ServerSettings
+
+from visiontune_trainer.domain.next_step import Policy
+
+
+class Settings(ServerSettings):
+    """Read once in `__main__`; see ServerSettings for where values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIONTUNE_TRAINER_", populate_by_name=True)
+
+    storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service (gRPC).")
+    dataset_target: str = Field("127.0.0.1:8702", description="host:port of the dataset service (gRPC).")
+    backend: str = Field("local", description="Where workers run: local.")
+    worker_target: str = Field(
+        "", description="host:port at which workers reach this service; empty: its own host and port."
+    )
+    scratch_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running workers."
+    )
+    model_roots: str = Field(
+        "",
+        validation_alias=AliasChoices("VISIONTUNE_TRAINER_MODEL_ROOTS", "VISIONTUNE_WORKER_MODEL_ROOTS"),
+        description=f"Folders from which a base model may be read, separated by '{os.pathsep}'.",
+    )
+    enable_vision_training: bool = Field(
+        True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses families that see."
+    )
+    local_slots: int = Field(1, ge=1, description="Workers that run at once on this machine.")
+    local_stop_grace_s: float = Field(
+        10.0, gt=0, description="Seconds that a worker gets to save a checkpoint when asked to end."
+    )
+    local_stop_workers_at_exit: bool = Field(
+        True,
+        description="Ask workers to leave at shutdown; they go on from their checkpoint at the next start. "
+        "False leaves them running.",
+    )
+    heartbeat_interval_s: float = Field(2.0, gt=0, description="Seconds between two reports of a worker.")
+    heartbeat_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds of silence after which a worker is taken for dead."
+    )
+    start_timeout_s: float = Field(
+        300.0, gt=0, description="Seconds that a worker gets from its launch to its first word."
+    )
+    cancel_grace_s: float = Field(
+        15.0, ge=0, description="Seconds that a worker gets to obey before it is stopped."
+    )
+    retry_first_s: float = Field(1.0, ge=0, description="Seconds before the second attempt; doubles.")
+    retry_most_s: float = Field(60.0, ge=0, description="Most seconds between two attempts.")
+
+    def policy(self) -> Policy:
+        """How patient the trainer is."""
+        return Policy(
+            heartbeat_timeout=timedelta(seconds=self.heartbeat_timeout_s),
+            start_timeout=timedelta(seconds=self.start_timeout_s),
+            cancel_grace=timedelta(seconds=self.cancel_grace_s),
+            backoff_first=timedelta(seconds=self.retry_first_s),
+            backoff_most=timedelta(seconds=self.retry_most_s),
+        )
+
+    def roots(self) -> tuple[PurePosixPath, ...]:
+        """Folders from which a base model may be read."""
+        return tuple(PurePosixPath(root) for root in self.model_roots.split(os.pathsep) if root)
+
+    def worker_environment(self) -> dict[str, str]:
+        """What every worker is told, whichever attempt it runs."""
+        own_host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return {
+            "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target or f"{own_host}:{self.port}",
+            "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
+            "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
+        }

@@ -1,0 +1,1 @@
+"""What users and workers can ask, one module a noun."""

@@ -1,0 +1,225 @@
+"""What users ask about jobs."""
+
+import posixpath
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from visiontune_kit.errors import NotFound
+from visiontune_recipes.check import Problem, check, family_of
+from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.resolve import resolve, total_steps
+from visiontune_recipes.spec import Spec, digest
+
+from visiontune_trainer.domain.folders import FolderState
+from visiontune_trainer.domain.job import Job, Progress, project_of
+from visiontune_trainer.domain.next_step import End
+from visiontune_trainer.domain.problems import (
+    JobEnded,
+    JobExists,
+    JobNotFound,
+    JobRuns,
+    SpecRefused,
+    VisionTrainingDisabled,
+)
+from visiontune_trainer.domain.reasons import Reason
+from visiontune_trainer.domain.states import State
+from visiontune_trainer.ports import UnitOfWork
+from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
+from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
+from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """A job as asked for."""
+
+    name: str
+    project: str
+    uid: str  # the same for a repeated request, so that a retry is told from a second job
+    display_name: str
+    spec: Spec
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A spec, thought through."""
+
+    problems: tuple[Problem, ...]
+    resolved: Spec | None = None  # None when the dataset version is unknown
+    total_steps: int = 0
+    family: str = ""
+    dataset_digest: str = ""
+
+
+async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
+    """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled."""
+    family, parameter_count, problems = await _base_model(project, spec, deps)
+    try:
+        version = await deps.datasets.get_version(spec.dataset_version)
+    except NotFound:
+        problems += [_unknown_version(spec.dataset_version), *_without_dataset(spec, family)]
+        return Plan(problems=tuple(problems), family=family)
+    resolved = resolve(spec, version.facts, parameter_count=parameter_count)
+    found = family_of(resolved, family)
+    name = found.name if found else family
+    if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
+        raise VisionTrainingDisabled(name)
+    problems += check(resolved, version.facts, registered_family=family)
+    return Plan(tuple(problems), resolved, total_steps(resolved, version.facts), name, version.digest)
+
+
+async def create_job(command: CreateJob, deps: Deps) -> Job:
+    """Makes a job in state QUEUED. Raises SpecRefused, JobExists, VisionTrainingDisabled."""
+    made = await plan(command.project, command.spec, deps)
+    if made.problems or made.resolved is None:
+        raise SpecRefused(made.problems)
+    job, event = Job(
+        name=command.name,
+        project=command.project,
+        uid=command.uid,
+        display_name=command.display_name or command.name.rpartition("/")[2],
+        spec=command.spec,
+        resolved=made.resolved,
+        spec_digest=digest(made.resolved),
+        dataset_digest=made.dataset_digest,
+        family=made.family,
+        total_steps=made.total_steps,
+        traceparent=command.traceparent,
+        created_at=deps.clock.now(),
+        progress=Progress(total_steps=made.total_steps),
+        change=1,
+        updated=1,
+    ).noted(Reason.QUEUED, "Waits for a place to run.", deps.clock.now())
+    async with deps.unit_of_work() as uow:
+        existing = await uow.jobs.get(command.name)
+        if existing is not None:
+            if existing.uid == command.uid:
+                return existing
+            raise JobExists(command.name)
+        await uow.jobs.add(job)
+        await uow.records.add_event(event)
+        await uow.commit()
+    deps.wakeups.notify(job.name, RECONCILER)
+    return job
+
+
+async def get_job(name: str, deps: Deps) -> Job:
+    """Raises JobNotFound."""
+    async with deps.unit_of_work() as uow:
+        return await existing_job(uow, name)
+
+
+async def list_jobs(project: str, after: tuple[datetime, str] | None, limit: int, deps: Deps) -> list[Job]:
+    """Returns at most `limit` jobs, newest first, after the position (created_at, name)."""
+    async with deps.unit_of_work() as uow:
+        return await uow.jobs.page(project, after, limit)
+
+
+async def cancel_job(name: str, deps: Deps) -> Job:
+    """Asks a job to stop; one without a worker stops at once. Raises JobEnded, JobNotFound."""
+    now = deps.clock.now()
+    async with deps.unit_of_work() as uow:
+        job = await locked_job(uow, name)
+        if job.state is State.CANCELLED or job.cancel_requested_at is not None:
+            return job
+        if job.ended:
+            raise JobEnded(name, job.state)
+        job, event = job.updated_with(cancel_requested_at=now).noted(
+            Reason.CANCEL_REQUESTED, "A user asked to stop.", now
+        )
+        await uow.records.add_event(event)
+        if job.has_worker:
+            await uow.jobs.save(job)
+        else:
+            step = End(State.CANCELLED, Reason.CANCELLED, "Stopped before a worker started.")
+            job = await end_attempt(uow, job, None, step, now)
+        await uow.commit()
+    deps.wakeups.notify(name, RECONCILER)
+    return job
+
+
+async def delete_job(name: str, deps: Deps) -> None:
+    """Deletes an ended job; its objects follow, but for those that a model needs. Raises JobRuns."""
+    async with deps.unit_of_work() as uow:
+        job = await locked_job(uow, name)
+        if not job.ended:
+            raise JobRuns(name, job.state)
+        for folder in await uow.folders.of(name, *FolderState):
+            if await uow.models.made_of(folder.owner):
+                await uow.folders.delete(folder)
+            else:
+                await doom(uow, [folder])
+        await uow.jobs.delete(name)
+        await uow.commit()
+    deps.wakeups.notify(name, SWEEPER)
+
+
+async def existing_job(uow: UnitOfWork, name: str) -> Job:
+    """Returns the job. Raises JobNotFound."""
+    job = await uow.jobs.get(name)
+    if job is None:
+        raise JobNotFound(name)
+    return job
+
+
+async def locked_job(uow: UnitOfWork, name: str) -> Job:
+    """Returns the job, held until the transaction ends. Raises JobNotFound."""
+    job = await uow.jobs.lock(name)
+    if job is None:
+        raise JobNotFound(name)
+    return job
+
+
+async def _base_model(project: str, spec: Spec, deps: Deps) -> tuple[str, int, list[Problem]]:
+    """Returns (family, parameters, problems); family and parameters of a registered model only."""
+    base = spec.base_model
+    if base.path is not None and not _is_allowed(base.path, deps.model_roots):
+        return "", 0, [_path_not_allowed(base.path, deps.model_roots)]
+    if base.model is None:
+        return "", 0, []
+    async with deps.unit_of_work() as uow:
+        model = await uow.models.get(base.model) if project_of(base.model) == project else None
+    if model is None:
+        return "", 0, [_unknown_model(base.model)]
+    return model.family, model.parameter_count, []
+
+
+def _is_allowed(path: str, roots: tuple[PurePosixPath, ...]) -> bool:
+    """The worker, which sees the disk, checks links as well."""
+    plain = PurePosixPath(posixpath.normpath(path))
+    return plain.is_absolute() and any(plain != root and plain.is_relative_to(root) for root in roots)
+
+
+def _without_dataset(spec: Spec, family: str) -> list[Problem]:
+    facts = DatasetFacts(kinds=frozenset(), split_counts={"train": 1, "validation": 1})
+    return check(resolve(spec, facts), facts, registered_family=family)
+
+
+def _unknown_version(name: str) -> Problem:
+    return Problem(
+        "dataset_version",
+        "unknown_dataset_version",
+        f"{name} was not found in this project.",
+        "Import the data first, or name one of the versions that ListVersions shows.",
+    )
+
+
+def _unknown_model(name: str) -> Problem:
+    return Problem(
+        "base_model.model",
+        "unknown_model",
+        f"{name} was not found in this project.",
+        "Register the result of a job, or name one of the models that ListModels shows.",
+    )
+
+
+def _path_not_allowed(path: str, roots: tuple[PurePosixPath, ...]) -> Problem:
+    allowed = ", ".join(map(str, roots)) or "none"
+    return Problem(
+        "base_model.path",
+        "path_not_allowed",
+        f"{path} is not below a folder that the operator allows ({allowed}).",
+        "Put the model there, or ask the operator to add its folder to VISIONTUNE_WORKER_MODEL_ROOTS.",
+    )

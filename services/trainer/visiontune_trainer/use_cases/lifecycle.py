@@ -1,0 +1,52 @@
+"""Ends attempts and jobs: the part that workers, users and the reconcile loop have in common."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from visiontune_trainer.domain.folders import Folder, FolderState, beyond
+from visiontune_trainer.domain.job import Attempt, Job
+from visiontune_trainer.domain.next_step import End, Retry
+from visiontune_trainer.domain.states import State
+from visiontune_trainer.ports import UnitOfWork
+
+# Checkpoints of a job that has ended, by state: nothing can go on from those of the others.
+_KEPT_CHECKPOINTS = {State.SUCCEEDED: 1}
+
+
+async def end_attempt(
+    uow: UnitOfWork,
+    job: Job,
+    attempt: Attempt | None,
+    step: Retry | End,
+    now: datetime,
+    *,
+    finished_by_worker: bool = False,
+    **changes: object,
+) -> Job:
+    """Records that the attempt is over, with all that follows from it. The caller holds the job's lock.
+
+    changes: further fields of the job. Returns the job as saved.
+    """
+    state = step.state if isinstance(step, End) else State.RETRYING
+    if isinstance(step, Retry):
+        changes["next_attempt_at"] = step.at
+    if attempt is not None and job.has_worker:
+        changes["ran_s"] = job.ran_s + attempt.ran_s(now)
+        finished = state if finished_by_worker else None
+        await uow.jobs.save_attempt(replace(attempt, ended_at=now, finished_state=finished))
+        await doom(uow, await uow.folders.of(job.name, FolderState.OPEN))
+    job, event = job.moved(state, step.reason, step.message, now, **changes)
+    if job.ended:
+        checkpoints = [
+            folder for folder in await uow.folders.of(job.name, FolderState.COMMITTED) if folder.is_checkpoint
+        ]
+        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0)))
+    await uow.jobs.save(job)
+    await uow.records.add_event(event)
+    return job
+
+
+async def doom(uow: UnitOfWork, folders: list[Folder]) -> None:
+    """Leaves the folders' objects to the sweep."""
+    for folder in folders:
+        await uow.folders.save(replace(folder, state=FolderState.DOOMED))

@@ -1,0 +1,237 @@
+"""The loop that makes jobs go on: looks at each, asks `domain.next_step`, does what it says.
+
+One replica at a time, by a leased row. Every decision is taken on fresh rows under the job's lock, and every
+effect outside can be repeated, so that a loop that dies, or a second one that thinks it leads, does no harm.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from visiontune_kit import faults, logs
+
+from visiontune_trainer import ports
+from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
+from visiontune_trainer.domain.next_step import (
+    Begin,
+    End,
+    Launch,
+    Observation,
+    Retry,
+    Sight,
+    Step,
+    Stop,
+    Wait,
+    after_retryable,
+    next_step,
+)
+from visiontune_trainer.domain.problems import BackendUnavailable, LaunchRefused
+from visiontune_trainer.domain.reasons import Reason
+from visiontune_trainer.domain.reports import LogLine
+from visiontune_trainer.domain.states import State
+from visiontune_trainer.ports import UnitOfWork
+from visiontune_trainer.use_cases.attempts import hash_of
+from visiontune_trainer.use_cases.deps import RECONCILER, Deps
+from visiontune_trainer.use_cases.lifecycle import end_attempt
+
+INTERVAL_S = 0.5
+_LEASE = "reconcile"
+_LEASE_FOR = timedelta(seconds=5)
+# A longer pause than this means that nobody listened to the workers.
+_BREAK = timedelta(seconds=5)
+# A worker that has finished may leave by itself for this long.
+_LEAVE = timedelta(seconds=5)
+
+log = logs.get(__name__)
+
+
+class Reconciler:
+    """The loop and what it remembers: its lease, and since when it has listened without a break."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._lease_until: datetime | None = None
+        self._since: datetime | None = None
+        self._last: datetime | None = None
+
+    async def run(self) -> None:
+        """Runs until cancelled; then stops what must not outlive this program and hands the lease over."""
+        try:
+            while True:
+                if await self._leads():
+                    await self.tick()
+                await self._deps.wakeups.wait(RECONCILER, INTERVAL_S)
+        finally:
+            await asyncio.shield(self._leave())
+
+    async def tick(self) -> None:
+        """One round over all jobs and workers."""
+        since = self._listening_since(self._deps.clock.now())
+        # Listed before the rows are read: what is listed and has no current row never will have one.
+        listed = await self._listed()
+        async with self._deps.unit_of_work() as uow:
+            jobs = await uow.jobs.unfinished()
+        current = {_attempt_name(job) for job in jobs if job.has_worker}
+        busy = current | set(listed)
+        for job in jobs:
+            launch = await self._reconcile(job, since, has_room=self._has_room(busy))
+            if launch is not None:
+                busy.add(launch.attempt)
+        await self._stop_strays([name for name in listed if name not in current])
+
+    async def _reconcile(self, job: Job, since: datetime, *, has_room: bool) -> ports.Launch | None:
+        """Brings one job a step further; returns the launch that this took, if any."""
+        if not (job.has_worker or has_room or job.cancel_requested_at or job.state is State.RETRYING):
+            return None
+        name = _attempt_name(job)
+        seen = await self._deps.backend.observe(name) if job.has_worker else Observation(Sight.ABSENT)
+        effect = await self._decide(job, seen, since, has_room=has_room)
+        if isinstance(effect, Stop):
+            await self._deps.backend.stop(name)
+        if not isinstance(effect, ports.Launch):
+            return None
+        faults.point("launch.before")
+        await self._launch(effect)
+        faults.point("launch.after")
+        return effect
+
+    async def _decide(
+        self, job: Job, seen: Observation, since: datetime, *, has_room: bool
+    ) -> ports.Launch | Stop | None:
+        """Decides on the job as it is now, in the transaction that records the decision."""
+        deps = self._deps
+        now = deps.clock.now()
+        async with deps.unit_of_work() as uow:
+            fresh = await uow.jobs.lock(job.name)
+            if fresh is None or (fresh.attempt, fresh.has_worker) != (job.attempt, job.has_worker):
+                return None  # What was seen is about another attempt; the next round looks again.
+            attempt = await uow.jobs.get_attempt(fresh.name, fresh.attempt)
+            step = next_step(fresh, attempt, seen, now, since, deps.policy)
+            if isinstance(step, Wait) or (isinstance(step, Begin) and not has_room):
+                return None
+            if isinstance(step, Stop):
+                return step
+            launch = await self._record(uow, fresh, attempt, step, seen, now)
+            await uow.commit()
+        deps.wakeups.notify(job.name)
+        return launch
+
+    async def _record(
+        self,
+        uow: UnitOfWork,
+        job: Job,
+        attempt: Attempt | None,
+        step: Step,
+        seen: Observation,
+        now: datetime,
+    ) -> ports.Launch | None:
+        """Writes a decision down; returns the launch that has to follow the commit, if any."""
+        if isinstance(step, Begin):
+            return await self._begin(uow, job, now)
+        if isinstance(step, Launch) and attempt is not None:
+            # Only the token's hash was kept, so a launch that is repeated takes a new one.
+            token = self._deps.new_token()
+            await uow.jobs.save_attempt(replace(attempt, token_hash=hash_of(token)))
+            return ports.Launch(attempt.name, token, job.traceparent)
+        if isinstance(step, Retry | End):
+            job = await _keep_output(uow, job, seen, now)
+            job = await end_attempt(uow, job, attempt, step, now)
+            log.info("attempt_ended", job=job.name, attempt=job.attempt, state=job.state, reason=job.reason)
+        return None
+
+    async def _begin(self, uow: UnitOfWork, job: Job, now: datetime) -> ports.Launch:
+        number, token = job.attempt + 1, self._deps.new_token()
+        job, event = job.moved(
+            State.STARTING, Reason.ATTEMPT_LAUNCHED, f"Starts attempt {number}.", now, attempt=number
+        )
+        attempt = Attempt(job.name, number, hash_of(token), created_at=now)
+        await uow.jobs.save(job)
+        await uow.jobs.add_attempt(attempt)
+        await uow.records.add_event(event)
+        return ports.Launch(attempt.name, token, job.traceparent)
+
+    async def _launch(self, launch: ports.Launch) -> None:
+        try:
+            await self._deps.backend.launch(launch)
+        except BackendUnavailable as error:
+            log.warning("launch_postponed", attempt=launch.attempt, error=error.message)
+        except LaunchRefused as error:
+            await self._give_up(launch.attempt, error.message)
+
+    async def _give_up(self, attempt_name: str, message: str) -> None:
+        """Records that the backend will not start this worker."""
+        job_name, number = job_of_attempt(attempt_name)
+        now = self._deps.clock.now()
+        async with self._deps.unit_of_work() as uow:
+            job = await uow.jobs.lock(job_name)
+            if job is None or job.attempt != number or not job.has_worker:
+                return
+            attempt = await uow.jobs.get_attempt(job_name, number)
+            step = after_retryable(job, Reason.LAUNCH_REFUSED, message, now, self._deps.policy)
+            await end_attempt(uow, job, attempt, step, now)
+            await uow.commit()
+        self._deps.wakeups.notify(job_name)
+
+    async def _stop_strays(self, names: Sequence[str]) -> None:
+        """Ends the workers, and clears what is left of them, that no current attempt has a claim to."""
+        now = self._deps.clock.now()
+        for name in names:
+            async with self._deps.unit_of_work() as uow:
+                attempt = await uow.jobs.get_attempt(*job_of_attempt(name))
+            if attempt is not None and attempt.finished_state is not None and attempt.ended_at is not None:
+                seen = await self._deps.backend.observe(name)
+                if seen.sight is Sight.ALIVE and now - attempt.ended_at < _LEAVE:
+                    continue
+            await self._deps.backend.stop(name)
+
+    async def _listed(self) -> Sequence[str]:
+        try:
+            return await self._deps.backend.attempts()
+        except BackendUnavailable as error:
+            log.warning("backend_unavailable", error=error.message)
+            return ()
+
+    def _has_room(self, busy: Collection[str]) -> bool:
+        slots = self._deps.backend.slots
+        return slots is None or len(busy) < slots
+
+    def _listening_since(self, now: datetime) -> datetime:
+        if self._since is None or self._last is None or now - self._last > _BREAK:
+            self._since = now
+        self._last = now
+        return self._since
+
+    async def _leads(self) -> bool:
+        now = self._deps.clock.now()
+        if self._lease_until is not None and now < self._lease_until - _LEASE_FOR / 2:
+            return True
+        until = now + _LEASE_FOR
+        async with self._deps.unit_of_work() as uow:
+            taken = await uow.leases.take(_LEASE, self._deps.replica, now, until)
+            await uow.commit()
+        self._lease_until = until if taken else None
+        return taken
+
+    async def _leave(self) -> None:
+        if self._lease_until is None:
+            return
+        await self._deps.backend.close()
+        async with self._deps.unit_of_work() as uow:
+            await uow.leases.release(_LEASE, self._deps.replica)
+            await uow.commit()
+
+
+def _attempt_name(job: Job) -> str:
+    return f"{job.name}/attempts/{job.attempt}"
+
+
+async def _keep_output(uow: UnitOfWork, job: Job, seen: Observation, now: datetime) -> Job:
+    """Adds the last words of a worker that ended badly to the job's log."""
+    if not seen.log_tail:
+        return job
+    job = replace(job, change=job.change + 1, log_lines=job.log_lines + 1)
+    text = f"Last output of the worker:\n{seen.log_tail}"
+    line = LogLine(job.name, now, "error", text, job.attempt, sequence=job.log_lines, change=job.change)
+    await uow.records.add_log_lines([line])
+    return job
