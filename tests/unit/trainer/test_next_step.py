@@ -1,0 +1,211 @@
+"""The policy of the reconcile loop."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from visiontune_trainer.domain.job import Attempt, Job
+from visiontune_trainer.domain.next_step import (
+    Begin,
+    End,
+    Launch,
+    Observation,
+    Policy,
+    Retry,
+    Sight,
+    Step,
+    Stop,
+    Wait,
+    next_step,
+)
+from visiontune_trainer.domain.states import ALLOWED, FINAL, WITH_WORKER, State
+
+from tests.support.trainer_values import NOW, at, make_attempt, make_job, make_spec
+
+POLICY = Policy()
+ALIVE = Observation(Sight.ALIVE)
+ABSENT = Observation(Sight.ABSENT)
+
+
+def decide(job: Job, attempt: Attempt | None = None, seen: Observation = ALIVE, now_s: float = 0) -> Step:
+    return next_step(job, attempt, seen, at(now_s), NOW, POLICY)
+
+
+def running(**fields: object) -> tuple[Job, Attempt]:
+    job = make_job(state=State.RUNNING, attempt=1, **fields)
+    return job, make_attempt(claimed_at=NOW, heartbeat_at=NOW, worker_id="w")
+
+
+def test_a_queued_job_begins() -> None:
+    assert decide(make_job()) == Begin()
+
+
+def test_a_retrying_job_waits_for_its_time() -> None:
+    job = make_job(state=State.RETRYING, attempt=1, next_attempt_at=at(5))
+    assert decide(job, now_s=4) == Wait()
+    assert decide(job, now_s=5) == Begin()
+
+
+def test_an_attempt_without_a_process_is_launched_again() -> None:
+    job = make_job(state=State.STARTING, attempt=1)
+    assert decide(job, make_attempt(), ABSENT) == Launch()
+
+
+def test_silence_counts_only_while_somebody_listened() -> None:
+    job, attempt = running()
+    late = at(3600)
+    assert next_step(job, attempt, ALIVE, late, late - timedelta(seconds=1), POLICY) == Wait()
+    step = next_step(job, attempt, ALIVE, late, NOW, POLICY)
+    assert isinstance(step, Retry)
+    assert step.reason == "HEARTBEAT_LOST"
+
+
+def test_a_worker_that_speaks_is_alive_even_when_nothing_is_seen_of_it() -> None:
+    assert decide(*running(), ABSENT, now_s=5) == Wait()
+
+
+def test_a_worker_without_trace_or_word_is_lost() -> None:
+    step = decide(*running(), ABSENT, now_s=31)
+    assert isinstance(step, Retry)
+    assert step.reason == "WORKER_LOST"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(-9, "WORKER_KILLED"), (75, "PREEMPTED"), (1, "WORKER_EXITED"), (-11, "WORKER_EXITED")],
+)
+def test_an_exit_that_may_pass_is_retried(code: int, reason: str) -> None:
+    step = decide(*running(), Observation(Sight.EXITED, code))
+    assert isinstance(step, Retry)
+    assert step.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(64, "CONFIGURATION_ERROR"), (65, "DATA_ERROR"), (78, "ENVIRONMENT_ERROR")]
+)
+def test_an_exit_that_will_come_again_ends_the_job(code: int, reason: str) -> None:
+    step = decide(*running(), Observation(Sight.EXITED, code))
+    assert isinstance(step, End)
+    assert (step.state, step.reason) == (State.FAILED, reason)
+
+
+def test_the_last_attempt_that_is_lost_fails_the_job() -> None:
+    spec = make_spec(resources={"max_attempts": 1})
+    step = decide(*running(spec=spec), Observation(Sight.EXITED))
+    assert isinstance(step, End)
+    assert step.reason == "ATTEMPTS_EXHAUSTED"
+    assert "Attempt 1 of 1" in step.message
+
+
+def test_waits_between_attempts_double_up_to_a_minute() -> None:
+    waits = []
+    for number in (1, 2, 3, 30):
+        spec = make_spec(resources={"max_attempts": 100})
+        job = make_job(spec=spec, state=State.RUNNING, attempt=number)
+        step = decide(job, make_attempt(number=number, claimed_at=NOW), Observation(Sight.EXITED))
+        assert isinstance(step, Retry)
+        waits.append((step.at - NOW).total_seconds())
+    assert waits == [1, 2, 4, 60]
+
+
+def test_a_job_ends_when_its_attempts_together_ran_too_long() -> None:
+    spec = make_spec(resources={"max_duration": "100s"})
+    job, attempt = running(spec=spec, ran_s=60.0)
+    assert decide(job, attempt, now_s=20) == Wait()
+    step = decide(job, attempt, now_s=40)
+    assert isinstance(step, End)
+    assert step.reason == "DURATION_EXCEEDED"
+
+
+def test_a_cancelled_job_waits_for_its_worker_then_stops_it() -> None:
+    job, attempt = running(cancel_requested_at=NOW)
+    assert decide(job, attempt, now_s=1) == Wait()
+    assert decide(job, attempt, now_s=16) == Stop()
+    step = decide(job, attempt, Observation(Sight.EXITED, 0), now_s=17)
+    assert isinstance(step, End)
+    assert step.state is State.CANCELLED
+
+
+def test_a_worker_that_has_not_claimed_is_stopped_at_once() -> None:
+    job = make_job(state=State.STARTING, attempt=1, cancel_requested_at=NOW)
+    assert decide(job, make_attempt()) == Stop()
+
+
+def test_a_worker_that_never_claims_is_given_up() -> None:
+    job = make_job(state=State.STARTING, attempt=1)
+    assert decide(job, make_attempt(), now_s=299) == Wait()
+    step = decide(job, make_attempt(), now_s=300)
+    assert isinstance(step, Retry)
+    assert step.reason == "START_TIMEOUT"
+
+
+_seconds = st.floats(0, 10_000, allow_nan=False)
+_maybe_time = st.none() | _seconds.map(at)
+_observations = st.builds(Observation, st.sampled_from(Sight), st.none() | st.integers(-64, 255), st.just(""))
+
+
+@st.composite
+def _situations(draw: st.DrawFn) -> tuple[Job, Attempt | None]:
+    state = draw(st.sampled_from(State))
+    spec = make_spec(
+        resources={
+            "max_attempts": draw(st.integers(1, 6)),
+            "max_duration": draw(st.none() | st.integers(1, 5_000).map("{}s".format)),
+        }
+    )
+    number = 0 if state is State.QUEUED else draw(st.integers(1, 6))
+    job = make_job(
+        spec=spec,
+        state=state,
+        attempt=number,
+        cancel_requested_at=draw(_maybe_time),
+        next_attempt_at=draw(_maybe_time) if state is State.RETRYING else None,
+        ran_s=0.0 if number == 0 else draw(_seconds),
+    )
+    if number == 0:
+        return job, None
+    claimed_at = draw(_seconds.map(at)) if state is State.RUNNING else None
+    return job, make_attempt(number=number, claimed_at=claimed_at, heartbeat_at=draw(_maybe_time))
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(_situations(), _observations, _seconds, _seconds)
+def test_every_decision_is_one_that_the_states_allow(
+    situation: tuple[Job, Attempt | None], seen: Observation, now_s: float, since_s: float
+) -> None:
+    job, attempt = situation
+    step = next_step(job, attempt, seen, at(now_s), at(since_s), POLICY)
+    match step:
+        case Begin():
+            assert State.STARTING in ALLOWED[job.state]
+        case Launch():
+            assert job.state is State.STARTING
+        case Stop():
+            assert job.state in WITH_WORKER
+            assert job.cancel_requested_at is not None
+        case Retry():
+            assert State.RETRYING in ALLOWED[job.state]
+            assert job.attempt < job.max_attempts
+            assert step.at >= at(now_s)
+        case End():
+            assert step.state in ALLOWED[job.state]
+            assert step.state is not State.SUCCEEDED
+            assert step.reason
+            assert step.message
+        case Wait():
+            pass
+    if job.state in FINAL:
+        assert step == Wait()
+    if seen.sight is Sight.UNREACHABLE and job.state in WITH_WORKER:
+        assert step == Wait()
+
+
+def test_states_that_lead_nowhere_are_the_final_ones() -> None:
+    assert {State.SUCCEEDED, State.FAILED, State.CANCELLED} == FINAL
+    reachable = {State.QUEUED}
+    while (
+        more := {following for state in reachable for following in ALLOWED[state]} | reachable
+    ) != reachable:
+        reachable = more
+    assert reachable == set(State)
