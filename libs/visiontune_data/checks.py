@@ -1,0 +1,109 @@
+"""Checks of what a record says, the same for every format."""
+
+import re
+import unicodedata
+
+from visiontune_data.example import Draft, text_of
+from visiontune_data.formats import Notes
+from visiontune_data.limits import Limits
+from visiontune_data.text import shorten
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+_SPECIAL_TOKENS = re.compile(
+    r"<\|[a-z_]+\|>|</?s>|<image>|<video>|<bos>|<eos>|<pad>|\[/?INST\]", re.IGNORECASE
+)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf]|â€|\ufffd")
+
+
+def check(draft: Draft, limits: Limits, notes: Notes) -> None:
+    """Notes what is wrong with a draft's conversation, captions and split."""
+    if draft.texts:
+        _check_captions(draft, notes)
+    else:
+        _check_messages(draft, limits, notes)
+    _check_texts(draft, limits, notes)
+    if len(draft.images) > limits.images_per_example:
+        found = f"{len(draft.images)} images; at most {limits.images_per_example} are accepted in one record"
+        notes.add("too-many-images", draft.images[0].json_path, found, str(len(draft.images)))
+    if draft.split is not None and draft.split not in SPLITS:
+        notes.add(
+            "split-unknown",
+            "$.split",
+            f'the split "{shorten(draft.split)}" is none of {", ".join(SPLITS)}',
+            draft.split,
+        )
+
+
+def _check_captions(draft: Draft, notes: Notes) -> None:
+    for text, path in zip(draft.texts, draft.text_paths, strict=True):
+        if is_blank(text):
+            notes.add("caption-empty", path, "the caption has no text", text)
+
+
+def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:
+    roles = [message.role for message in draft.messages]
+    if not roles:
+        notes.add("messages-empty", "$", "the conversation has no messages")
+        return
+    if len(roles) > limits.messages_per_example:
+        found = f"{len(roles)} messages; at most {limits.messages_per_example} are accepted"
+        notes.add(
+            "too-many-messages", draft.message_paths[limits.messages_per_example], found, str(len(roles))
+        )
+    if "assistant" not in roles:
+        notes.add("no-assistant", "$", "no message is an answer")
+    previous = "none"
+    for index, role in enumerate(roles):
+        if complaint := _misplaced(role, previous, index):
+            notes.add("role-order", draft.message_paths[index], complaint, role)
+            break
+        previous = role
+    for message, path in zip(draft.messages, draft.message_paths, strict=True):
+        if message.role == "assistant" and is_blank(text_of(message)):
+            notes.add("answer-empty", path, "the answer has no text", text_of(message))
+
+
+def _misplaced(role: str, previous: str, index: int) -> str:
+    if role == "system" and index:
+        return f"message {index} is the system's; only the first may be"
+    if role == "assistant" and previous == "assistant":
+        return f"messages {index - 1} and {index} are both answers"
+    if role == "assistant" and previous in {"none", "system"}:
+        return f"message {index} is an answer to nothing"
+    return ""
+
+
+def _check_texts(draft: Draft, limits: Limits, notes: Notes) -> None:
+    texts: list[tuple[str, str, str]] = [
+        (text_of(m), path, m.role) for m, path in zip(draft.messages, draft.message_paths, strict=True)
+    ]
+    texts += [(text, path, "caption") for text, path in zip(draft.texts, draft.text_paths, strict=True)]
+    for text, path, role in texts:
+        if len(text) > limits.text_characters:
+            found = f"{len(text):,} characters; common models read at most {limits.text_characters:,}"
+            notes.add("text-too-long", path, found)
+        if control := _CONTROL.search(text):
+            notes.add("text-control", path, f"the text contains U+{ord(control[0]):04X}", text)
+        if mojibake := _MOJIBAKE.search(text):
+            notes.add("text-mojibake", path, f'the text contains "{mojibake[0]}"', text)
+        if role != "system" and (token := _SPECIAL_TOKENS.search(text)):
+            notes.add(
+                "special-token",
+                path,
+                f'the text contains "{token[0]}", which acts as a control token',
+                token[0],
+            )
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing in `text` would be seen: spaces, zero-width and control characters."""
+    return all(c.isspace() or unicodedata.category(c) in {"Cf", "Cc"} for c in text)

@@ -1,0 +1,103 @@
+"""Chooses the files of records and their format."""
+
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from visiontune_data.archive.refused import refuse
+from visiontune_data.checks import SPLITS
+from visiontune_data.formats import AUTO, DETECTION_ORDER, FORMATS, Format
+from visiontune_data.report import Place
+from visiontune_data.text import shorten
+
+_SPLIT_ORDER = {"train": 0, "validation": 1, "test": 2}
+_NAMES_SHOWN = 10
+Sample = Callable[[str], Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A file of records, and the split that its name or folder says, if any."""
+
+    path: str
+    split: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The format, and its files in the order in which their records are read."""
+
+    format: Format
+    files: tuple[RecordFile, ...]
+
+
+def choose(wanted: str, record_paths: Sequence[str], all_paths: Iterable[str], sample: Sample) -> Choice:
+    """The format called `wanted`, or for `auto` the one whose records these are.
+
+    `sample(path)` gives the first records of a file. Raises archive.Refused.
+    """
+    formats = DETECTION_ORDER if wanted == AUTO else (FORMATS[wanted],)
+    choices = [Choice(f, files) for f in formats if (files := _files_of(f, record_paths))]
+    if not choices:
+        raise _missing(formats, list(all_paths))
+    if wanted == AUTO:
+        choices = [_recognised(choices, sample)]
+    _refuse_ambiguous(choices[0])
+    return choices[0]
+
+
+def _files_of(format_: Format, record_paths: Sequence[str]) -> tuple[RecordFile, ...]:
+    """The files that match the format's first pattern that any matches, the shallowest only."""
+    for pattern in format_.file_names:
+        matching = [p for p in record_paths if fnmatchcase(posixpath.basename(p), pattern)]
+        if matching:
+            depth = min(p.count("/") for p in matching)
+            files = [RecordFile(p, _split_of(p)) for p in matching if p.count("/") == depth]
+            return tuple(sorted(files, key=lambda f: (_SPLIT_ORDER.get(f.split or "", 9), f.path)))
+    return ()
+
+
+def _split_of(path: str) -> str | None:
+    """The split that a file's stem or its folder names."""
+    folder, name = posixpath.split(path)
+    stem = name.partition(".")[0].lower()
+    return SPLITS.get(stem) or SPLITS.get(posixpath.basename(folder).lower())
+
+
+def _recognised(choices: Sequence[Choice], sample: Sample) -> Choice:
+    unknown: Sequence[Mapping[str, Any]] = ()
+    first = choices[0]
+    for choice in choices:
+        records = sample(choice.files[0].path)
+        known = [record for record in records if choice.format.recognises(record)]
+        if records and len(known) == len(records):
+            return choice
+        if known:
+            others = {f.name for f in DETECTION_ORDER for r in records if r not in known and f.recognises(r)}
+            if others:
+                names = ", ".join(sorted({choice.format.name, *others}))
+                message = f"the first {len(records)} records are of several formats: {names}"
+                raise refuse("format-mixed", message, place=Place(choice.files[0].path))
+            return choice
+        unknown, first = unknown or records, choice if records else first
+    if not unknown:  # nothing parsed: the errors of its records will say why
+        return first
+    keys = ", ".join(f'"{shorten(key)}"' for key in list(unknown[0])[:_NAMES_SHOWN])
+    known_names = ", ".join(FORMATS)
+    message = f"the first record has the fields {keys or '(none)'}; known formats: {known_names}"
+    raise refuse("format-unknown", message, place=Place(first.files[0].path))
+
+
+def _refuse_ambiguous(choice: Choice) -> None:
+    splits = [file.split for file in choice.files]
+    if len(choice.files) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        names = " and ".join(f'"{shorten(file.path)}"' for file in choice.files[:_NAMES_SHOWN])
+        raise refuse("metadata-ambiguous", f"{names} could each be the file of records")
+
+
+def _missing(formats: Sequence[Format], all_paths: Sequence[str]) -> Exception:
+    looked_for = ", ".join(dict.fromkeys(name for f in formats for name in f.file_names))
+    found = ", ".join(f'"{shorten(path)}"' for path in sorted(all_paths)[:_NAMES_SHOWN])
+    return refuse("metadata-missing", f"no file named {looked_for}; found {found}")

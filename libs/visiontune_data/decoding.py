@@ -1,0 +1,195 @@
+"""Decodes spooled images in child processes: they read the spool themselves, so that no image is pickled."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.synchronize import Lock
+from pathlib import Path
+from typing import Any, Self
+
+from visiontune_data import images
+from visiontune_data.limits import MIB, Limits
+from visiontune_data.report import Problem
+from visiontune_data.spool import Extent, Spool
+
+_BATCH_IMAGES = 32
+_BATCH_BYTES = 2 * MIB
+_THUMBNAILS = "thumbnails-"
+_LARGE_IMAGE_PIXELS = 8_000_000
+
+
+class DecoderDied(Exception):  # noqa: N818 (named for what happened)
+    """A decoding process was killed from outside. The import can be begun anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image to decode: the member's path, and where its bytes lie in the spool."""
+
+    path: str
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """Where a thumbnail lies: the file of the process that wrote it."""
+
+    file: str
+    extent: Extent
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a task; the facts are absent when an error is among the problems."""
+
+    task: Task
+    problems: tuple[Problem, ...]
+    sha256: str = ""
+    format: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    thumb: Thumb | None = None
+
+
+class Decoder:
+    """A pool of decoding processes over one spool. Results come in the order of the tasks.
+
+    Processes are started as they are needed; with `processes=0` this process decodes.
+    """
+
+    def __init__(self, spool: Path, scratch: Path, limits: Limits, processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        arguments = (spool, scratch, limits, context.Lock())
+        self._pool: Executor = (
+            ProcessPoolExecutor(processes, context, _begin, arguments) if processes else _Here(*arguments)
+        )
+        self._scratch = scratch
+        self._batch: list[Task] = []
+        self._batch_bytes = 0
+        self._futures: list[Future[list[Result]]] = []
+        self.done_count = 0
+
+    def submit(self, task: Task) -> None:
+        """Queues one image whose bytes are in the spool already."""
+        self._batch.append(task)
+        self._batch_bytes += task.extent.length
+        if len(self._batch) >= _BATCH_IMAGES or self._batch_bytes >= _BATCH_BYTES:
+            self._flush()
+
+    def results(self) -> Iterator[Result]:
+        """All results, waiting for the last. Raises DecoderDied."""
+        self._flush()
+        try:
+            for future in self._futures:
+                yield from future.result()
+        except BrokenProcessPool as error:
+            raise DecoderDied("a decoding process died") from error
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        try:
+            future = self._pool.submit(_decode, batch)
+        except BrokenProcessPool as error:
+            raise DecoderDied("a decoding process died") from error
+        future.add_done_callback(lambda _: self._count(len(batch)))
+        self._futures.append(future)
+
+    def _count(self, images: int) -> None:
+        self.done_count += images
+
+    def close(self) -> None:
+        """Ends the processes, drops what is queued, and removes the thumbnails."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for path in self._scratch.glob(f"{_THUMBNAILS}*"):
+            path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What a decoding process holds."""
+
+    spool: int
+    thumbs: Spool
+    limits: Limits
+    one_large_image: Lock
+
+    @classmethod
+    def open(cls, spool: Path, scratch: Path, limits: Limits, one_large_image: Lock) -> Self:
+        thumbs = Spool(scratch / f"{_THUMBNAILS}{os.getpid()}")
+        return cls(os.open(spool, os.O_RDONLY), thumbs, limits, one_large_image)
+
+
+class _Here(Executor):
+    """Decodes in this process, at once: for archives too small to start processes for."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._worker = _Worker.open(*arguments)
+
+    def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
+        """Runs `_decode` with this process's worker."""
+        future: Future[Any] = Future()
+        future.set_result([_decode_one(task, self._worker) for task in arguments[0]])
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Closes the files."""
+        os.close(self._worker.spool)
+        self._worker.thumbs.close()
+
+
+_worker: _Worker | None = None
+
+
+def _begin(spool: Path, scratch: Path, limits: Limits, one_large_image: Lock) -> None:
+    """Prepares a decoding process; it ends with its parent, however that ends."""
+    global _worker  # noqa: PLW0603 (a pool's initializer has nowhere else to leave it)
+    end_with_parent()
+    _worker = _Worker.open(spool, scratch, limits, one_large_image)
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as the one that spawned it is gone, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _decode(tasks: Sequence[Task]) -> list[Result]:
+    assert _worker is not None  # noqa: S101 (set by _begin)
+    return [_decode_one(task, _worker) for task in tasks]
+
+
+def _decode_one(task: Task, worker: _Worker) -> Result:
+    data = os.pread(worker.spool, task.extent.length, task.extent.offset)
+    # Memory grows by one large image in all, not by one a process.
+    with worker.one_large_image if images.pixel_count(data) > _LARGE_IMAGE_PIXELS else nullcontext():
+        inspection = images.inspect(data, task.path, worker.limits)
+    decoded = inspection.decoded
+    if decoded is None:
+        return Result(task, inspection.problems)
+    extent = worker.thumbs.append([decoded.thumbnail.data])
+    thumb = Thumb(str(worker.thumbs.path), extent, decoded.thumbnail.width_px, decoded.thumbnail.height_px)
+    return Result(
+        task, inspection.problems, decoded.sha256, decoded.format, decoded.width_px, decoded.height_px, thumb
+    )

@@ -1,0 +1,127 @@
+"""The canonical example: what every format is turned into, and what a version's digest is made of."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Kind(StrEnum):
+    """What an example can train."""
+
+    CHAT_WITH_IMAGES = "chat-with-images"
+    CHAT = "chat"
+    CAPTIONED_IMAGE = "captioned-image"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a message: a text, or (`text` is None) the place of the example's next image."""
+
+    text: str | None = None
+
+    @property
+    def type(self) -> str:
+        """`text` or `image`, as Hugging Face chat templates call them."""
+        return "image" if self.text is None else "text"
+
+
+IMAGE = Part()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image that a record names: `path` as written, `json_path` to say where."""
+
+    path: str
+    json_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a format makes of one record, before its images are looked up.
+
+    `message_paths` and `text_paths` are the JSON paths of messages and captions, for problems in them.
+    """
+
+    id: str | None
+    images: tuple[ImageRef, ...]
+    messages: tuple[Message, ...] = ()
+    message_paths: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    text_paths: tuple[str, ...] = ()
+    split: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Facts of one decoded image. `offset` and `length` find its original bytes in the import's spool."""
+
+    path: str
+    sha256: str
+    width_px: int
+    height_px: int
+    format: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One canonical example. `split` is "" until the version's splits are decided."""
+
+    id: str
+    images: tuple[Image, ...]
+    messages: tuple[Message, ...]
+    texts: tuple[str, ...]
+    split: str
+    metadata_json: str
+
+    @property
+    def kind(self) -> Kind:
+        """What it can train."""
+        if not self.messages:
+            return Kind.CAPTIONED_IMAGE
+        return Kind.CHAT_WITH_IMAGES if self.images else Kind.CHAT
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What a model would learn to say: the last assistant message, or the captions."""
+        if not self.messages:
+            return self.texts
+        spoken = [m for m in self.messages if m.role == "assistant"]
+        return (text_of(spoken[-1]),) if spoken else ()
+
+
+def text_of(message: Message) -> str:
+    """The message's text parts, joined."""
+    return "".join(part.text for part in message.content if part.text is not None)
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as canonical JSON: UTF-8, sorted keys, no spaces."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def content_of(example: Example) -> list[Any]:
+    """What makes an example the same example, apart from its id and split: no paths, times or offsets."""
+    messages = [[m.role, [p.text for p in m.content]] for m in example.messages]
+    images = [image.sha256 for image in example.images]
+    return [images, messages, list(example.texts), example.metadata_json]
+
+
+def content_id(example: Example) -> str:
+    """An id for a record that gave none: the digest of its content, short enough to read."""
+    return hashlib.sha256(canonical(content_of(example))).hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""Images with captions, as Hugging Face's ImageFolder lays them out: metadata.jsonl or metadata.csv."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from visiontune_data.example import Draft, ImageRef, Kind
+from visiontune_data.formats.format import Format, Notes, RecordModel
+
+_CAPTION_FIELDS = ("text", "caption", "texts", "captions")
+
+
+class CaptionRecord(RecordModel):
+    """One image and its caption, or several captions of it."""
+
+    id: str | int | None = None
+    file_name: str
+    text: str | list[str] = Field(validation_alias=AliasChoices(*_CAPTION_FIELDS))
+    split: str | None = None
+
+
+def _to_draft(record: CaptionRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
+    name = next(name for name in _CAPTION_FIELDS if name in value)
+    several = isinstance(record.text, list)
+    texts = tuple(record.text) if isinstance(record.text, list) else (record.text,)
+    if not texts:
+        notes.add("caption-empty", f"$.{name}", "the list has no captions")
+    extra = record.model_extra or {}
+    return Draft(
+        id=None if record.id is None else str(record.id),
+        images=(ImageRef(record.file_name, "$.file_name"),),
+        texts=texts,
+        text_paths=tuple(f"$.{name}[{index}]" if several else f"$.{name}" for index in range(len(texts))),
+        split=record.split,
+        metadata=dict(extra),
+    )
+
+
+FORMAT = Format(
+    name="image-caption",
+    description="Images with one or more captions, as Hugging Face's ImageFolder lays them out.",
+    kind=Kind.CAPTIONED_IMAGE,
+    file_names=("metadata.jsonl", "metadata.csv"),
+    layout=(
+        "metadata.jsonl       one record a line (or metadata.csv with a header)\n"
+        "0001.jpg             named by file_name, relative to the file"
+    ),
+    example_record='{"file_name": "0001.jpg", "text": "a handwritten seven"}',
+    record=CaptionRecord,
+    to_draft=_to_draft,
+    recognises=lambda value: "file_name" in value,
+)

@@ -1,0 +1,227 @@
+"""From records to drafts, and from drafts to examples: first without the decoded images, then with them."""
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from visiontune_data import checks, records
+from visiontune_data.archive.refused import Refused, refuse
+from visiontune_data.choosing import Choice
+from visiontune_data.decoding import Result
+from visiontune_data.example import Draft, Example, Image, Message, Part, canonical, content_id
+from visiontune_data.formats import Format, Notes
+from visiontune_data.limits import Limits
+from visiontune_data.matching import ImageIndex
+from visiontune_data.report import Place, Problem, Report
+from visiontune_data.rules import RULES, Scope, Severity
+from visiontune_data.splits import Splitter
+from visiontune_data.spool import Extent, Spool
+from visiontune_data.statistics import StatisticsBuilder
+from visiontune_data.text import shorten
+
+SAMPLE_RECORDS = 100
+
+
+class RecordFiles:
+    """The spooled files of records of one archive."""
+
+    def __init__(self, spool: Spool, extents: Mapping[str, Extent], limits: Limits) -> None:
+        self._spool, self._extents, self._limits = spool, extents, limits
+
+    def read(self, path: str, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
+        """The records of one file."""
+        return records.read(self._spool.open(self._extents[path]), path, self._limits, warn)
+
+    def sample(self, path: str) -> list[dict[str, Any]]:
+        """The first records that parse."""
+        first = itertools.islice(self.read(path, lambda _: None), SAMPLE_RECORDS)
+        return [record.value for record in first if record.value is not None]
+
+
+@dataclass(slots=True)
+class Drafts:
+    """The records that are well-formed, spooled in order, each with the paths of its images."""
+
+    spool: Spool
+    count: int = 0
+    used_images: set[str] = field(default_factory=set)
+    empty_splits: list[str] = field(default_factory=list)
+
+    def add(self, draft: Draft, image_paths: list[str], place: Place) -> None:
+        """Spools one."""
+        messages = [[m.role, [part.text for part in m.content]] for m in draft.messages]
+        line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, draft.split]
+        metadata = canonical(draft.metadata).decode() if draft.metadata else ""
+        self.spool.append([canonical([*line, metadata]) + b"\n"])
+        self.count += 1
+
+    def __iter__(self) -> Iterator[tuple[Place, Example, list[str]]]:
+        """Place, example without images (split as the data names it, or ""), and the images' paths."""
+        with self.spool.path.open("rb") as lines:
+            for line in lines:
+                member, number, id_, image_paths, messages, texts, split, metadata = json.loads(line)
+                example = Example(
+                    id=id_ or "",
+                    images=(),
+                    messages=tuple(Message(role, tuple(map(Part, content))) for role, content in messages),
+                    texts=tuple(texts),
+                    split=split or "",
+                    metadata_json=metadata,
+                )
+                yield Place(member, number), example, image_paths
+
+
+def draft_all(
+    choice: Choice, files: RecordFiles, index: ImageIndex, drafts: Drafts, report: Report, limits: Limits,
+    progress: Callable[[], None],
+) -> None:  # fmt: skip
+    """Turns every record into a draft; what cannot be one is reported and counted as skipped."""
+    for file in choice.files:
+        before = drafts.count
+        for record in files.read(file.path, report.add):
+            report.record_count += 1
+            if report.record_count > limits.records:
+                raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
+            if not _draft_one(record, choice.format, file.path, file.split, index, drafts, report, limits):
+                report.skipped_count += 1
+            progress()
+        if drafts.count == before and file.split:
+            drafts.empty_splits.append(file.split)
+
+
+def _draft_one(
+    record: records.Record, format_: Format, file: str, file_split: str | None, index: ImageIndex,
+    drafts: Drafts, report: Report, limits: Limits,
+) -> bool:  # fmt: skip
+    if record.value is None:
+        if record.problem and RULES[record.problem.rule].scope is Scope.ARCHIVE:
+            raise Refused(record.problem)
+        report.extend(filter(None, [record.problem]))
+        return False
+    notes = Notes(record.place)
+    draft = format_.draft(record.value, notes)
+    found: list[str | None] = []
+    if draft is not None:
+        checks.check(draft, limits, notes)
+        found = [index.find(ref, file, notes) for ref in draft.images]
+        drafts.used_images.update(filter(None, found))
+    report.extend(notes.problems)
+    if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
+        return False
+    split = checks.SPLITS[draft.split] if draft.split else file_split
+    draft_in_split = draft if split == draft.split else _with_split(draft, split)
+    drafts.add(draft_in_split, [path for path in found if path], record.place)
+    return True
+
+
+def _with_split(draft: Draft, split: str | None) -> Draft:
+    return Draft(
+        draft.id,
+        draft.images,
+        draft.messages,
+        draft.message_paths,
+        draft.texts,
+        draft.text_paths,
+        split,
+        draft.metadata,
+    )
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The drafts whose images decoded, as examples; ids, splits and statistics are decided over all."""
+
+    drafts: Drafts
+    images: dict[str, Result]
+    limits: Limits
+    statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
+    splitter: Splitter = field(default_factory=Splitter)
+    ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
+    kinds: set[str] = field(default_factory=set)
+    _accepted: bytearray = field(default_factory=bytearray)
+    _splits_of_image: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def gather(self, report: Report) -> None:
+        """The pass that decides; reports what only shows over all examples."""
+        for place, draft, paths in self.drafts:
+            example = self._complete(place, draft, paths, report)
+            self._accepted.append(example is not None)
+            if example is None:
+                report.skipped_count += 1
+                continue
+            self.ids[example.id] = place.line
+            self.splitter.add(example.id, [image.sha256 for image in example.images], example.split or None)
+            self.statistics.add(example)
+            self.kinds.add(example.kind)
+            for image in example.images:
+                if example.split:
+                    self._splits_of_image[image.sha256].add(example.split)
+        self._check_splits(report)
+        report.example_count = len(self.ids)
+
+    def examples(self, splits: list[str]) -> Iterator[Example]:
+        """The examples with their splits, in order."""
+        numbered = zip(self.ids, splits, strict=True)
+        for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
+            if accepted:
+                id_, split = next(numbered)
+                yield Example(
+                    id_, self._images(paths), draft.messages, draft.texts, split, draft.metadata_json
+                )
+
+    def _images(self, paths: list[str]) -> tuple[Image, ...]:
+        return tuple(map(self._image, paths))
+
+    def _image(self, path: str) -> Image:
+        found = self.images[path]
+        extent = found.task.extent
+        return Image(
+            path, found.sha256, found.width_px, found.height_px, found.format, extent.offset, extent.length
+        )
+
+    def _complete(self, place: Place, draft: Example, paths: list[str], report: Report) -> Example | None:
+        """The draft with its images and id; None when an image is broken (as reported) or the id taken."""
+        if any(path not in self.images for path in paths):
+            return None
+        images = self._images(paths)
+        if (size := sum(image.length for image in images)) > self.limits.image_bytes_per_example:
+            most = self.limits.image_bytes_per_example
+            found = f"the images have {size:,} bytes together; at most {most:,} are accepted"
+            report.add(Problem("too-many-images", place, found))
+            return None
+        example = Example(draft.id, images, draft.messages, draft.texts, draft.split, draft.metadata_json)
+        if not example.id:
+            return Example(
+                self._free_id(content_id(example)),
+                images,
+                draft.messages,
+                draft.texts,
+                draft.split,
+                draft.metadata_json,
+            )
+        if example.id in self.ids:
+            message = f'the id "{shorten(example.id)}" is that of line {self.ids[example.id]} already'
+            report.add(Problem("id-duplicate", place.at("$.id"), message, shorten(example.id)))
+            return None
+        return example
+
+    def _free_id(self, wanted: str) -> str:
+        """`wanted`, or for the copies of a record `wanted-2`, `wanted-3` and so on."""
+        if wanted not in self.ids:
+            return wanted
+        return next(id_ for n in itertools.count(2) if (id_ := f"{wanted}-{n}") not in self.ids)
+
+    def _check_splits(self, report: Report) -> None:
+        if not self.splitter.is_named:
+            return
+        sizes = Counter(self.splitter.decide(0))
+        for split in self.drafts.empty_splits:
+            if not sizes[split]:
+                report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
+        for path, result in self.images.items():
+            if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:
+                message = f"the image is in the splits {' and '.join(sorted(splits))}"
+                report.add(Problem("split-leak", Place(path), message, result.sha256))

@@ -1,0 +1,335 @@
+"""Decodes one image fully: its facts, its thumbnail, and everything that is wrong with it.
+
+The original bytes are what a version stores; orientation, profile and alpha are applied by readers,
+and here to the thumbnail alone.
+"""
+
+import hashlib
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageCms
+from PIL.Image import Transpose
+
+from visiontune_data import image_kinds, paths
+from visiontune_data.limits import KIB, Limits
+from visiontune_data.report import Place, Problem
+from visiontune_data.text import shorten
+
+THUMBNAIL_SIDE_PX: Final = 256
+_THUMBNAIL_QUALITY: Final = 80
+_SMALL_SIDE_PX: Final = 32
+_EXTREME_ASPECT: Final = 20
+_CLEAR_SHARE: Final = 0.99
+_ORIENTATION_TAG: Final = 0x0112
+_FIRST_SIDEWAYS_ORIENTATION: Final = 5
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+_JPEG_HEAD_BYTES: Final = 64 * KIB
+_UNUSUAL_MARKS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0")
+# A JPEG whose decoder leaves over more than this share of its bytes has lost most of its picture; below
+# it, the damage is a smear that every reader tolerates.
+_EXTRANEOUS_SHARE: Final = 0.05
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes")
+_METADATA_BOMB = re.compile(r"Decompressed data too large|Too much memory used in text chunks|MAX_TEXT")
+_TRUNCATED = re.compile(r"truncated|premature end|could not create decoder object|not enough", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A JPEG of at most 256 px a side."""
+
+    data: bytes
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Facts of an image that decoded. Width and height are after EXIF orientation."""
+
+    sha256: str
+    format: str
+    width_px: int
+    height_px: int
+    thumbnail: Thumbnail
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """`decoded` is None exactly when one of the problems is an error."""
+
+    decoded: Decoded | None
+    problems: tuple[Problem, ...]
+
+
+class _Broken(Exception):  # noqa: N818 (named for what happened)
+    """The image cannot be used."""
+
+    def __init__(self, rule: str, message: str, *, value: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.rule, self.message, self.value, self.remedy = rule, message, value, remedy
+
+
+@dataclass(slots=True)
+class _Picture:
+    """RGB pixels as stored, no smaller than the thumbnail, and how to turn them upright."""
+
+    pixels: Any  # uint8 [height, width, 3]
+    width_px: int  # as stored, at full size
+    height_px: int
+    orientation: int = 1
+
+
+def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
+    """Decodes `data`, the bytes of the member `path`. Never raises for bad data."""
+    place = Place(path)
+    found: list[Problem] = []
+
+    def warn(rule: str, message: str, value: str = "") -> None:
+        found.append(Problem(rule, place, message, value))
+
+    try:
+        kind = _kind(data, limits)
+        claimed = image_kinds.SUFFIXES.get(paths.suffix(path))
+        if claimed not in {None, kind}:
+            warn("image-mislabelled", f"the file is {kind} by its bytes, {claimed} by its name", str(claimed))
+        picture = _decode_jpeg(data, limits, warn) if kind == "JPEG" else _decode(data, kind, limits, warn)
+    except _Broken as broken:
+        found.append(Problem(broken.rule, place, broken.message, broken.value, broken.remedy))
+        return Inspection(None, tuple(found))
+    small = _reduced(picture)
+    _warn_about(picture, small, warn)
+    width, height = picture.width_px, picture.height_px
+    if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
+        width, height = height, width
+    digest = hashlib.sha256(data).hexdigest()
+    return Inspection(Decoded(digest, kind, width, height, _encoded(small)), tuple(found))
+
+
+def pixel_count(data: bytes) -> int:
+    """Pixels that the header promises; 0 where it cannot be read. Decodes nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            width, height = Image.open(io.BytesIO(data), formats=[*set(image_kinds.SUFFIXES.values())]).size
+            return width * height
+    except Exception:  # noqa: BLE001 (Pillow on damaged headers; inspect() says what is wrong)
+        return 0
+
+
+def too_large(path: str, size: int, limits: Limits) -> Problem:
+    """The problem of an image file that is not even read."""
+    return Problem(
+        "image-bytes", Place(path), f"the file has {size:,} bytes; at most {limits.image_bytes:,} are read"
+    )
+
+
+def _kind(data: bytes, limits: Limits) -> str:
+    if not data:
+        raise _Broken("image-empty", "the file has 0 bytes")
+    if len(data) > limits.image_bytes:
+        raise _Broken(
+            "image-bytes", f"the file has {len(data):,} bytes; at most {limits.image_bytes:,} are read"
+        )
+    if kind := image_kinds.read_kind(data):
+        return kind
+    if found := image_kinds.unsupported_kind(data):
+        raise _Broken(
+            "image-unsupported", f"the file is {found}; JPEG, PNG, WebP, GIF, BMP and TIFF are read"
+        )
+    found = image_kinds.other_kind(data)
+    remedy = 'Run "git lfs pull" and pack the archive again.' if "LFS" in found else ""
+    raise _Broken(
+        "image-not-image", f"the file is {found}, not an image", value=shorten(repr(data[:16])), remedy=remedy
+    )
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    shortest, longest = min(width, height), max(width, height)
+    if width * height > limits.image_pixels:
+        raise _Broken(
+            "image-bomb", f"{width:,} x {height:,} pixels; at most {limits.image_pixels:,} are decoded"
+        )
+    if shortest < limits.shortest_side_px or longest > limits.longest_side_px:
+        sides = f"{limits.shortest_side_px:,} to {limits.longest_side_px:,}"
+        raise _Broken("image-side", f"{width:,} x {height:,} pixels; sides of {sides} are accepted")
+
+
+def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
+    """The fast path, for the JPEGs that most datasets consist of; whatever is unusual goes to Pillow."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return _decode(data, "JPEG", limits, warn)
+    _check_size(width, height, limits)
+    pixels = _decode_strictly(data, space)
+    if pixels is None or space not in {"YCbCr", "Gray"}:
+        return _decode(data, "JPEG", limits, warn)
+    if any(mark in data[:_JPEG_HEAD_BYTES] for mark in _UNUSUAL_MARKS):
+        return _Picture(pixels, width, height, _read_jpeg_header(data, warn))
+    return _Picture(pixels, width, height)
+
+
+def _read_jpeg_header(data: bytes, warn: Any) -> int:
+    """The orientation; warns about profile and frames. Does not decode."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=["JPEG", "MPO"])
+            _warn_about_header(image, warn)
+            return _orientation(image, warn)
+    except Exception as error:  # noqa: BLE001 (Pillow on a damaged header; the pixels did decode)
+        warn("image-exif-invalid", f"the header cannot be read ({shorten(str(error))})")
+        return 1
+
+
+def _decode_strictly(data: bytes, space: str) -> Any:
+    """The pixels as RGB; None where libjpeg complains of a damage that other readers tolerate."""
+    try:
+        return simplejpeg.decode_jpeg(data, "CMYK" if space in {"CMYK", "YCCK"} else "RGB")
+    except ValueError as error:
+        message = str(error)
+    if message.startswith("Premature end"):
+        raise _Broken("image-truncated", "the JPEG data ends too early")
+    extraneous = _EXTRANEOUS.search(message)
+    if "premature end of data segment" in message or (
+        extraneous and int(extraneous[1]) > _EXTRANEOUS_SHARE * len(data)
+    ):
+        raise _Broken(
+            "image-corrupt", f"the JPEG data is corrupt ({message.removeprefix('Corrupt JPEG data: ')})"
+        )
+    return None
+
+
+def _decode(data: bytes, kind: str, limits: Limits, warn: Any) -> _Picture:
+    """Decodes with Pillow, which may raise nearly anything for damaged data."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decode_with_pillow(data, kind, limits, warn)
+    except _Broken:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _Broken(
+            "image-bomb", f"more pixels than the {limits.image_pixels:,} that are decoded"
+        ) from error
+    except MemoryError as error:
+        raise _Broken("image-bomb", "decoding it needs more memory than there is") from error
+    except Exception as error:
+        reason = shorten(str(error).split("<_io")[0].strip())
+        if _METADATA_BOMB.search(str(error)):
+            raise _Broken("image-metadata-bomb", f"the metadata is too large ({reason})") from error
+        if _TRUNCATED.search(str(error)):
+            raise _Broken("image-truncated", f"the {kind} data ends too early ({reason})") from error
+        raise _Broken("image-corrupt", f"the {kind} data cannot be decoded ({reason})") from error
+
+
+def _decode_with_pillow(data: bytes, kind: str, limits: Limits, warn: Any) -> _Picture:
+    image = Image.open(io.BytesIO(data), formats=[kind, "MPO"] if kind == "JPEG" else [kind])
+    _check_size(*image.size, limits)
+    if image.mode == "F":
+        raise _Broken("image-float", "the samples are floating point numbers")
+    _warn_about_header(image, warn)
+    image.load()
+    if kind == "PNG":
+        Image.open(io.BytesIO(data), formats=[kind]).verify()  # load() does not miss an absent IEND chunk
+    orientation = _orientation(image, warn)
+    factor = max(1, max(image.size) // (2 * THUMBNAIL_SIDE_PX))
+    rgb = _to_rgb(image, warn)
+    return _Picture(np.asarray(rgb.reduce(factor) if factor > 1 else rgb), *image.size, orientation)
+
+
+def _warn_about_header(image: Image.Image, warn: Any) -> None:
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        warn("image-animated", f"the image has {frames} frames; the first is used", str(frames))
+        image.seek(0)
+    _check_profile(image, warn)
+
+
+def _orientation(image: Image.Image, warn: Any) -> int:
+    """The EXIF orientation, 1 to 8; 1 with a warning where it cannot be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception as error:  # noqa: BLE001 (a damaged IFD raises struct.error, SyntaxError, …)
+        warn("image-exif-invalid", f"the EXIF data cannot be read ({shorten(str(error))})")
+        return 1
+    if isinstance(value, int) and 1 <= value <= 8:
+        return value
+    warn(
+        "image-exif-invalid",
+        f"the EXIF orientation is {shorten(str(value))}, not 1 to 8",
+        shorten(str(value)),
+    )
+    return 1
+
+
+def _check_profile(image: Image.Image, warn: Any) -> None:
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return
+    expected = {"L": "GRAY", "LA": "GRAY", "1": "GRAY", "I;16": "GRAY", "CMYK": "CMYK"}.get(image.mode, "RGB")
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    except (OSError, ImageCms.PyCMSError, AttributeError):
+        warn("image-icc-invalid", f"the colour profile of {len(profile):,} bytes cannot be read")
+        return
+    if space != expected:
+        warn(
+            "image-icc-invalid",
+            f"the colour profile is for {shorten(space)}, the image is {expected}",
+            shorten(space),
+        )
+
+
+def _to_rgb(image: Image.Image, warn: Any) -> Image.Image:
+    """What a viewer would show: 16 bit scaled, transparency on white."""
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.int64)
+        return Image.fromarray((np.clip(samples, 0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    alpha = np.asarray(rgba.getchannel("A"))
+    if np.count_nonzero(alpha == 0) > _CLEAR_SHARE * alpha.size:
+        warn("image-alpha", f"more than {_CLEAR_SHARE:.0%} of the image is transparent")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def _warn_about(picture: _Picture, small: Any, warn: Any) -> None:
+    shortest, longest = sorted((picture.width_px, picture.height_px))
+    size = f"{picture.width_px} x {picture.height_px} pixels"
+    if shortest < _SMALL_SIDE_PX:
+        warn("image-small", size, size)
+    if longest > _EXTREME_ASPECT * shortest:
+        warn("aspect-extreme", size, size)
+    if (small == small[0, 0]).all():
+        colour = "#" + bytes(small[0, 0]).hex()
+        warn("image-blank", f"every pixel is {colour}", colour)
+
+
+def _reduced(picture: _Picture) -> Any:
+    """The picture upright and reduced by the least whole factor that fits a thumbnail; uint8 [h, w, 3]."""
+    factor = -(-max(picture.pixels.shape[:2]) // THUMBNAIL_SIDE_PX)
+    turn = _UPRIGHT.get(picture.orientation)
+    if factor == 1 and turn is None:
+        return np.ascontiguousarray(picture.pixels)
+    image = Image.fromarray(picture.pixels).reduce(factor)
+    return np.asarray(image if turn is None else image.transpose(turn))
+
+
+def _encoded(small: Any) -> Thumbnail:
+    data = simplejpeg.encode_jpeg(small, quality=_THUMBNAIL_QUALITY, colorspace="RGB", colorsubsampling="420")
+    return Thumbnail(data, small.shape[1], small.shape[0])

@@ -1,0 +1,291 @@
+"""An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from visiontune_data import choosing, reading
+from visiontune_data.archive import Refused, Source
+from visiontune_data.decoding import Decoder, Result
+from visiontune_data.example import Kind
+from visiontune_data.formats import AUTO
+from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
+from visiontune_data.limits import Limits
+from visiontune_data.manifest import ExamplesDigest, manifest_sha256
+from visiontune_data.matching import ImageIndex
+from visiontune_data.report import Place, Problem, Report
+from visiontune_data.rules import RULES, Scope, Severity
+from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
+from visiontune_data.splits import TRAIN, VALIDATION
+from visiontune_data.spool import Spool
+from visiontune_data.statistics import Statistics
+from visiontune_data.text import shorten
+
+_PROGRESS_EVERY_S = 0.25
+_SAME_ANSWER_SHARE = 0.95
+_FEW_EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to import. `format` is a name of FORMATS or `auto`."""
+
+    format: str = AUTO
+    skip_errors: bool = False
+    validation_fraction: float = 0.1
+    processes: int = 2
+    shard_bytes: int = SHARD_BYTES
+    limits: Limits = field(default_factory=Limits)
+
+
+class Stage(StrEnum):
+    """What an import is doing."""
+
+    READING = "reading"
+    WRITING = "writing"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Figures of an import that runs."""
+
+    stage: Stage
+    read_bytes: int
+    image_count: int
+    record_count: int
+    error_count: int
+    warning_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What an import made: all of a version but its name. `row_splits` is the split of each row."""
+
+    digest: str
+    manifest_sha256: str
+    format: str
+    kinds: tuple[Kind, ...]
+    shards: tuple[Shard, ...]
+    statistics: Statistics
+    row_splits: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all shards, previews not counted."""
+        return sum(shard.examples.size_bytes for shard in self.shards)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The report, and the version unless the report's errors forbid one."""
+
+    report: Report
+    version: Version | None
+
+
+def ingest(
+    source: Source,
+    archive_name: str,
+    scratch: Path,
+    options: Options,
+    *,
+    progress: Callable[[Progress], None] = lambda _: None,
+    finished: Callable[[Shard], None] = lambda _: None,
+) -> Outcome:
+    """Imports one archive; bad data ends up in the report, never as an exception.
+
+    `scratch` is an empty folder; the shards are left there, each announced by `finished` once it is
+    whole, and everything else is removed. Raises DecoderDied when a child process was killed, and
+    what `source` raises when it cannot be read.
+    """
+    report = Report(archive_name)
+    with ExitStack() as stack:
+        job = _Job(source, report, scratch, options, progress, finished, stack)
+        try:
+            version = job.run()
+        except Refused as refused:
+            report.add(refused.problem)
+            version = None
+    if version is None:
+        report.example_count = 0
+    return Outcome(report, version)
+
+
+class _Job:
+    """One import under way."""
+
+    def __init__(
+        self, source: Source, report: Report, scratch: Path, options: Options,
+        progress: Callable[[Progress], None], finished: Callable[[Shard], None], stack: ExitStack,
+    ) -> None:  # fmt: skip
+        self._source = _CountedSource(source)
+        self._report, self._options, self._scratch = report, options, scratch
+        self._progress, self._finished, self._stack = progress, finished, stack
+        names = ("images", "records", "drafts")
+        self._spools = reading.Spools(
+            *(stack.enter_context(Spool(scratch / f"{name}.spool")) for name in names)
+        )
+        self._decoder = stack.enter_context(
+            Decoder(self._spools.images.path, scratch, options.limits, options.processes)
+        )
+        # Reported after those of the images, whichever is ready first.
+        self._record_problems = Report(report.archive)
+        self._stage, self._told_at = Stage.READING, 0.0
+
+    def run(self) -> Version | None:
+        """Reads, gathers, and writes if nothing forbids it."""
+        limits, report = self._options.limits, self._report
+        content = reading.read(self._source, report, limits, self._spools, self._decoder, self._tell)
+        drafts = Drafts(self._spools.examples)
+        index = ImageIndex(content.image_paths, content.other_paths)
+        files = RecordFiles(self._spools.records, content.record_files, limits)
+        record_problems = self._record_problems
+        refused: Refused | None = None
+        try:
+            choice = choosing.choose(
+                self._options.format,
+                list(content.record_files),
+                [*content.image_paths, *content.other_paths],
+                files.sample,
+            )
+            draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
+        except Refused as error:
+            refused = error
+        images = self._decoded(content)
+        report.merge(record_problems)
+        self._record_problems = Report(report.archive)
+        if refused:
+            raise refused
+        assembly = Assembly(drafts, images, limits)
+        assembly.gather(report)
+        self._check_version(assembly, content)
+        self._tell(always=True)
+        if self._is_forbidden():
+            return None
+        return self._write(assembly, choice.format.name)
+
+    def _decoded(self, content: reading.Content) -> dict[str, Result]:
+        """The images that decoded, by path; the problems of all images in the archive's order."""
+        results = {}
+        for result in self._decoder.results():
+            results[result.task.path] = result
+            self._tell()
+        for path in content.image_paths:
+            if path in content.refused:
+                self._report.add(content.refused[path])
+            else:
+                self._report.extend(results[path].problems)
+        return {path: result for path, result in results.items() if result.sha256}
+
+    def _check_version(self, assembly: Assembly, content: reading.Content) -> None:
+        report, used = self._report, assembly.drafts.used_images
+        if not assembly.ids:
+            counts = ", ".join(f"{s.rule}: {s.count}" for s in report.rules if s.severity is Severity.ERROR)
+            report.add(Problem("zero-examples", Place(), f"no example is left ({counts or 'no records'})"))
+            return
+        for path in content.image_paths:
+            if path not in used:
+                report.add(Problem("image-unused", Place(path), "no record names this image", shorten(path)))
+        report.extend(_duplicates(assembly.images.values()))
+        answer, count = assembly.statistics.most_frequent_answer
+        total = assembly.statistics.example_count
+        if total >= _FEW_EXAMPLES and count > _SAME_ANSWER_SHARE * total:
+            message = f'{count:,} of {total:,} examples have the answer "{shorten(answer)}"'
+            report.add(Problem("answers-identical", Place(), message, shorten(answer)))
+
+    def _is_forbidden(self) -> bool:
+        errors = [RULES[s.rule] for s in self._report.rules if s.severity is Severity.ERROR]
+        if not self._options.skip_errors:
+            return bool(errors)
+        return any(rule.scope in {Scope.ARCHIVE, Scope.VERSION} for rule in errors)
+
+    def _write(self, assembly: Assembly, format_name: str) -> Version:
+        self._stage = Stage.WRITING
+        statistics = assembly.statistics
+        columns = columns_for(
+            images=statistics.image_bytes > 0,
+            messages=bool({Kind.CHAT, Kind.CHAT_WITH_IMAGES} & assembly.kinds),
+            texts=Kind.CAPTIONED_IMAGE in assembly.kinds,
+        )
+        splits = assembly.splitter.decide(self._options.validation_fraction)
+        thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
+        thumbnails = Thumbnails(thumbs)
+        self._stack.callback(thumbnails.close)
+        shards: list[Shard] = []
+
+        def finish(shard: Shard) -> None:
+            shards.append(shard)
+            self._finished(shard)
+
+        writer = ShardWriter(
+            self._scratch, columns, self._spools.images, thumbnails, finish, self._options.shard_bytes
+        )
+        digest = ExamplesDigest()
+        for example in assembly.examples(splits):
+            digest.add(example)
+            writer.add(example)
+            self._tell()
+        writer.close()
+        counts = {name: splits.count(name) for name in (TRAIN, VALIDATION, "test") if name in splits}
+        return Version(
+            digest=digest.digest(),
+            manifest_sha256=manifest_sha256(format_name, columns, counts, shards),
+            format=format_name,
+            kinds=tuple(sorted(map(Kind, assembly.kinds))),
+            shards=tuple(shards),
+            statistics=statistics.build(counts),
+            row_splits=tuple(splits),
+        )
+
+    def _tell(self, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._told_at < _PROGRESS_EVERY_S and not always:
+            return
+        self._told_at = now
+        reports = (self._report, self._record_problems)
+        self._progress(
+            Progress(
+                stage=self._stage,
+                read_bytes=self._source.read_bytes,
+                image_count=self._decoder.done_count,
+                record_count=sum(report.record_count for report in reports),
+                error_count=sum(report.error_count for report in reports),
+                warning_count=sum(report.warning_count for report in reports),
+            )
+        )
+
+
+class _CountedSource:
+    """A source that knows how far it was read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.size = source.size
+        self.read_bytes = 0
+        self._position = 0
+
+    def seek(self, offset: int, /) -> None:
+        self._source.seek(offset)
+        self._position = offset
+
+    def read(self, length: int, /) -> bytes:
+        data = self._source.read(length)
+        self._position += len(data)
+        self.read_bytes = max(self.read_bytes, self._position)
+        return data
+
+
+def _duplicates(images: Iterable[Result]) -> Iterable[Problem]:
+    """One warning a group of image files with the same bytes."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        groups[image.sha256].append(image.task.path)
+    for first, *others in groups.values():
+        if others:
+            names = ", ".join(f'"{shorten(path)}"' for path in others[:3])
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            yield Problem("duplicate-exact", Place(first), f"the same bytes as {names}{more}", shorten(first))

@@ -1,0 +1,79 @@
+"""Rules for member paths and for the paths that records write. Nothing here touches a file system."""
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+from visiontune_data.limits import Limits
+from visiontune_data.report import Place, Problem
+from visiontune_data.text import shorten
+
+_ABSOLUTE = re.compile(r"^(?:[/\\]|[A-Za-z]:[/\\])")
+_URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|data:)", re.IGNORECASE)
+_JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+_JUNK_FOLDERS = frozenset({"__MACOSX", "@eaDir", ".git"})
+
+
+def normalise(path: str) -> str:
+    """The form in which paths are compared: slashes, NFC, no `.` segments or double slashes."""
+    parts = unicodedata.normalize("NFC", path.replace("\\", "/")).split("/")
+    return "/".join(part for part in parts if part not in {"", "."})
+
+
+def is_unsafe(path: str) -> bool:
+    """Whether `path` is absolute, leads upwards or names a scheme such as `file:`."""
+    return (
+        bool(_ABSOLUTE.match(path))
+        or path.lower().startswith("file:")
+        or ".." in path.replace("\\", "/").split("/")
+    )
+
+
+def is_url(path: str) -> bool:
+    """Whether `path` is a URL rather than a path."""
+    return bool(_URL.match(path)) and not path.lower().startswith("file:")
+
+
+def is_junk(path: str) -> bool:
+    """Whether an operating system put the member there, and nobody means it."""
+    parts = path.split("/")
+    name = parts[-1]
+    return name.startswith("._") or name.lower() in _JUNK_NAMES or not _JUNK_FOLDERS.isdisjoint(parts[:-1])
+
+
+def suffix(path: str) -> str:
+    """The lower-case suffix of the last segment without its dot; "" where there is none."""
+    stem, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return ending.lower() if dot and stem else ""
+
+
+def loose(path: str) -> str:
+    """The form in which paths are compared when they do not match exactly: no case, no percent-encoding."""
+    return normalise(unquote(path)).casefold()
+
+
+def broken_rule(raw: str, limits: Limits) -> Problem | None:
+    """The first rule that a member's raw path breaks and that stops the import, or None."""
+    place = Place(raw)
+    shown = shorten(raw)
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in raw):
+        return Problem("path-not-utf8", place, f'the path "{shown}" is not UTF-8', shown)
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in raw):
+        return Problem("path-control", place, f'the path "{shown}" contains control characters', shown)
+    if _ABSOLUTE.match(raw):
+        return Problem("path-absolute", place, f'the path "{shown}" is absolute', shown)
+    if ".." in raw.replace("\\", "/").split("/"):
+        return Problem("path-traversal", place, f'the path "{shown}" leads out of the archive', shown)
+    if (size := len(raw.encode())) > limits.path_bytes:
+        found = f"the path has {size:,} bytes; at most {limits.path_bytes:,} are read"
+        return Problem("path-too-long", place, found, shown)
+    return None
+
+
+def is_same_text(one: str, other: str) -> bool:
+    """Whether two paths are equal but for slashes and `.` segments, without composing their letters."""
+
+    def plain(path: str) -> list[str]:
+        return [part for part in path.replace("\\", "/").split("/") if part not in {"", "."}]
+
+    return plain(one) == plain(other)

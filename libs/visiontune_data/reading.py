@@ -1,0 +1,71 @@
+"""The one pass over an archive: images go to a spool and the decoder, files of records to another."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from visiontune_data import archive, image_kinds, images, paths
+from visiontune_data.archive.refused import refuse
+from visiontune_data.decoding import Decoder, Task
+from visiontune_data.limits import Limits
+from visiontune_data.report import Problem, Report
+from visiontune_data.spool import Extent, Spool
+
+_RECORD_SUFFIXES = frozenset({"json", "jsonl", "csv", "tsv"})
+_IMAGE_SUFFIXES = image_kinds.SUFFIXES.keys() | image_kinds.UNSUPPORTED_SUFFIXES
+
+
+@dataclass(slots=True)
+class Content:
+    """What an archive holds. `refused` are image files too large to be spooled."""
+
+    image_paths: list[str] = field(default_factory=list)
+    refused: dict[str, Problem] = field(default_factory=dict)
+    record_files: dict[str, Extent] = field(default_factory=dict)
+    other_paths: list[str] = field(default_factory=list)
+
+
+def read(
+    source: archive.Source,
+    report: Report,
+    limits: Limits,
+    spools: "Spools",
+    decoder: Decoder,
+    progress: Callable[[], None],
+) -> Content:
+    """Reads the whole archive once. Raises archive.Refused."""
+    content = Content()
+    for file in archive.files(source, report, limits):
+        suffix = paths.suffix(file.path)
+        if suffix in _RECORD_SUFFIXES:
+            content.record_files[file.path] = spools.records.append(file.chunks)
+        elif suffix in _IMAGE_SUFFIXES:
+            _take_image(file, content, limits, spools, decoder)
+        else:
+            content.other_paths.append(file.path)
+        progress()
+    return content
+
+
+def _take_image(
+    file: archive.File, content: Content, limits: Limits, spools: "Spools", decoder: Decoder
+) -> None:
+    content.image_paths.append(file.path)
+    if len(content.image_paths) > limits.images:
+        message = f"the archive has more than {limits.images:,} images, the limit of one dataset"
+        raise refuse("limit-images", message)
+    if file.size > limits.image_bytes:
+        content.refused[file.path] = images.too_large(file.path, file.size, limits)
+        return
+    decoder.submit(Task(file.path, spools.images.append(file.chunks)))
+
+
+@dataclass(slots=True)
+class Spools:
+    """The scratch files of one import."""
+
+    images: Spool
+    records: Spool
+    examples: Spool
+
+    def __iter__(self) -> Iterator[Spool]:
+        yield from (self.images, self.records, self.examples)

@@ -1,0 +1,295 @@
+"""Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from visiontune_data.decoding import Thumb
+from visiontune_data.example import Example, Image, canonical
+from visiontune_data.limits import MIB
+from visiontune_data.spool import Extent, Spool
+
+SHARD_BYTES: Final = 128 * MIB
+ROW_GROUP_ROWS: Final = 100
+ROW_GROUP_BYTES: Final = 16 * MIB
+
+_STRING = {"dtype": "string", "_type": "Value"}
+_CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
+# Columns with their Arrow type and the feature that `datasets` gives them.
+_COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
+    "id": (pa.string(), _STRING),
+    "images": (
+        pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        {"feature": {"_type": "Image"}, "_type": "List"},
+    ),
+    "messages": (
+        pa.list_(
+            pa.struct(
+                [
+                    ("role", pa.string()),
+                    ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))),
+                ]
+            )
+        ),
+        {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
+    ),
+    "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
+    "split": (pa.string(), _STRING),
+    "metadata": (pa.string(), _STRING),
+}
+PREVIEW_SCHEMA: Final = pa.schema(
+    [
+        ("example", pa.string()),
+        ("thumbnail", pa.binary()),
+        ("width_px", pa.int32()),
+        ("height_px", pa.int32()),
+    ]
+)
+_COMPRESSED: Final = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A finished Parquet file in scratch."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard and its preview. Their rows are the same examples in the same order."""
+
+    index: int
+    row_count: int
+    split_counts: dict[str, int]
+    examples: ShardFile
+    preview: ShardFile
+
+
+def schema(columns: Sequence[str]) -> pa.Schema:
+    """The schema of a shard with these columns, with the metadata that makes `datasets` decode images."""
+    features = {name: _COLUMNS[name][1] for name in columns}
+    metadata = json.dumps({"info": {"features": features}})
+    return pa.schema([(name, _COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
+
+
+def columns_for(*, images: bool, messages: bool, texts: bool) -> list[str]:
+    """The columns that a version needs: an empty `images` would make TRL take text for vision."""
+    absent = {
+        name for name, wanted in (("images", images), ("messages", messages), ("texts", texts)) if not wanted
+    }
+    return [name for name in _COLUMNS if name not in absent]
+
+
+class ShardWriter:
+    """Writes examples into shards of about 128 MB, a row group at a time."""
+
+    def __init__(
+        self,
+        scratch: Path,
+        columns: Sequence[str],
+        images: Spool,
+        thumbnails: "Thumbnails",
+        finished: Callable[[Shard], None],
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:
+        self._scratch, self._schema, self._images, self._thumbnails = (
+            scratch,
+            schema(columns),
+            images,
+            thumbnails,
+        )
+        self._finished, self._shard_bytes = finished, shard_bytes
+        self._rows: list[Example] = []
+        self._rows_bytes = 0
+        self._open: _OpenShard | None = None
+        self._index = 0
+
+    def add(self, example: Example) -> None:
+        """Adds one example, whose images are in the spool."""
+        size = sum(image.length for image in example.images)
+        if self._rows and (len(self._rows) == ROW_GROUP_ROWS or self._rows_bytes + size > ROW_GROUP_BYTES):
+            self._write_row_group()
+        self._rows.append(example)
+        self._rows_bytes += size
+
+    def close(self) -> None:
+        """Finishes the last shard."""
+        if self._rows:
+            self._write_row_group()
+        if self._open:
+            self._finish(self._open)
+
+    def _write_row_group(self) -> None:
+        if self._open is None:
+            self._open = _OpenShard(self._scratch, self._index, self._schema)
+        self._open.write(self._rows, self._images, self._thumbnails)
+        self._rows, self._rows_bytes = [], 0
+        if self._open.size_bytes >= self._shard_bytes:
+            self._finish(self._open)
+
+    def _finish(self, shard: "_OpenShard") -> None:
+        self._open = None
+        self._index += 1
+        self._finished(shard.finish())
+
+
+class _OpenShard:
+    """The two files of the shard that is being written."""
+
+    def __init__(self, scratch: Path, index: int, shard_schema: pa.Schema) -> None:
+        self._index, self._schema = index, shard_schema
+        self._paths = [scratch / f"{name}-{index:05d}.parquet" for name in ("examples", "preview")]
+        self._writers = [
+            pq.ParquetWriter(path, schema_, **_options(schema_, stored))
+            for path, schema_, stored in zip(
+                self._paths,
+                (shard_schema, PREVIEW_SCHEMA),
+                ("images.list.element.bytes", "thumbnail"),
+                strict=True,
+            )
+        ]
+        self._splits: Counter[str] = Counter()
+        self.size_bytes = 0
+
+    def write(self, rows: Sequence[Example], images: Spool, thumbnails: "Thumbnails") -> None:
+        """Appends one row group to each file."""
+        self._writers[0].write_batch(_examples_batch(rows, self._schema, images), row_group_size=len(rows))
+        self._writers[1].write_batch(_preview_batch(rows, thumbnails), row_group_size=len(rows))
+        self._splits.update(row.split for row in rows)
+        self.size_bytes = self._paths[0].stat().st_size
+
+    def finish(self) -> Shard:
+        for writer in self._writers:
+            writer.close()
+        examples, preview = map(_file, self._paths)
+        return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
+
+
+def _options(of: pa.Schema, stored: str) -> dict[str, Any]:
+    """How Parquet is written: pictures, compressed already, as they are and without statistics."""
+    leaves = _leaves(of)
+    small = [leaf for leaf in leaves if leaf != stored]
+    return {
+        "compression": {leaf: "none" if leaf == stored else _COMPRESSED for leaf in leaves},
+        "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
+        "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
+        "write_page_index": True,
+        "store_schema": True,
+    }
+
+
+def _leaves(of: pa.Schema) -> list[str]:
+    """Parquet's paths of the columns that hold values."""
+
+    def walk(prefix: str, type_: pa.DataType) -> Iterable[str]:
+        if pa.types.is_list(type_):
+            yield from walk(f"{prefix}.list.element", type_.value_type)
+        elif pa.types.is_struct(type_):
+            for child in type_:
+                yield from walk(f"{prefix}.{child.name}", child.type)
+        else:
+            yield prefix
+
+    return [leaf for column in of for leaf in walk(column.name, column.type)]
+
+
+def _file(path: Path) -> ShardFile:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ShardFile(path, digest, path.stat().st_size)
+
+
+def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
+    build: dict[str, Callable[[], pa.Array]] = {
+        "id": lambda: pa.array([row.id for row in rows], pa.string()),
+        "images": lambda: _image_column(rows, images),
+        "messages": lambda: pa.array([_messages(row) for row in rows], _COLUMNS["messages"][0]),
+        "texts": lambda: pa.array([list(row.texts) for row in rows], _COLUMNS["texts"][0]),
+        "split": lambda: pa.array([row.split for row in rows], pa.string()),
+        "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),
+    }
+    return pa.record_batch([build[name]() for name in to.names], schema=to)
+
+
+def _messages(row: Example) -> list[dict[str, Any]]:
+    return [
+        {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
+        for m in row.messages
+    ]
+
+
+def _image_column(rows: Sequence[Example], images: Spool) -> pa.Array:
+    """`list<struct<bytes, path>>`, its bytes read from the spool straight into Arrow's buffer."""
+    flat = [image for row in rows for image in row.images]
+    data = _binary([Extent(image.offset, image.length) for image in flat], images)
+    paths = pa.array([image.path for image in flat], pa.string())
+    offsets = pa.array(np.cumsum([0, *(len(row.images) for row in rows)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([data, paths], ["bytes", "path"]))
+
+
+def _binary(extents: Sequence[Extent], spool: Spool) -> pa.Array:
+    """A binary array of the bytes of `extents`."""
+    offsets = np.zeros(len(extents) + 1, dtype=np.int32)
+    np.cumsum([extent.length for extent in extents], out=offsets[1:])
+    values = np.empty(int(offsets[-1]), dtype=np.uint8)
+    for i, extent in enumerate(extents):
+        spool.read_into(extent, values[offsets[i] : offsets[i + 1]].data)
+    return pa.Array.from_buffers(
+        pa.binary(), len(extents), [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    )
+
+
+class Thumbnails:
+    """The thumbnails that decoding left in scratch, by image path."""
+
+    def __init__(self, thumbs: dict[str, Thumb]) -> None:
+        self._thumbs = thumbs
+        self._spools = {
+            name: Spool(Path(name), existing=True) for name in {thumb.file for thumb in thumbs.values()}
+        }
+
+    def read(self, image: Image) -> tuple[bytes, int, int]:
+        """JPEG bytes, width and height."""
+        thumb = self._thumbs[image.path]
+        return self._spools[thumb.file].read(thumb.extent), thumb.width_px, thumb.height_px
+
+    def close(self) -> None:
+        """Closes the files."""
+        for spool in self._spools.values():
+            spool.close()
+
+
+def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.RecordBatch:
+    shown = [thumbnails.read(row.images[0]) if row.images else (None, 0, 0) for row in rows]
+    columns = [
+        pa.array([preview_json(row) for row in rows], pa.string()),
+        pa.array([data for data, _, _ in shown], pa.binary()),
+        pa.array([width for _, width, _ in shown], pa.int32()),
+        pa.array([height for _, _, height in shown], pa.int32()),
+    ]
+    return pa.record_batch(columns, schema=PREVIEW_SCHEMA)
+
+
+def preview_json(row: Example) -> str:
+    """An example without image bytes, as the preview's `example` column holds it."""
+    return canonical(
+        {
+            "id": row.id,
+            "messages": _messages(row),
+            "texts": list(row.texts),
+            "images": [[i.path, i.sha256, i.width_px, i.height_px, i.format, i.length] for i in row.images],
+            "split": row.split,
+            "metadata": row.metadata_json or "{}",
+        }
+    ).decode()

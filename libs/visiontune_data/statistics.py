@@ -1,0 +1,145 @@
+"""Numbers about a version, gathered one example at a time."""
+
+import hashlib
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from visiontune_data.example import Example, text_of
+
+MOST_BINS = 20
+MOST_ANSWERS = 20
+COUNTED_ANSWERS = 10_000
+LABEL_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bar of a histogram; the upper edge is excluded but for the last."""
+
+    lower: float
+    upper: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A numeric field over all its values; zeros when there are none."""
+
+    count: int = 0
+    min: float = 0
+    max: float = 0
+    mean: float = 0
+    median: float = 0
+    histogram: tuple[Bin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What GetStatistics shows of a version."""
+
+    example_count: int
+    image_count: int
+    image_bytes: int
+    split_counts: dict[str, int]
+    format_counts: dict[str, int]
+    width_px: Distribution
+    height_px: Distribution
+    text_length: Distribution
+    messages_per_example: Distribution
+    images_per_example: Distribution
+    top_answers: tuple[tuple[str, int], ...]
+    distinct_answer_count: int
+    duplicate_example_count: int
+
+
+def distribution(values: "array[int]") -> Distribution:
+    """The distribution of whole numbers: at most 20 equally wide bins over [min, max]."""
+    if not values:
+        return Distribution()
+    numbers = np.frombuffer(values, dtype=np.int64)
+    low, high = float(numbers.min()), float(numbers.max())
+    bins = int(min(MOST_BINS, high - low + 1))
+    counts, edges = np.histogram(numbers, bins=bins, range=(low, high) if high > low else (low, low + 1))
+    bars = (Bin(float(a), float(b), int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True))
+    return Distribution(len(values), low, high, float(numbers.mean()), float(np.median(numbers)), tuple(bars))
+
+
+@dataclass(slots=True)
+class StatisticsBuilder:
+    """Gathers; memory grows by a few numbers an example and by distinct answers up to their limit."""
+
+    format_counts: Counter[str] = field(default_factory=Counter)
+    image_bytes: int = 0
+    duplicate_example_count: int = 0
+    _widths: "array[int]" = field(default_factory=lambda: array("q"))
+    _heights: "array[int]" = field(default_factory=lambda: array("q"))
+    _texts: "array[int]" = field(default_factory=lambda: array("q"))
+    _messages: "array[int]" = field(default_factory=lambda: array("q"))
+    _images: "array[int]" = field(default_factory=lambda: array("q"))
+    _seen: set[str] = field(default_factory=set)
+    _answers: Counter[bytes] = field(default_factory=Counter)
+    _labels: dict[bytes, str] = field(default_factory=dict)
+
+    def add(self, example: Example) -> None:
+        """Adds one example of the version."""
+        self._texts.append(sum(map(len, example.texts)) + sum(len(text_of(m)) for m in example.messages))
+        self._messages.append(len(example.messages))
+        self._images.append(len(example.images))
+        self._add_images(example)
+        for answer in example.answers:
+            self._add_answer(answer)
+
+    def _add_images(self, example: Example) -> None:
+        if example.images and all(image.sha256 in self._seen for image in example.images):
+            self.duplicate_example_count += 1
+        for image in example.images:
+            if image.sha256 in self._seen:
+                continue
+            self._seen.add(image.sha256)
+            self.image_bytes += image.length
+            self.format_counts[image.format] += 1
+            self._widths.append(image.width_px)
+            self._heights.append(image.height_px)
+
+    def _add_answer(self, answer: str) -> None:
+        key = hashlib.blake2b(answer.encode(), digest_size=16).digest()
+        if key in self._answers or len(self._answers) < COUNTED_ANSWERS:
+            self._answers[key] += 1
+            self._labels.setdefault(key, answer[:LABEL_CHARACTERS])
+
+    @property
+    def example_count(self) -> int:
+        """Examples added."""
+        return len(self._texts)
+
+    @property
+    def most_frequent_answer(self) -> tuple[str, int]:
+        """The answer that most examples have, and how many; "" and 0 without answers."""
+        if not self._answers:
+            return "", 0
+        key, count = self._answers.most_common(1)[0]
+        return self._labels[key], count
+
+    def build(self, split_counts: dict[str, int]) -> Statistics:
+        """The statistics of all that was added."""
+        top = sorted(self._answers.items(), key=lambda entry: (-entry[1], self._labels[entry[0]]))[
+            :MOST_ANSWERS
+        ]
+        return Statistics(
+            example_count=len(self._texts),
+            image_count=len(self._seen),
+            image_bytes=self.image_bytes,
+            split_counts=split_counts,
+            format_counts=dict(self.format_counts),
+            width_px=distribution(self._widths),
+            height_px=distribution(self._heights),
+            text_length=distribution(self._texts),
+            messages_per_example=distribution(self._messages),
+            images_per_example=distribution(self._images),
+            top_answers=tuple((self._labels[key], count) for key, count in top),
+            distinct_answer_count=len(self._answers),
+            duplicate_example_count=self.duplicate_example_count,
+        )
