@@ -46,11 +46,15 @@ _DIALOGUE = (
     "{% endfor %}{{ '\\n' }}{% endif %}{% endfor %}"
 )
 
+# About 1/sqrt(width). The usual 0.02 is made for widths in the thousands; at 96 it leaves the image so faint beside
+# the text that some seeds never learn to look at it (after 8 epochs of digits: 72 % against 98 %).
+INITIALIZER_RANGE = 0.08
+
 TINY_LLAVA = Preset(
     name="tiny-llava",
     family="llava",
-    description="A LLaVA of 0.7 M parameters for 32-pixel images; learns a narrow task on a CPU in a minute.",
-    parameter_count=700_000,
+    description="A LLaVA of 0.6 M parameters for 32-pixel images; learns a narrow task on a CPU in a minute.",
+    parameter_count=625_728,
     vocabulary_size=512,
     image=ImageSettings(size_px=32, patch_px=8),
     config={
@@ -63,6 +67,7 @@ TINY_LLAVA = Preset(
             "num_attention_heads": 4,
             "image_size": 32,
             "patch_size": 8,
+            "initializer_range": INITIALIZER_RANGE,
         },
         "text_config": {
             "model_type": "llama",
@@ -72,7 +77,9 @@ TINY_LLAVA = Preset(
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
             "max_position_embeddings": 2048,
+            "initializer_range": INITIALIZER_RANGE,
         },
+        "initializer_range": INITIALIZER_RANGE,
         "vision_feature_layer": -1,
         "vision_feature_select_strategy": "default",
         "image_seq_length": 16,

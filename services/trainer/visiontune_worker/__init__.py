@@ -1,0 +1,1 @@
+"""The training worker: runs one attempt of one job. The only package that imports torch."""

@@ -1,0 +1,143 @@
+"""The result as a folder that plain transformers and peft load, with a card that says how it came to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from visiontune_recipes.spec import Method, Spec
+
+from visiontune_worker.build import Built
+
+IMPORT_LINES = {
+    Method.FULL: """from transformers import AutoProcessor, {model_class}
+
+folder = "."  # this folder
+processor = AutoProcessor.from_pretrained(folder)
+model = {model_class}.from_pretrained(folder)
+""",
+    Method.LORA: """from peft import PeftModel
+from transformers import AutoProcessor, {model_class}
+
+base = "{base}"  # {base_note}
+folder = "."  # this folder
+processor = AutoProcessor.from_pretrained(folder)
+model = PeftModel.from_pretrained({model_class}.from_pretrained(base), folder)
+""",
+}
+ASK_LINES = """
+messages = [
+    {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
+]
+inputs = processor.apply_chat_template(
+    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**inputs, max_new_tokens=32)
+print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How a result came to be."""
+
+    training_job: str
+    spec: Spec
+    spec_digest: str
+    dataset_digest: str
+    metrics_before: Mapping[str, float]
+    metrics_after: Mapping[str, float]
+    steps: int
+
+
+def artifact_id(spec: Spec) -> str:
+    """`adapter` or `model`."""
+    return "adapter" if spec.adaptation.method is Method.LORA else "model"
+
+
+def write(built: Built, story: Story, folder: Path) -> None:
+    """Writes weights, processor, model card and the spec that repeats the training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if built.peft is not None:
+        built.peft.save_pretrained(folder)
+    else:
+        built.model.save_pretrained(folder)
+    built.processor.save_pretrained(folder)
+    # peft writes a card of its own; this one replaces it.
+    (folder / "README.md").write_text(card(built, story), encoding="utf-8")
+    (folder / "reproduce.yaml").write_text(reproduction(story), encoding="utf-8")
+
+
+def reproduction(story: Story) -> str:
+    """A job file: the same spec on the same data gives the same numbers."""
+    head = f"# visiontune train --file reproduce.yaml repeats {story.training_job}.\n"
+    about = {"spec_digest": story.spec_digest, "dataset_digest": story.dataset_digest}
+    comment = "".join(f"# {name}: {value}\n" for name, value in about.items())
+    return head + comment + yaml.safe_dump({"spec": story.spec.to_dict()}, sort_keys=False)
+
+
+def card(built: Built, story: Story) -> str:
+    """The model card: metadata that the Hub reads, then what a reader wants to know."""
+    front = {"library_name": "peft" if built.peft is not None else "transformers", "tags": ["visiontune"]}
+    base = _base(story.spec)
+    if story.spec.base_model.hub:
+        front["base_model"] = story.spec.base_model.hub.repo_id
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(front, sort_keys=True)}---",
+            f"# {story.training_job.rsplit('/', 1)[-1]}",
+            "",
+            f"{built.family.description} Trained from `{base}` by VisionTune, "
+            f"{story.steps} steps, {_method(story.spec)}.",
+            "",
+            *_metrics_table(story),
+            "",
+            "## Use",
+            "",
+            f"```python\n{_code(built, story.spec)}```",
+            "",
+            "## Training",
+            "",
+            f"- job: `{story.training_job}`",
+            f"- dataset: `{story.spec.dataset_version}`, digest `{story.dataset_digest}`",
+            f"- spec digest: `{story.spec_digest}`; `reproduce.yaml` is the spec",
+            f"- parameters: {built.parameter_count:,}",
+            "",
+            f"```yaml\n{yaml.safe_dump(story.spec.to_dict(), sort_keys=False)}```",
+            "",
+        ]
+    )
+
+
+def _metrics_table(story: Story) -> list[str]:
+    rows = [
+        f"| {name} | {_number(story.metrics_before.get(name))} | {_number(value)} |"
+        for name, value in sorted(story.metrics_after.items())
+    ]
+    return ["On the validation split:", "", "| metric | before | after |", "|---|---|---|", *rows]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _method(spec: Spec) -> str:
+    return "low-rank adapters" if spec.adaptation.method is Method.LORA else "all chosen weights"
+
+
+def _base(spec: Spec) -> str:
+    base = spec.base_model
+    if base.hub:
+        return f"{base.hub.repo_id}@{base.hub.revision}"
+    return base.preset or base.path or base.model or ""
+
+
+def _code(built: Built, spec: Spec) -> str:
+    base = spec.base_model
+    method = spec.adaptation.method or Method.FULL
+    lines = IMPORT_LINES[method].format(
+        model_class=built.family.model_class.partition(":")[2],
+        base=base.hub.repo_id if base.hub else base.path or "base-model",
+        base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
+    )
+    return lines + ASK_LINES

@@ -1,0 +1,262 @@
+"""The worker's line to the trainer: calls with patience, and a report stream that mends itself.
+
+gRPC runs on an event loop in a thread of its own, so that heartbeats go out while torch computes.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from visiontune.worker.v1 import worker_pb2, worker_pb2_grpc
+from visiontune_kit import errors, status
+from visiontune_kit.channels import connect
+
+from visiontune_worker.claim import Claim, Manifest, claim_from, manifest_from
+from visiontune_worker.faults import Cancelled, EnvironmentFault, Fault, PassingFault, Stale
+from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.reports import Outbox, timestamp
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+CALL_TIMEOUT_S = 30.0
+REPORT_EVERY_S = 0.5
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+# Another attempt has taken over, or another worker this one, or the job is deleted.
+STALE = (errors.PermissionDenied, errors.NotFound, errors.AlreadyExists)
+# What is worth asking again; the calls are idempotent.
+PASSING = (errors.Unavailable, errors.DeadlineExceeded, errors.Aborted, errors.Internal, errors.Cancelled)
+
+
+class Attempt:
+    """One attempt. Use it as a context manager; every method may be called from any thread.
+
+    Calls wait up to `patience_s` for a trainer that is away. They raise Stale when another attempt has taken
+    over, EnvironmentFault when the trainer refuses, PassingFault when patience ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        name: str,
+        token: str,
+        worker_id: str,
+        interrupts: Interrupts,
+        patience_s: float = 600.0,
+        ca_file: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.outbox = Outbox(name)
+        self._target = target
+        self._ca_file = ca_file
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._worker_id = worker_id
+        self._interrupts = interrupts
+        self._patience_s = patience_s
+        self._heartbeat_s = 10.0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="trainer", daemon=True)
+        self._stub: Any = None
+        self._channel: grpc.aio.Channel | None = None
+        self._reporting: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def claim(self) -> Claim:
+        """Takes the attempt and starts to report."""
+        answer = self._call(
+            "ClaimAttempt", worker_pb2.ClaimAttemptRequest(attempt=self.name, worker_id=self._worker_id)
+        )
+        claim = claim_from(answer)
+        self._heartbeat_s = claim.heartbeat_interval_s
+        self._run(self._start_reporting())
+        return claim
+
+    def renew_manifest(self) -> Manifest:
+        """The manifest with fresh URLs."""
+        return manifest_from(
+            self._call("RenewReadManifest", worker_pb2.RenewReadManifestRequest(attempt=self.name))
+        )
+
+    def create_uploads(
+        self, folder: str, files: Sequence[worker_pb2.FileToUpload]
+    ) -> Sequence[worker_pb2.FileUpload]:
+        """Where to PUT files, in their order."""
+        request = worker_pb2.CreateFileUploadsRequest(attempt=self.name, folder=folder, files=files)
+        answer: worker_pb2.CreateFileUploadsResponse = self._call("CreateFileUploads", request)
+        return answer.uploads
+
+    def commit_checkpoint(self, *, step: int, epoch: float, files: Sequence[worker_pb2.UploadedFile]) -> None:
+        """Makes a checkpoint the one to resume from."""
+        self._call(
+            "CommitCheckpoint",
+            worker_pb2.CommitCheckpointRequest(attempt=self.name, step=step, epoch=epoch, files=files),
+        )
+
+    def succeed(
+        self,
+        *,
+        artifact: str,
+        files: Sequence[worker_pb2.UploadedFile],
+        metrics: Mapping[str, float],
+        parameter_count: int,
+    ) -> None:
+        """Ends the attempt well, after everything reported is stored."""
+        self.flush()
+        self._call(
+            "FinishAttempt",
+            worker_pb2.FinishAttemptRequest(
+                attempt=self.name,
+                outcome=worker_pb2.OUTCOME_SUCCEEDED,
+                artifacts=[worker_pb2.ArtifactUploads(artifact=artifact, files=files)],
+                metrics=metrics,
+                parameter_count=parameter_count,
+                end_time=timestamp(),
+            ),
+        )
+
+    def end(
+        self, outcome: worker_pb2.Outcome, *, reason: str, message: str, patience_s: float | None = None
+    ) -> None:
+        """Ends the attempt otherwise. patience_s: less than usual when the machine is in a hurry."""
+        self.flush(patience_s)
+        request = worker_pb2.FinishAttemptRequest(
+            attempt=self.name,
+            outcome=outcome,
+            reason=reason[:63],
+            message=message[:4000],
+            end_time=timestamp(),
+        )
+        self._call("FinishAttempt", request, patience_s=patience_s)
+
+    def flush(self, patience_s: float | None = None) -> None:
+        """Waits until what was reported is stored, or patience ends."""
+        deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        while self._reporting and not self._reporting.done() and not self.outbox.empty():
+            if time.monotonic() > deadline:
+                log.warning("reports_not_stored", attempt=self.name)
+                return
+            time.sleep(0.02)
+
+    # What follows runs on the event loop.
+
+    def _call(self, method: str, request: Message, *, patience_s: float | None = None) -> Any:
+        return self._run(
+            self._patiently(
+                lambda: getattr(self._stub, method)(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S),
+                self._patience_s if patience_s is None else patience_s,
+            )
+        )
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _open(self) -> None:
+        self._channel = connect(self._target, ca_file=self._ca_file)
+        self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
+
+    async def _close(self) -> None:
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await asyncio.gather(self._reporting, return_exceptions=True)
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _patiently(self, call: Callable[[], Any], patience_s: float) -> Any:
+        deadline = time.monotonic() + patience_s
+        pauses = _pauses()
+        while True:
+            try:
+                return await call()
+            except PASSING as failure:
+                if failure.reason == "ServiceIdentityRefused":
+                    raise _refused(failure) from failure
+                if time.monotonic() > deadline:
+                    raise PassingFault(
+                        "TRAINER_UNAVAILABLE", f"The trainer did not answer: {failure}"
+                    ) from failure
+                log.info("trainer_call_retried", attempt=self.name, error=str(failure))
+            except errors.Failure as failure:
+                raise self._ending(failure) from failure
+            await asyncio.sleep(next(pauses))
+
+    def _ending(self, failure: errors.Failure) -> Stale | Fault:
+        if not isinstance(failure, STALE):
+            return _refused(failure)
+        stale = Stale(str(failure))
+        self._interrupts.hear(stale)
+        return stale
+
+    async def _start_reporting(self) -> None:
+        self._reporting = asyncio.create_task(self._report_until_closed())
+
+    async def _report_until_closed(self) -> None:
+        pauses = _pauses()
+        while True:
+            try:
+                await self._report_once()
+                pauses = _pauses()
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+                failure = status.from_rpc_error(error) if isinstance(error, grpc.aio.AioRpcError) else None
+                if isinstance(failure, STALE):
+                    self._interrupts.hear(Stale(str(failure)))
+                    return
+                log.info("report_stream_lost", attempt=self.name, error=str(failure or error))
+            await asyncio.sleep(next(pauses))
+
+    async def _report_once(self) -> None:
+        """One stream, until it breaks: sends what is due, hears acknowledgements and orders."""
+        stream = self._stub.Report(self._outgoing(), metadata=self._metadata)
+        try:
+            while True:
+                # Each report is answered; silence for several heartbeats means that nobody is there.
+                answer = await asyncio.wait_for(stream.read(), timeout=4 * self._heartbeat_s)
+                if answer is grpc.aio.EOF:
+                    return
+                self.outbox.acknowledge(answer.acknowledged)
+                if answer.order == worker_pb2.ReportResponse.ORDER_CANCEL:
+                    self._interrupts.hear(Cancelled("cancelled by a user"))
+        finally:
+            stream.cancel()
+
+    async def _outgoing(self) -> AsyncIterator[worker_pb2.ReportRequest]:
+        for report in self.outbox.unacknowledged():
+            yield report
+        sent_at = 0.0
+        while True:
+            due = time.monotonic() - sent_at >= self._heartbeat_s / 2
+            report = self.outbox.next(heartbeat=due)
+            if report is None:
+                await asyncio.sleep(min(REPORT_EVERY_S, self._heartbeat_s / 4))
+                continue
+            sent_at = time.monotonic()
+            yield report
+
+
+def _refused(failure: errors.Failure) -> EnvironmentFault:
+    return EnvironmentFault("TRAINER_REFUSED", f"The trainer refused ({failure.reason}): {failure}")
+
+
+def _pauses() -> Any:
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -1,0 +1,131 @@
+"""Everything from which a training goes on as if it had not stopped: weights, optimiser, chance, position."""
+
+import json
+import random
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from visiontune_recipes.spec import Method, Spec
+
+from visiontune_worker.attempt import Attempt
+from visiontune_worker.claim import RemoteFile
+from visiontune_worker.faults import PassingFault
+from visiontune_worker.loop import Training
+from visiontune_worker.transfer import Transfer, UrlRefused
+from visiontune_worker.uploads import upload_folder
+
+WEIGHTS = "weights.safetensors"
+STATE = "state.pt"
+ABOUT = "about.json"
+PROCESSOR = "processor"
+
+
+def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> None:
+    """Writes a checkpoint of the state after `training.step` steps."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_file(_weights(training, spec), folder / WEIGHTS)
+    torch.save({"optimiser": training.optimiser.state_dict(), "chance": _chance()}, folder / STATE)
+    about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
+    (folder / ABOUT).write_text(json.dumps(about))
+    # The tokenizer of a preset is part of what was trained.
+    training.built.processor.save_pretrained(folder / PROCESSOR)
+
+
+def read(training: Training, folder: Path) -> None:
+    """Puts a training into the state that `write` saw."""
+    device = training.built.device
+    _, unexpected = training.built.model.load_state_dict(
+        load_file(folder / WEIGHTS, device=str(device)), strict=False
+    )
+    if unexpected:
+        raise PassingFault(
+            "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
+        )
+    state = torch.load(folder / STATE, map_location=device, weights_only=True)
+    training.optimiser.load_state_dict(state["optimiser"])
+    _set_chance(state["chance"])
+    training.step = json.loads((folder / ABOUT).read_text())["step"]
+
+
+def download(files: list[RemoteFile], folder: Path, transfer: Transfer) -> Path:
+    """Fetches a checkpoint or a model. PassingFault when its URLs expired; the next attempt gets fresh ones."""
+    for file in files:
+        try:
+            transfer.get(file.url, folder / file.path, sha256=file.sha256, size_bytes=file.size_bytes)
+        except UrlRefused as error:
+            raise PassingFault("URL_EXPIRED", f"The signed URL of {file.path} no longer works.") from error
+    return folder
+
+
+class Saver:
+    """Saves checkpoints: written between two steps, uploaded while training goes on."""
+
+    def __init__(
+        self, attempt: Attempt, transfer: Transfer, spec: Spec, spec_digest: str, scratch: Path
+    ) -> None:
+        self._attempt = attempt
+        self._transfer = transfer
+        self._spec = spec
+        self._spec_digest = spec_digest
+        self._scratch = scratch
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+        self.saved_step = -1
+
+    def save(self, training: Training) -> None:
+        """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
+        self.wait()
+        folder = self._scratch / f"step-{training.step}"
+        write(training, self._spec, self._spec_digest, folder)
+        self._pending = self._pool.submit(self._upload, folder, training.step, training.epoch)
+        self.saved_step = training.step
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is committed."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Lets a running upload end and forgets about its fate."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _upload(self, folder: Path, step: int, epoch: float) -> None:
+        files = upload_folder(self._attempt, self._transfer, folder, f"checkpoints/step-{step}")
+        self._attempt.commit_checkpoint(step=step, epoch=epoch, files=files)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
+    """What trains; all of the model when it was random at the start."""
+    whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
+    weights: Mapping[str, torch.Tensor] = (
+        training.built.model.state_dict() if whole else training.built.trainable()
+    )
+    return {name: each.detach().contiguous() for name, each in weights.items()}
+
+
+def _chance() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tolist(), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_chance(chance: Mapping[str, Any]) -> None:
+    random.setstate(chance["python"])
+    kind, keys, position, has_gauss, gauss = chance["numpy"]
+    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(chance["torch"].cpu())
+    if chance["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([each.cpu() for each in chance["cuda"]])

@@ -1,0 +1,85 @@
+"""Batches of a split: examples encoded once, put together ahead of the step that needs them."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+
+from visiontune_worker.objectives.causal_lm import Batch, Encoded, Encoder, collate
+from visiontune_worker.order import Order
+from visiontune_worker.shards import Shards
+
+AHEAD = 4
+
+
+class Examples:
+    """Encoded examples of a split by place. Those that fit into `cache_bytes` are encoded once."""
+
+    def __init__(self, shards: Shards, split: str, encoder: Encoder, *, cache_bytes: int) -> None:
+        self._shards = shards
+        self._split = split
+        self._encoder = encoder
+        self._room_bytes = cache_bytes
+        self._kept: dict[tuple[int, int], Encoded] = {}
+
+    def at(self, shard: int, nth: int) -> Encoded:
+        """The `nth` example of the split within a shard."""
+        found = self._kept.get((shard, nth))
+        if found is not None:
+            return found
+        encoded = self._encoder.encode(self._shards.example(self._split, shard, nth))
+        # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
+        if encoded.size_bytes <= self._room_bytes:
+            self._room_bytes -= encoded.size_bytes
+            self._kept[shard, nth] = encoded
+        return encoded
+
+
+def step_batches(
+    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int, pad_id: int
+) -> Iterator[Sequence[Batch]]:
+    """The forward passes of each optimiser step from `start` to before `stop`."""
+    epoch = -1
+    for step in range(start, stop):
+        if step // order.steps_per_epoch != epoch:
+            epoch = step // order.steps_per_epoch
+            places = order.epoch(epoch)
+            shards.prefetch(order.shards_from(places, step))
+        yield [
+            collate([examples.at(*place) for place in batch], pad_id) for batch in order.batches(places, step)
+        ]
+
+
+def ahead(
+    batches: Callable[[], Iterator[Sequence[Batch]]],
+) -> Generator[Sequence[Batch], None, None]:
+    """The same batches, made up to AHEAD steps early in a thread. What fails there is raised here."""
+    ready: queue.Queue[Sequence[Batch] | BaseException | None] = queue.Queue(maxsize=AHEAD)
+    closed = threading.Event()
+
+    def offer(item: Sequence[Batch] | BaseException | None) -> None:
+        while not closed.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            for each in batches():
+                if closed.is_set():
+                    return
+                offer(each)
+            offer(None)
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader
+            offer(error)
+
+    thread = threading.Thread(target=make, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        thread.join()

@@ -1,0 +1,169 @@
+"""The steps themselves. See docs/decisions/0003 for why this is not `transformers.Trainer`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from visiontune_recipes.spec import Hyperparameters, Schedule
+
+from visiontune_worker import schedule
+from visiontune_worker.build import Built
+from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
+from visiontune_worker.objectives import causal_lm
+from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.order import Order
+
+# Points measured are read back and told at most this often: reading waits for the device.
+TELL_EVERY_S = 0.5
+# Points of a whole job: a longer one is told every so many steps.
+MOST_POINTS = 5000
+
+
+@dataclass(slots=True)
+class Training:
+    """A training under way: everything that a checkpoint has to hold, and how far it is."""
+
+    built: Built
+    numbers: Hyperparameters
+    order: Order
+    total_steps: int
+    step: int = 0
+    parameters: list[torch.nn.Parameter] = field(default_factory=list)
+    optimiser: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        trainable = self.built.trainable()
+        self.parameters = list(trainable.values())
+        self.optimiser = schedule.optimiser(trainable, self.numbers)
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, with the part of the current one."""
+        return self.order.epoch_at(self.step)
+
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return (self.numbers.learning_rate or 0.0) * schedule.factor(
+            self.step,
+            total_steps=self.total_steps,
+            warmup_ratio=self.numbers.warmup_ratio or 0.0,
+            schedule=self.numbers.schedule or Schedule.LINEAR,
+        )
+
+    def advance(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """One optimiser step. Returns the mean loss of its trained tokens and the gradient's norm before clipping.
+
+        The mean is over the tokens of all passes together, so that accumulation does not change the gradient.
+        """
+        tokens = max(1, sum(each.tokens for each in batches))
+        rate = self.learning_rate()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        total = torch.zeros((), device=self.built.device)
+        for batch in batches:
+            with self.built.autocast():
+                summed, _ = causal_lm.loss(self.built.model, batch.to(self.built.device))
+            loss = summed / tokens
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        return total, norm
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured at a step."""
+
+    step: int
+    epoch: float
+    values: dict[str, float]
+
+
+@dataclass(slots=True)
+class Meter:
+    """Measures a training without making the device wait: values are read back when they are told."""
+
+    training: Training
+    tell: Callable[[Sequence[Point]], None]
+    _waiting: list[tuple[int, float, float, Tensor, Tensor]] = field(default_factory=list)
+    _told_at: float = field(default_factory=time.monotonic)
+    _examples: int = 0
+    _tokens: int = 0
+
+    def add(self, batches: Sequence[Batch], rate: float, loss: Tensor, norm: Tensor) -> None:
+        """Notes a step that was just made."""
+        self._examples += sum(each.examples for each in batches)
+        self._tokens += sum(each.padded_tokens for each in batches)
+        every = max(1, self.training.total_steps // MOST_POINTS)
+        if self.training.step % every == 0:
+            self._waiting.append((self.training.step, self.training.epoch, rate, loss, norm))
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tells what is waiting. ConfigurationFault when a loss is not a finite number."""
+        points = [
+            Point(step, epoch, {"loss": loss.item(), "learning_rate": rate, "grad_norm": norm.item()})
+            for step, epoch, rate, loss, norm in self._waiting
+        ]
+        self._waiting.clear()
+        for point in points:
+            if not abs(point.values["loss"]) < float("inf"):
+                raise ConfigurationFault(
+                    "LOSS_NOT_FINITE",
+                    f"The loss of step {point.step} is not a number any more. Lower the learning rate.",
+                )
+        if points:
+            points[-1].values.update(self._speed())
+            self.tell(points)
+
+    def pause(self) -> None:
+        """Begins the measuring of speed anew, after something that is not training."""
+        self._told_at, self._examples, self._tokens = time.monotonic(), 0, 0
+
+    def _speed(self) -> dict[str, float]:
+        now = time.monotonic()
+        took = max(now - self._told_at, 1e-9)
+        speed = {
+            "samples_per_second": self._examples / took,
+            "tokens_per_second": self._tokens / took,
+            "memory_bytes": float(_memory_bytes(self.training.built.device)),
+        }
+        self._told_at, self._examples, self._tokens = now, 0, 0
+        return speed
+
+
+def run(
+    training: Training,
+    batches: Iterator[Sequence[Batch]],
+    *,
+    meter: Meter,
+    after_step: Callable[[], None],
+) -> None:
+    """Trains until the batches end. `after_step` may raise to stop at the boundary of a step."""
+    training.built.train()
+    try:
+        for each in batches:
+            rate = training.learning_rate()
+            loss, norm = training.advance(each)
+            meter.add(each, rate, loss, norm)
+            after_step()
+        meter.flush()
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentFault(
+            "OUT_OF_MEMORY",
+            f"The accelerator's memory does not suffice at step {training.step + 1}. Lower batch_size and raise "
+            "gradient_accumulation_steps, or take a larger accelerator.",
+        ) from error
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a pseudo file, read often
+        return int(statm.read().split()[1]) * 4096

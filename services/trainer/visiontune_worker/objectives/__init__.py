@@ -1,0 +1,1 @@
+"""What a training minimises: one module for each name in `visiontune_recipes.objectives`."""

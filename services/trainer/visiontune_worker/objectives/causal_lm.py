@@ -1,0 +1,232 @@
+"""Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from visiontune_worker.faults import ConfigurationFault, DataFault
+from visiontune_worker.shards import Example
+
+IGNORED = -100
+# What a processor returns besides the inputs of the vision tower.
+_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "assistant_masks"})
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example, ready to be put into a batch.
+
+    input_ids: int64 [length], image tokens expanded. trained: bool [length], True on the assistant's tokens.
+    vision: what the model's vision tower takes, first axis images. answer_start: where the last answer begins.
+    """
+
+    name: str
+    input_ids: Tensor
+    trained: Tensor
+    vision: Mapping[str, Tensor]
+    answer_start: int
+    prompt: str  # what is put to the model before the last answer, image places as `<image>`
+    expected: str  # the last answer
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it holds."""
+        tensors = (self.input_ids, self.trained, *self.vision.values())
+        return sum(each.nbytes for each in tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """inputs: keyword arguments of the model, padded on the right; trained: bool [batch, length]."""
+
+    inputs: Mapping[str, Tensor]
+    trained: Tensor
+    tokens: int  # trained tokens, for which the loss is a sum
+    padded_tokens: int
+    examples: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        if device.type == "cpu":
+            return self
+        inputs = {name: each.to(device, non_blocking=True) for name, each in self.inputs.items()}
+        return Batch(inputs, self.trained.to(device), self.tokens, self.padded_tokens, self.examples)
+
+
+class Encoder:
+    """Turns examples into token ids and pixels with a processor whose template marks the assistant's words."""
+
+    def __init__(self, processor: Any, *, max_length: int, stop_ids: Sequence[int]) -> None:
+        self._processor = processor
+        self._max_length = max_length
+        self._stop_ids = frozenset(stop_ids)
+        self._special = [each for each in processor.tokenizer.all_special_tokens if each]
+
+    def encode(self, example: Example) -> Encoded:
+        """Encodes one example. DataFault names it when it cannot be trained on."""
+        messages = _up_to_last_answer(example)
+        self._refuse_special_tokens(example, messages)
+        found = self._processor.apply_chat_template(
+            [_with_images(example, messages)],
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            return_tensors="pt",
+        )
+        input_ids, trained = found["input_ids"][0], found["assistant_masks"][0].bool()
+        self._check(example, input_ids, trained)
+        return Encoded(
+            name=example.name,
+            input_ids=input_ids,
+            trained=trained,
+            vision={key: value for key, value in found.items() if key not in _TEXT_KEYS},
+            answer_start=_last_run_start(trained),
+            prompt=_prompt_text(messages),
+            expected=_text(messages[-1]).strip(),
+        )
+
+    def _check(self, example: Example, input_ids: Tensor, trained: Tensor) -> None:
+        if len(input_ids) > self._max_length:
+            raise DataFault(
+                "EXAMPLE_TOO_LONG",
+                f"Example {example.id!r} has {len(input_ids)} tokens, images included; max_length is "
+                f"{self._max_length}. Shorten it, or raise hyperparameters.max_length.",
+            )
+        if not bool(trained.any()):
+            raise ConfigurationFault(
+                "TEMPLATE_MARKS_NO_ANSWER",
+                f"The model's chat template marks no answer in example {example.id!r}; it needs {{% generation %}}.",
+            )
+        last = int(input_ids[trained.nonzero()[-1]])
+        if last not in self._stop_ids:
+            raise ConfigurationFault(
+                "TEMPLATE_TRAINS_NO_STOP",
+                f"The last trained token of example {example.id!r} is no stop token, so the model would never end.",
+            )
+
+    def _refuse_special_tokens(self, example: Example, messages: Sequence[Mapping[str, Any]]) -> None:
+        texts = [part["text"] or "" for message in messages for part in message["content"] or ()]
+        found = next((token for token in self._special if any(token in text for text in texts)), None)
+        if found is not None:
+            raise DataFault(
+                "SPECIAL_TOKEN_IN_TEXT",
+                f"Example {example.id!r} contains the text {found!r}, which this model's tokenizer takes for a "
+                "control token. Remove it from the text.",
+            )
+
+
+def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
+    """A batch padded on the right. The mask is left out where nothing is padded, which attention is faster for."""
+    lengths = [len(each.input_ids) for each in examples]
+    longest = max(lengths)
+    input_ids = torch.full((len(examples), longest), pad_id)
+    trained = torch.zeros((len(examples), longest), dtype=torch.bool)
+    for row, each in enumerate(examples):
+        input_ids[row, : lengths[row]] = each.input_ids
+        trained[row, : lengths[row]] = each.trained
+    inputs = {"input_ids": input_ids, **_vision(examples)}
+    if min(lengths) < longest:
+        inputs["attention_mask"] = _mask(lengths, longest)
+    # The first token is predicted by nothing.
+    tokens = int(trained[:, 1:].sum())
+    return Batch(inputs, trained, tokens, len(examples) * longest, len(examples))
+
+
+def collate_prompts(examples: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    """What precedes the last answers, padded on the left, for generation."""
+    lengths = [each.answer_start for each in examples]
+    longest = max(lengths)
+    input_ids = torch.full((len(examples), longest), pad_id)
+    for row, each in enumerate(examples):
+        input_ids[row, longest - lengths[row] :] = each.input_ids[: lengths[row]]
+    return {
+        "input_ids": input_ids,
+        "attention_mask": _mask(lengths, longest).flip(1),
+        **_vision(examples),
+    }
+
+
+def loss(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Cross-entropy summed over the trained tokens (float32 scalar), and how many of them were the likeliest (int64).
+
+    Logits are made for the positions before trained tokens only: the vocabulary is often the largest axis.
+    """
+    before_trained = functional.pad(batch.trained[:, 1:], (0, 1))
+    logits = model(**batch.inputs, use_cache=False, logits_to_keep=before_trained).logits.float()
+    targets = batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
+    right = (logits.detach().argmax(-1) == targets).sum()
+    return functional.cross_entropy(logits, targets, reduction="sum"), right
+
+
+def _up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
+    """The conversation without what follows the last answer: nobody answers it, so nothing is learnt from it."""
+    messages = list(example.messages)
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    if not messages:
+        raise DataFault(
+            "NO_ANSWER",
+            f"Example {example.id!r} has no message of the assistant, so there is nothing to learn.",
+        )
+    return messages
+
+
+def _with_images(example: Example, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    images = iter(example.images)
+
+    def part_with_image(part: Mapping[str, Any]) -> dict[str, Any]:
+        if part["type"] != "image":
+            return {"type": "text", "text": part["text"] or ""}
+        data = next(images, None)
+        if data is None:
+            raise DataFault("IMAGE_MISSING", f"Example {example.id!r} has more image places than images.")
+        return {"type": "image", "image": _decode(data, example)}
+
+    return [
+        {"role": each["role"], "content": [part_with_image(part) for part in each["content"] or ()]}
+        for each in messages
+    ]
+
+
+def _decode(data: bytes, example: Example) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except OSError as error:
+        raise DataFault(
+            "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
+        ) from error
+
+
+def _prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    if len(messages) == 2:
+        return _text(messages[0])
+    return "\n".join(f"{each['role']}: {_text(each)}" for each in messages[:-1])
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    parts = message["content"] or ()
+    return "".join("<image>" if part["type"] == "image" else part["text"] or "" for part in parts)
+
+
+def _last_run_start(trained: Tensor) -> int:
+    """Where the last run of True begins."""
+    last = int(trained.nonzero()[-1])
+    gaps = (~trained[: last + 1]).nonzero()
+    return int(gaps[-1]) + 1 if len(gaps) else 0
+
+
+def _vision(examples: Sequence[Encoded]) -> dict[str, Tensor]:
+    names = dict.fromkeys(name for each in examples for name in each.vision)
+    return {
+        name: torch.cat([each.vision[name] for each in examples if name in each.vision]) for name in names
+    }
+
+
+def _mask(lengths: Sequence[int], longest: int) -> Tensor:
+    return (torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]).long()

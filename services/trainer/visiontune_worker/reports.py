@@ -1,0 +1,124 @@
+"""What the worker has to tell and the trainer has not stored yet: collected, numbered, bounded."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from visiontune.trainer.v1 import trainer_pb2
+from visiontune.worker.v1 import worker_pb2
+
+from visiontune_worker.claim import Sample, sample_to
+
+# What one report may carry (worker.proto), and how much is kept while the trainer is away.
+MOST_IN_REPORT = 1000
+MOST_METRICS = 200_000
+MOST_LOG_LINES = 10_000
+# Reports under way at a time: enough to hide the answer's delay, few enough to repeat cheaply.
+MOST_UNACKNOWLEDGED = 4
+T = TypeVar("T")
+
+
+class Outbox:
+    """Collects what is told from any thread and yields numbered reports until they are acknowledged.
+
+    A report keeps its number and content once made, so that the trainer can tell a repetition.
+    While the trainer is away the oldest log lines are dropped first; metrics are kept up to MOST_METRICS.
+    """
+
+    def __init__(self, attempt: str) -> None:
+        self._attempt = attempt
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._unacknowledged: deque[worker_pb2.ReportRequest] = deque()
+        self._progress: trainer_pb2.Progress | None = None
+        self._metrics: deque[trainer_pb2.MetricPoint] = deque(maxlen=MOST_METRICS)
+        self._lines: deque[trainer_pb2.LogLine] = deque(maxlen=MOST_LOG_LINES)
+        self._samples: Sequence[Sample] = ()
+        self._before: Mapping[str, float] = {}
+
+    def progress(
+        self, *, step: int, total_steps: int, epoch: float, phase: str, remaining_s: float | None = None
+    ) -> None:
+        """Says how far the attempt is; only the newest is sent."""
+        progress = trainer_pb2.Progress(step=step, total_steps=total_steps, epoch=epoch, phase=phase)
+        if remaining_s is not None:
+            progress.remaining.FromMilliseconds(round(remaining_s * 1000))
+        with self._lock:
+            self._progress = progress
+
+    def metrics(self, *, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Adds values measured at a step."""
+        point = trainer_pb2.MetricPoint(step=step, epoch=epoch, values=values, time=timestamp())
+        with self._lock:
+            self._metrics.append(point)
+
+    def log(self, level: str, message: str) -> None:
+        """Adds a line to the job's log."""
+        line = trainer_pb2.LogLine(level=level, message=message, time=timestamp())
+        with self._lock:
+            self._lines.append(line)
+
+    def samples(self, samples: Sequence[Sample]) -> None:
+        """Says what the model answers to the held-out examples; only the newest is sent."""
+        with self._lock:
+            self._samples = samples
+
+    def metrics_before(self, values: Mapping[str, float]) -> None:
+        """Says how the untrained model did."""
+        with self._lock:
+            self._before = dict(values)
+
+    def unacknowledged(self) -> list[worker_pb2.ReportRequest]:
+        """Reports under way, oldest first: what a new connection has to repeat."""
+        with self._lock:
+            return list(self._unacknowledged)
+
+    def next(self, *, heartbeat: bool) -> worker_pb2.ReportRequest | None:
+        """The next report; None when there is nothing to tell and no heartbeat is due."""
+        with self._lock:
+            full = len(self._unacknowledged) >= MOST_UNACKNOWLEDGED
+            if full or not (heartbeat or self._something()):
+                return None
+            self._sequence += 1
+            report = worker_pb2.ReportRequest(
+                attempt=self._attempt,
+                sequence=self._sequence,
+                progress=self._progress,
+                metrics=_take(self._metrics),
+                log_lines=_take(self._lines),
+                samples=[sample_to(each) for each in self._samples],
+                metrics_before=self._before,
+            )
+            self._progress, self._samples, self._before = None, (), {}
+            self._unacknowledged.append(report)
+            return report
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forgets reports up to this number: they are stored."""
+        with self._lock:
+            while self._unacknowledged and self._unacknowledged[0].sequence <= sequence:
+                self._unacknowledged.popleft()
+
+    def empty(self) -> bool:
+        """True when everything that was told is stored."""
+        with self._lock:
+            return not self._unacknowledged and not self._something()
+
+    def _something(self) -> bool:
+        return bool(
+            self._progress is not None or self._metrics or self._lines or self._samples or self._before
+        )
+
+
+def timestamp(moment: datetime | None = None) -> Timestamp:
+    """A moment, by default now, as a protobuf timestamp."""
+    result = Timestamp()
+    result.FromDatetime(moment or datetime.now(UTC))
+    return result
+
+
+def _take(things: deque[T]) -> list[T]:
+    return [things.popleft() for _ in range(min(MOST_IN_REPORT, len(things)))]

@@ -1,0 +1,295 @@
+"""One attempt from its claim to its result. Imports torch: import it once the attempt is claimed."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from visiontune_recipes.resolve import total_steps
+
+from visiontune_worker import artifacts, build, checkpoints, evaluate, loop
+from visiontune_worker.attempt import Attempt
+from visiontune_worker.claim import Claim
+from visiontune_worker.data import Examples, ahead, step_batches
+from visiontune_worker.evaluate import HeldOut
+from visiontune_worker.faults import DataFault, Preempted
+from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.objectives.causal_lm import Encoder
+from visiontune_worker.order import Order
+from visiontune_worker.settings import Settings
+from visiontune_worker.shards import Shards
+from visiontune_worker.transfer import Transfer
+from visiontune_worker.uploads import upload_folder
+
+
+def run(attempt: Attempt, claim: Claim, settings: Settings, interrupts: Interrupts) -> None:
+    """Trains, measures and publishes; what was claimed is finished when this returns.
+
+    Raises a Fault when something is wrong and an Order when somebody said stop.
+    """
+    torch.set_num_threads(settings.torch_threads)
+    scratch = settings.scratch_dir
+    with ExitStack() as stack:
+        transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
+        stack.callback(transfer.close)
+        shards = Shards(
+            claim.manifest,
+            scratch / "shards",
+            transfer,
+            limit_bytes=settings.shard_cache_bytes,
+            renew=attempt.renew_manifest,
+        )
+        stack.callback(shards.close)
+        saver = checkpoints.Saver(attempt, transfer, claim.spec, claim.spec_digest, scratch / "checkpoints")
+        stack.callback(saver.close)
+        session = _prepare(attempt, claim, settings, interrupts, shards, transfer, saver)
+        session.measure_before()
+        session.train()
+        session.publish(transfer, scratch)
+
+
+def _prepare(
+    attempt: Attempt,
+    claim: Claim,
+    settings: Settings,
+    interrupts: Interrupts,
+    shards: Shards,
+    transfer: Transfer,
+    saver: checkpoints.Saver,
+) -> "Session":
+    attempt.outbox.progress(step=claim.resume_step, total_steps=0, epoch=0.0, phase="loading")
+    counts = shards.counts("train")
+    shards.prefetch(index for index, count in enumerate(counts) if count)
+    resumed = _download_checkpoint(claim, settings.scratch_dir, transfer)
+    built = build.build(claim.spec, _sources(claim, settings, shards, transfer, resumed))
+    training = _training(claim, built, counts)
+    if resumed:
+        checkpoints.read(training, resumed)
+        saver.saved_step = training.step
+    numbers, evaluation = claim.spec.hyperparameters, claim.spec.evaluation
+    encoder = Encoder(built.processor, max_length=numbers.max_length or 2048, stop_ids=built.stop_ids)
+    half = settings.example_cache_bytes // 2
+    session = Session(
+        attempt=attempt,
+        claim=claim,
+        interrupts=interrupts,
+        training=training,
+        shards=shards,
+        saver=saver,
+        train_examples=Examples(shards, "train", encoder, cache_bytes=half),
+        held_out=HeldOut(
+            Examples(shards, "validation", encoder, cache_bytes=half),
+            evaluate.held_out_places(shards.counts("validation"), evaluation.max_examples),
+        ),
+        metrics_before=dict(claim.metrics_before),
+        answers_before={each.example: each.before for each in claim.samples},
+    )
+    attempt.outbox.log("info", _what_trains(session))
+    return session
+
+
+@dataclass(slots=True)
+class Session:
+    """A prepared attempt: what is trained, on what, and whom to tell."""
+
+    attempt: Attempt
+    claim: Claim
+    interrupts: Interrupts
+    training: loop.Training
+    shards: Shards
+    saver: checkpoints.Saver
+    train_examples: Examples
+    held_out: HeldOut
+    metrics_before: Mapping[str, float]
+    answers_before: Mapping[str, str]
+    metrics_after: Mapping[str, float] | None = None
+    measured_step: int = -1
+
+    def measure_before(self) -> None:
+        """Measures the untrained model, unless an earlier attempt did."""
+        if self.metrics_before:
+            return
+        if self.training.step:
+            self.attempt.outbox.log(
+                "warning", "The metrics before training were lost with an earlier attempt."
+            )
+            return
+        result = self._evaluate()
+        self.metrics_before, self.answers_before = result.metrics, result.answers
+        self.attempt.outbox.metrics_before(result.metrics)
+        self._tell_evaluation(result)
+
+    def train(self) -> None:
+        """Trains from the present step to the last, with evaluations and checkpoints on the way."""
+        training = self.training
+        meter = loop.Meter(training, tell=self._tell_points)
+
+        def batches() -> Iterator[Sequence[loop.Batch]]:
+            return step_batches(
+                self.train_examples,
+                self.shards,
+                training.order,
+                start=training.step,
+                stop=training.total_steps,
+                pad_id=training.built.pad_id,
+            )
+
+        self._tell_phase("training")
+        with closing(ahead(batches)) as source:
+            loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
+        if self.saver.saved_step != training.step:
+            self._save(meter)
+        self.saver.wait()
+
+    def publish(self, transfer: Transfer, scratch: Path) -> None:
+        """Measures the trained model, uploads it, and ends the attempt well."""
+        if self.metrics_after is None or self.measured_step != self.training.step:
+            self._measure()
+        self._tell_phase("publishing")
+        claim, training = self.claim, self.training
+        kind = artifacts.artifact_id(claim.spec)
+        folder = scratch / kind
+        shutil.rmtree(folder, ignore_errors=True)
+        story = artifacts.Story(
+            training_job=claim.training_job,
+            spec=claim.spec,
+            spec_digest=claim.spec_digest,
+            dataset_digest=claim.manifest.digest,
+            metrics_before=self.metrics_before,
+            metrics_after=self.metrics_after or {},
+            steps=training.step,
+        )
+        artifacts.write(training.built, story, folder)
+        self.interrupts.check()
+        files = upload_folder(self.attempt, transfer, folder, f"artifacts/{kind}")
+        self.attempt.succeed(
+            artifact=kind,
+            files=files,
+            metrics=self.metrics_after or {},
+            parameter_count=training.built.parameter_count,
+        )
+
+    def _after_step(self, meter: loop.Meter) -> None:
+        training, spec = self.training, self.claim.spec
+        last = training.step == training.total_steps
+        try:
+            self.interrupts.check()
+        except Preempted:
+            self._save(meter)
+            self.saver.wait()
+            raise
+        if last or training.step % (spec.checkpointing.every_steps or training.total_steps) == 0:
+            self._save(meter)
+        if last or training.step % (spec.evaluation.every_steps or training.total_steps) == 0:
+            meter.flush()
+            self._measure()
+            training.built.train()
+            self._tell_phase("training")
+            meter.pause()
+
+    def _save(self, meter: loop.Meter) -> None:
+        if self.saver.saved_step == self.training.step:
+            return
+        # Also refuses to save what is no longer a number.
+        meter.flush()
+        self.saver.save(self.training)
+
+    def _measure(self) -> None:
+        result = self._evaluate()
+        self.metrics_after, self.measured_step = result.metrics, self.training.step
+        self._tell_evaluation(result)
+
+    def _evaluate(self) -> evaluate.Result:
+        self._tell_phase("evaluating")
+        spec = self.claim.spec
+        return evaluate.evaluate(
+            self.training.built,
+            self.held_out,
+            batch_size=spec.hyperparameters.batch_size or 1,
+            max_new_tokens=spec.evaluation.max_new_tokens or 32,
+            check=self.interrupts.check,
+        )
+
+    def _tell_evaluation(self, result: evaluate.Result) -> None:
+        training = self.training
+        values = {f"eval_{name}": value for name, value in result.metrics.items()}
+        self.attempt.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
+        count = self.claim.spec.evaluation.sample_count or 0
+        untrained = training.step == 0
+        after = {} if untrained else result.answers
+        self.attempt.outbox.samples(
+            evaluate.samples(self.held_out, count, self.answers_before, after, training.step)
+        )
+        told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
+        self.attempt.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
+
+    def _tell_points(self, points: Sequence[loop.Point]) -> None:
+        for point in points:
+            self.attempt.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
+        self._tell_phase("training", points[-1].values.get("samples_per_second"))
+
+    def _tell_phase(self, phase: str, samples_per_second: float | None = None) -> None:
+        training = self.training
+        examples = (training.total_steps - training.step) * training.order.examples_per_step
+        self.attempt.outbox.progress(
+            step=training.step,
+            total_steps=training.total_steps,
+            epoch=training.epoch,
+            phase=phase,
+            remaining_s=examples / samples_per_second if samples_per_second else None,
+        )
+
+
+def _training(claim: Claim, built: build.Built, counts: tuple[int, ...]) -> loop.Training:
+    numbers = claim.spec.hyperparameters
+    order = Order(
+        counts=counts,
+        batch_size=numbers.batch_size or 1,
+        accumulation=numbers.gradient_accumulation_steps or 1,
+        seed=numbers.seed or 0,
+    )
+    if not order.examples:
+        raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
+    return loop.Training(built, numbers, order, total_steps(claim.spec, claim.manifest.facts))
+
+
+def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:
+    if not claim.resume_files:
+        return None
+    return checkpoints.download(claim.resume_files, scratch / "resume", transfer)
+
+
+def _sources(
+    claim: Claim, settings: Settings, shards: Shards, transfer: Transfer, resumed: Path | None
+) -> build.Sources:
+    layers = tuple(
+        build.Layer(
+            layer.name,
+            layer.is_adapter,
+            checkpoints.download(layer.files, settings.scratch_dir / "base" / str(number), transfer),
+        )
+        for number, layer in enumerate(claim.layers)
+    )
+    return build.Sources(
+        roots=settings.roots,
+        layers=layers,
+        processor=resumed / checkpoints.PROCESSOR if resumed else None,
+        texts=_texts(shards),
+    )
+
+
+def _texts(shards: Shards) -> Iterator[str]:
+    for messages in shards.messages("train"):
+        for message in messages:
+            yield from (part["text"] for part in message["content"] or () if part["text"])
+
+
+def _what_trains(session: Session) -> str:
+    training = session.training
+    trainable = sum(each.numel() for each in training.parameters)
+    return (
+        f"Training {trainable:,} of {training.built.parameter_count:,} parameters on {training.order.examples:,} "
+        f"examples, steps {training.step} to {training.total_steps}, on {training.built.device}."
+    )

@@ -1,0 +1,59 @@
+"""Every knob of the worker."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Read once in `__main__` from `VISIONTUNE_WORKER_X`; the backend that starts the worker sets them."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIONTUNE_WORKER_", env_file=None, populate_by_name=True)
+
+    trainer_target: str = Field(description="host:port of the trainer's gRPC.")
+    attempt: str = Field(
+        pattern=r"^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$",
+        description="The attempt to run: projects/P/trainingJobs/J/attempts/N.",
+    )
+    token: SecretStr = Field(description="The attempt's token.")
+    scratch_dir: Path = Field(
+        description="Folder of its own for shards, checkpoints and results in the making."
+    )
+    model_roots: str = Field(
+        default="", description=f"Folders below which base models may lie, separated by `{os.pathsep}`."
+    )
+    threads: int = Field(default=0, ge=0, description="Threads of torch; 0 means one for each usable core.")
+    shard_cache_bytes: int = Field(
+        default=20 * 1024 * MIB, ge=0, description="Shards kept on the scratch disk for the next epoch."
+    )
+    example_cache_bytes: int = Field(
+        default=512 * MIB, ge=0, description="Encoded examples kept in memory for the next epoch."
+    )
+    patience_s: float = Field(
+        default=600.0, gt=0, description="How long an absent trainer or object store is waited for."
+    )
+    tls_ca_file: Path | None = Field(default=None, description="CA of the trainer; empty means plain text.")
+    otlp_endpoint: str = Field(
+        default="",
+        validation_alias="VISIONTUNE_OTLP_ENDPOINT",
+        description="OTLP gRPC collector; empty: none.",
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_format: str = Field(default="json", pattern="^(json|console)$", description="json or console.")
+    traceparent: str = Field(
+        default="", validation_alias="TRACEPARENT", description="W3C trace context of the launch."
+    )
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """`model_roots` as resolved folders."""
+        return tuple(Path(each).resolve() for each in self.model_roots.split(os.pathsep) if each)
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads that torch gets."""
+        return self.threads or len(os.sched_getaffinity(0))

@@ -1,0 +1,178 @@
+"""Shards of a dataset version on the scratch disk: fetched ahead, verified, at most so many bytes of them."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from visiontune_worker.claim import Manifest
+from visiontune_worker.faults import DataFault, PassingFault
+from visiontune_worker.transfer import Transfer, UrlRefused
+
+# Decoded tables in memory: the one that is read and the one after it.
+MOST_OPEN = 2
+RENEWALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a dataset version."""
+
+    name: str  # …/versions/{version}/examples/{row}
+    id: str
+    images: Sequence[bytes]
+    messages: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A shard in memory, and where in it the examples of a split are."""
+
+    table: pa.Table
+    places: Sequence[int]
+
+
+class Shards:
+    """Read access to the examples of a manifest.
+
+    Each shard is fetched at most once as long as it fits into `limit_bytes`; the one used longest ago goes first.
+    renew: gives the manifest with fresh URLs, when a URL is refused.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        transfer: Transfer,
+        *,
+        limit_bytes: int,
+        renew: Callable[[], Manifest],
+    ) -> None:
+        self._manifest = manifest
+        self._folder = folder
+        self._transfer = transfer
+        self._limit_bytes = limit_bytes
+        self._renew = renew
+        self._lock = threading.Lock()
+        self._files: OrderedDict[int, Future[Path]] = OrderedDict()
+        self._open: OrderedDict[tuple[int, str], _Opened] = OrderedDict()
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="shards")
+        self._first_row = [0, *accumulate(each.rows for each in manifest.shards)]
+
+    def close(self) -> None:
+        """Stops fetching."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def counts(self, split: str) -> tuple[int, ...]:
+        """Examples of a split in each shard."""
+        return tuple(each.split_counts.get(split, 0) for each in self._manifest.shards)
+
+    def prefetch(self, indices: Iterable[int]) -> None:
+        """Starts to fetch shards that will be needed, as far as they fit."""
+        room = self._limit_bytes
+        for index in indices:
+            room -= self._manifest.shards[index].size_bytes
+            if room < 0:
+                return
+            self._file(index)
+
+    def example(self, split: str, shard: int, nth: int) -> Example:
+        """The `nth` example of a split within a shard. Waits for the shard."""
+        opened = self._opened(shard, split)
+        if nth >= len(opened.places):
+            raise DataFault(
+                "SHARD_NOT_AS_LISTED",
+                f"Shard {shard} has {len(opened.places)} {split} examples, fewer than its manifest says.",
+            )
+        place = opened.places[nth]
+        columns = opened.table.slice(place, 1).to_pylist()[0]
+        return Example(
+            name=f"{self._manifest.version}/examples/{self._first_row[shard] + place}",
+            id=columns["id"],
+            images=[image["bytes"] for image in columns.get("images") or ()],
+            messages=columns.get("messages") or (),
+        )
+
+    def messages(self, split: str) -> Iterator[Sequence[dict[str, Any]]]:
+        """The conversations of a split in order, without their images."""
+        for index, count in enumerate(self.counts(split)):
+            if count:
+                table = self._read(index, ["messages"], filters=[("split", "=", split)])
+                for row in table.to_pylist():
+                    yield row.get("messages") or ()
+
+    def path(self, index: int) -> Path:
+        """Where a shard lies on disk. Waits until it is there."""
+        return self._file(index).result()
+
+    def _opened(self, index: int, split: str) -> _Opened:
+        with self._lock:
+            if (index, split) in self._open:
+                self._open.move_to_end((index, split))
+                return self._open[index, split]
+        table = self._read(index, ["id", "images", "messages", "split"])
+        splits = table.column("split").to_pylist()
+        opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
+        with self._lock:
+            self._open[index, split] = opened
+            while len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        return opened
+
+    def _read(self, index: int, columns: list[str], filters: Any = None) -> pa.Table:
+        while True:
+            try:
+                with pq.ParquetFile(self.path(index), memory_map=True) as file:
+                    there = [name for name in columns if name in file.schema_arrow.names]
+                return pq.read_table(self.path(index), columns=there, filters=filters)
+            except FileNotFoundError:
+                # Another thread made room between the wait and the read: fetch it again.
+                with self._lock:
+                    self._files.pop(index, None)
+
+    def _file(self, index: int) -> Future[Path]:
+        with self._lock:
+            if index in self._files and not _failed(self._files[index]):
+                self._files.move_to_end(index)
+            else:
+                self._files[index] = self._pool.submit(self._fetch, index)
+                self._make_room(keep=index)
+            return self._files[index]
+
+    def _make_room(self, keep: int) -> None:
+        kept = sum(self._manifest.shards[index].size_bytes for index in self._files)
+        for index in list(self._files):
+            if kept <= self._limit_bytes:
+                return
+            if index != keep and self._files[index].done():
+                # A table that is open keeps its rows; only the file goes.
+                self._place(index).unlink(missing_ok=True)
+                kept -= self._manifest.shards[index].size_bytes
+                del self._files[index]
+
+    def _fetch(self, index: int) -> Path:
+        for _ in range(RENEWALS):
+            shard = self._manifest.shards[index]
+            try:
+                self._transfer.get(
+                    shard.url, self._place(index), sha256=shard.sha256, size_bytes=shard.size_bytes
+                )
+            except UrlRefused:
+                self._manifest = self._renew()
+            else:
+                return self._place(index)
+        raise PassingFault("SHARD_REFUSED", f"The store refused shard {index} with {RENEWALS} fresh URLs.")
+
+    def _place(self, index: int) -> Path:
+        return self._folder / f"{index:05d}-{self._manifest.shards[index].sha256[:16]}.parquet"
+
+
+def _failed(future: Future[Path]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)

@@ -1,0 +1,93 @@
+"""Datasets for the worker's tests: scans of digits as canonical shards, small and real."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from visiontune_data.shards import columns_for, schema
+from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_worker.claim import Manifest, RemoteShard
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+QUESTION = "What digit is this?"
+VERSION = "projects/p/datasets/digits/versions/v1"
+
+
+@cache
+def scans() -> tuple[tuple[bytes, int], ...]:
+    """All 1,797 scans as 32-pixel PNGs with their digits."""
+    digits = load_digits()
+    return tuple(
+        (_png(image), int(target)) for image, target in zip(digits.images, digits.target, strict=True)
+    )
+
+
+def word(digit: int) -> str:
+    """The digit in words."""
+    return WORDS[digit]
+
+
+def parity(digit: int) -> str:
+    """`odd` or `even`."""
+    return "odd" if digit % 2 else "even"
+
+
+def row(index: int, answer: Callable[[int], str] = word, question: str = QUESTION) -> dict[str, object]:
+    """A canonical example; every fifth one is for validation."""
+    data, digit = scans()[index]
+    return {
+        "id": f"digit-{index:04d}",
+        "images": [{"bytes": data, "path": f"{index}.png"}],
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "image", "text": None}, {"type": "text", "text": "\n" + question}],
+            },
+            {"role": "assistant", "content": [{"type": "text", "text": answer(digit)}]},
+        ],
+        "split": "validation" if index % 5 == 0 else "train",
+        "metadata": "{}",
+    }
+
+
+def write_shards(
+    folder: Path, rows: Sequence[dict[str, object]], *, shards: int = 1, base_url: str = ""
+) -> Manifest:
+    """Writes rows as shards and returns their manifest; URLs are `base_url` and the file's name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = schema(columns_for(images=True, messages=True, texts=False))
+    remote = []
+    for index, part in enumerate(np.array_split(np.arange(len(rows)), shards)):
+        path = folder / f"shard-{index}.parquet"
+        chosen = [rows[int(place)] for place in part]
+        pq.write_table(pa.Table.from_pylist(chosen, schema=columns), path, row_group_size=100)
+        splits = [str(each["split"]) for each in chosen]
+        remote.append(
+            RemoteShard(
+                index=index,
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                size_bytes=path.stat().st_size,
+                rows=len(chosen),
+                split_counts={split: splits.count(split) for split in set(splits)},
+                url=f"{base_url}/{path.name}",
+            )
+        )
+    splits = [str(each["split"]) for each in rows]
+    counts = {split: splits.count(split) for split in ("train", "validation")}
+    facts = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), counts)
+    return Manifest(VERSION, "sha256:" + "0" * 64, remote, facts)
+
+
+def _png(image: np.ndarray) -> bytes:  # type: ignore[type-arg]  # sklearn gives float64
+    buffer = io.BytesIO()
+    grey = Image.fromarray((image * 15.9375).astype(np.uint8))
+    grey.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
