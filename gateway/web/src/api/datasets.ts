@@ -1,0 +1,147 @@
+/** DatasetService: datasets, their versions, and what is in them. Versions never change, so nothing about them goes stale. */
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { requestId } from "../lib/ids";
+import { lastOf, versionOf } from "../lib/names";
+import { json, send } from "./http";
+import type {
+  Dataset,
+  DatasetVersion,
+  Example,
+  OnError,
+  Operation,
+  Statistics,
+  Thumbnail,
+  ValidationReport,
+} from "./types";
+
+const FOREVER = { staleTime: Infinity } as const;
+
+/** Thumbnails fetched in one call: a screenful or two. */
+export const THUMBNAIL_PAGE = 60;
+
+export function datasetsQuery(project: string) {
+  return infiniteQueryOptions({
+    queryKey: ["datasets", project],
+    queryFn: ({ pageParam }) =>
+      json<{ datasets?: Dataset[]; nextPageToken?: string }>(`${project}/datasets`, {
+        query: { pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+export function datasetQuery(name: string) {
+  return queryOptions({ queryKey: ["dataset", name], queryFn: () => json<Dataset>(name) });
+}
+
+export function versionsQuery(dataset: string) {
+  return infiniteQueryOptions({
+    queryKey: ["versions", dataset],
+    queryFn: ({ pageParam }) =>
+      json<{ versions?: DatasetVersion[]; nextPageToken?: string }>(`${dataset}/versions`, {
+        query: { pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+export function versionQuery(name: string) {
+  return queryOptions({ queryKey: ["version", name], queryFn: () => json<DatasetVersion>(name), ...FOREVER });
+}
+
+export function statisticsQuery(version: string) {
+  const name = `${version}/statistics`;
+  return queryOptions({ queryKey: ["statistics", name], queryFn: () => json<Statistics>(name), ...FOREVER });
+}
+
+export function reportQuery(name: string) {
+  return queryOptions({
+    queryKey: ["report", name],
+    queryFn: () => json<ValidationReport>(name),
+    ...FOREVER,
+  });
+}
+
+/** Page `page` of the thumbnails of a version, or of one split of it. */
+export function thumbnailsQuery(version: string, split: string, page: number) {
+  return queryOptions({
+    queryKey: ["thumbnails", version, split, page],
+    queryFn: async ({ signal }) => {
+      const answer = await json<{ thumbnails?: Thumbnail[] }>(`${version}/thumbnails`, {
+        query: { start: page * THUMBNAIL_PAGE, count: THUMBNAIL_PAGE, split },
+        signal,
+      });
+      return answer.thumbnails ?? [];
+    },
+    ...FOREVER,
+  });
+}
+
+/** The thumbnail of one example, whatever its split: its name ends in its row. */
+export function thumbnailQuery(example: string) {
+  return queryOptions({
+    queryKey: ["thumbnail", example],
+    queryFn: async ({ signal }) => {
+      const answer = await json<{ thumbnails?: Thumbnail[] }>(`${versionOf(example)}/thumbnails`, {
+        query: { start: lastOf(example), count: 1 },
+        signal,
+      });
+      return answer.thumbnails?.[0] ?? {};
+    },
+    ...FOREVER,
+  });
+}
+
+export function exampleQuery(name: string) {
+  return queryOptions({ queryKey: ["example", name], queryFn: () => json<Example>(name), ...FOREVER });
+}
+
+/** The original bytes of one image. The key travels in a header, so an <img> cannot fetch them itself. */
+export function exampleImageQuery(example: string, index: number) {
+  return queryOptions({
+    queryKey: ["image", example, index],
+    queryFn: async ({ signal }) => (await send(`${example}:image`, { query: { index }, signal })).blob(),
+    staleTime: Infinity,
+    gcTime: 60_000,
+  });
+}
+
+/** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */
+export function createDataset(project: string, id: string): Promise<Dataset> {
+  return json<Dataset>(`${project}/datasets`, {
+    method: "POST",
+    query: { datasetId: id, requestId: requestId() },
+    body: {},
+  });
+}
+
+export async function deleteDataset(name: string): Promise<void> {
+  await send(name, { method: "DELETE", query: { force: true, requestId: requestId() } });
+}
+
+export interface ImportChoices {
+  onError: OnError;
+  validationFraction: number;
+}
+
+export function importVersion(dataset: string, upload: string, choices: ImportChoices): Promise<Operation> {
+  return json<Operation>(`${dataset}/versions:import`, {
+    method: "POST",
+    body: { upload, format: "auto", ...choices, requestId: requestId() },
+  });
+}
+
+/** An import on its way; asked again each second until it is done. */
+export function operationQuery(name: string) {
+  return queryOptions({
+    queryKey: ["operation", name],
+    queryFn: () => json<Operation>(name),
+    refetchInterval: (query) => (query.state.data?.done ? false : 1000),
+  });
+}
+
+export async function cancelOperation(name: string): Promise<void> {
+  await send(`${name}:cancel`, { method: "POST", body: {} });
+}

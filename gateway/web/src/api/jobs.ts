@@ -1,0 +1,100 @@
+/** TrainerService: training jobs, what they report, and models. */
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { requestId } from "../lib/ids";
+import { json, send } from "./http";
+import type { Artifact, Checkpoint, Model, Sample, TrainingJob, TrainingJobSpec, Validation } from "./types";
+
+export function jobsQuery(project: string) {
+  return infiniteQueryOptions({
+    queryKey: ["jobs", project],
+    queryFn: ({ pageParam }) =>
+      json<{ trainingJobs?: TrainingJob[]; nextPageToken?: string }>(`${project}/trainingJobs`, {
+        query: { pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+    refetchInterval: 3000,
+  });
+}
+
+export function jobQuery(name: string) {
+  return queryOptions({ queryKey: ["job", name], queryFn: () => json<TrainingJob>(name) });
+}
+
+export function samplesQuery(job: string) {
+  return queryOptions({
+    queryKey: ["samples", job],
+    queryFn: async () => (await json<{ samples?: Sample[] }>(`${job}/samples`)).samples ?? [],
+  });
+}
+
+export function checkpointsQuery(job: string) {
+  return queryOptions({
+    queryKey: ["checkpoints", job],
+    queryFn: async () => (await json<{ checkpoints?: Checkpoint[] }>(`${job}/checkpoints`)).checkpoints ?? [],
+  });
+}
+
+/** Artifacts with signed links, which stop working after a while: asked anew every five minutes. */
+export function artifactsQuery(job: string) {
+  return queryOptions({
+    queryKey: ["artifacts", job],
+    queryFn: async () => (await json<{ artifacts?: Artifact[] }>(`${job}/artifacts`)).artifacts ?? [],
+    refetchInterval: 300_000,
+  });
+}
+
+export function modelsQuery(project: string) {
+  return infiniteQueryOptions({
+    queryKey: ["models", project],
+    queryFn: ({ pageParam }) =>
+      json<{ models?: Model[]; nextPageToken?: string }>(`${project}/models`, {
+        query: { pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** Checks a job without creating it. Problems are part of the answer, not an error. */
+export function validationQuery(project: string, spec: TrainingJobSpec | undefined) {
+  return queryOptions({
+    queryKey: ["validation", project, spec],
+    queryFn: ({ signal }) =>
+      json<Validation>(`${project}/trainingJobs:validate`, {
+        method: "POST",
+        body: { trainingJob: { spec } },
+        signal,
+      }),
+    enabled: spec !== undefined,
+    staleTime: 10_000,
+    retry: false,
+  });
+}
+
+export function createJob(
+  project: string,
+  job: { displayName: string; spec: TrainingJobSpec },
+): Promise<TrainingJob> {
+  return json<TrainingJob>(`${project}/trainingJobs`, {
+    method: "POST",
+    query: { requestId: requestId() },
+    body: job,
+  });
+}
+
+export function cancelJob(name: string): Promise<TrainingJob> {
+  return json<TrainingJob>(`${name}:cancel`, { method: "POST", body: { requestId: requestId() } });
+}
+
+export async function deleteJob(name: string): Promise<void> {
+  await send(name, { method: "DELETE", query: { requestId: requestId() } });
+}
+
+export function registerModel(project: string, id: string, trainingJob: string): Promise<Model> {
+  return json<Model>(`${project}/models`, {
+    method: "POST",
+    query: { modelId: id, requestId: requestId() },
+    body: { trainingJob },
+  });
+}

@@ -1,0 +1,54 @@
+/** Short names for the generated types of the resources, the one place that knows how the generator names them. */
+import type { components } from "./schema.gen";
+
+type Schemas = components["schemas"];
+
+export type Caller = Schemas["Caller"];
+export type Dataset = Schemas["Dataset"];
+export type DatasetVersion = Schemas["DatasetVersion"];
+export type Distribution = Schemas["Distribution"];
+export type Example = Schemas["Example"];
+export type Message = Schemas["Message"];
+export type OnError = Schemas["OnError"];
+export type Operation = Schemas["Operation"];
+export type Problem = Schemas["Problem"];
+export type RuleSummary = Schemas["RuleSummary"];
+export type Statistics = Schemas["Statistics"];
+export type Thumbnail = Schemas["Thumbnail"];
+export type ValidationReport = Schemas["ValidationReport"];
+
+export type Quota = Schemas["Quota"];
+export type Upload = Schemas["Upload"];
+
+export type Artifact = Schemas["Artifact"];
+export type ArtifactFile = Schemas["ArtifactFile"];
+export type BaseModel = Schemas["BaseModel"];
+export type Checkpoint = Schemas["Checkpoint"];
+export type JobEvent = Schemas["Event"];
+export type JobProblem = Schemas["ValidateTrainingJobResponse.JobProblem"];
+export type JobState = Schemas["TrainingJob.State"];
+export type LogLine = Schemas["LogLine"];
+export type MetricPoint = Schemas["MetricPoint"];
+export type Model = Schemas["Model"];
+export type Sample = Schemas["Sample"];
+export type TrainingJob = Schemas["TrainingJob"];
+export type TrainingJobSpec = Schemas["TrainingJobSpec"];
+export type Validation = Schemas["ValidateTrainingJobResponse"];
+export type WatchUpdate = Schemas["WatchTrainingJobResponse"];
+
+/** Metadata of an import. An operation carries it as `Any`, so no method's types mention it. */
+export interface ImportVersionMetadata {
+  stage?: ImportStage;
+  readBytes?: string;
+  totalBytes?: string;
+  imageCount?: string;
+  recordCount?: string;
+  errorCount?: string;
+  warningCount?: string;
+  validationReport?: string;
+  unchanged?: boolean;
+  restartCount?: number;
+}
+
+export type ImportStage =
+  "STAGE_QUEUED" | "STAGE_READING" | "STAGE_WRITING" | "STAGE_COMMITTING" | "STAGE_DONE";

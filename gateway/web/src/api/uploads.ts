@@ -1,0 +1,41 @@
+/** StorageService: uploads and quota. */
+import { queryOptions } from "@tanstack/react-query";
+import { requestId } from "../lib/ids";
+import { json, send } from "./http";
+import type { Quota, Upload } from "./types";
+
+interface FileFacts {
+  filename: string;
+  sizeBytes: string;
+  sha256: string;
+  contentType: string;
+}
+
+export function createUpload(project: string, file: FileFacts): Promise<Upload> {
+  return json<Upload>(`${project}/uploads`, {
+    method: "POST",
+    query: { requestId: requestId() },
+    body: file,
+  });
+}
+
+/** Asks for the upload with freshly signed URLs. */
+export function getUpload(name: string): Promise<Upload> {
+  return json<Upload>(name);
+}
+
+export function completeUpload(name: string): Promise<Upload> {
+  return json<Upload>(`${name}:complete`, { method: "POST", body: { requestId: requestId() } });
+}
+
+export async function abortUpload(name: string): Promise<void> {
+  await send(`${name}:abort`, { method: "POST", body: { requestId: requestId() } });
+}
+
+export function quotaQuery(project: string) {
+  return queryOptions({
+    queryKey: ["quota", project],
+    queryFn: () => json<Quota>(`${project}/quota`),
+    staleTime: 10_000,
+  });
+}

@@ -1,0 +1,86 @@
+import { expect, test } from "vitest";
+import { ApiError } from "../api/errors";
+import { chosenFor, ELSEWHERE, NUMBERS, problemsOf, specOf, type FormValues } from "./jobForm";
+
+const FORM: FormValues = {
+  displayName: "",
+  datasetVersion: "projects/p/datasets/d/versions/v1",
+  base: "preset:tiny-llava",
+  hubRepo: "",
+  hubRevision: "",
+  path: "",
+  method: "METHOD_UNSPECIFIED",
+  numbers: {},
+};
+
+test("what is not typed is not sent", () => {
+  expect(specOf(FORM).spec).toEqual({
+    datasetVersion: FORM.datasetVersion,
+    baseModel: { preset: "tiny-llava" },
+    hyperparameters: {},
+  });
+});
+
+test("numbers are sent as numbers, and 64-bit ones as text", () => {
+  const { spec } = specOf({ ...FORM, numbers: { epochs: "2,5", learningRate: "1e-3", seed: "7" } });
+  expect(spec?.hyperparameters).toEqual({ epochs: 2.5, learningRate: 0.001, seed: "7" });
+});
+
+test("text where a number belongs is said beside its field and nothing is sent", () => {
+  const { spec, problems } = specOf({ ...FORM, numbers: { learningRate: "fast" } });
+  expect(spec).toBeUndefined();
+  expect(problems.get("learningRate")).toBe('"fast" is not a number.');
+});
+
+test("settings of LoRA go along only with LoRA", () => {
+  const numbers = { rank: "8" };
+  expect(specOf({ ...FORM, numbers }).spec?.adaptation).toBeUndefined();
+  expect(specOf({ ...FORM, method: "METHOD_LORA", numbers }).spec?.adaptation).toEqual({
+    method: "METHOD_LORA",
+    lora: { rank: 8 },
+  });
+});
+
+test("each way to name a base model", () => {
+  expect(specOf({ ...FORM, base: "model:projects/p/models/m" }).spec?.baseModel).toEqual({
+    model: "projects/p/models/m",
+  });
+  expect(specOf({ ...FORM, base: "hub", hubRepo: "a/b" }).spec?.baseModel).toEqual({
+    hub: { repoId: "a/b", revision: "" },
+  });
+  expect(specOf({ ...FORM, base: "path", path: "/models/x" }).spec?.baseModel).toEqual({ path: "/models/x" });
+  expect(specOf({ ...FORM, base: "hub" }).spec).toBeUndefined();
+});
+
+test("the server's problems find their fields; the others are not lost", () => {
+  const problems = problemsOf(
+    {
+      problems: [
+        {
+          field: "training_job.spec.hyperparameters.learning_rate",
+          message: "Must be above 0.",
+          remedy: "Leave it empty for the default.",
+        },
+        { field: "training_job.spec.resources.accelerator", message: "No such accelerator." },
+      ],
+    },
+    null,
+  );
+  expect(problems.get("learningRate")).toBe("Must be above 0. Leave it empty for the default.");
+  expect(problems.get(ELSEWHERE)).toBe("training_job.spec.resources.accelerator: No such accelerator.");
+});
+
+test("a refused request counts as problems too", () => {
+  const refused = new ApiError("Bad request.", 3, "", [
+    { field: "training_job.spec.hyperparameters.epochs", description: "must be above 0" },
+  ]);
+  expect(problemsOf(undefined, refused).get("epochs")).toBe("must be above 0");
+  expect(problemsOf(undefined, new ApiError("Not now.", 14)).get(ELSEWHERE)).toBe("Not now.");
+});
+
+test("what the service chose is shown where nothing was typed", () => {
+  const resolved = {
+    resolvedSpec: { datasetVersion: "", baseModel: {}, hyperparameters: { epochs: 3, maxSteps: "100" } },
+  };
+  expect(NUMBERS.map((row) => chosenFor(row, resolved)).filter(Boolean)).toEqual(["3", "100"]);
+});

@@ -1,0 +1,32 @@
+/** Resource names (`projects/p/datasets/d/versions/v3`) and the pages that show them. */
+
+/** The segment after `collection`, or an empty string: `idOf(name, "versions")` is `v3`. */
+export function idOf(name: string | undefined, collection: string): string {
+  const segments = (name ?? "").split("/");
+  const at = segments.indexOf(collection);
+  return at >= 0 ? (segments[at + 1] ?? "") : "";
+}
+
+/** The last segment. */
+export function lastOf(name: string | undefined): string {
+  return (name ?? "").split("/").at(-1) ?? "";
+}
+
+/** `projects/p/datasets/d` of anything below a dataset. */
+export function datasetOf(name: string): string {
+  return name.split("/").slice(0, 4).join("/");
+}
+
+/** The version of an example or of statistics. */
+export function versionOf(name: string): string {
+  return name.split("/").slice(0, 6).join("/");
+}
+
+export const pages = {
+  dataset: (name: string) => `/datasets/${idOf(name, "datasets")}`,
+  version: (name: string) => `/datasets/${idOf(name, "datasets")}/versions/${idOf(name, "versions")}`,
+  operation: (name: string) => `/datasets/${idOf(name, "datasets")}/imports/${idOf(name, "operations")}`,
+  report: (name: string) => `/datasets/${idOf(name, "datasets")}/reports/${idOf(name, "validationReports")}`,
+  job: (name: string) => `/jobs/${idOf(name, "trainingJobs")}`,
+  newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,
+} as const;

@@ -1,0 +1,115 @@
+/** What can be done to a job in its state. */
+import { Button, Modal, TextInput } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState, type SyntheticEvent } from "react";
+import { useNavigate } from "react-router";
+import { cancelJob, deleteJob, registerModel } from "../../api/jobs";
+import type { TrainingJob } from "../../api/types";
+import { Confirm } from "../../components/Confirm";
+import { hasEnded } from "../../components/JobBadge";
+import { Failure } from "../../components/states";
+import { ID_PATTERN } from "../../lib/ids";
+import { lastOf } from "../../lib/names";
+import { useProject } from "../../session/project";
+
+export function JobActions({ job }: { job: TrainingJob }) {
+  const name = job.name ?? "";
+  if (!hasEnded(job.state)) return <Cancel name={name} asked={job.cancelRequested ?? false} />;
+  return (
+    <>
+      <Delete name={name} />
+      {job.state === "STATE_SUCCEEDED" && <Register name={name} />}
+    </>
+  );
+}
+
+function Cancel({ name, asked }: { name: string; asked: boolean }) {
+  const cancel = useMutation({ mutationFn: () => cancelJob(name) });
+  if (asked) {
+    return (
+      <Button size="xs" variant="default" disabled>
+        Cancelling…
+      </Button>
+    );
+  }
+  return (
+    <Confirm
+      label="Cancel job"
+      title="Cancel this job?"
+      text="The worker stops at its next step. What it has learned since the last checkpoint is lost."
+      refuse="Let it run"
+      action={cancel}
+    />
+  );
+}
+
+function Delete({ name }: { name: string }) {
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const remove = useMutation({
+    mutationFn: () => deleteJob(name),
+    onSuccess: async () => {
+      await queries.invalidateQueries({ queryKey: ["jobs"] });
+      await navigate("/jobs");
+    },
+  });
+  return (
+    <Confirm
+      label="Delete"
+      title={`Delete ${lastOf(name)}?`}
+      text="Its record, checkpoints and files are deleted. A registered model keeps its files."
+      action={remove}
+    />
+  );
+}
+
+function Register({ name }: { name: string }) {
+  const project = useProject();
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const [opened, dialog] = useDisclosure(false);
+  const [id, setId] = useState(lastOf(name));
+  const register = useMutation({
+    mutationFn: () => registerModel(project, id, name),
+    onSuccess: async () => {
+      await queries.invalidateQueries({ queryKey: ["models"] });
+      await navigate("/models");
+    },
+  });
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    register.mutate();
+  };
+  return (
+    <>
+      <Button size="xs" onClick={dialog.open}>
+        Register as a model
+      </Button>
+      {/* lockScroll would write a <style> element, which the CSP forbids. */}
+      <Modal
+        opened={opened}
+        onClose={dialog.close}
+        title="Register as a model"
+        lockScroll={false}
+        centered
+        size="sm"
+      >
+        <form className="stack" onSubmit={submit}>
+          <TextInput
+            label="Name"
+            description="Later jobs start from the model by this name."
+            value={id}
+            onChange={(event) => setId(event.currentTarget.value)}
+            error={!ID_PATTERN.test(id) && "Lower-case letters, digits and hyphens; a letter first."}
+            data-autofocus
+          />
+          {register.isError && <Failure error={register.error} />}
+          <Button type="submit" size="sm" loading={register.isPending} disabled={!ID_PATTERN.test(id)}>
+            Register
+          </Button>
+        </form>
+      </Modal>
+    </>
+  );
+}

@@ -1,0 +1,44 @@
+/** The worker's log. It follows the newest line until the reader scrolls up. */
+import { useLayoutEffect, useRef, useState } from "react";
+import type { LogLine } from "../../api/types";
+import { Panel } from "../../components/Page";
+import { Empty } from "../../components/states";
+import { clock, counted } from "../../lib/format";
+import css from "./job.module.css";
+
+const NEAR_END_PX = 40;
+
+export function Logs({ lines }: { lines: readonly LogLine[] }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [following, setFollowing] = useState(true);
+  useLayoutEffect(() => {
+    if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lines, following]);
+  if (lines.length === 0) return <Empty title="The worker has logged nothing yet" />;
+  return (
+    <Panel
+      flush
+      title={counted(lines.length, "line")}
+      aside={<span className="muted">{following ? "following" : "scroll to the end to follow"}</span>}
+    >
+      <div
+        ref={box}
+        className={css.log}
+        role="log"
+        aria-label="Log of the worker"
+        tabIndex={0}
+        onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) =>
+          setFollowing(scrollHeight - scrollTop - clientHeight < NEAR_END_PX)
+        }
+      >
+        {lines.map((line) => (
+          <div key={line.sequence} className={css.logLine} data-level={line.level}>
+            <span className="muted">{clock(line.time)}</span>
+            <span className="muted">{line.level}</span>
+            <span>{line.message}</span>
+          </div>
+        ))}
+      </div>
+    </Panel>
+  );
+}

@@ -1,0 +1,120 @@
+/** The curves of a job, what it measured before and after, and what it was asked to do. */
+import { Link } from "react-router";
+import type { MetricPoint, TrainingJob } from "../../api/types";
+import { Copyable } from "../../components/Copyable";
+import { LineChart } from "../../components/LineChart";
+import { Columns, Facts, Panel } from "../../components/Page";
+import { enumLabel, measure, moment, shortDigest } from "../../lib/format";
+import { seriesOf } from "../../lib/history";
+import { CHARTS, metricLook } from "../../lib/metrics";
+import { baseModelLabel } from "../../lib/models";
+import { idOf, lastOf, pages } from "../../lib/names";
+import css from "./job.module.css";
+
+export function Overview({ job, points }: { job: TrainingJob; points: readonly MetricPoint[] }) {
+  const measured = new Set(points.flatMap((point) => Object.keys(point.values ?? {})));
+  const [loss, accuracy, ...others] = CHARTS;
+  const charts = [
+    loss,
+    accuracy,
+    ...others.filter(({ curves }) => curves.some(({ metric }) => measured.has(metric))),
+  ];
+  return (
+    <div className="stack">
+      <Panel>
+        <div className={css.charts}>
+          {charts
+            .filter((chart) => chart !== undefined)
+            .map(({ title, curves, write, range }) => (
+              <LineChart
+                key={title}
+                title={title}
+                lines={curves.map(({ metric, ...curve }) => ({
+                  ...curve,
+                  samples: seriesOf(points, metric),
+                }))}
+                format={write}
+                {...(range && { range })}
+              />
+            ))}
+        </div>
+      </Panel>
+      <Columns>
+        <Comparison job={job} />
+        <Spec job={job} />
+      </Columns>
+    </div>
+  );
+}
+
+function Comparison({ job }: { job: TrainingJob }) {
+  const before = job.metricsBefore ?? {};
+  const after = job.metricsAfter ?? {};
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  if (names.length === 0) return null;
+  const cell = (name: string, value: unknown) =>
+    value === undefined ? "–" : metricLook(name).write(Number(value));
+  return (
+    <Panel title="Held-out examples">
+      <table className={css.comparison}>
+        <thead>
+          <tr>
+            <th scope="col">Measure</th>
+            <td>before</td>
+            <td>after</td>
+          </tr>
+        </thead>
+        <tbody>
+          {names.map((name) => (
+            <tr key={name}>
+              <th scope="row">{metricLook(name).label}</th>
+              <td>{cell(name, before[name])}</td>
+              <td>
+                <strong>{cell(name, after[name])}</strong>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  );
+}
+
+function Spec({ job }: { job: TrainingJob }) {
+  const spec = job.resolvedSpec ?? job.spec;
+  const version = spec.datasetVersion;
+  const numbers = spec.hyperparameters ?? {};
+  const number = (value: number | string | undefined) =>
+    value === undefined ? undefined : measure(Number(value));
+  return (
+    <Panel title="What runs">
+      <Facts
+        rows={[
+          [
+            "Data",
+            version && (
+              <Link to={pages.version(version)}>
+                {idOf(version, "datasets")} {lastOf(version)}
+              </Link>
+            ),
+          ],
+          ["Base model", baseModelLabel(spec.baseModel)],
+          ["Method", enumLabel(spec.adaptation?.method, "METHOD_")],
+          ["LoRA rank", number(spec.adaptation?.lora?.rank)],
+          ["Epochs", number(numbers.epochs)],
+          ["Most steps", number(numbers.maxSteps)],
+          ["Batch size", number(numbers.batchSize)],
+          ["Learning rate", number(numbers.learningRate)],
+          ["Schedule", enumLabel(numbers.schedule, "SCHEDULE_")],
+          ["Precision", enumLabel(numbers.precision, "PRECISION_")],
+          ["Seed", numbers.seed],
+          ["Attempt", job.attempt],
+          ["Created", moment(job.createTime)],
+          ["Ended", job.endTime && moment(job.endTime)],
+          ["Spec", job.specDigest && <Copyable value={job.specDigest} shown={shortDigest(job.specDigest)} />],
+          ["Name", <Copyable key="name" value={job.name ?? ""} />],
+        ]}
+      />
+    </Panel>
+  );
+}

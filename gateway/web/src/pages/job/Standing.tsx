@@ -1,0 +1,44 @@
+/** Where a job stands: its state as a sentence, its progress, its time, and how much better it has become. */
+import type { TrainingJob } from "../../api/types";
+import { hasEnded } from "../../components/JobBadge";
+import { Meter } from "../../components/Meter";
+import { Figures, Panel } from "../../components/Page";
+import { useNow } from "../../components/Time";
+import { count, duration, durationSeconds, int, measure, secondsBetween } from "../../lib/format";
+import { headline } from "../../lib/metrics";
+import css from "./job.module.css";
+
+export function Standing({ job, connected }: { job: TrainingJob; connected: boolean }) {
+  const now = useNow(1000);
+  const { step, totalSteps, epoch, phase, remaining } = job.progress ?? {};
+  const ended = hasEnded(job.state);
+  const seconds = secondsBetween(job.startTime, job.endTime ?? new Date(now).toISOString());
+  const left = durationSeconds(remaining);
+  const rows: [string, string][] = [
+    ["Step", int(totalSteps) > 0 ? `${count(step)} of ${count(totalSteps)}` : count(step)],
+    ["Epoch", measure(epoch ?? 0)],
+  ];
+  if (!ended && phase) rows.push(["Doing", phase]);
+  if (seconds !== undefined) rows.push(["Time", duration(seconds)]);
+  if (!ended && left !== undefined) rows.push(["Left", `about ${duration(left)}`]);
+  const [before, after] = [headline(job.metricsBefore), headline(job.metricsAfter)];
+  if (before !== undefined || after !== undefined)
+    rows.push(["Held out, before → now", `${before ?? "–"} → ${after ?? "…"}`]);
+  return (
+    <Panel>
+      <div className={css.standing}>
+        <p className={job.state === "STATE_FAILED" ? css.failed : undefined} role="status">
+          {sentence(job)} {job.stateReason && <code className={css.reason}>{job.stateReason}</code>}
+          {!connected && !ended && <span className="muted"> · connection lost, taking it up again…</span>}
+        </p>
+        {!ended && <Meter label="Steps" done={int(step)} total={int(totalSteps)} />}
+        <Figures rows={rows} />
+      </div>
+    </Panel>
+  );
+}
+
+function sentence(job: TrainingJob): string {
+  if (job.cancelRequested && !hasEnded(job.state)) return "Stopping, as asked.";
+  return job.stateMessage || "Waiting for the first report.";
+}

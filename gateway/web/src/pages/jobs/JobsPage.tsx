@@ -1,0 +1,101 @@
+/** All training jobs of the project. */
+import { Button } from "@mantine/core";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link } from "react-router";
+import { jobsQuery } from "../../api/jobs";
+import type { TrainingJob } from "../../api/types";
+import { Icon } from "../../components/icons";
+import { hasEnded, JobBadge } from "../../components/JobBadge";
+import { Meter } from "../../components/Meter";
+import { More } from "../../components/More";
+import { Page, Panel } from "../../components/Page";
+import { Empty, Failure, Loading } from "../../components/states";
+import { Table, type Column } from "../../components/Table";
+import { Ago } from "../../components/Time";
+import { count, int } from "../../lib/format";
+import { headline } from "../../lib/metrics";
+import { baseModelLabel } from "../../lib/models";
+import { idOf, lastOf, pages } from "../../lib/names";
+import { useProject } from "../../session/project";
+import css from "./jobs.module.css";
+
+const COLUMNS: readonly Column<TrainingJob>[] = [
+  {
+    name: "Job",
+    cell: (job) => <Link to={pages.job(job.name ?? "")}>{job.displayName || lastOf(job.name)}</Link>,
+  },
+  { name: "State", cell: (job) => <JobBadge state={job.state} /> },
+  { name: "Progress", cell: (job) => <Steps job={job} />, wide: true },
+  { name: "Data", cell: (job) => <DataLink version={job.spec.datasetVersion} />, wide: true },
+  { name: "Base model", cell: (job) => baseModelLabel(job.spec.baseModel), wide: true },
+  { name: "Before → after", cell: (job) => <Outcome job={job} />, number: true },
+  { name: "Created", cell: (job) => <Ago time={job.createTime} />, number: true, wide: true },
+];
+
+export function Component() {
+  const list = useInfiniteQuery(jobsQuery(useProject()));
+  const jobs = list.data?.pages.flatMap((page) => page.trainingJobs ?? []) ?? [];
+  return (
+    <Page title="Training jobs" actions={<StartButton />}>
+      {list.isPending && <Loading what="jobs" />}
+      {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
+      {list.isSuccess && jobs.length === 0 && (
+        <Empty title="No jobs yet">
+          <p>A job trains a model on one version of a dataset, and shows how it learns while it runs.</p>
+          <StartButton />
+          <p className="muted">
+            Or from a terminal: <code>visiontune train --help</code>
+          </p>
+        </Empty>
+      )}
+      {jobs.length > 0 && (
+        <Panel flush>
+          <Table label="Training jobs" columns={COLUMNS} rows={jobs} rowKey={(job) => job.name ?? ""} />
+          <More of={list} />
+        </Panel>
+      )}
+    </Page>
+  );
+}
+
+function StartButton() {
+  return (
+    <Button component={Link} to={pages.newJob()} size="xs" leftSection={<Icon name="plus" size={14} />}>
+      Start a job
+    </Button>
+  );
+}
+
+function Steps({ job }: { job: TrainingJob }) {
+  const { step, totalSteps, phase } = job.progress ?? {};
+  if (int(totalSteps) === 0) return <span className="muted">{phase ?? "–"}</span>;
+  return (
+    <div className={css.steps}>
+      <Meter label="Steps" done={int(step)} total={int(totalSteps)} />
+      <span className="muted nowrap">
+        {count(step)} / {count(totalSteps)}
+        {!hasEnded(job.state) && phase ? ` · ${phase}` : ""}
+      </span>
+    </div>
+  );
+}
+
+function DataLink({ version }: { version: string }) {
+  if (!version) return null;
+  return (
+    <Link to={pages.version(version)}>
+      {idOf(version, "datasets")} {lastOf(version)}
+    </Link>
+  );
+}
+
+function Outcome({ job }: { job: TrainingJob }) {
+  const before = headline(job.metricsBefore);
+  const after = headline(job.metricsAfter);
+  if (before === undefined && after === undefined) return <span className="muted">–</span>;
+  return (
+    <>
+      <span className="muted">{before ?? "–"} →</span> <strong>{after ?? "…"}</strong>
+    </>
+  );
+}

@@ -1,0 +1,181 @@
+/** Starts a job. Every change is checked by the server before anything is spent. */
+import { Button } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import {
+  keepPreviousData,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
+import { useState, type SyntheticEvent } from "react";
+import { Link, useNavigate, useSearchParams } from "react-router";
+import { datasetsQuery } from "../../api/datasets";
+import { createJob, modelsQuery, validationQuery } from "../../api/jobs";
+import type { Model, TrainingJobSpec, Validation } from "../../api/types";
+import { Facts, Page, Panel } from "../../components/Page";
+import { Empty, Failure, Loading } from "../../components/states";
+import { count, int, measure } from "../../lib/format";
+import { ELSEWHERE, problemsOf, specOf, type FormValues, type Problems } from "../../lib/jobForm";
+import { idOf, lastOf, pages } from "../../lib/names";
+import { useProject } from "../../session/project";
+import { JobFields, type Choice } from "./JobFields";
+import css from "./jobs.module.css";
+
+const CHECK_AFTER_MS = 350;
+
+export function Component() {
+  const project = useProject();
+  const [params] = useSearchParams();
+  const asked = params.get("version") ?? "";
+  const datasets = useInfiniteQuery(datasetsQuery(project));
+  const models = useInfiniteQuery(modelsQuery(project));
+  const latest = datasets.data?.pages
+    .flatMap((page) => page.datasets ?? [])
+    .flatMap((row) => row.latestVersion ?? []);
+  const versions = [...new Set([...(asked ? [asked] : []), ...(latest ?? [])])].map((version) => ({
+    value: version,
+    label: `${idOf(version, "datasets")} ${lastOf(version)}`,
+  }));
+  const bases = models.data?.pages.flatMap((page) => page.models ?? []).map(choiceOf);
+  const error = datasets.error ?? models.error;
+  return (
+    <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
+      {error && (
+        <Failure error={error} retry={() => void Promise.all([datasets.refetch(), models.refetch()])} />
+      )}
+      {!error && !(datasets.isSuccess && models.isSuccess) && <Loading what="the form" />}
+      {datasets.isSuccess && versions.length === 0 && (
+        <Empty title="There is no data to train on yet">
+          <Button component={Link} to="/datasets/import" size="xs">
+            Import data
+          </Button>
+        </Empty>
+      )}
+      {datasets.isSuccess && bases && versions.length > 0 && <JobForm versions={versions} bases={bases} />}
+    </Page>
+  );
+}
+
+function choiceOf(model: Model): Choice {
+  const name = model.name ?? "";
+  const preset = idOf(name, "presets");
+  const id = preset || lastOf(name);
+  return {
+    value: preset ? `preset:${preset}` : `model:${name}`,
+    label: model.displayName && model.displayName !== id ? `${id} – ${model.displayName}` : id,
+    hint: model.description ?? "",
+  };
+}
+
+function JobForm({ versions, bases }: { versions: Choice[]; bases: Choice[] }) {
+  const project = useProject();
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const [values, setValues] = useState<FormValues>({
+    displayName: "",
+    datasetVersion: versions[0]?.value ?? "",
+    base: bases[0]?.value ?? "hub",
+    hubRepo: "",
+    hubRevision: "",
+    path: "",
+    method: "METHOD_UNSPECIFIED",
+    numbers: {},
+  });
+  const [checked] = useDebouncedValue(values, CHECK_AFTER_MS);
+  const { spec } = specOf(checked);
+  const validation = useQuery({ ...validationQuery(project, spec), placeholderData: keepPreviousData });
+  const start = useMutation({
+    mutationFn: (accepted: TrainingJobSpec) =>
+      createJob(project, { displayName: values.displayName, spec: accepted }),
+    onSuccess: async (job) => {
+      await queries.invalidateQueries({ queryKey: ["jobs"] });
+      await navigate(pages.job(job.name ?? ""));
+    },
+  });
+  const { spec: current, problems: typed } = specOf(values);
+  const said = problemsOf(validation.data, start.error ?? validation.error);
+  const problems: Problems = new Map([...said, ...typed]);
+  const settled = checked === values && !validation.isFetching;
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (current) start.mutate(current);
+  };
+  const change = (next: FormValues) => {
+    start.reset();
+    setValues(next);
+  };
+  return (
+    <form className={css.form} onSubmit={submit}>
+      <Panel>
+        <JobFields
+          values={values}
+          change={change}
+          versions={versions}
+          bases={bases}
+          problems={problems}
+          validation={validation.data}
+        />
+      </Panel>
+      <div className={css.verdict}>
+        <Verdict
+          problems={problems}
+          ready={current !== undefined}
+          settled={settled}
+          validation={validation.data}
+        />
+        <Button
+          type="submit"
+          loading={start.isPending}
+          disabled={!current || !settled || problems.size > 0}
+          fullWidth
+        >
+          Start training
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+interface VerdictProps {
+  problems: Problems;
+  ready: boolean;
+  settled: boolean;
+  validation: Validation | undefined;
+}
+
+function Verdict({ problems, ready, settled, validation }: VerdictProps) {
+  const resolved = validation?.resolvedSpec;
+  return (
+    <Panel title="What will run">
+      <div className="stack" role="status">
+        {!ready && problems.size === 0 && <p className="muted">Choose the data and a base model.</p>}
+        {problems.size > 0 && (
+          <p className={css.bad}>
+            {problems.size === 1 ? "One field needs" : `${problems.size} fields need`} a change
+          </p>
+        )}
+        {ready &&
+          problems.size === 0 &&
+          (settled ? <p className={css.good}>Ready to start</p> : <p>Checking…</p>)}
+        {problems.has(ELSEWHERE) && <p className={css.elsewhere}>{problems.get(ELSEWHERE)}</p>}
+        {problems.size === 0 && resolved && (
+          <Facts
+            rows={[
+              ["Steps", int(validation.totalSteps) > 0 ? count(validation.totalSteps) : undefined],
+              ["Method", resolved.adaptation?.method?.replace("METHOD_", "").toLowerCase()],
+              ["Epochs", number(resolved.hyperparameters?.epochs)],
+              ["Learning rate", number(resolved.hyperparameters?.learningRate)],
+              ["Batch size", number(resolved.hyperparameters?.batchSize)],
+              ["Attempts", number(resolved.resources?.maxAttempts)],
+            ]}
+          />
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function number(value: number | string | undefined): string | undefined {
+  return value === undefined ? undefined : measure(Number(value));
+}

@@ -1,0 +1,121 @@
+/** An example as a person reads it: a conversation as bubbles, captions as lines, each image in its place. */
+import { useQuery } from "@tanstack/react-query";
+import { exampleImageQuery } from "../../api/datasets";
+import type { Example, Message } from "../../api/types";
+import { Copyable } from "../../components/Copyable";
+import { Facts } from "../../components/Page";
+import { Failure, Loading } from "../../components/states";
+import { PIXEL_ART_PX } from "../../components/ThumbnailImage";
+import { bytes, int } from "../../lib/format";
+import css from "./version.module.css";
+
+export function ExampleView({ example }: { example: Example }) {
+  const name = example.name ?? "";
+  const messages = example.messages ?? [];
+  const images = example.images ?? [];
+  return (
+    <div className="stack">
+      {messages.length === 0 &&
+        images.map((image, index) => <Image key={image.path} example={example} index={index} />)}
+      <Conversation example={example} messages={messages} />
+      {(example.texts ?? []).map((text) => (
+        <blockquote key={text} className={css.caption}>
+          {text}
+        </blockquote>
+      ))}
+      <Facts
+        rows={[
+          ["Id", <Copyable key="id" value={example.exampleId ?? ""} />],
+          ["Split", example.split],
+          ["Name", <Copyable key="name" value={name} />],
+        ]}
+      />
+      {images.map((image, index) => (
+        <Facts
+          key={`${image.path ?? ""} ${index}`}
+          rows={[
+            [images.length > 1 ? `Image ${index + 1}` : "Image", image.path],
+            ["Pixels", `${int(image.widthPx)} × ${int(image.heightPx)}`],
+            ["File", `${image.format ?? ""}, ${bytes(image.sizeBytes)}`],
+            [
+              "sha256",
+              <Copyable key="sha" value={image.sha256 ?? ""} shown={(image.sha256 ?? "").slice(0, 12)} />,
+            ],
+          ]}
+        />
+      ))}
+      {example.metadataJson && (
+        <div>
+          <h3>Other fields of the record</h3>
+          <pre className={css.metadata}>{pretty(example.metadataJson)}</pre>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Conversation({ example, messages }: { example: Example; messages: readonly Message[] }) {
+  const isImage = (part: { type?: string }) => part.type === "TYPE_IMAGE";
+  // The n-th image slot of the whole conversation holds the n-th image of the example.
+  const before = messages.map((_, index) =>
+    messages
+      .slice(0, index)
+      .reduce((sum, message) => sum + (message.content ?? []).filter(isImage).length, 0),
+  );
+  return (
+    <ol className={css.bubbles}>
+      {messages.map((message, index) => {
+        let slot = before[index] ?? 0;
+        return (
+          <li key={index} className={css.bubble} data-role={message.role}>
+            <span className={css.role}>{message.role}</span>
+            {(message.content ?? []).map((part, place) =>
+              isImage(part) ? (
+                <Image key={place} example={example} index={slot++} />
+              ) : (
+                <span key={place} className={css.text}>
+                  {part.text}
+                </span>
+              ),
+            )}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+function Image({ example, index }: { example: Example; index: number }) {
+  const image = useQuery(exampleImageQuery(example.name ?? "", index));
+  const facts = example.images?.[index];
+  if (image.isError) return <Failure error={image.error} retry={() => void image.refetch()} />;
+  if (image.isPending) return <Loading what="the image" />;
+  const small = Math.max(int(facts?.widthPx), int(facts?.heightPx)) <= PIXEL_ART_PX;
+  return (
+    <BlobImage blob={image.data} alt={facts?.path ?? ""} className={small ? css.smallImage : css.image} />
+  );
+}
+
+interface BlobImageProps {
+  blob: Blob;
+  alt: string;
+  className: string | undefined;
+}
+
+function BlobImage({ blob, alt, className }: BlobImageProps) {
+  const show = (image: HTMLImageElement | null) => {
+    if (!image) return;
+    const address = URL.createObjectURL(blob);
+    image.src = address;
+    return () => URL.revokeObjectURL(address);
+  };
+  return <img ref={show} alt={alt} className={className} />;
+}
+
+function pretty(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}

@@ -1,0 +1,95 @@
+/** One version: its examples, its statistics, its report. */
+import { Button, Tabs } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useParams, useSearchParams } from "react-router";
+import { reportQuery, versionQuery } from "../../api/datasets";
+import type { DatasetVersion } from "../../api/types";
+import { Copyable } from "../../components/Copyable";
+import { Figures, Page } from "../../components/Page";
+import { Report } from "../../components/Report";
+import { Failure, Loading } from "../../components/states";
+import { bytes, count, int, shortDigest } from "../../lib/format";
+import { pages } from "../../lib/names";
+import { useProject } from "../../session/project";
+import { Examples } from "./Examples";
+import { StatisticsView } from "./StatisticsView";
+
+export function Component() {
+  const { dataset = "", version: id = "" } = useParams();
+  const datasetName = `${useProject()}/datasets/${dataset}`;
+  const name = `${datasetName}/versions/${id}`;
+  const version = useQuery(versionQuery(name));
+  return (
+    <Page
+      title={`${dataset} ${id}`}
+      trail={[
+        { to: "/datasets", label: "Datasets" },
+        { to: pages.dataset(datasetName), label: dataset },
+      ]}
+      aside={
+        version.data?.digest && (
+          <Copyable value={version.data.digest} shown={shortDigest(version.data.digest)} />
+        )
+      }
+      actions={
+        version.isSuccess && (
+          <Button component={Link} to={pages.newJob(name)} size="xs">
+            Train on this version
+          </Button>
+        )
+      }
+    >
+      {version.isPending && <Loading what="the version" />}
+      {version.isError && <Failure error={version.error} retry={() => void version.refetch()} />}
+      {version.data && <Content version={version.data} />}
+    </Page>
+  );
+}
+
+function Content({ version }: { version: DatasetVersion }) {
+  const [params, setParams] = useSearchParams();
+  const tab = params.get("tab") ?? "examples";
+  return (
+    <>
+      <Figures rows={figures(version)} />
+      <Tabs value={tab} onChange={(value) => setParams(value && value !== "examples" ? { tab: value } : {})}>
+        <Tabs.List mb="md">
+          <Tabs.Tab value="examples">Examples</Tabs.Tab>
+          <Tabs.Tab value="statistics">Statistics</Tabs.Tab>
+          <Tabs.Tab value="report">Report</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="examples">{tab === "examples" && <Examples version={version} />}</Tabs.Panel>
+        <Tabs.Panel value="statistics">
+          {tab === "statistics" && <StatisticsView version={version.name ?? ""} />}
+        </Tabs.Panel>
+        <Tabs.Panel value="report">
+          {tab === "report" && <ReportTab name={version.validationReport ?? ""} />}
+        </Tabs.Panel>
+      </Tabs>
+    </>
+  );
+}
+
+function figures(version: DatasetVersion) {
+  return [
+    ["Examples", count(version.exampleCount)],
+    ["Distinct images", count(version.imageCount)],
+    ...Object.entries(version.splitCounts ?? {}).map(
+      ([split, examples]) => [split, count(examples)] as const,
+    ),
+    ["Size", bytes(version.sizeBytes)],
+    ["Shards", int(version.shardCount)],
+    ["Format", version.format],
+  ] as const;
+}
+
+function ReportTab({ name }: { name: string }) {
+  const report = useQuery(reportQuery(name));
+  if (report.isPending) return <Loading what="the report" />;
+  if (report.isError) return <Failure error={report.error} retry={() => void report.refetch()} />;
+  return (
+    <div className="stack">
+      <Report report={report.data} />
+    </div>
+  );
+}
