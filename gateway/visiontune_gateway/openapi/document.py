@@ -1,6 +1,7 @@
 """The whole document: one operation a route."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -39,9 +40,14 @@ def build(routes: Routes) -> dict[str, Any]:
     schemas = Schemas(comments.load())
     paths: dict[str, dict[str, Any]] = {}
     names = _PathNames(routes)
+    times: Counter[str] = Counter()
     for route in routes.routes:
         path, variables = names.expand(route)
-        paths.setdefault(path, {})[route.verb.lower()] = _operation(route, variables, schemas)
+        operation = _operation(route, variables, schemas)
+        times[route.method.name] += 1
+        if times[route.method.name] > 1:  # an additional binding
+            operation["operationId"] += str(times[route.method.name])
+        paths.setdefault(path, {})[route.verb.lower()] = operation
     error = schemas.reference(status_pb2.Status.DESCRIPTOR)
     schemas.components["Status"]["description"] = (
         "How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, "
@@ -92,13 +98,14 @@ class _PathNames:
             self._by_collection.update(re.findall(r"(\w+)/\{(\w+)\}", pattern))
 
     def _named(self, segment: re.Match[str]) -> str:
-        return f"{segment[1]}/{{{self._by_collection[segment[1]]}}}"
+        collection = segment[1]
+        return f"{collection}/{{{self._by_collection.get(collection, f'{collection}_id')}}}"
 
     def expand(self, route: Route) -> tuple[str, list[str]]:
         """Returns the OpenAPI path and the names of its variables."""
         path = route.template.text
         for field, segments in zip(route.template.fields, route.template.segments, strict=True):
-            named = f"{{{field}}}" if segments == "*" else re.sub(r"(\w+)/\*", self._named, segments)
+            named = f"{{{field}}}" if set(segments) == {"*"} else re.sub(r"(\w+)/\*", self._named, segments)
             path = re.sub(rf"\{{{re.escape(field)}(=[^}}]*)?\}}", named, path)
         return path, re.findall(r"\{([\w.]+)\}", path)
 

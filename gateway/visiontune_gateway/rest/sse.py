@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from google.protobuf import json_format
@@ -47,12 +47,12 @@ async def events(
     *,
     stopping: asyncio.Event,
     comment_interval_s: float,
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Yields the text of the stream until it ends, fails, or the server stops."""
     stop = asyncio.create_task(stopping.wait())
     reading = first
-    yield f"retry: {_RETRY_MS}\n\n"
     try:
+        yield f"retry: {_RETRY_MS}\n\n"
         while True:
             await asyncio.wait(
                 {reading, stop}, timeout=comment_interval_s, return_when=asyncio.FIRST_COMPLETED

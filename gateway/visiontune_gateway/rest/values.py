@@ -44,6 +44,7 @@ _WELL_KNOWN: Mapping[str, str] = {
     "google.protobuf.UInt64Value": "a whole number of 64 bits, not negative",
 }
 _NAME = re.compile(r"[A-Za-z_][\w$-]{0,60}", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -115,7 +116,8 @@ def from_text(field: FieldDescriptor, text: str) -> Any:
 
 def normalised(field: FieldDescriptor, value: Any) -> Any:
     """Returns `value` as json_format takes it. ValueError for what it would wrongly take."""
-    rule = _NORMALISERS.get(message_name(field))
+    kind = "bytes" if field.type == FieldDescriptor.TYPE_BYTES else message_name(field)
+    rule = _NORMALISERS.get(kind)
     return rule(value) if rule else value
 
 
@@ -131,4 +133,14 @@ def _camel(path: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
-_NORMALISERS: Mapping[str, Callable[[Any], Any]] = {"google.protobuf.FieldMask": _camel_mask}
+def _strict_base64(value: Any) -> Any:
+    """json_format skips characters that are not base64, in either alphabet."""
+    if not isinstance(value, str) or not _BASE64.fullmatch(value):
+        raise ValueError("not base64")
+    return value
+
+
+_NORMALISERS: Mapping[str, Callable[[Any], Any]] = {
+    "bytes": _strict_base64,
+    "google.protobuf.FieldMask": _camel_mask,
+}
