@@ -1,0 +1,86 @@
+"""A whole stack for tests: `visiontune up` in a home and on ports of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visiontune import Client
+
+UP_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One home and its programs, driven as a user would: by the CLI and the SDK."""
+
+    home: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {key: value for key, value in os.environ.items() if not key.startswith("VISIONTUNE_")}
+        return {**own, "VISIONTUNE_HOME": str(self.home), "VISIONTUNE_PORT": str(self.port)}
+
+    def cli(
+        self, *arguments: str, check: bool = True, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `visiontune …`; a failure shows what it printed."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("visiontune")), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        if check:
+            assert done.returncode == 0, f"visiontune {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def up(self) -> None:
+        self.cli("up", "--detach", timeout_s=UP_TIMEOUT_S)
+
+    def down(self) -> None:
+        self.cli("down", timeout_s=UP_TIMEOUT_S)
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.cli("status", "--output", "json", check=False).stdout))
+
+    def pids(self) -> dict[str, int]:
+        """What runs now: every program, and `worker` when a job does."""
+        found = self.status()
+        pids = {program["name"]: program["pid"] for program in found["programs"] if program["pid"]}
+        return {**pids, "worker": found["worker_pids"][0]} if found["worker_pids"] else pids
+
+    def api_key(self) -> str:
+        return (self.home / "api-key").read_text().strip()
+
+    def client(self, api_key: str = "") -> Client:
+        return Client(self.url, api_key or self.api_key())
+
+
+def make(home: Path) -> Stack:
+    """A stack that does not run yet, with 40 ports that were free a moment ago."""
+    return Stack(home, free_base_port())
+
+
+def free_base_port() -> int:
+    """First of 40 free ports, those 10,000 higher included."""
+    for base in range(20_000 + os.getpid() % 5_000, 40_000, 50):
+        if all(_is_free(base + offset + high) for offset in range(40) for high in (0, 10_000)):
+            return base
+    raise AssertionError("no 40 free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,71 @@
+"""Rules of the house that a running stack can break: what servers import, and who holds secrets."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support import stack as stacks
+from tests.support.stack import Stack
+
+HEAVY = ("torch", "torchvision", "transformers", "peft")
+SERVERS = ("visiontune_storage", "visiontune_dataset", "visiontune_trainer", "visiontune_gateway")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = stacks.make(tmp_path_factory.mktemp("rules") / "home")
+    made.up()
+    yield made
+    made.down()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_server_imports_torch(server: str) -> None:
+    program = (
+        f"import importlib, sys; importlib.import_module('{server}.app');"
+        f"importlib.import_module('{server}.__main__');"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_sdk_is_light() -> None:
+    program = "import sys, visiontune; print('grpc' in sys.modules, 'httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_storage_alone_holds_the_object_stores_credentials(stack: Stack) -> None:
+    secret = (stack.home / "keys" / "s3.json").read_text()
+    holders = {
+        name
+        for name, pid in stack.pids().items()
+        if any(len(value) >= 12 and value in secret for value in psutil.Process(pid).environ().values())
+    }
+    assert holders == {"storage", "seaweedfs"}
+
+
+def test_everything_listens_on_loopback_alone(stack: Stack) -> None:
+    for pid in stack.pids().values():
+        for connection in psutil.Process(pid).net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip in {"127.0.0.1", "::1"}, (pid, connection.laddr)
+
+
+def test_no_secret_reaches_a_log(stack: Stack) -> None:
+    secrets = [
+        *json.loads((stack.home / "keys" / "s3.json").read_text()).values(),
+        stack.api_key(),
+    ]
+    with stack.client() as client:
+        client.get_quota()
+    for log in Path(stack.home / "logs").glob("*.log"):
+        text = log.read_text(errors="replace")
+        for secret in secrets:
+            assert str(secret) not in text, log.name
