@@ -7,7 +7,10 @@ from typing import Any
 
 
 async def eventually(condition: Callable[[], Any], *, within_s: float = 10.0, every_s: float = 0.02) -> Any:
-    """Returns the first truthy value of `condition`, which may be async. Raises AssertionError when none came in time."""
+    """Returns the first truthy value of `condition`, which may be async.
+
+    Raises AssertionError when none came in time.
+    """
     last: object = None
     for _ in range(int(within_s / every_s)):
         found = condition()

@@ -18,7 +18,10 @@ from tests.support.eventually import eventually
 ATTEMPT = "projects/default/trainingJobs/digits/attempts/1"
 LAUNCH = Launch(ATTEMPT, "vtw_secret", "00-trace")
 SLEEP = "import time; time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print('up', flush=True); time.sleep(60)"
+)
 OBEDIENT = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75));"
     "print('up', flush=True); time.sleep(60)"
@@ -57,6 +60,10 @@ def output_of(folder: Path) -> str:
     return (folder / "default.digits.1" / "worker.log").read_text()
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def is_alive(pid: int) -> bool:
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
@@ -87,7 +94,7 @@ async def test_a_worker_lives_in_a_session_of_its_own_and_leaves_nothing(folder:
     assert os.getsid(pid) == pid
     await until_stopped(local)
     assert await local.attempts() == []
-    assert os.listdir(folder) == []
+    assert names_in(folder) == []
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -117,6 +117,13 @@ class AttemptNotClaimed(FailedPrecondition):
         super().__init__(f"{attempt} was not claimed yet. Call ClaimAttempt first.", resource=attempt)
 
 
+class DatasetGone(FailedPrecondition):
+    """The version was deleted after the job was created."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"{version} was deleted, so the job cannot go on.", resource=version)
+
+
 class UploadNotOfFolder(InvalidArgument):
     """A commit names an upload that was made for something else."""
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from visiontune_kit import faults
-from visiontune_kit.errors import Unauthenticated
+from visiontune_kit.errors import NotFound, Unauthenticated
 from visiontune_recipes.spec import Spec
 
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile, newest_first
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.next_step import End, Policy, Retry, after_retryable
-from visiontune_trainer.domain.problems import AttemptClaimed, StaleAttempt
+from visiontune_trainer.domain.problems import AttemptClaimed, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
     LONGEST_LOG_LINE,
@@ -132,7 +132,7 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         spec=job.resolved,
         spec_digest=job.spec_digest,
         family=job.family,
-        manifest=await deps.datasets.read_manifest(job.resolved.dataset_version),
+        manifest=await _manifest(job, deps),
         resume_from=await _newest(checkpoints, deps),
         model_files=tuple([await _signed_model(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
@@ -145,7 +145,7 @@ async def renew_manifest(attempt_name: str, deps: Deps) -> Manifest:
     """Returns the dataset with fresh signed URLs. Raises StaleAttempt."""
     async with deps.unit_of_work() as uow:
         job, _ = await fence.claimed(uow, attempt_name)
-    return await deps.datasets.read_manifest(job.resolved.dataset_version)
+    return await _manifest(job, deps)
 
 
 async def record_report(report: Report, deps: Deps) -> Acknowledgement:
@@ -276,6 +276,14 @@ async def _finished(uow: UnitOfWork, attempt_name: str) -> State | None:
     job_name, number = job_of_attempt(attempt_name)
     attempt = await uow.jobs.get_attempt(job_name, number)
     return None if attempt is None else attempt.finished_state
+
+
+async def _manifest(job: Job, deps: Deps) -> Manifest:
+    """Raises DatasetGone; NotFound would tell the worker that its job is gone."""
+    try:
+        return await deps.datasets.read_manifest(job.resolved.dataset_version)
+    except NotFound as error:
+        raise DatasetGone(job.resolved.dataset_version) from error
 
 
 async def _newest(checkpoints: list[Folder], deps: Deps) -> SignedFiles | None:

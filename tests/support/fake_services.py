@@ -1,0 +1,59 @@
+"""The dataset service at its process border: the contract over a real socket, versions from a dict.
+
+For tests of the trainer alone; the whole stack is tested in tests/system.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.dataset.v1 import dataset_pb2_grpc
+from visiontune_kit import server
+from visiontune_kit.errors import NotFound
+from visiontune_kit.identity import Role
+from visiontune_kit.settings import ServerSettings
+
+NAME = "visiontune.dataset.v1.DatasetService"
+KINDS = {"digits": pb.EXAMPLE_KIND_CHAT_WITH_IMAGES, "captions": pb.EXAMPLE_KIND_CAPTIONED_IMAGE}
+
+
+class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
+    """Knows version v1 of a few datasets in each project."""
+
+    def __init__(self) -> None:
+        self.gone: set[str] = set()
+        self.splits: Mapping[str, int] = {"train": 64, "validation": 16}
+
+    async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:
+        kind = self._kind(request.name)
+        return pb.DatasetVersion(
+            name=request.name, digest="sha256:" + "d" * 64, kinds=[kind], split_counts=self.splits
+        )
+
+    async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
+        kind = self._kind(request.name)
+        shard = pb.Shard(sha256="0" * 64, row_count=80, size_bytes=1, url="http://127.0.0.1:1/shard")
+        return pb.ReadManifest(version=request.name, kinds=[kind], split_counts=self.splits, shards=[shard])
+
+    def _kind(self, name: str) -> pb.ExampleKind.ValueType:
+        dataset = name.split("/")[3]
+        if name in self.gone or not name.endswith("/versions/v1") or dataset not in KINDS:
+            raise NotFound(f"{name} was not found.", resource=name)
+        return KINDS[dataset]
+
+
+@asynccontextmanager
+async def running_datasets(issuers_file: Path) -> AsyncIterator[tuple[FakeDatasets, str]]:
+    """Serves inside the block; yields the stand-in and `host:port`."""
+    datasets = FakeDatasets()
+    rpc = server.Rpc(NAME, dataset_pb2_grpc.add_DatasetServiceServicer_to_server, datasets)
+    program = server.Program(
+        name="dataset",
+        settings=ServerSettings(issuers_file=issuers_file, stop_grace_s=0.5),
+        rpcs=[rpc],
+        access={f"/{NAME}/{method}": Role.VIEWER for method in ("GetVersion", "GetReadManifest")},
+    )
+    async with server.running(program) as target:
+        yield datasets, target

@@ -1,0 +1,91 @@
+"""A worker's side of the protocol, spoken over a socket to the real WorkerService."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from visiontune.trainer.v1 import trainer_pb2
+from visiontune.worker.v1 import worker_pb2 as pb
+from visiontune.worker.v1 import worker_pb2_grpc
+
+
+class WorkerClient:
+    """Speaks for one attempt; its calls raise visiontune_kit.errors.Failure."""
+
+    def __init__(self, channel: Any, http: httpx.AsyncClient, attempt: str, token: str) -> None:
+        self.attempt = attempt
+        self._stub = worker_pb2_grpc.WorkerServiceStub(channel)
+        self._http = http
+        self._metadata = [("authorization", f"Bearer {token}")]
+        self._sequence = 0
+
+    async def claim(self, worker_id: str = "w-1") -> pb.ClaimAttemptResponse:
+        return await self.call(
+            "ClaimAttempt", pb.ClaimAttemptRequest(attempt=self.attempt, worker_id=worker_id)
+        )
+
+    async def call(self, method: str, request: Any) -> Any:
+        return await getattr(self._stub, method)(request, metadata=self._metadata)
+
+    def stream(self) -> Any:
+        """An open report stream: write and read it."""
+        return self._stub.Report(metadata=self._metadata)
+
+    async def report(self, sequence: int | None = None, **fields: Any) -> pb.ReportResponse:
+        """One report on a stream of its own. Raises grpc.aio.AioRpcError."""
+        self._sequence = sequence or self._sequence + 1
+        stream = self.stream()
+        await stream.write(pb.ReportRequest(attempt=self.attempt, sequence=self._sequence, **fields))
+        answer = await asyncio.wait_for(stream.read(), 10)
+        await stream.done_writing()
+        return answer
+
+    async def metrics(self, step: int, epoch: float = 1.0, **values: float) -> pb.ReportResponse:
+        return await self.report(metrics=[trainer_pb2.MetricPoint(step=step, epoch=epoch, values=values)])
+
+    async def create(self, folder: str, files: Mapping[str, bytes]) -> pb.CreateFileUploadsResponse:
+        wanted = [
+            pb.FileToUpload(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for path, content in files.items()
+        ]
+        return await self.call(
+            "CreateFileUploads",
+            pb.CreateFileUploadsRequest(attempt=self.attempt, folder=folder, files=wanted),
+        )
+
+    async def put(
+        self, uploads: pb.CreateFileUploadsResponse, files: Mapping[str, bytes]
+    ) -> list[pb.UploadedFile]:
+        for upload in uploads.uploads:
+            [url] = upload.part_urls
+            answer = await self._http.put(url, content=files[upload.path])
+            assert answer.status_code == 200, answer.text
+        return [pb.UploadedFile(path=upload.path, upload=upload.upload) for upload in uploads.uploads]
+
+    async def upload(self, folder: str, files: Mapping[str, bytes]) -> list[pb.UploadedFile]:
+        return await self.put(await self.create(folder, files), files)
+
+    async def checkpoint(self, step: int, content: bytes = b"weights") -> None:
+        uploaded = await self.upload(f"checkpoints/step-{step}", {"model.safetensors": content})
+        await self.commit(step, uploaded)
+
+    async def commit(self, step: int, uploaded: list[pb.UploadedFile]) -> None:
+        request = pb.CommitCheckpointRequest(attempt=self.attempt, step=step, epoch=1.0, files=uploaded)
+        await self.call("CommitCheckpoint", request)
+
+    async def finish(
+        self, outcome: pb.Outcome.ValueType = pb.OUTCOME_SUCCEEDED, **fields: Any
+    ) -> trainer_pb2.TrainingJob.State.ValueType:
+        request = pb.FinishAttemptRequest(attempt=self.attempt, outcome=outcome, **fields)
+        return (await self.call("FinishAttempt", request)).state
+
+    async def succeed(self, artifact: str = "model", content: bytes = b"weights") -> Any:
+        """Uploads a small result and finishes with it."""
+        uploaded = await self.upload(f"artifacts/{artifact}", {"model.safetensors": content})
+        return await self.finish(
+            artifacts=[pb.ArtifactUploads(artifact=artifact, files=uploaded)],
+            metrics={"exact_match": 0.95},
+            parameter_count=1234,
+        )
