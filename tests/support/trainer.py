@@ -81,10 +81,13 @@ class TrainerHandle:
 
     async def create(self, job_id: str = "digits", *, request_id: str = "", **spec: Any) -> pb.TrainingJob:
         request = create_request(job_id, request_id=request_id, **spec)
-        return await self.call("CreateTrainingJob", request, project=request.parent.split("/")[1])
+        project = request.parent.split("/")[1]
+        job: pb.TrainingJob = await self.call("CreateTrainingJob", request, project=project)
+        return job
 
     async def get(self, name: str) -> pb.TrainingJob:
-        return await self.call("GetTrainingJob", pb.GetTrainingJobRequest(name=name))
+        job: pb.TrainingJob = await self.call("GetTrainingJob", pb.GetTrainingJobRequest(name=name))
+        return job
 
     async def worker(self, job: pb.TrainingJob, number: int = 1) -> WorkerClient:
         """The worker of an attempt, once it is launched."""

@@ -18,10 +18,15 @@ class WorkerClient:
         self.attempt = attempt
         self._stub = worker_pb2_grpc.WorkerServiceStub(channel)
         self._http = http
+        self._token = token
         self._metadata = [("authorization", f"Bearer {token}")]
         self._sequence = 0
 
-    async def claim(self, worker_id: str = "w-1") -> pb.ClaimAttemptResponse:
+    def on(self, channel: Any) -> "WorkerClient":
+        """The same worker on another connection."""
+        return WorkerClient(channel, self._http, self.attempt, self._token)
+
+    async def claim(self, worker_id: str = "w-1") -> Any:
         return await self.call(
             "ClaimAttempt", pb.ClaimAttemptRequest(attempt=self.attempt, worker_id=worker_id)
         )
@@ -33,7 +38,7 @@ class WorkerClient:
         """An open report stream: write and read it."""
         return self._stub.Report(metadata=self._metadata)
 
-    async def report(self, sequence: int | None = None, **fields: Any) -> pb.ReportResponse:
+    async def report(self, sequence: int | None = None, **fields: Any) -> Any:
         """One report on a stream of its own. Raises grpc.aio.AioRpcError."""
         self._sequence = sequence or self._sequence + 1
         stream = self.stream()
@@ -42,10 +47,10 @@ class WorkerClient:
         await stream.done_writing()
         return answer
 
-    async def metrics(self, step: int, epoch: float = 1.0, **values: float) -> pb.ReportResponse:
+    async def metrics(self, step: int, epoch: float = 1.0, **values: float) -> Any:
         return await self.report(metrics=[trainer_pb2.MetricPoint(step=step, epoch=epoch, values=values)])
 
-    async def create(self, folder: str, files: Mapping[str, bytes]) -> pb.CreateFileUploadsResponse:
+    async def create(self, folder: str, files: Mapping[str, bytes]) -> Any:
         wanted = [
             pb.FileToUpload(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
             for path, content in files.items()
@@ -75,9 +80,7 @@ class WorkerClient:
         request = pb.CommitCheckpointRequest(attempt=self.attempt, step=step, epoch=1.0, files=uploaded)
         await self.call("CommitCheckpoint", request)
 
-    async def finish(
-        self, outcome: pb.Outcome.ValueType = pb.OUTCOME_SUCCEEDED, **fields: Any
-    ) -> trainer_pb2.TrainingJob.State.ValueType:
+    async def finish(self, outcome: pb.Outcome.ValueType = pb.OUTCOME_SUCCEEDED, **fields: Any) -> Any:
         request = pb.FinishAttemptRequest(attempt=self.attempt, outcome=outcome, **fields)
         return (await self.call("FinishAttempt", request)).state
 

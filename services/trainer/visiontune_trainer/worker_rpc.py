@@ -85,16 +85,18 @@ async def _until_stopping(requests: AsyncIterator[pb.ReportRequest]) -> AsyncIte
     """Passes requests on; raises ShuttingDown when the server stops, however silent the stream is."""
     iterator = aiter(requests)
     stop = asyncio.ensure_future(stopping().wait())
+    following = asyncio.ensure_future(anext(iterator, None))
     try:
         while True:
-            following = asyncio.ensure_future(anext(iterator))
             await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not following.done():
-                following.cancel()
                 raise ShuttingDown
-            try:
-                yield following.result()
-            except StopAsyncIteration:
+            request = following.result()
+            if request is None:
                 return
+            yield request
+            following = asyncio.ensure_future(anext(iterator, None))
     finally:
         stop.cancel()
+        following.cancel()
+        await asyncio.gather(stop, following, return_exceptions=True)
