@@ -44,6 +44,7 @@ class Client:
 
     Names may be short (`digits`, `digits/v1`, a job's id) or full (`projects/…`). Every method raises
     errors.ApiFailure subclasses for what the server refuses and errors.Unreachable when there is none.
+    A server that is away for a moment is waited for; `on_wait` then hears why.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class Client:
         project: str = "",
         timeout_s: float = 30.0,
         trace_id: str = "",
+        on_wait: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        self._transport = Transport(server, api_key, timeout_s=timeout_s, trace_id=trace_id)
+        self._transport = Transport(server, api_key, timeout_s=timeout_s, trace_id=trace_id, tell=on_wait)
         self._project = f"projects/{project}" if project else ""
 
     def __enter__(self) -> Self:
@@ -358,7 +360,7 @@ class Client:
         timeout_s: float | None = None,
         progress: Callable[[operations_pb2.Operation], None] = lambda _operation: None,
     ) -> operations_pb2.Operation:
-        """The ended operation. Raises the ApiFailure it ended with, WaitTimeout when it did not end in time."""
+        """The ended operation. Raises the ApiFailure it ended with, or WaitTimeout."""
         for waited_s in watch.intervals():
             progress(operation)
             if operation.done:

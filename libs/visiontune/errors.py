@@ -4,7 +4,7 @@ Failure
 ├── Unreachable          no server answered
 ├── TransferFailed       bytes did not get to or from the object store
 ├── WaitTimeout          what was waited for did not end in time
-└── ApiFailure             the server refused; one subclass a code
+└── ApiFailure           the server refused; one subclass a code
 """
 
 from collections.abc import Mapping, Sequence

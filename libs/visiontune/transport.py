@@ -6,7 +6,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from visiontune.transcode import HttpCall
 RETRIED = frozenset({502, 503})
 FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 3.0
+# By this attempt, 0-based, a person should hear that it takes longer: after about a second.
+TELL_AT = 2
 _TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
@@ -33,8 +35,10 @@ class Transport:
     server: str
     api_key: str = field(repr=False)
     timeout_s: float = 30.0
-    patience_s: float = 60.0
+    patience_s: float = 45.0
     first_patience_s: float = 2.0
+    # Told once a call when it has to wait for the server, and why.
+    tell: Callable[[str], None] = field(default=lambda _why: None, repr=False)
     # 32 hexadecimal digits, to make all calls one trace; empty makes each call its own.
     trace_id: str = ""
     http: httpx.Client = field(init=False, repr=False)
@@ -46,7 +50,8 @@ class Transport:
 
     def call(self, call: HttpCall, timeout_s: float | None = None) -> httpx.Response:
         """The answer to one call. Raises Unreachable, or the ApiFailure that the server sent."""
-        for pause in self.pauses():
+        patience = Patience(self)
+        while True:
             try:
                 response = self.http.request(
                     call.method,
@@ -57,7 +62,7 @@ class Transport:
                     timeout=timeout_s or self.timeout_s,
                 )
             except httpx.TransportError as error:
-                pause.or_raise(self.unreachable(error))
+                patience.wait(self.unreachable(error))
                 continue
             self.answered = True
             if response.is_success:
@@ -65,8 +70,7 @@ class Transport:
             failure = failure_of(response)
             if not _may_be_repeated(response):
                 raise failure
-            pause.or_raise(failure)
-        raise AssertionError("pauses() never ends by itself")
+            patience.wait(failure)
 
     @contextlib.contextmanager
     def stream(
@@ -89,6 +93,11 @@ class Transport:
         except httpx.TransportError as error:
             raise self.unreachable(error) from error
 
+    @property
+    def longest_wait_s(self) -> float:
+        """Seconds for which a call is repeated."""
+        return self.patience_s if self.answered else self.first_patience_s
+
     def headers(self) -> dict[str, str]:
         """Identity, and a fresh span in the trace."""
         trace_id = self.trace_id or secrets.token_hex(16)
@@ -96,16 +105,6 @@ class Transport:
             "authorization": f"Bearer {self.api_key}",
             "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01",
         }
-
-    def pauses(self) -> Iterator["Pause"]:
-        """One Pause an attempt; its `or_raise` sleeps, or raises when patience is over."""
-        start, attempt = time.monotonic(), 0
-        while True:
-            patience_s = self.patience_s if self.answered else self.first_patience_s
-            longest = min(FIRST_PAUSE_S * 2**attempt, MOST_PAUSE_S)
-            left_s = start + patience_s - time.monotonic()
-            yield Pause(random.uniform(longest / 2, longest), left_s)  # noqa: S311 (spreads retries, hides nothing)
-            attempt += 1
 
     def unreachable(self, error: Exception) -> errors.Unreachable:
         """The same failure in words that help."""
@@ -115,18 +114,24 @@ class Transport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The time between two attempts."""
+@dataclass(slots=True)
+class Patience:
+    """How long one call is repeated, and how often."""
 
-    length_s: float
-    left_s: float
+    transport: Transport
+    start: float = field(default_factory=time.monotonic)
+    attempt: int = 0
 
-    def or_raise(self, failure: Exception) -> None:
-        """Sleeps; raises `failure` instead when there is no time left for another attempt."""
-        if self.length_s > self.left_s:
+    def wait(self, failure: errors.Failure) -> None:
+        """Sleeps before the next attempt; raises `failure` when there is no time left for one."""
+        longest_s = min(FIRST_PAUSE_S * 2**self.attempt, MOST_PAUSE_S)
+        pause_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 - spreads retries, hides nothing
+        if time.monotonic() + pause_s > self.start + self.transport.longest_wait_s:
             raise failure
-        time.sleep(self.length_s)
+        if self.attempt == TELL_AT:
+            self.transport.tell(str(failure))
+        time.sleep(pause_s)
+        self.attempt += 1
 
 
 def failure_of(response: httpx.Response) -> errors.ApiFailure:

@@ -9,7 +9,7 @@ import httpx
 
 from visiontune import errors
 from visiontune.transcode import HttpCall
-from visiontune.transport import Transport
+from visiontune.transport import Patience, Transport
 
 # The server sends a sign of life every 15 seconds.
 SILENCE_S = 45.0
@@ -32,8 +32,8 @@ def follow(transport: Transport, call: HttpCall, cursor: str = "") -> Iterator[S
     does not come back.
     """
     while True:
-        for pause in transport.pauses():
-            progressed = False
+        patience, progressed = Patience(transport), False
+        while not progressed:
             try:
                 for event in _one_stream(transport, call, cursor):
                     if event.kind == "done":
@@ -43,9 +43,8 @@ def follow(transport: Transport, call: HttpCall, cursor: str = "") -> Iterator[S
                 failure: errors.Failure = errors.Unreachable("The stream ended without a word.")
             except (errors.Unreachable, errors.Unavailable) as error:
                 failure = error
-            if progressed:
-                break
-            pause.or_raise(failure)
+            if not progressed:
+                patience.wait(failure)
 
 
 def _one_stream(transport: Transport, call: HttpCall, cursor: str) -> Iterator[ServerEvent]:

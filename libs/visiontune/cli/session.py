@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from visiontune.cli.failures import Failed
@@ -86,7 +87,13 @@ class Session:
         from visiontune.transport import trace_id_from_environment
 
         url, key = self.server or _stack_url(), self.api_key or _stack_key()
-        return Client(url, key, project=self.project, trace_id=trace_id_from_environment())
+        return Client(
+            url,
+            key,
+            project=self.project,
+            trace_id=trace_id_from_environment(),
+            on_wait=lambda why: self.err.print(f"[dim]Waiting: {escape(why)}[/]", soft_wrap=True),
+        )
 
     @property
     def is_json(self) -> bool:
