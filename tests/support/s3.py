@@ -78,6 +78,10 @@ class SeaweedFS:
         self.client().make_bucket(name)
         return name
 
+    def drop_bucket(self, name: str) -> None:
+        """Deletes a bucket with all that it holds; SeaweedFS then frees its volumes."""
+        self.client().remove_bucket(name)
+
     def keys(self, bucket: str | None = None) -> list[str]:
         """Keys of all objects in the bucket, sorted."""
         found = self.client().list_objects(bucket or self.bucket, recursive=True)
@@ -134,6 +138,8 @@ class SeaweedFS:
             "-admin.ui=false",
             "-webdav=false",
             "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=64",  # each bucket has volumes of its own, and tests make many
+            "-volume.max=2000",
             f"-bucket={self.bucket}",
         ]
 

@@ -101,14 +101,18 @@ class StorageHandle:
 async def running_storage(
     s3: SeaweedFS, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[StorageHandle]:
-    """Serves inside the block. `folder` keeps keys and the SQLite file; the bucket is new unless named."""
+    """Serves inside the block. `folder` keeps keys and the SQLite file.
+
+    The bucket is new and goes afterwards, unless `bucket` names one. settings: fields of Settings.
+    """
     trusted = trust.make(folder / "keys") if not (folder / "keys").exists() else trust.Trust(folder / "keys")
     url = database_url or f"sqlite+aiosqlite:///{folder}/storage.db"
     await asyncio.to_thread(migrations.upgrade, url, "visiontune_storage")
+    bucket = settings.pop("bucket", None)
     values = {
         "database_url": url,
         "issuers_file": trusted.issuers_file,
-        "bucket": settings.pop("bucket", None) or s3.make_bucket(),
+        "bucket": bucket or s3.make_bucket(),
         "s3_endpoint": s3.endpoint,
         "s3_region": s3.region,
         "s3_access_key": s3.access_key,
@@ -125,3 +129,5 @@ async def running_storage(
         yield StorageHandle(
             target, values["bucket"], trusted, storage_pb2_grpc.StorageServiceStub(channel), http
         )
+    if bucket is None:
+        s3.drop_bucket(values["bucket"])

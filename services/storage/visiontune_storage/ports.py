@@ -18,6 +18,9 @@ class ObjectStore(Protocol):
     async def start_upload(self, key: str, content_type: str) -> str:
         """Begins a multipart upload and returns the store's id of it."""
 
+    async def find_upload(self, key: str) -> str | None:
+        """Returns the store's id of an upload to this key that was begun and not ended."""
+
     async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
         """Returns what has arrived, a part twice when it was put twice; None for an unknown upload."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import secrets
 
 from minio import Minio
 from minio.error import MinioException, S3Error
@@ -16,6 +15,7 @@ _RETRY_S = 0.5
 _MOST_RETRY_S = 10.0
 _EXISTS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _PROBE = b"visiontune"
+_PROBE_KEY = ".probe"  # always the same, so that a crash leaves no more than one, until the next start
 # Browsers PUT and GET straight to the bucket, from pages of any origin: the signature is what admits them.
 _CORS = b"""<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin>
 <AllowedMethod>GET</AllowedMethod><AllowedMethod>HEAD</AllowedMethod><AllowedMethod>PUT</AllowedMethod>
@@ -56,16 +56,15 @@ def _make(client: Minio, bucket: str) -> None:
 
 
 def _probe(client: Minio, bucket: str) -> None:
-    key = f".probe/{secrets.token_hex(8)}"
-    client.put_object(bucket, key, io.BytesIO(_PROBE), len(_PROBE))
-    answer = client.get_object(bucket, key)
+    client.put_object(bucket, _PROBE_KEY, io.BytesIO(_PROBE), len(_PROBE))
+    answer = client.get_object(bucket, _PROBE_KEY)
     try:
         if answer.read() != _PROBE:
             raise ObjectStoreUnavailable("the probe object came back changed")
     finally:
         answer.close()
         answer.release_conn()
-    client.remove_object(bucket, key)
+    client.remove_object(bucket, _PROBE_KEY)
 
 
 def _allow_browsers(client: Minio, bucket: str) -> None:

@@ -71,6 +71,9 @@ class MinioStore:
     async def start_upload(self, key: str, content_type: str) -> str:
         return await self.call(s3_calls.start, key, content_type)
 
+    async def find_upload(self, key: str) -> str | None:
+        return next(iter(await self.call(s3_calls.unfinished, key)), None)
+
     async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
         return await self.call(s3_calls.parts, key, store_upload_id)
 

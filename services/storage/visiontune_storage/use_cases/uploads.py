@@ -54,13 +54,14 @@ async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
     async with deps.unit_of_work() as uow:
         quota = await uow.quotas.lock(wanted.project)
         upload = await uow.uploads.find(wanted.project, wanted.id)
+        fresh = upload is None
         if upload is None:
             upload = wanted
             await uow.quotas.save(quota.reserved(upload.size_bytes))
             await uow.uploads.add(upload)
             await uow.commit()
     faults.point("create_upload.reserved")
-    return await _signed(await _started(upload, deps), deps)
+    return await _signed(await _started(upload, deps, fresh=fresh), deps)
 
 
 async def get_upload(project: str, upload_id: str, deps: Deps) -> SignedUpload:
@@ -143,14 +144,17 @@ def _new_upload(command: CreateUpload, deps: Deps) -> Upload:
     )
 
 
-async def _started(upload: Upload, deps: Deps) -> Upload:
+async def _started(upload: Upload, deps: Deps, *, fresh: bool = False) -> Upload:
     """Returns the upload as the object store knows it, beginning it there when that has not happened yet.
 
     The row comes first: a crash in between leaves a row that any later call, or the sweep, finishes.
+    fresh: this call made the row, so nobody can have begun it there.
     """
     if upload.store_upload_id:
         return upload
-    store_upload_id = await deps.objects.start_upload(upload.key, upload.content_type)
+    store_upload_id = None if fresh else await deps.objects.find_upload(upload.key)
+    if store_upload_id is None:
+        store_upload_id = await deps.objects.start_upload(upload.key, upload.content_type)
     faults.point("create_upload.started")
     started = upload.started(store_upload_id)
     try:
@@ -158,9 +162,10 @@ async def _started(upload: Upload, deps: Deps) -> Upload:
             await uow.uploads.save(started)
             await uow.commit()
     except StaleEtag:  # another call has begun it, or ended it, meanwhile
-        await deps.objects.cancel_upload(upload.key, store_upload_id)
         async with deps.unit_of_work() as uow:
             winner = await uow.uploads.get(upload.project, upload.id)
+        if winner.store_upload_id != store_upload_id:
+            await deps.objects.cancel_upload(upload.key, store_upload_id)
         winner.check_pending()
         return winner
     return started

@@ -1,0 +1,149 @@
+"""What a signed URL is good for, asked of a real S3 server."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from visiontune.storage.v1 import storage_pb2 as pb
+
+from tests.support.s3 import SeaweedFS
+from tests.support.storage import StorageHandle, running_storage
+
+MIB = 1024 * 1024
+REFUSED = 403
+
+
+class ShiftedClock:
+    """A clock that is wrong by a fixed amount."""
+
+    def __init__(self, shift: timedelta) -> None:
+        self._shift = shift
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._shift
+
+
+async def test_a_read_url_reads_ranges_and_nothing_else(storage: StorageHandle) -> None:
+    first, second = await storage.upload(b"0123456789"), await storage.upload(b"another")
+    url, other = await storage.sign(first.object, second.object)
+    http = storage.http
+    part = await http.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"234")
+    assert (await http.put(url, content=b"x")).status_code == REFUSED
+    assert (await http.delete(url)).status_code == REFUSED
+    query = urlsplit(url).query
+    assert (await http.get(f"{other.partition('?')[0]}?{query}")).status_code == REFUSED
+    assert (await http.get(url.partition("?")[0])).status_code == REFUSED
+    signature = parse_qs(query)["X-Amz-Signature"][0]
+    forged = signature[:-1] + ("0" if signature[-1] != "0" else "1")
+    assert (await http.get(url.replace(signature, forged))).status_code == REFUSED
+    assert (await http.get(url.replace("X-Amz-Expires=", "X-Amz-Expires=9"))).status_code == REFUSED
+    assert await storage.read(first.object) == b"0123456789"
+
+
+async def test_a_part_url_writes_its_part_and_nothing_else(storage: StorageHandle) -> None:
+    upload = await storage.create(b"hello")
+    [part] = upload.part_urls
+    http = storage.http
+    assert (await http.get(part.url)).status_code == REFUSED
+    assert (
+        await http.put(part.url.replace("partNumber=1", "partNumber=2"), content=b"x")
+    ).status_code == REFUSED
+    path = urlsplit(part.url).path
+    assert (await http.put(part.url.replace(path, path + "0"), content=b"x")).status_code == REFUSED
+
+
+async def test_urls_end(s3: SeaweedFS, tmp_path: Path) -> None:
+    async with running_storage(s3, tmp_path, upload_url_ttl_s=1) as storage:
+        done = await storage.upload(b"hello")
+        pending = await storage.create(b"hello")
+        request = pb.SignUrlsRequest(
+            parent="projects/default", objects=[done.object], ttl=Duration(seconds=1)
+        )
+        answer = await storage.call("SignUrls", request)
+        await asyncio.sleep(2.5)
+        assert (await storage.http.get(answer.urls[0].url)).status_code == REFUSED
+        assert (await storage.http.put(pending.part_urls[0].url, content=b"hello")).status_code == REFUSED
+        fresh = await storage.call("GetUpload", pb.GetUploadRequest(name=pending.name))
+        await storage.put(fresh, b"hello")
+        assert (await storage.complete(pending.name)).state == pb.Upload.STATE_COMPLETE
+
+
+@pytest.mark.parametrize("minutes", [-10, 4])
+async def test_clocks_may_differ(s3: SeaweedFS, tmp_path: Path, minutes: int) -> None:
+    clock = ShiftedClock(timedelta(minutes=minutes))
+    async with running_storage(s3, tmp_path, clock=clock) as storage:
+        done = await storage.upload(b"hello")
+        assert await storage.read(done.object) == b"hello"
+
+
+async def test_the_host_that_clients_reach_is_the_one_that_is_signed(s3: SeaweedFS, tmp_path: Path) -> None:
+    public = s3.endpoint.replace("127.0.0.1", "localhost")
+    async with running_storage(s3, tmp_path, s3_public_endpoint=public) as storage:
+        done = await storage.upload(b"hello")
+        [url] = await storage.sign(done.object)
+        assert urlsplit(url).netloc == public
+        assert (await storage.http.get(url)).content == b"hello"
+
+
+async def test_browsers_may_use_them(storage: StorageHandle) -> None:
+    upload = await storage.create(b"hello")
+    answer = await storage.http.options(
+        upload.part_urls[0].url,
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "content-md5",
+        },
+    )
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    assert "etag" in answer.headers["access-control-expose-headers"].lower().split(", ")
+
+
+_RESUME = """
+import asyncio, sys
+import httpx
+from visiontune.storage.v1 import storage_pb2 as pb, storage_pb2_grpc
+from visiontune_kit import channels
+
+async def resume(target, token, name, path):
+    metadata = [("authorization", f"Bearer {token}")]
+    async with channels.connect(target) as channel, httpx.AsyncClient() as http:
+        stub = storage_pb2_grpc.StorageServiceStub(channel)
+        upload = await stub.GetUpload(pb.GetUploadRequest(name=name), metadata=metadata)
+        there = {part.part_number for part in upload.received_parts}
+        with open(path, "rb") as file:
+            for part in upload.part_urls:
+                if part.part_number not in there:
+                    file.seek((part.part_number - 1) * upload.part_size_bytes)
+                    (await http.put(part.url, content=file.read(upload.part_size_bytes))).raise_for_status()
+        done = await stub.CompleteUpload(pb.CompleteUploadRequest(name=name), metadata=metadata)
+        print(len(there), done.object)
+
+asyncio.run(resume(*sys.argv[1:]))
+"""
+
+
+async def test_another_process_goes_on_where_the_first_stopped(s3: SeaweedFS, tmp_path: Path) -> None:
+    content = os.urandom(16 * MIB)
+    (tmp_path / "content").write_bytes(content)
+    settings: dict[str, Any] = {"single_part_limit_bytes": 5 * MIB, "part_size_bytes": 5 * MIB}
+    async with running_storage(s3, tmp_path, **settings) as storage:
+        upload = await storage.create(content)
+        part = upload.part_urls[2]
+        await storage.http.put(part.url, content=content[10 * MIB : 15 * MIB])
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _RESUME),
+            *(storage.target, storage.trust.user_token(), upload.name, str(tmp_path / "content")),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        already_there, name = output.decode().split()
+        assert already_there == "1"
+        assert await storage.read(name) == content
