@@ -3,7 +3,7 @@ import { useElementSize } from "@mantine/hooks";
 import { useState, type KeyboardEvent, type PointerEvent } from "react";
 import { measure } from "../lib/format";
 import type { Sample } from "../lib/history";
-import { extent, linear, nearest, ticks } from "../lib/scale";
+import { extent, linear, nearest, rounded, ticks } from "../lib/scale";
 import css from "./LineChart.module.css";
 
 export interface Line {
@@ -17,23 +17,27 @@ interface LineChartProps {
   title: string;
   lines: readonly Line[];
   format?: (value: number) => string;
-  /** Fixed range of the y axis; from the values when absent. */
-  range?: readonly [number, number];
+  /** Last step of the x axis, so that charts beside each other agree. */
+  lastStep: number;
+  /** Range that the y axis has at least. */
+  range?: readonly number[];
 }
 
 const HEIGHT = 220;
 const MARGIN = { top: 8, right: 12, bottom: 24, left: 48 };
 const MARKED = 40;
+const Y_TICKS = 4;
 
-export function LineChart({ title, lines, format = measure, range }: LineChartProps) {
+export function LineChart({ title, lines, format = measure, lastStep, range = [] }: LineChartProps) {
   const { ref, width } = useElementSize();
   const [at, setAt] = useState<number>();
   const drawn = lines.filter((line) => line.samples.length > 0);
   const steps = [...new Set(drawn.flatMap((line) => line.samples.map((sample) => sample.x)))].sort(
     (a, b) => a - b,
   );
-  const [left, right] = extent(steps);
-  const [low, high] = range ?? extent(drawn.flatMap((line) => line.samples.map((sample) => sample.y)));
+  const [left, right] = [0, Math.max(1, lastStep)];
+  const values = drawn.flatMap((line) => line.samples.map((sample) => sample.y));
+  const [low, high] = rounded(extent([...values, ...range]), Y_TICKS);
   const x = linear(left, right, MARGIN.left, Math.max(MARGIN.left + 1, width - MARGIN.right));
   const y = linear(low, high, HEIGHT - MARGIN.bottom, MARGIN.top);
 
@@ -68,7 +72,7 @@ export function LineChart({ title, lines, format = measure, range }: LineChartPr
             onPointerLeave={() => setAt(undefined)}
             onKeyDown={step}
           >
-            {ticks(low, high, 4).map((tick) => (
+            {ticks(low, high, Y_TICKS).map((tick) => (
               <g key={tick}>
                 <line
                   className={css.grid}

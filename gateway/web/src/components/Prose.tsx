@@ -6,9 +6,12 @@ export function Prose({ text }: { text: string }) {
   if (text === "") return null;
   return (
     <div className={css.prose}>
-      {text.split(/\n{2,}/).map((block, index) => (
-        <Block key={index} text={block} />
-      ))}
+      {text
+        .trim()
+        .split(/\n{2,}/)
+        .map((block, index) => (
+          <Block key={index} text={block} />
+        ))}
     </div>
   );
 }

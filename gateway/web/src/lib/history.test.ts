@@ -37,6 +37,14 @@ test("an evaluation and a training step at the same step are both kept", () => {
   expect(seriesOf(history.points, "eval_loss")).toEqual([{ x: 5, y: 2 }]);
 });
 
+test("what was measured before training stands at step 0, once", () => {
+  const { points } = extend(NOTHING_YET, [metric(0, { eval_loss: 4 }), metric(9, { eval_loss: 2 })]);
+  expect(seriesOf(points, "eval_loss", 4)).toEqual([
+    { x: 0, y: 4 },
+    { x: 9, y: 2 },
+  ]);
+});
+
 test("points that arrive late are put in order, and what is not a number is left out", () => {
   const history = extend(NOTHING_YET, [
     metric(3, { loss: 1 }),

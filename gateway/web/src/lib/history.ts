@@ -63,12 +63,13 @@ export interface Sample {
   readonly y: number;
 }
 
-/** One metric as a line over steps. */
-export function seriesOf(points: readonly MetricPoint[], metric: string): Sample[] {
-  const line: Sample[] = [];
+/** One metric as a line over steps. What was measured before training, when it is given, stands at step 0. */
+export function seriesOf(points: readonly MetricPoint[], metric: string, before?: number): Sample[] {
+  const line: Sample[] = before === undefined ? [] : [{ x: 0, y: before }];
   for (const point of points) {
     const y = Number(point.values?.[metric]);
-    if (Number.isFinite(y)) line.push({ x: int(point.step), y });
+    if (Number.isFinite(y) && (int(point.step) > 0 || line.length === 0))
+      line.push({ x: int(point.step), y });
   }
   return line;
 }

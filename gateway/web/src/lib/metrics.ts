@@ -1,4 +1,5 @@
 /** What the metrics of a job are called and how they are written. */
+import type { TrainingJob } from "../api/types";
 import { bytes, measure, percent } from "./format";
 
 type Write = (value: number) => string;
@@ -13,6 +14,12 @@ const KNOWN: Readonly<Record<string, { label: string; write: Write }>> = {
 export function metricLook(name: string): { label: string; write: Write } {
   const bare = name.replace(/^eval_/, "");
   return KNOWN[bare] ?? { label: bare.replaceAll("_", " "), write: measure };
+}
+
+/** `7 % → 91.4 %`; `undefined` while nothing was measured. */
+export function progressOf(job: TrainingJob): string | undefined {
+  const [before, after] = [headline(job.metricsBefore), headline(job.metricsAfter)];
+  return before === undefined && after === undefined ? undefined : `${before ?? "–"} → ${after ?? "–"}`;
 }
 
 /** The one number that says how good a model is: exact match where there is one. */
@@ -34,7 +41,8 @@ export interface Chart {
   title: string;
   curves: readonly Curve[];
   write: Write;
-  range?: readonly [number, number];
+  /** Range that the y axis has at least. */
+  range?: readonly number[];
 }
 
 /** The charts of a job, most telling first. One without a single value is left out. */
@@ -60,20 +68,24 @@ export const CHARTS: readonly Chart[] = [
     title: "Learning rate",
     curves: [{ metric: "learning_rate", name: "learning rate", color: "--chart-1" }],
     write: measure,
+    range: [0],
   },
   {
     title: "Gradient norm",
     curves: [{ metric: "grad_norm", name: "L2", color: "--chart-1" }],
     write: measure,
+    range: [0],
   },
   {
     title: "Speed",
     curves: [{ metric: "samples_per_second", name: "samples/s", color: "--chart-1" }],
     write: measure,
+    range: [0],
   },
   {
     title: "Memory",
     curves: [{ metric: "memory_bytes", name: "bytes", color: "--chart-1" }],
     write: bytes,
+    range: [0],
   },
 ];

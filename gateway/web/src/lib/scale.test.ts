@@ -1,11 +1,17 @@
 import { expect, test } from "vitest";
-import { extent, linear, nearest, ticks } from "./scale";
+import { extent, linear, nearest, rounded, ticks } from "./scale";
 
 test("ticks are round and inside the range", () => {
   expect(ticks(0, 1, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
   expect(ticks(0, 607, 6)).toEqual([0, 200, 400, 600]);
   expect(ticks(0.113, 0.127, 3)).toEqual([0.115, 0.12, 0.125]);
   expect(ticks(4, 4, 3)).toEqual([4]);
+});
+
+test("a range is widened to round numbers, and one that is round stays", () => {
+  expect(rounded([0.31, 4.17], 4)).toEqual([0, 5]);
+  expect(rounded([0, 1], 4)).toEqual([0, 1]);
+  expect(rounded([0.0019, 0.002], 4)).toEqual([0.0019, 0.002]);
 });
 
 test("an extent is never empty", () => {

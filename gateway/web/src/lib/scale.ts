@@ -3,14 +3,25 @@
 /** About `wanted` round numbers that cover [low, high]: steps of 1, 2 or 5 times a power of ten. */
 export function ticks(low: number, high: number, wanted: number): number[] {
   if (!(high > low)) return [low];
-  const rough = (high - low) / Math.max(1, wanted);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const step = stepOf(low, high, wanted);
   const found: number[] = [];
   for (let tick = Math.ceil(low / step - 1e-9); tick * step <= high + step * 1e-9; tick += 1) {
     found.push(Number((tick * step).toPrecision(12)));
   }
   return found;
+}
+
+/** The range widened to the round numbers around it. */
+export function rounded([low, high]: readonly [number, number], wanted: number): [number, number] {
+  const step = stepOf(low, high, wanted);
+  const round = (steps: number) => Number((steps * step).toPrecision(12));
+  return [round(Math.floor(low / step + 1e-9)), round(Math.ceil(high / step - 1e-9))];
+}
+
+function stepOf(low: number, high: number, wanted: number): number {
+  const rough = (high - low) / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
 }
 
 /** Smallest range that holds all values; [0, 1] when there are none, and never empty. */

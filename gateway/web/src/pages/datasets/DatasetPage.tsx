@@ -55,7 +55,7 @@ export function Component() {
       {dataset.data?.description && <p>{dataset.data.description}</p>}
       {list.isPending && <Loading what="versions" />}
       {list.isError && !dataset.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
-      {list.isSuccess && versions.length === 0 && (
+      {dataset.isSuccess && list.isSuccess && versions.length === 0 && (
         <Empty title="No version yet">
           <p>An import that succeeds makes the first one.</p>
           <Button component={Link} to={importPath} size="xs">

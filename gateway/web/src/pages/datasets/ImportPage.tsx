@@ -2,7 +2,7 @@
 import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { Navigate, useSearchParams } from "react-router";
-import { Page, Panel } from "../../components/Page";
+import { Columns, Page, Panel } from "../../components/Page";
 import { pages } from "../../lib/names";
 import { useProject } from "../../session/project";
 import { startTransfer, useTransfers } from "../../transfer/transfers";
@@ -27,28 +27,30 @@ export function Component() {
         .map((transfer) => (
           <TransferView key={transfer.id} transfer={transfer} />
         ))}
-      <Panel>
-        <div className={css.form}>
-          <DropZone file={file} choose={setFile} />
-          {file && (
-            <ImportForm
-              key={file.name}
-              file={file}
-              dataset={params.get("dataset") ?? ""}
-              start={(datasetId, choices) => {
-                setWatched(startTransfer({ project, datasetId, file, choices }));
-                setFile(undefined);
-              }}
-              cancel={
-                <Button variant="default" size="sm" onClick={() => setFile(undefined)}>
-                  Choose another
-                </Button>
-              }
-            />
-          )}
-        </div>
-      </Panel>
-      {!file && <Layouts />}
+      <Columns>
+        <Panel>
+          <div className={css.form}>
+            <DropZone file={file} choose={setFile} />
+            {file && (
+              <ImportForm
+                key={file.name}
+                file={file}
+                dataset={params.get("dataset") ?? ""}
+                start={(datasetId, choices) => {
+                  setWatched(startTransfer({ project, datasetId, file, choices }));
+                  setFile(undefined);
+                }}
+                cancel={
+                  <Button variant="default" size="sm" onClick={() => setFile(undefined)}>
+                    Choose another
+                  </Button>
+                }
+              />
+            )}
+          </div>
+        </Panel>
+        <Layouts />
+      </Columns>
     </Page>
   );
 }
@@ -86,9 +88,9 @@ function Layouts() {
     <Panel title="What an archive looks like">
       <div className={css.progress}>
         <h3>llava: conversations about images</h3>
-        <pre>{LLAVA}</pre>
+        <pre className={css.layout}>{LLAVA}</pre>
         <h3>image-caption: images with their captions</h3>
-        <pre>{CAPTIONS}</pre>
+        <pre className={css.layout}>{CAPTIONS}</pre>
         <p className="muted">
           The format is detected. Validation examples are chosen by a hash of their id where the data names no
           splits.

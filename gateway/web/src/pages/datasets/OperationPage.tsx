@@ -71,7 +71,7 @@ function Import({ operation }: { operation: Operation }) {
           {!operation.done && (
             <Meter label="Archive read" done={int(metadata.readBytes)} total={int(metadata.totalBytes)} />
           )}
-          <Figures rows={figures(metadata)} />
+          {!metadata.validationReport && <Figures rows={figures(metadata)} />}
           {int(metadata.restartCount) > 0 && (
             <p className="muted">
               Begun anew {counted(metadata.restartCount, "time")} after a server stopped.

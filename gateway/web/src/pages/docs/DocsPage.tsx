@@ -38,7 +38,7 @@ function Reference({ document }: { document: Document }) {
           onChange={(event) => setSearch(event.currentTarget.value)}
         />
         {groups.map((group) => (
-          <div key={group.name}>
+          <div key={group.name} className={css.calls}>
             <h3>{group.name}</h3>
             <ul>
               {group.operations.map((operation) => (

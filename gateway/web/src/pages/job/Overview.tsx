@@ -4,7 +4,7 @@ import type { MetricPoint, TrainingJob } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
 import { LineChart } from "../../components/LineChart";
 import { Columns, Facts, Panel } from "../../components/Page";
-import { enumLabel, measure, moment, shortDigest } from "../../lib/format";
+import { enumLabel, int, measure, moment, shortDigest } from "../../lib/format";
 import { seriesOf } from "../../lib/history";
 import { CHARTS, metricLook } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
@@ -31,8 +31,9 @@ export function Overview({ job, points }: { job: TrainingJob; points: readonly M
                 title={title}
                 lines={curves.map(({ metric, ...curve }) => ({
                   ...curve,
-                  samples: seriesOf(points, metric),
+                  samples: seriesOf(points, metric, beforeOf(job, metric)),
                 }))}
+                lastStep={int(points.at(-1)?.step)}
                 format={write}
                 {...(range && { range })}
               />
@@ -45,6 +46,11 @@ export function Overview({ job, points }: { job: TrainingJob; points: readonly M
       </Columns>
     </div>
   );
+}
+
+/** The untrained model's value of a metric of evaluation, which the job holds without the `eval_` prefix. */
+function beforeOf(job: TrainingJob, metric: string): number | undefined {
+  return metric.startsWith("eval_") ? job.metricsBefore?.[metric.slice("eval_".length)] : undefined;
 }
 
 function Comparison({ job }: { job: TrainingJob }) {

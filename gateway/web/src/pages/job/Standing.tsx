@@ -5,7 +5,7 @@ import { Meter } from "../../components/Meter";
 import { Figures, Panel } from "../../components/Page";
 import { useNow } from "../../components/Time";
 import { count, duration, durationSeconds, int, measure, secondsBetween } from "../../lib/format";
-import { headline } from "../../lib/metrics";
+import { progressOf } from "../../lib/metrics";
 import css from "./job.module.css";
 
 export function Standing({ job, connected }: { job: TrainingJob; connected: boolean }) {
@@ -16,14 +16,13 @@ export function Standing({ job, connected }: { job: TrainingJob; connected: bool
   const left = durationSeconds(remaining);
   const rows: [string, string][] = [
     ["Step", int(totalSteps) > 0 ? `${count(step)} of ${count(totalSteps)}` : count(step)],
-    ["Epoch", measure(epoch ?? 0)],
+    ["Epoch", measure(Number((epoch ?? 0).toFixed(2)))],
   ];
   if (!ended && phase) rows.push(["Doing", phase]);
   if (seconds !== undefined) rows.push(["Time", duration(seconds)]);
   if (!ended && left !== undefined) rows.push(["Left", `about ${duration(left)}`]);
-  const [before, after] = [headline(job.metricsBefore), headline(job.metricsAfter)];
-  if (before !== undefined || after !== undefined)
-    rows.push(["Held out, before → now", `${before ?? "–"} → ${after ?? "…"}`]);
+  const gain = progressOf(job);
+  if (gain !== undefined) rows.push(["Held out, before → now", gain]);
   return (
     <Panel>
       <div className={css.standing}>

@@ -13,7 +13,7 @@ import { Empty, Failure, Loading } from "../../components/states";
 import { Table, type Column } from "../../components/Table";
 import { Ago } from "../../components/Time";
 import { count, int } from "../../lib/format";
-import { headline } from "../../lib/metrics";
+import { progressOf } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
@@ -90,12 +90,5 @@ function DataLink({ version }: { version: string }) {
 }
 
 function Outcome({ job }: { job: TrainingJob }) {
-  const before = headline(job.metricsBefore);
-  const after = headline(job.metricsAfter);
-  if (before === undefined && after === undefined) return <span className="muted">–</span>;
-  return (
-    <>
-      <span className="muted">{before ?? "–"} →</span> <strong>{after ?? "…"}</strong>
-    </>
-  );
+  return progressOf(job) ?? <span className="muted">–</span>;
 }
