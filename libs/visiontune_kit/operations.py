@@ -128,18 +128,15 @@ class Operations:
     async def cancel(self, name: str) -> None:
         """Asks an operation to stop. It then ends with CANCELLED, unless it has ended already."""
         await self._row(name)
-        async with self.database.session() as session:
-            await store.cancel(session, name, self._clock.now())
-            await session.commit()
+        asked_at = self._clock.now()
+        await store.transact(self.database, lambda session: store.cancel(session, name, asked_at))
         self._notify()
 
     async def delete(self, name: str) -> None:
         """Forgets an operation that has ended. Raises OperationRunning, OperationNotFound."""
         await self._row(name)
-        async with self.database.session() as session:
-            if not await store.remove(session, name):
-                raise OperationRunning(name)
-            await session.commit()
+        if not await store.transact(self.database, lambda session: store.remove(session, name)):
+            raise OperationRunning(name)
 
     async def unsettled(self, session: AsyncSession, parent: str) -> Sequence[str]:
         """Returns, in the caller's transaction, the operations under `parent` that still work or clean up."""
@@ -170,8 +167,7 @@ class Operations:
             await self._stop()
 
     async def _row(self, name: str) -> RowMapping:
-        async with self.database.session() as session:
-            row = await store.find(session, name)
+        row = await store.transact(self.database, lambda session: store.find(session, name))
         if row is None:
             raise OperationNotFound(name)
         return row
@@ -181,15 +177,16 @@ class Operations:
         free = self._concurrency - len(self._tasks.keys() - self._cleaning)
         if free <= 0:
             return
-        async with self.database.session() as session:
-            silent = self._silent(await store.beats(session, self._handlers))
-            rows = await store.claim(
-                session, self._holder, kinds=self._handlers, silent=silent, busy=list(self._tasks), limit=free
-            )
-            await session.commit()
+        rows = await store.transact(self.database, lambda session: self._lease(session, free))
         for row in rows:
             faults.point("operations.claimed")
             self._tasks[row["name"]] = asyncio.create_task(self._work(row))
+
+    async def _lease(self, session: AsyncSession, limit: int) -> Sequence[RowMapping]:
+        silent = self._silent(await store.beats(session, self._handlers))
+        return await store.claim(
+            session, self._holder, kinds=self._handlers, silent=silent, busy=list(self._tasks), limit=limit
+        )
 
     def _silent(self, beats: Mapping[str, Beat]) -> dict[str, Beat]:
         """Returns those that have shown the same beat for `lease_s`, and remembers what the others showed."""
@@ -229,9 +226,8 @@ class Operations:
             self._notify()
 
     async def _sweep(self) -> None:
-        async with self.database.session() as session:
-            count = await store.sweep(session, self._clock.now() - KEEP)
-            await session.commit()
+        before = self._clock.now() - KEEP
+        count = await store.transact(self.database, lambda session: store.sweep(session, before))
         if count:
             _log.info("operations_swept", count=count)
 
@@ -241,9 +237,7 @@ class Operations:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
-            async with self.database.session() as session:
-                await store.release(session, self._holder)
-                await session.commit()
+            await store.transact(self.database, lambda session: store.release(session, self._holder))
         except DATABASE_ERRORS as error:
             _log.warning("leases_not_released", error=str(error))
 

@@ -5,10 +5,11 @@ Each claim raises `lease`, the fencing number: a statement of an older claim fin
 life raises `beat`; who sees the same beat for too long may claim the row.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2
@@ -36,9 +37,11 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from visiontune_kit.database import UtcDateTime
+from visiontune_kit.database import Database, UtcDateTime
 from visiontune_kit.errors import Aborted, Cancelled, Failure
 from visiontune_kit.status import to_status
+
+T = TypeVar("T")
 
 
 class LeaseLost(Aborted):
@@ -100,6 +103,27 @@ def table(metadata: MetaData) -> Table:
 
 
 _T = table(MetaData())
+
+
+async def transact(database: Database, act: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Runs `act` in a transaction of its own and commits it; a cancellation waits until that is over.
+
+    A driver that is interrupted between two statements may lose the cancellation, or keep its locks.
+    """
+
+    async def whole() -> T:
+        async with database.session() as session:
+            result = await act(session)
+            await session.commit()
+        return result
+
+    task = asyncio.create_task(whole())
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # none goes unseen
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 async def insert_new(session: AsyncSession, values: dict[str, Any]) -> RowMapping:

@@ -68,9 +68,8 @@ class Run:
         Call it outside of any transaction: on SQLite it would wait for that one for ever.
         Raises LeaseLost when another replica took over, OperationCancelled when it was cancelled.
         """
-        async with self._database.session() as session:
-            await store.write(session, self._lease, metadata=store.pack(metadata))
-            await session.commit()
+        values = {"metadata": store.pack(metadata)}
+        await store.transact(self._database, lambda session: store.write(session, self._lease, **values))
 
     async def finish(self, session: AsyncSession, response: Message, metadata: Message | None = None) -> None:
         """Ends the operation well in the caller's transaction, which then holds the effect and the answer.
@@ -140,9 +139,7 @@ class Work:
             await self._alive(asyncio.sleep(delay_s))
             delay_s = min(delay_s * 2, MOST_BACKOFF_S)
         faults.point("operations.cleaned")
-        async with self._database.session() as session:
-            await store.settle(session, self._lease)
-            await session.commit()
+        await store.transact(self._database, lambda session: store.settle(session, self._lease))
 
     async def _finished(self, failures: int) -> bool:
         """Tries once; False, after a pause, when it is worth another try."""
@@ -158,9 +155,8 @@ class Work:
             delay_s = min(2.0**failures, MOST_BACKOFF_S)
             self._log.warning("operation_retried", delay_s=delay_s, exc_info=error)
         try:
-            async with self._database.session() as session:
-                await store.write(session, self._lease, failure_count=failures + 1)
-                await session.commit()
+            counts = {"failure_count": failures + 1}
+            await store.transact(self._database, lambda session: store.write(session, self._lease, **counts))
             await self._alive(asyncio.sleep(delay_s))
         except OperationCancelled as cancelled:
             await self._end(cancelled)
@@ -180,8 +176,7 @@ class Work:
         ):
             self._log.info("operation_started", restart_count=restart_count)
             await self._alive(self._handler(self._run(restart_count)))
-            async with self._database.session() as session:
-                row = await store.find(session, self._lease.name)
+            row = await store.transact(self._database, lambda session: store.find(session, self._lease.name))
             if row is None or not row["done"]:
                 raise RuntimeError(f"the handler of {self._row['kind']!r} returned without finish and commit")
         self._record("OK")
@@ -206,9 +201,7 @@ class Work:
         while True:
             await pause(self._woken(), self._lease_s / 3)
             try:
-                async with self._database.session() as session:
-                    await store.beat(session, self._lease)
-                    await session.commit()
+                await store.transact(self._database, lambda session: store.beat(session, self._lease))
             except DATABASE_ERRORS as error:
                 self._log.warning("heartbeat_failed", error=str(error))
 
@@ -220,9 +213,10 @@ class Work:
         await self._end(OperationFailed(self._lease.name, error_id))
 
     async def _end(self, failure: Failure) -> None:
-        async with self._database.session() as session:
-            await store.end(session, self._lease, failure, self._clock.now())
-            await session.commit()
+        ended_at = self._clock.now()
+        await store.transact(
+            self._database, lambda session: store.end(session, self._lease, failure, ended_at)
+        )
         self._record(code_of(failure).name)
 
     def _record(self, code: str) -> None:
