@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from visiontune_kit import migrations
@@ -20,9 +21,9 @@ from visiontune_gateway.use_cases.exchange import authenticate
 _LOCAL_OPERATOR = Principal("local:operator", "", Role.OPERATOR, Kind.USER)
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Parses the command line and does what it says."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(given)
     command = arguments.command or "serve"
     if command == "init-keys":
         keys.make_all(arguments.keys_dir)

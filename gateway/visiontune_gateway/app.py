@@ -134,6 +134,7 @@ def build(settings: Settings, deps: Deps, upstreams: Upstreams, stopping: asynci
     web = WebApp(settings.web_folder, settings.object_store_origins)
     return Starlette(
         routes=[
+            Route("/v1", transcoder.answer, methods=_VERBS),
             Route("/v1/{path:path}", transcoder.answer, methods=_VERBS),
             Route("/openapi.json", pages.openapi),
             Route("/.well-known/jwks.json", pages.jwks),
