@@ -7,6 +7,7 @@ import type {
   Dataset,
   DatasetVersion,
   Example,
+  Format,
   OnError,
   Operation,
   Statistics,
@@ -107,6 +108,13 @@ export function exampleImageQuery(example: string, index: number) {
     gcTime: 60_000,
   });
 }
+
+/** The formats that an archive may have. */
+export const formatsQuery = queryOptions({
+  queryKey: ["formats"],
+  queryFn: async () => (await json<{ formats?: Format[] }>("formats")).formats ?? [],
+  ...FOREVER,
+});
 
 /** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */
 export function createDataset(project: string, id: string): Promise<Dataset> {

@@ -24,6 +24,7 @@ export type Artifact = Schemas["Artifact"];
 export type ArtifactFile = Schemas["ArtifactFile"];
 export type BaseModel = Schemas["BaseModel"];
 export type Checkpoint = Schemas["Checkpoint"];
+export type Format = Schemas["Format"];
 export type JobEvent = Schemas["Event"];
 export type JobProblem = Schemas["ValidateTrainingJobResponse.JobProblem"];
 export type JobState = Schemas["TrainingJob.State"];

@@ -108,3 +108,12 @@ export function enumLabel(value: string | undefined, prefix: string): string {
   const words = (value ?? "").replace(prefix, "").toLowerCase().replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** JSON text with line breaks; as it is when it is not JSON. */
+export function pretty(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}

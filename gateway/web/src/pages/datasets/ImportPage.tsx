@@ -7,6 +7,7 @@ import { pages } from "../../lib/names";
 import { useProject } from "../../session/project";
 import { startTransfer, useTransfers } from "../../transfer/transfers";
 import { DropZone } from "./DropZone";
+import { Formats } from "./Formats";
 import { ImportForm } from "./ImportForm";
 import { TransferView } from "./TransferView";
 import css from "./datasets.module.css";
@@ -49,7 +50,7 @@ export function Component() {
             )}
           </div>
         </Panel>
-        <Layouts />
+        <Formats />
       </Columns>
     </Page>
   );
@@ -71,31 +72,4 @@ function usePageAsDropTarget(choose: (file: File) => void) {
       window.removeEventListener("drop", drop);
     };
   }, [choose]);
-}
-
-const LLAVA = `digits.tar.gz
-├── train.json      [{"id": "1", "image": "img/0001.png",
-│                     "conversations": [{"from": "human", "value": "<image>\\nWhich digit?"},
-│                                       {"from": "gpt", "value": "7"}]}, …]
-└── img/0001.png …`;
-
-const CAPTIONS = `photos.zip
-├── metadata.jsonl  {"file_name": "a.jpg", "text": "A red bicycle"}
-└── a.jpg …`;
-
-function Layouts() {
-  return (
-    <Panel title="What an archive looks like">
-      <div className={css.progress}>
-        <h3>llava: conversations about images</h3>
-        <pre className={css.layout}>{LLAVA}</pre>
-        <h3>image-caption: images with their captions</h3>
-        <pre className={css.layout}>{CAPTIONS}</pre>
-        <p className="muted">
-          The format is detected. Validation examples are chosen by a hash of their id where the data names no
-          splits.
-        </p>
-      </div>
-    </Panel>
-  );
 }

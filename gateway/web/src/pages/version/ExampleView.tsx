@@ -6,7 +6,7 @@ import { Copyable } from "../../components/Copyable";
 import { Facts } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { PIXEL_ART_PX } from "../../components/ThumbnailImage";
-import { bytes, int } from "../../lib/format";
+import { bytes, int, pretty } from "../../lib/format";
 import css from "./version.module.css";
 
 export function ExampleView({ example }: { example: Example }) {
@@ -110,12 +110,4 @@ function BlobImage({ blob, alt, className }: BlobImageProps) {
     return () => URL.revokeObjectURL(address);
   };
   return <img ref={show} alt={alt} className={className} />;
-}
-
-function pretty(json: string): string {
-  try {
-    return JSON.stringify(JSON.parse(json), null, 2);
-  } catch {
-    return json;
-  }
 }
