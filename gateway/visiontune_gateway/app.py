@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 from visiontune.identity.v1 import identity_pb2_grpc
 from visiontune_kit import logs, server, telemetry
@@ -31,6 +33,8 @@ from visiontune_gateway.web import WebApp
 
 ISSUER = "visiontune-gateway"
 NAME = "gateway"
+# Public bytes only: an answer that holds a secret is not compressed.
+_COMPRESSED = [Middleware(GZipMiddleware, minimum_size=1024)]
 # All of them, so that the routing table says what is wrong with a verb.
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -136,11 +140,11 @@ def build(settings: Settings, deps: Deps, upstreams: Upstreams, stopping: asynci
         routes=[
             Route("/v1", transcoder.answer, methods=_VERBS),
             Route("/v1/{path:path}", transcoder.answer, methods=_VERBS),
-            Route("/openapi.json", pages.openapi),
+            Route("/openapi.json", pages.openapi, middleware=_COMPRESSED),
             Route("/.well-known/jwks.json", pages.jwks),
             Route("/healthz", pages.healthz),
             Route("/readyz", pages.readyz),
             Route("/metrics", pages.metrics),
-            Route("/{path:path}", web.answer),
+            Route("/{path:path}", web.answer, middleware=_COMPRESSED),
         ]
     )

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from typing import Any
 
 from google.api import resource_pb2
-from google.protobuf.descriptor import Descriptor
+from google.longrunning import operations_pb2
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.rpc import status_pb2
 
 from visiontune_gateway.openapi import comments
@@ -195,11 +196,24 @@ def _parameters_of(message: Descriptor, prefix: str, taken: set[str], schemas: S
         yield parameter
 
 
+def _operation_answer(method: MethodDescriptor, schemas: Schemas) -> Schema:
+    """An Operation whose metadata and response are of the types that the method names (AIP-151)."""
+    info = method.GetOptions().Extensions[operations_pb2.operation_info]
+    messages = method.containing_service.file.message_types_by_name
+    typed = {
+        "metadata": schemas.reference(messages[info.metadata_type]),
+        "response": schemas.reference(messages[info.response_type]),
+    }
+    return {"allOf": [schemas.reference(method.output_type), {"type": "object", "properties": typed}]}
+
+
 def _answer(route: Route, schemas: Schemas) -> Schema:
     output = route.method.output_type
     if output.full_name == "google.api.HttpBody":
         return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
     if route.response_body:
         return {"application/json": {"schema": schemas.field(output.fields_by_name[route.response_body])}}
+    if route.method.GetOptions().HasExtension(operations_pb2.operation_info):
+        return {"application/json": {"schema": _operation_answer(route.method, schemas)}}
     kind = "text/event-stream" if route.method.server_streaming else "application/json"
     return {kind: {"schema": schemas.reference(output)}}

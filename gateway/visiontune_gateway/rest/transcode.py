@@ -86,6 +86,7 @@ class Transcoder:
             except Failure as failure:
                 span.set_attribute("error.type", failure.reason)
                 response = answers.refusal(failure)
+                log.info("call_refused", method=name, code=response.status_code, reason=failure.reason)
             except Exception as error:
                 incident = secrets.token_hex(6)
                 log.exception("call_crashed", method=name, incident=incident, error=repr(error))

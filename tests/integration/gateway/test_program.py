@@ -44,6 +44,7 @@ async def test_readiness_comes_with_the_last_service(settings: Settings, upstrea
 async def test_the_openapi_document_is_served_and_revalidated(http: httpx.AsyncClient) -> None:
     answer = await http.get("/openapi.json")
     assert answer.json()["openapi"] == "3.1.0"
+    assert answer.headers["content-encoding"] == "gzip"
     again = await http.get("/openapi.json", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 

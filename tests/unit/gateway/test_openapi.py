@@ -88,6 +88,16 @@ def test_streams_and_bytes_say_what_they_are(openapi: dict[str, Any]) -> None:
     assert list(openapi["paths"][image]["get"]["responses"]["200"]["content"]) == ["*/*"]
 
 
+def test_an_operation_names_its_types(openapi: dict[str, Any]) -> None:
+    started = openapi["paths"]["/v1/projects/{project}/datasets/{dataset}/versions:import"]["post"]
+    schema = started["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema["allOf"][0] == {"$ref": "#/components/schemas/Operation"}
+    assert schema["allOf"][1]["properties"] == {
+        "metadata": {"$ref": "#/components/schemas/ImportVersionMetadata"},
+        "response": {"$ref": "#/components/schemas/DatasetVersion"},
+    }
+
+
 def test_every_shape_of_field_has_a_schema() -> None:
     built = document.build(Routes.of(rules((Contract(shapes.SERVICE, "shapes"),))))
     validate(built)
