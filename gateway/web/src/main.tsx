@@ -5,6 +5,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router/dom";
 import { ApiError } from "./api/errors";
+import { setReachable } from "./api/reachable";
 import { onSession } from "./session/key";
 import { router } from "./routes";
 import "./styles/mantine.css";
@@ -27,6 +28,9 @@ const queries = new QueryClient({
 
 // What one key may see must not be left for the next one.
 onSession(() => queries.clear());
+
+// The code of a page is fetched when it is first visited; that fails like any other call.
+window.addEventListener("vite:preloadError", () => setReachable(false));
 
 const theme = createTheme({ defaultRadius: "md", cursorType: "pointer" });
 

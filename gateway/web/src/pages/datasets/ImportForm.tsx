@@ -49,7 +49,6 @@ export function ImportForm({ file, dataset, start, cancel }: ImportFormProps) {
         min={0}
         max={90}
         suffix=" %"
-        maw={200}
       />
       <div>
         <label className={css.label} id="on-error">
