@@ -2,14 +2,12 @@
 
 An operation is a row, written in the transaction that answers the caller. A replica leases it, calls the
 handler of its kind from the start, and shows signs of life while the handler runs. A replica that falls
-silent for `lease_s` loses it to another; what the old one then does meets the fence and changes nothing.
-Silence is measured on the watcher's own monotonic clock, so clocks that differ or jump do no harm.
+silent for `lease_s`, or whose process is gone from this machine, loses it to another; what the old one then
+does meets the fence and changes nothing. Silence is measured on the watcher's own monotonic clock, so clocks
+that differ or jump do no harm.
 """
 
 import asyncio
-import os
-import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -18,7 +16,7 @@ from google.protobuf.message import Message
 from sqlalchemy import RowMapping, event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from visiontune_kit import faults, logs, operations_rpc, telemetry
+from visiontune_kit import faults, logs, operations_rpc, replicas, telemetry
 from visiontune_kit import operations_store as store
 from visiontune_kit.clock import Clock, SystemClock
 from visiontune_kit.database import Database
@@ -79,7 +77,7 @@ class Operations:
         self._clock = clock or SystemClock()
         self._lease_s = lease_s
         self._concurrency = concurrency
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"[-200:]
+        self._holder = replicas.new_name()
         self._seen: dict[str, tuple[Beat, float]] = {}  # name: what it showed, since when (monotonic)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cleaning: set[str] = set()  # those of the tasks that need no slot any more
@@ -189,14 +187,18 @@ class Operations:
         )
 
     def _silent(self, beats: Mapping[str, Beat]) -> dict[str, Beat]:
-        """Returns those that have shown the same beat for `lease_s`, and remembers what the others showed."""
+        """Returns those whose replica is dead, or has shown the same beat for `lease_s`."""
         now = _now()
         before = self._seen
         self._seen = {
             name: before[name] if name in before and before[name][0] == beat else (beat, now)
             for name, beat in beats.items()
         }
-        return {name: beat for name, (beat, since) in self._seen.items() if now - since >= self._lease_s}
+        return {
+            name: beat
+            for name, (beat, since) in self._seen.items()
+            if now - since >= self._lease_s or replicas.is_dead(beat.holder)
+        }
 
     async def _work(self, row: RowMapping) -> None:
         name = row["name"]

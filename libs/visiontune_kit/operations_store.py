@@ -72,6 +72,7 @@ class Beat:
 
     lease: int
     count: int
+    holder: str
 
 
 def table(metadata: MetaData) -> Table:
@@ -166,10 +167,10 @@ async def page(
 
 async def beats(session: AsyncSession, kinds: Collection[str]) -> dict[str, Beat]:
     """Returns the last beat of every held operation, by name."""
-    query = select(_T.c.name, _T.c.lease, _T.c.beat).where(
+    query = select(_T.c.name, _T.c.lease, _T.c.beat, _T.c.holder).where(
         _T.c.settled.is_(False), _T.c.holder != "", _T.c.kind.in_(kinds)
     )
-    return {name: Beat(lease, beat) for name, lease, beat in (await session.execute(query)).all()}
+    return {name: Beat(*beat) for name, *beat in (await session.execute(query)).all()}
 
 
 async def claim(

@@ -430,7 +430,9 @@ async def test_an_operation_that_kills_its_replicas_is_given_up(service: Service
         await idle.create()
         async with idle.database.session() as session:
             crashes = operations_work.MOST_CRASHES
-            await session.execute(update(OPERATIONS).values(holder="dead", lease=11, crash_count=crashes))
+            await session.execute(
+                update(OPERATIONS).values(holder="there/1/dead", lease=11, crash_count=crashes)
+            )
             await session.commit()
     async with service.replica(succeed) as replica:
         assert (await replica.ended()).error.code == grpc.StatusCode.INTERNAL.value[0]
