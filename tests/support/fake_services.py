@@ -25,6 +25,8 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
     def __init__(self) -> None:
         self.gone: set[str] = set()
         self.splits: Mapping[str, int] = {"train": 64, "validation": 16}
+        url = "http://127.0.0.1:1/shard"
+        self.shards = [pb.Shard(sha256="0" * 64, row_count=80, size_bytes=1, url=url)]
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:
         kind = self._kind(request.name)
@@ -34,8 +36,9 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         kind = self._kind(request.name)
-        shard = pb.Shard(sha256="0" * 64, row_count=80, size_bytes=1, url="http://127.0.0.1:1/shard")
-        return pb.ReadManifest(version=request.name, kinds=[kind], split_counts=self.splits, shards=[shard])
+        return pb.ReadManifest(
+            version=request.name, kinds=[kind], split_counts=self.splits, shards=self.shards
+        )
 
     def _kind(self, name: str) -> pb.ExampleKind.ValueType:
         dataset = name.split("/")[3]

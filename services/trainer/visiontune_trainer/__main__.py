@@ -20,7 +20,12 @@ def main() -> None:
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_trainer")
     if command == "serve":
-        asyncio.run(server.serve(app.build(settings)))
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    # Channels to other services belong to the event loop that runs when they are made.
+    await server.serve(app.build(settings))
 
 
 if __name__ == "__main__":

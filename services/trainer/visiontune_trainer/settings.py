@@ -73,8 +73,10 @@ class Settings(ServerSettings):
     def worker_environment(self) -> dict[str, str]:
         """What every worker is told, whichever attempt it runs."""
         own_host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
-        return {
+        told = {
             "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target or f"{own_host}:{self.port}",
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
+            "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
         }
+        return {name: value for name, value in told.items() if value}

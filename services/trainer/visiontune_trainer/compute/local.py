@@ -39,8 +39,8 @@ _POLL_S = 0.02
 _NAME = "projects/{}/trainingJobs/{}/attempts/{}"
 _TAIL_BYTES = 2_000
 _TAIL_LINES = 20
-# Variables of the trainer that a worker does not get: it is given its own.
-_PRIVATE = ("VISIONTUNE_TRAINER_", "VISIONTUNE_STORAGE_", "VISIONTUNE_WORKER_", "AWS_")
+# Variables of other programs that a worker does not get.
+_PRIVATE = ("VISIONTUNE_TRAINER_", "VISIONTUNE_STORAGE_", "VISIONTUNE_SIGNING_KEY", "AWS_")
 
 log = logs.get(__name__)
 
