@@ -1409,6 +1409,74 @@ export interface components {
          * @enum {string}
          */
         "Hyperparameters.Schedule": "SCHEDULE_UNSPECIFIED" | "SCHEDULE_LINEAR" | "SCHEDULE_COSINE" | "SCHEDULE_CONSTANT";
+        /** @description Metadata of the operation that ImportVersion returns. */
+        ImportVersionMetadata: {
+            /** @description The dataset that gets the version. */
+            dataset?: string;
+            /** @description What the import is doing. */
+            stage?: components["schemas"]["ImportVersionMetadata.Stage"];
+            /**
+             * Format: int64
+             * @description Bytes of the archive read so far.
+             */
+            readBytes?: string;
+            /**
+             * Format: int64
+             * @description Bytes of the archive in all.
+             */
+            totalBytes?: string;
+            /**
+             * Format: int64
+             * @description Images decoded so far.
+             */
+            imageCount?: string;
+            /**
+             * Format: int64
+             * @description Records read so far.
+             */
+            recordCount?: string;
+            /**
+             * Format: int64
+             * @description Errors found so far.
+             */
+            errorCount?: string;
+            /**
+             * Format: int64
+             * @description Warnings found so far.
+             */
+            warningCount?: string;
+            /** @description The validation report, once it exists. */
+            validationReport?: string;
+            /** @description True when the data equalled the newest version, which is then the response. */
+            unchanged?: boolean;
+            /**
+             * Format: date-time
+             * @description When the operation was created.
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When the figures here last changed.
+             */
+            updateTime?: string;
+            /**
+             * Format: int32
+             * @description Times the import was begun anew after a server died.
+             */
+            restartCount?: number;
+        };
+        /**
+         * @description What the import is doing.
+         *
+         *     - `STAGE_UNSPECIFIED`: Never sent by the server.
+         *     - `STAGE_QUEUED`: Waits for its turn.
+         *     - `STAGE_READING`: Reads the archive and decodes images.
+         *     - `STAGE_WRITING`: Writes and uploads shards.
+         *     - `STAGE_COMMITTING`: Makes the version visible.
+         *     - `STAGE_DONE`: Ended, well or not.
+         * @enum {string}
+         */
+        "ImportVersionMetadata.Stage": "STAGE_UNSPECIFIED" | "STAGE_QUEUED" | "STAGE_READING" | "STAGE_WRITING" | "STAGE_COMMITTING" | "STAGE_DONE";
         /** @description How often an answer occurs. */
         LabelCount: {
             /** @description The answer, cut at 200 characters. */
@@ -2777,7 +2845,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Operation"];
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ImportVersionMetadata"];
+                        response?: components["schemas"]["DatasetVersion"];
+                    };
                 };
             };
             default: components["responses"]["Error"];

@@ -8,6 +8,8 @@ export type Dataset = Schemas["Dataset"];
 export type DatasetVersion = Schemas["DatasetVersion"];
 export type Distribution = Schemas["Distribution"];
 export type Example = Schemas["Example"];
+export type ImportStage = Schemas["ImportVersionMetadata.Stage"];
+export type ImportVersionMetadata = Schemas["ImportVersionMetadata"];
 export type Message = Schemas["Message"];
 export type OnError = Schemas["OnError"];
 export type Operation = Schemas["Operation"];
@@ -36,20 +38,3 @@ export type TrainingJob = Schemas["TrainingJob"];
 export type TrainingJobSpec = Schemas["TrainingJobSpec"];
 export type Validation = Schemas["ValidateTrainingJobResponse"];
 export type WatchUpdate = Schemas["WatchTrainingJobResponse"];
-
-/** Metadata of an import. An operation carries it as `Any`, so no method's types mention it. */
-export interface ImportVersionMetadata {
-  stage?: ImportStage;
-  readBytes?: string;
-  totalBytes?: string;
-  imageCount?: string;
-  recordCount?: string;
-  errorCount?: string;
-  warningCount?: string;
-  validationReport?: string;
-  unchanged?: boolean;
-  restartCount?: number;
-}
-
-export type ImportStage =
-  "STAGE_QUEUED" | "STAGE_READING" | "STAGE_WRITING" | "STAGE_COMMITTING" | "STAGE_DONE";
