@@ -161,14 +161,15 @@ class _Reader:
 
     def set(self, message: Message, field: FieldDescriptor, value: Any, path: str) -> None:
         """Sets or appends one value that is no plain message."""
-        part = type(message)()
+        target = type(message)() if field.is_repeated else message
         try:
             content = values.normalised(field, value)
-            json_format.ParseDict({field.name: [content] if field.is_repeated else content}, part)
+            json_format.ParseDict({field.name: [content] if field.is_repeated else content}, target)
         except (json_format.ParseError, ValueError, TypeError):
             self.refuse(path, f"{values.shown(value)} is not {values.expected(field)}", "WRONG_TYPE")
-        else:
-            message.MergeFrom(part)
+            return
+        if target is not message:  # json_format would replace the elements before
+            message.MergeFrom(target)
 
     # The query
 

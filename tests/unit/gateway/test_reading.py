@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from visiontune_gateway.rest.contracts import CONTRACTS, Contract, rules
 from visiontune_gateway.rest.reading import UnreadableRequest, find_field, request_message
@@ -18,6 +18,8 @@ ROUTES = Routes.of(rules((*CONTRACTS, Contract(shapes.SERVICE, "shapes"))))
 JOBS = "/v1/projects/p/trainingJobs"
 
 Query = list[tuple[str, str]]
+# A busy machine is no defect.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(verb: str, path: str, query: Query | None = None, body: Any = None) -> Message:
@@ -211,6 +213,7 @@ def test_a_list_can_be_the_body() -> None:
     assert refused("POST", "/v1/many", body=[{"note": 1}])["inners[0].note"][0] == "WRONG_TYPE"
 
 
+@UNHURRIED
 @given(st.text(min_size=1, max_size=30))
 def test_no_field_is_dropped_in_silence(name: str) -> None:
     """Whatever a key is called: it is a field, or the request is refused at its place."""
@@ -247,6 +250,7 @@ VALUES = st.fixed_dictionaries(
 )
 
 
+@UNHURRIED
 @given(VALUES)
 def test_reading_agrees_with_json_format(body: dict[str, Any]) -> None:
     read_here = read("PUT", "/v1/shapes/s", body=body)
