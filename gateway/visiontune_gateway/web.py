@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>VisionTune</title>
 <h1>The web UI is not built</h1>
-<p>The API works: <a href="/openapi.json">/openapi.json</a>. In a source checkout, <code>make web</code>
+<p>The API works: <a href="/openapi.json">/openapi.json</a>. In a source checkout, <code>make setup</code>
 builds the UI; the released wheel brings it along.</p></html>
 """
 # The build puts a digest of the content into these names.
