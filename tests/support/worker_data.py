@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,15 +10,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-
 from visiontune_data.shards import columns_for, schema
 from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.spec import Spec
 from visiontune_worker.claim import Manifest, RemoteShard
+from visiontune_worker.shards import Shards
+from visiontune_worker.transfer import Transfer
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 QUESTION = "What digit is this?"
+# Other tests run beside; a thread that waits for another one would spin.
+torch.set_num_threads(1)
 VERSION = "projects/p/datasets/digits/versions/v1"
 
 
@@ -86,8 +92,37 @@ def write_shards(
     return Manifest(VERSION, "sha256:" + "0" * 64, remote, facts)
 
 
-def _png(image: np.ndarray) -> bytes:  # type: ignore[type-arg]  # sklearn gives float64
+def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     grey = Image.fromarray((image * 15.9375).astype(np.uint8))
     grey.resize((32, 32), Image.Resampling.BICUBIC).convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def local_shards(manifest: Manifest, folder: Path, scratch: Path) -> Shards:
+    """The shards that `write_shards` wrote into `folder`, read without a server."""
+    return Shards(manifest, scratch, LocalTransfer(folder), limit_bytes=10**9, renew=lambda: manifest)
+
+
+class LocalTransfer(Transfer):
+    """Copies from a folder: what is fetched is not what these tests are about."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(patience_s=1.0)
+        self._folder = folder
+
+    def get(self, url: str, to: Path, *, sha256: str, size_bytes: int) -> None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self._folder / url.rpartition("/")[2], to)
+
+
+def texts(count: int = 50) -> list[str]:
+    """What a preset's tokenizer learns from."""
+    return ["\n" + QUESTION] * count + list(WORDS) * 5
+
+
+def spec(base: dict[str, object] | None = None, **fields: object) -> Spec:
+    """A spec as asked; the preset unless another base is given."""
+    return Spec.model_validate(
+        {"dataset_version": VERSION, "base_model": base or {"preset": "tiny-llava"}, **fields}
+    )

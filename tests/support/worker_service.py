@@ -1,12 +1,13 @@
 """A small WorkerService on a real socket: a double at a process border, the trainer's.
 
-It keeps the contract of worker.proto (numbered reports, commits, stale tokens) and nothing else; the true trainer
-is walked in the system tests.
+It keeps the contract of worker.proto (numbered reports, commits, stale tokens) and nothing else; the system
+tests walk the true trainer.
 """
 
 import asyncio
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,11 @@ from google.rpc import error_details_pb2, status_pb2
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2, worker_pb2_grpc
-
-from tests.support.worker_store import Store
 from visiontune_recipes.spec import Spec, digest
 from visiontune_worker.claim import Manifest
+from visiontune_worker.interrupts import Interrupts
+
+from tests.support.worker_store import Store
 
 JOB = "projects/p/trainingJobs/job"
 PART_BYTES = 64 * 1024
@@ -38,10 +40,9 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     attempt: int = 1
     token: str = "secret"
     heartbeat_s: float = 1.0
-    order: int = worker_pb2.ReportResponse.ORDER_CONTINUE
+    order: worker_pb2.ReportResponse.Order.ValueType = worker_pb2.ReportResponse.ORDER_CONTINUE
     stale: bool = False
     acknowledged: int = 0
-    cancel_at_step: int | None = None
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     logs: list[trainer_pb2.LogLine] = field(default_factory=list)
     samples: list[trainer_pb2.Sample] = field(default_factory=list)
@@ -52,7 +53,6 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     repeated: int = 0
     claims: int = 0
     traceparents: list[str] = field(default_factory=list)
-    changed: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
     @property
@@ -69,13 +69,16 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
 
     def wait_until(self, condition: Any, timeout_s: float = 60.0) -> None:
         """Waits for a condition on what was reported."""
-        import time
-
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError
             time.sleep(0.01)
+
+    def cancel_and_wait(self, interrupts: Interrupts) -> None:
+        """A user cancels; returns when the worker has heard of it."""
+        self.order = worker_pb2.ReportResponse.ORDER_CANCEL
+        self.wait_until(lambda: not interrupts.quiet)
 
     # The server.
 
@@ -115,7 +118,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
 
     # The service.
 
-    async def ClaimAttempt(self, request: Any, context: Any) -> worker_pb2.ClaimAttemptResponse:  # noqa: N802
+    async def ClaimAttempt(self, request: Any, context: Any) -> worker_pb2.ClaimAttemptResponse:
         await self._authenticate(request, context)
         self.claims += 1
         answer = worker_pb2.ClaimAttemptResponse(
@@ -135,7 +138,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             answer.resume_from.files.extend(self.checkpoints[newest])
         return answer
 
-    async def Report(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Report(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for report in requests:
             await self._authenticate(report, context)
             if report.sequence == self.acknowledged + 1:
@@ -155,20 +158,18 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             self.metrics_before = dict(report.metrics_before)
         if report.HasField("progress"):
             self.progress.append(report.progress)
-        if self.cancel_at_step is not None and max(self.metrics, default=0) >= self.cancel_at_step:
-            self.order = worker_pb2.ReportResponse.ORDER_CANCEL
 
-    async def RenewReadManifest(self, request: Any, context: Any) -> dataset_pb2.ReadManifest:  # noqa: N802
+    async def RenewReadManifest(self, request: Any, context: Any) -> dataset_pb2.ReadManifest:
         await self._authenticate(request, context)
         return manifest_message(self.manifest)
 
-    async def CreateFileUploads(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def CreateFileUploads(self, request: Any, context: Any) -> Any:
         await self._authenticate(request, context)
         return worker_pb2.CreateFileUploadsResponse(
             uploads=[
                 worker_pb2.FileUpload(
                     path=each.path,
-                    upload=f"projects/p/uploads/{hashlib.sha1(f'{request.folder}/{each.path}'.encode()).hexdigest()}",
+                    upload=f"projects/p/uploads/{_id(f'{request.folder}/{each.path}')}",
                     part_size_bytes=PART_BYTES,
                     part_urls=[
                         f"{self.store.url}/{request.folder}/{each.path}.part{number}"
@@ -179,12 +180,12 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             ]
         )
 
-    async def CommitCheckpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def CommitCheckpoint(self, request: Any, context: Any) -> Any:
         await self._authenticate(request, context)
         self.checkpoints[request.step] = self.assemble(f"checkpoints/step-{request.step}", request.files)
         return worker_pb2.CommitCheckpointResponse()
 
-    async def FinishAttempt(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def FinishAttempt(self, request: Any, context: Any) -> Any:
         await self._authenticate(request, context)
         self.finished.append(request)
         for artifact in request.artifacts:
@@ -207,6 +208,10 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             sha256=hashlib.sha256(data).hexdigest(),
             url=f"{self.store.url}/{folder}/{name}",
         )
+
+
+def _id(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def manifest_message(manifest: Manifest) -> dataset_pb2.ReadManifest:

@@ -45,7 +45,7 @@ def serving(folder: Path) -> Iterator[Store]:
             self.end_headers()
             self.wfile.write(body)
 
-        def do_GET(self) -> None:  # noqa: N802 - named by the base class
+        def do_GET(self) -> None:
             if self.refused():
                 return
             path = store.folder / self.path.partition("?")[0].lstrip("/")
@@ -54,7 +54,7 @@ def serving(folder: Path) -> Iterator[Store]:
             else:
                 self.reply(404)
 
-        def do_PUT(self) -> None:  # noqa: N802 - named by the base class
+        def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.refused():
                 return

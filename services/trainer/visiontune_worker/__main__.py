@@ -1,5 +1,6 @@
-"""`python -m visiontune_worker`: runs the attempt that the environment names, and exits with a code that says how."""
+"""`python -m visiontune_worker` runs the attempt that the environment names; its exit code tells the ending."""
 
+import os
 import shutil
 import sys
 import uuid
@@ -11,7 +12,7 @@ from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import logs, telemetry
 
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.faults import Cancelled, Ending, Exit, Fault, PassingFault, Preempted, Stale
+from visiontune_worker.faults import Ending, Exit, Fault, PassingFault, Preempted, Stale
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.settings import Settings
 
@@ -23,15 +24,25 @@ HURRY_S = 5.0
 def main() -> int:
     """Runs one attempt."""
     try:
-        settings = Settings()  # type: ignore[call-arg]  # read from the environment
+        settings = Settings()
     except ValidationError as error:
         sys.stderr.write(f"The worker's environment is incomplete:\n{error}\n")
         return Exit.ENVIRONMENT
     logs.configure("worker", level=settings.log_level, format=settings.log_format)
     telemetry.configure("worker", otlp_endpoint=settings.otlp_endpoint)
     structlog.contextvars.bind_contextvars(attempt=settings.attempt)
+    # Before torch loads: threads that spin while they wait take the core from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupts = Interrupts()
     interrupts.listen_to_signals()
+    try:
+        return run_attempt(settings, interrupts)
+    finally:
+        telemetry.shutdown()
+
+
+def run_attempt(settings: Settings, interrupts: Interrupts) -> Exit:
+    """Runs one attempt and tells the trainer how it ended. Leaves nothing on the scratch disk."""
     parent = telemetry.extract({"traceparent": settings.traceparent})
     try:
         with (
@@ -42,7 +53,6 @@ def main() -> int:
             return _run(attempt, settings, interrupts)
     finally:
         shutil.rmtree(settings.scratch_dir, ignore_errors=True)
-        telemetry.shutdown()
 
 
 def _attempt(settings: Settings, interrupts: Interrupts) -> Attempt:
@@ -75,7 +85,7 @@ def _run(attempt: Attempt, settings: Settings, interrupts: Interrupts) -> Exit:
     return Exit.DONE
 
 
-OUTCOMES: Mapping[Exit, worker_pb2.Outcome] = {
+OUTCOMES: Mapping[Exit, worker_pb2.Outcome.ValueType] = {
     Exit.CONFIGURATION: worker_pb2.OUTCOME_FAILED,
     Exit.DATA: worker_pb2.OUTCOME_FAILED,
     Exit.ENVIRONMENT: worker_pb2.OUTCOME_FAILED,
@@ -89,7 +99,7 @@ def _end(attempt: Attempt, ending: Ending) -> Exit:
     log.info("attempt_ended", kind=type(ending).__name__, error=str(ending))
     if isinstance(ending, Stale):
         return ending.exit_code
-    reason = {Preempted: "PREEMPTED", Cancelled: "CANCELLED"}.get(type(ending)) or _reason(ending)
+    reason = ending.reason if isinstance(ending, Fault) else type(ending).__name__.upper()
     if isinstance(ending, Fault):
         attempt.outbox.log("error", ending.message)
     try:
@@ -103,10 +113,6 @@ def _end(attempt: Attempt, ending: Ending) -> Exit:
         log.warning("ending_not_told", error=str(again))
         return again.exit_code if isinstance(again, Stale) else ending.exit_code
     return ending.exit_code
-
-
-def _reason(ending: Ending) -> str:
-    return ending.reason if isinstance(ending, Fault) else type(ending).__name__.upper()
 
 
 if __name__ == "__main__":

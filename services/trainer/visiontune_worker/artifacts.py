@@ -59,7 +59,7 @@ def write(built: Built, story: Story, folder: Path) -> None:
     """Writes weights, processor, model card and the spec that repeats the training."""
     folder.mkdir(parents=True, exist_ok=True)
     if built.peft is not None:
-        built.peft.save_pretrained(folder)
+        built.peft.save_pretrained(str(folder))
     else:
         built.model.save_pretrained(folder)
     built.processor.save_pretrained(folder)
@@ -79,7 +79,6 @@ def reproduction(story: Story) -> str:
 def card(built: Built, story: Story) -> str:
     """The model card: metadata that the Hub reads, then what a reader wants to know."""
     front = {"library_name": "peft" if built.peft is not None else "transformers", "tags": ["visiontune"]}
-    base = _base(story.spec)
     if story.spec.base_model.hub:
         front["base_model"] = story.spec.base_model.hub.repo_id
     return "\n".join(
@@ -87,8 +86,7 @@ def card(built: Built, story: Story) -> str:
             f"---\n{yaml.safe_dump(front, sort_keys=True)}---",
             f"# {story.training_job.rsplit('/', 1)[-1]}",
             "",
-            f"{built.family.description} Trained from `{base}` by VisionTune, "
-            f"{story.steps} steps, {_method(story.spec)}.",
+            _summary(built, story),
             "",
             *_metrics_table(story),
             "",
@@ -107,6 +105,11 @@ def card(built: Built, story: Story) -> str:
             "",
         ]
     )
+
+
+def _summary(built: Built, story: Story) -> str:
+    how = f"{story.steps} steps, {_method(story.spec)}"
+    return f"{built.family.description} Trained from `{_base(story.spec)}` by VisionTune: {how}."
 
 
 def _metrics_table(story: Story) -> list[str]:

@@ -134,7 +134,12 @@ class Attempt:
         )
 
     def end(
-        self, outcome: worker_pb2.Outcome, *, reason: str, message: str, patience_s: float | None = None
+        self,
+        outcome: worker_pb2.Outcome.ValueType,
+        *,
+        reason: str,
+        message: str,
+        patience_s: float | None = None,
     ) -> None:
         """Ends the attempt otherwise. patience_s: less than usual when the machine is in a hurry."""
         self.flush(patience_s)
@@ -178,7 +183,11 @@ class Attempt:
             self._reporting.cancel()
             await asyncio.gather(self._reporting, return_exceptions=True)
         if self._channel is not None:
-            await self._channel.close()
+            await self._channel.close(None)
+        # What grpc still has to clean up belongs to this loop.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1.0)
 
     async def _patiently(self, call: Callable[[], Any], patience_s: float) -> Any:
         deadline = time.monotonic() + patience_s
@@ -229,7 +238,7 @@ class Attempt:
             while True:
                 # Each report is answered; silence for several heartbeats means that nobody is there.
                 answer = await asyncio.wait_for(stream.read(), timeout=4 * self._heartbeat_s)
-                if answer is grpc.aio.EOF:
+                if not isinstance(answer, worker_pb2.ReportResponse):  # the end of the stream
                     return
                 self.outbox.acknowledge(answer.acknowledged)
                 if answer.order == worker_pb2.ReportResponse.ORDER_CANCEL:
@@ -243,12 +252,12 @@ class Attempt:
         sent_at = 0.0
         while True:
             due = time.monotonic() - sent_at >= self._heartbeat_s / 2
-            report = self.outbox.next(heartbeat=due)
-            if report is None:
+            following = self.outbox.next(heartbeat=due)
+            if following is None:
                 await asyncio.sleep(min(REPORT_EVERY_S, self._heartbeat_s / 4))
                 continue
             sent_at = time.monotonic()
-            yield report
+            yield following
 
 
 def _refused(failure: errors.Failure) -> EnvironmentFault:

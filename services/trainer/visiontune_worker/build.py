@@ -1,4 +1,4 @@
-"""Builds what is trained: a base model from one of four sources, and on it the adaptation that the spec asks for."""
+"""Builds what is trained: a base model from one of four sources, adapted as the spec asks."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ class Built:
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 
     def train(self) -> None:
-        """Training mode for what trains; frozen modules stay as they are when used (no dropout, no statistics)."""
+        """Training mode for what trains; frozen modules work as when used: no dropout, no statistics."""
         self.model.train()
         for module in self.model.modules():
             parameters = list(module.parameters())
@@ -275,7 +275,7 @@ def _lora_config(adaptation: Adaptation, family: Family) -> LoraConfig:
     )
     return LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft only divides it by the rank
         lora_dropout=lora.dropout or 0.0,
         target_modules=lora.target_modules or own,
         modules_to_save=list(family.lora.projector_modules) if "projector" in trains else None,

@@ -3,7 +3,7 @@
 import json
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ def read(training: Training, folder: Path) -> None:
     training.step = json.loads((folder / ABOUT).read_text())["step"]
 
 
-def download(files: list[RemoteFile], folder: Path, transfer: Transfer) -> Path:
-    """Fetches a checkpoint or a model. PassingFault when its URLs expired; the next attempt gets fresh ones."""
+def download(files: Sequence[RemoteFile], folder: Path, transfer: Transfer) -> Path:
+    """Fetches a checkpoint or a model. PassingFault when a URL expired: the next attempt gets fresh ones."""
     for file in files:
         try:
             transfer.get(file.url, folder / file.path, sha256=file.sha256, size_bytes=file.size_bytes)

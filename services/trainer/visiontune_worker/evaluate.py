@@ -19,7 +19,7 @@ WINDOW_BATCHES = 8
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """metrics: `loss`, `exact_match`, `token_accuracy`. answers: what was generated, by name of the example."""
+    """metrics: `loss`, `exact_match`, `token_accuracy`. answers: what was generated, by example."""
 
     metrics: Mapping[str, float]
     answers: Mapping[str, str]

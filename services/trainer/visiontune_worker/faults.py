@@ -54,7 +54,7 @@ class DataFault(Fault):
 
 
 class EnvironmentFault(Fault):
-    """This machine or this installation lacks something."""
+    """Something is lacking on the machine or in the installation."""
 
     exit_code = Exit.ENVIRONMENT
 

@@ -22,10 +22,20 @@ class Interrupts:
             if self._heard is None or self._RANK.index(type(order)) > self._RANK.index(type(self._heard)):
                 self._heard = order
 
+    @property
+    def quiet(self) -> bool:
+        """True while nobody has said stop."""
+        return self._heard is None
+
     def check(self) -> None:
         """Raises the order that was heard, if any."""
         if self._heard is not None:
             raise self._heard
+
+    def check_final(self) -> None:
+        """Raises the order that was heard, unless it is Preempted: what is half saved is then saved to the end."""
+        if not isinstance(self._heard, Preempted):
+            self.check()
 
     def listen_to_signals(self) -> None:
         """SIGTERM and SIGINT become Preempted. Call it from the main thread."""

@@ -53,7 +53,7 @@ class Training:
         )
 
     def advance(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """One optimiser step. Returns the mean loss of its trained tokens and the gradient's norm before clipping.
+        """One optimiser step. Returns the mean loss of its tokens and the gradient's norm before clipping.
 
         The mean is over the tokens of all passes together, so that accumulation does not change the gradient.
         """
@@ -157,8 +157,8 @@ def run(
     except torch.OutOfMemoryError as error:
         raise EnvironmentFault(
             "OUT_OF_MEMORY",
-            f"The accelerator's memory does not suffice at step {training.step + 1}. Lower batch_size and raise "
-            "gradient_accumulation_steps, or take a larger accelerator.",
+            f"The accelerator's memory does not suffice at step {training.step + 1}. Lower batch_size and "
+            "raise gradient_accumulation_steps, or take a larger accelerator.",
         ) from error
 
 

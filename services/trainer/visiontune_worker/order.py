@@ -1,4 +1,4 @@
-"""Which examples a step sees: a pure function of seed and step, so that a resumed run needs no memory of it."""
+"""Which examples a step sees: a pure function of seed and step, so that resuming needs no memory of it."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 class Order:
     """The order of a split over all epochs.
 
-    counts: examples of the split in each shard. Shards are shuffled, and the examples within each, anew in every
-    epoch, so that one shard after another is read whole.
+    counts: examples of the split in each shard. In every epoch the shards are shuffled anew, and the examples
+    within each, so that one shard after another is read whole.
     """
 
     counts: tuple[int, ...]
@@ -42,7 +42,7 @@ class Order:
         return whole + min(1.0, rest * self.examples_per_step / max(1, self.examples))
 
     def epoch(self, number: int) -> NDArray[np.int64]:
-        """Shape [examples, 2]: the index of the shard, and the place among the shard's examples of the split."""
+        """Shape [examples, 2]: index of the shard, and place among the shard's examples of the split."""
         rng = np.random.Generator(np.random.PCG64([self.seed, number]))
         shards = rng.permutation(len(self.counts))
         parts = [

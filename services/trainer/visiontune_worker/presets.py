@@ -1,4 +1,4 @@
-"""Builds a preset: the real class from a small config, and a processor whose tokenizer learnt the dataset's text."""
+"""Builds a preset: the real class from a small config, a processor that learnt the dataset's text."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -15,7 +15,7 @@ MOST_TEXTS = 100_000
 
 def processor(preset: Preset, texts: Iterable[str]) -> LlavaProcessor:
     """A processor for a preset. Byte-level, so that it encodes any text, whatever it learnt from."""
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers
         tokenizer_object=_train(preset, texts),
         pad_token=PAD,
         bos_token=BOS,
@@ -30,7 +30,7 @@ def processor(preset: Preset, texts: Iterable[str]) -> LlavaProcessor:
         image_mean=list(preset.image.mean),
         image_std=list(preset.image.std),
     )
-    return LlavaProcessor(
+    return LlavaProcessor(  # type: ignore[no-untyped-call]  # transformers
         image_processor=images,
         tokenizer=tokenizer,
         patch_size=preset.image.patch_px,

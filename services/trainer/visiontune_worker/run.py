@@ -1,5 +1,6 @@
 """One attempt from its claim to its result. Imports torch: import it once the attempt is claimed."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from visiontune_recipes.resolve import total_steps
+from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
 from visiontune_worker import artifacts, build, checkpoints, evaluate, loop
 from visiontune_worker.attempt import Attempt
@@ -16,7 +17,7 @@ from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import DataFault, Preempted
 from visiontune_worker.interrupts import Interrupts
-from visiontune_worker.objectives.causal_lm import Encoder
+from visiontune_worker.objectives.causal_lm import Batch, Encoder
 from visiontune_worker.order import Order
 from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Shards
@@ -29,7 +30,6 @@ def run(attempt: Attempt, claim: Claim, settings: Settings, interrupts: Interrup
 
     Raises a Fault when something is wrong and an Order when somebody said stop.
     """
-    torch.set_num_threads(settings.torch_threads)
     scratch = settings.scratch_dir
     with ExitStack() as stack:
         transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
@@ -42,12 +42,14 @@ def run(attempt: Attempt, claim: Claim, settings: Settings, interrupts: Interrup
             renew=attempt.renew_manifest,
         )
         stack.callback(shards.close)
-        saver = checkpoints.Saver(attempt, transfer, claim.spec, claim.spec_digest, scratch / "checkpoints")
+        uploads = Transfer(patience_s=settings.patience_s, check=interrupts.check_final)
+        stack.callback(uploads.close)
+        saver = checkpoints.Saver(attempt, uploads, claim.spec, claim.spec_digest, scratch / "checkpoints")
         stack.callback(saver.close)
         session = _prepare(attempt, claim, settings, interrupts, shards, transfer, saver)
         session.measure_before()
         session.train()
-        session.publish(transfer, scratch)
+        session.publish(uploads, scratch)
 
 
 def _prepare(
@@ -64,6 +66,7 @@ def _prepare(
     shards.prefetch(index for index, count in enumerate(counts) if count)
     resumed = _download_checkpoint(claim, settings.scratch_dir, transfer)
     built = build.build(claim.spec, _sources(claim, settings, shards, transfer, resumed))
+    torch.set_num_threads(settings.threads or _threads(built.parameter_count))
     training = _training(claim, built, counts)
     if resumed:
         checkpoints.read(training, resumed)
@@ -126,7 +129,7 @@ class Session:
         training = self.training
         meter = loop.Meter(training, tell=self._tell_points)
 
-        def batches() -> Iterator[Sequence[loop.Batch]]:
+        def batches() -> Iterator[Sequence[Batch]]:
             return step_batches(
                 self.train_examples,
                 self.shards,
@@ -242,6 +245,11 @@ class Session:
         )
 
 
+def _threads(parameter_count: int) -> int:
+    """Threads of torch. A small model's operations are too short to be shared out."""
+    return 1 if parameter_count < SMALL_MODEL_PARAMETERS else len(os.sched_getaffinity(0))
+
+
 def _training(claim: Claim, built: build.Built, counts: tuple[int, ...]) -> loop.Training:
     numbers = claim.spec.hyperparameters
     order = Order(
@@ -290,6 +298,7 @@ def _what_trains(session: Session) -> str:
     training = session.training
     trainable = sum(each.numel() for each in training.parameters)
     return (
-        f"Training {trainable:,} of {training.built.parameter_count:,} parameters on {training.order.examples:,} "
-        f"examples, steps {training.step} to {training.total_steps}, on {training.built.device}."
+        f"Training {trainable:,} of {training.built.parameter_count:,} parameters "
+        f"on {training.order.examples:,} examples, steps {training.step} to {training.total_steps}, "
+        f"on {training.built.device}."
     )

@@ -15,7 +15,7 @@ SHAPES: Mapping[Schedule, Callable[[float], float]] = {
 
 
 def factor(step: int, *, total_steps: int, warmup_ratio: float, schedule: Schedule) -> float:
-    """What the highest learning rate is multiplied by at a step, from 0: rises in a line, then takes its shape."""
+    """What the highest learning rate is multiplied by at a step, from 0: a line up, then the shape."""
     warmup_steps = math.ceil(warmup_ratio * total_steps)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)

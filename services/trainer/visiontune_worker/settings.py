@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     model_roots: str = Field(
         default="", description=f"Folders below which base models may lie, separated by `{os.pathsep}`."
     )
-    threads: int = Field(default=0, ge=0, description="Threads of torch; 0 means one for each usable core.")
+    threads: int = Field(
+        default=0, ge=0, description="Threads of torch; 0 means one a core, and one in all for small models."
+    )
     shard_cache_bytes: int = Field(
         default=20 * 1024 * MIB, ge=0, description="Shards kept on the scratch disk for the next epoch."
     )
@@ -52,8 +54,3 @@ class Settings(BaseSettings):
     def roots(self) -> tuple[Path, ...]:
         """`model_roots` as resolved folders."""
         return tuple(Path(each).resolve() for each in self.model_roots.split(os.pathsep) if each)
-
-    @property
-    def torch_threads(self) -> int:
-        """Threads that torch gets."""
-        return self.threads or len(os.sched_getaffinity(0))

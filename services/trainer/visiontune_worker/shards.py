@@ -42,7 +42,7 @@ class _Opened:
 class Shards:
     """Read access to the examples of a manifest.
 
-    Each shard is fetched at most once as long as it fits into `limit_bytes`; the one used longest ago goes first.
+    Each shard is fetched once, as long as all fit into `limit_bytes`; else the one used longest ago goes.
     renew: gives the manifest with fresh URLs, when a URL is refused.
     """
 

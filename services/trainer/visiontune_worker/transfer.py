@@ -43,7 +43,7 @@ class Transfer:
         self._client.close()
 
     def get(self, url: str, to: Path, *, sha256: str, size_bytes: int) -> None:
-        """Downloads to a file that appears whole and verified or not at all. UrlRefused when the URL expired."""
+        """Downloads to a file that appears whole and verified, or not at all. UrlRefused when expired."""
         to.parent.mkdir(parents=True, exist_ok=True)
         partial = to.with_name(to.name + ".partial")
         self._retrying(to.name, lambda: self._get(url, partial, sha256, size_bytes))

@@ -23,7 +23,7 @@ class Encoded:
     """One example, ready to be put into a batch.
 
     input_ids: int64 [length], image tokens expanded. trained: bool [length], True on the assistant's tokens.
-    vision: what the model's vision tower takes, first axis images. answer_start: where the last answer begins.
+    vision: what the vision tower takes, first axis images. answer_start: where the last answer begins.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Batch:
 
 
 class Encoder:
-    """Turns examples into token ids and pixels with a processor whose template marks the assistant's words."""
+    """Turns examples into token ids and pixels, with a processor whose template marks the answers."""
 
     def __init__(self, processor: Any, *, max_length: int, stop_ids: Sequence[int]) -> None:
         self._processor = processor
@@ -101,13 +101,13 @@ class Encoder:
         if not bool(trained.any()):
             raise ConfigurationFault(
                 "TEMPLATE_MARKS_NO_ANSWER",
-                f"The model's chat template marks no answer in example {example.id!r}; it needs {{% generation %}}.",
+                f"The chat template marks no answer in example {example.id!r}; it needs {{% generation %}}.",
             )
         last = int(input_ids[trained.nonzero()[-1]])
         if last not in self._stop_ids:
             raise ConfigurationFault(
                 "TEMPLATE_TRAINS_NO_STOP",
-                f"The last trained token of example {example.id!r} is no stop token, so the model would never end.",
+                f"The last trained token of example {example.id!r} is no stop token: answers would not end.",
             )
 
     def _refuse_special_tokens(self, example: Example, messages: Sequence[Mapping[str, Any]]) -> None:
@@ -116,13 +116,13 @@ class Encoder:
         if found is not None:
             raise DataFault(
                 "SPECIAL_TOKEN_IN_TEXT",
-                f"Example {example.id!r} contains the text {found!r}, which this model's tokenizer takes for a "
+                f"Example {example.id!r} contains the text {found!r}, which the tokenizer takes for a "
                 "control token. Remove it from the text.",
             )
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
-    """A batch padded on the right. The mask is left out where nothing is padded, which attention is faster for."""
+    """A batch padded on the right. Without padding it has no mask, which makes attention faster."""
     lengths = [len(each.input_ids) for each in examples]
     longest = max(lengths)
     input_ids = torch.full((len(examples), longest), pad_id)
@@ -153,7 +153,7 @@ def collate_prompts(examples: Sequence[Encoded], pad_id: int) -> dict[str, Tenso
 
 
 def loss(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy summed over the trained tokens (float32 scalar), and how many of them were the likeliest (int64).
+    """Cross-entropy summed over the trained tokens (float32 scalar), and how many were the likeliest (int64).
 
     Logits are made for the positions before trained tokens only: the vocabulary is often the largest axis.
     """
@@ -165,8 +165,8 @@ def loss(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
-    """The conversation without what follows the last answer: nobody answers it, so nothing is learnt from it."""
-    messages = list(example.messages)
+    """The conversation up to the last answer: from what follows nothing is learnt."""
+    messages: list[Mapping[str, Any]] = list(example.messages)
     while messages and messages[-1]["role"] != "assistant":
         messages.pop()
     if not messages:

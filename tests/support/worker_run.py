@@ -1,0 +1,101 @@
+"""Runs the worker in this process or in one of its own, against the doubles of trainer and store."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from torch import Tensor
+from visiontune_recipes.resolve import resolve
+from visiontune_recipes.spec import Spec
+from visiontune_worker import loop
+from visiontune_worker.__main__ import run_attempt
+from visiontune_worker.faults import Exit
+from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.settings import Settings
+
+from tests.support import worker_data, worker_store
+from tests.support.worker_service import Trainer
+
+ROWS = 120
+
+
+@contextmanager
+def job(
+    folder: Path, asked: Spec | None = None, rows: list[dict[str, object]] | None = None, shards: int = 2
+) -> Iterator[Trainer]:
+    """A job with its data and its trainer: unless told otherwise 96 training examples and 12 steps in 2 epochs."""
+    rows = rows or [worker_data.row(index) for index in range(ROWS)]
+    with worker_store.serving(folder / "store") as store:
+        manifest = worker_data.write_shards(folder / "store", rows, shards=shards, base_url=store.url)
+        asked = asked or worker_data.spec(
+            hyperparameters={"batch_size": 16, "epochs": 2}, evaluation={"max_new_tokens": 4}
+        )
+        trainer = Trainer(store, resolve(asked, manifest.facts), manifest)
+        trainer.start()
+        try:
+            yield trainer
+        finally:
+            trainer.stop()
+
+
+def environment(trainer: Trainer, scratch: Path, **more: str) -> dict[str, str]:
+    """What a backend sets before it starts a worker."""
+    return {
+        "VISIONTUNE_WORKER_TRAINER_TARGET": f"127.0.0.1:{trainer.port}",
+        "VISIONTUNE_WORKER_ATTEMPT": trainer.name,
+        "VISIONTUNE_WORKER_TOKEN": trainer.token,
+        "VISIONTUNE_WORKER_SCRATCH_DIR": str(scratch),
+        "VISIONTUNE_WORKER_PATIENCE_S": "20",
+        **more,
+    }
+
+
+def work(
+    trainer: Trainer,
+    scratch: Path,
+    interrupts: Interrupts | None = None,
+    *,
+    patience_s: float = 20.0,
+    model_roots: str = "",
+    shard_cache_bytes: int = 10**9,
+) -> Exit:
+    """Runs one attempt in this process."""
+    settings = Settings(
+        trainer_target=f"127.0.0.1:{trainer.port}",
+        attempt=trainer.name,
+        token=SecretStr(trainer.token),
+        scratch_dir=scratch,
+        patience_s=patience_s,
+        model_roots=model_roots,
+        shard_cache_bytes=shard_cache_bytes,
+    )
+    return run_attempt(settings, interrupts or Interrupts())
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    """Has something happen right after an optimiser step, once."""
+    advance = loop.Training.advance
+
+    def then_act(training: loop.Training, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        measured = advance(training, batches)
+        if training.step == step:
+            action()
+        return measured
+
+    monkeypatch.setattr(loop.Training, "advance", then_act)
+
+
+def start(trainer: Trainer, scratch: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Starts the worker as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "visiontune_worker"],
+        env={**os.environ, **environment(trainer, scratch, **more)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
