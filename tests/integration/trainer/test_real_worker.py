@@ -137,8 +137,9 @@ async def test_a_job_survives_the_death_of_its_trainer_and_of_its_worker(
     async with running_program(s3, tmp_path) as (program, trainer):
         await eventually(lambda: answers(trainer), within_s=30, every_s=0.2)
         job = await trainer.create(
-            hyperparameters=pb.Hyperparameters(epochs=12, batch_size=16),
+            hyperparameters=pb.Hyperparameters(epochs=10, batch_size=16),
             checkpointing=pb.Checkpointing(every_steps=5),
+            evaluation=pb.Evaluation(every_steps=1_000, max_examples=8, sample_count=2),
         )
         await until_step(trainer, job.name, 6)
         [first] = workers(tmp_path)
