@@ -46,6 +46,18 @@ test("references are followed and types have readable names", () => {
   expect(limitsOf({ minimum: 1, pattern: "^a$" })).toEqual(["≥ 1", "matches ^a$"]);
 });
 
+test("what holds together is shown as one", () => {
+  const schema = {
+    allOf: [{ $ref: "#/components/schemas/Dataset" }, { properties: { metadata: { type: "string" } } }],
+  };
+  const found = resolve(schema, {
+    Dataset: { description: "A series.", properties: { name: {}, metadata: {} } },
+  });
+  expect(found.name).toBe("Dataset");
+  expect(found.schema.description).toBe("A series.");
+  expect(found.schema.properties).toEqual({ name: {}, metadata: { type: "string" } });
+});
+
 test("the curl line has what the call requires", () => {
   const create = groupsOf(DOCUMENT, "create")[0]?.operations[0];
   expect(create && curlOf(create, "http://x")).toBe(

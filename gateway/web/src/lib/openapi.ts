@@ -11,6 +11,7 @@ export interface Schema {
   required?: string[];
   readOnly?: boolean;
   $ref?: string;
+  allOf?: Schema[];
   [keyword: string]: unknown;
 }
 
@@ -98,13 +99,23 @@ function operationOf(verb: string, path: string, raw: RawOperation): Operation {
 
 /** The schema behind a reference, and its name. */
 export function resolve(schema: Schema, schemas: Record<string, Schema>): { name: string; schema: Schema } {
+  if (schema.allOf) return { name: typeName(schema), schema: merged(schema.allOf, schemas) };
   const name = (schema.$ref ?? "").replace("#/components/schemas/", "");
   return { name, schema: name === "" ? schema : (schemas[name] ?? {}) };
+}
+
+/** Parts that hold together: later ones say more about the same fields. */
+function merged(parts: readonly Schema[], schemas: Record<string, Schema>): Schema {
+  const shapes = parts.map((part) => resolve(part, schemas).schema);
+  return Object.assign({}, ...shapes, {
+    properties: Object.assign({}, ...shapes.map((shape) => shape.properties)) as Record<string, Schema>,
+  }) as Schema;
 }
 
 /** `string`, `list of Dataset`, `map of string`, `TrainingJob.State`. */
 export function typeName(schema: Schema): string {
   if (schema.$ref) return schema.$ref.replace("#/components/schemas/", "");
+  if (schema.allOf?.[0]) return typeName(schema.allOf[0]);
   if (schema.type === "array") return `list of ${typeName(schema.items ?? {})}`;
   if (typeof schema.additionalProperties === "object")
     return `map of ${typeName(schema.additionalProperties)}`;

@@ -1,0 +1,92 @@
+"""Debian's Chromium on the web app, watching for what no user would report: violations and console errors."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.support.stack import Stack
+
+CHROMIUM = "/usr/bin/chromium"
+# Without these the browser looks for its maker's hosts at every start.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE = (1280, 860)
+NARROW = (390, 844)
+# A violation is said on the console anyway, but not in so many words.
+WATCH_POLICY = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
+"""
+
+
+@dataclass
+class Visit:
+    """One user's tab, signed in, and what the browser complained about."""
+
+    stack: Stack
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        """Goes to `path` of the app."""
+        self.page.goto(f"{self.stack.url}{path}")
+        return self.page
+
+    def note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def overflows(self) -> bool:
+        """True when the page is wider than the window."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@contextlib.contextmanager
+def visit(
+    chromium: Browser,
+    stack: Stack,
+    *,
+    dark: bool = False,
+    size: tuple[int, int] = WIDE,
+    signed_in: bool = True,
+) -> Iterator[Visit]:
+    """A fresh tab; leaving it asserts that the browser had nothing to complain about."""
+    width, height = size
+    context = chromium.new_context(
+        color_scheme="dark" if dark else "light", viewport={"width": width, "height": height}
+    )
+    context.add_init_script(WATCH_POLICY)
+    if signed_in:
+        sign_in(context, stack.api_key())
+    made = Visit(stack, context.new_page())
+    made.page.on("console", made.note)
+    made.page.on("pageerror", lambda error: made.complaints.append(f"{made.page.url}: {error}"))
+    try:
+        yield made
+        assert made.complaints == []
+    finally:
+        context.close()
+
+
+def sign_in(context: BrowserContext, key: str) -> None:
+    """Puts the key where signing in puts it."""
+    context.add_init_script(f"sessionStorage.setItem('visiontune.key', {key!r})")
