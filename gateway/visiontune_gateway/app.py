@@ -78,6 +78,7 @@ def identity_program(settings: Settings, deps: Deps) -> Program:
         rpcs=[Rpc(rpc.NAME, register, rpc.IdentityService(deps))],
         access=rpc.ACCESS,
         unscoped=rpc.UNSCOPED,
+        cross_project=rpc.CROSS_PROJECT,
     )
 
 

@@ -22,6 +22,8 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/DeleteApiKey": Role.ADMIN,
 }
 UNSCOPED = frozenset({f"/{NAME}/GetCaller"})
+# An operator gives other projects their first keys.
+CROSS_PROJECT = frozenset({f"/{NAME}/CreateApiKey", f"/{NAME}/ListApiKeys", f"/{NAME}/DeleteApiKey"})
 
 
 class IdentityService(identity_pb2_grpc.IdentityServiceServicer):

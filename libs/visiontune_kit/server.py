@@ -53,7 +53,8 @@ class Program:
     access: Access
     database: Database | None = None
     background: Sequence[Background] = ()
-    unscoped: frozenset[str] = field(default_factory=frozenset)
+    unscoped: frozenset[str] = field(default_factory=frozenset)  # methods about no project
+    cross_project: frozenset[str] = field(default_factory=frozenset)  # operators may name any project
 
 
 class ShuttingDown(errors.Unavailable):
@@ -141,6 +142,7 @@ def _policy(program: Program) -> Policy:
         authenticators=own,
         authenticate=verifier.authenticate,
         unscoped=program.unscoped,
+        cross_project=program.cross_project,
     )
 
 

@@ -44,6 +44,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         settings=settings,
         rpcs=[Rpc(rpc.NAME, storage_pb2_grpc.add_StorageServiceServicer_to_server, rpc.StorageService(deps))],
         access=rpc.ACCESS,
+        cross_project=rpc.CROSS_PROJECT,
         database=database,
         background=[prepare_bucket, sweep_for_ever],
     )

@@ -27,6 +27,8 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetQuota": Role.VIEWER,
     f"/{NAME}/UpdateQuota": Role.OPERATOR,
 }
+# An operator sets the limits of every project.
+CROSS_PROJECT = frozenset({f"/{NAME}/GetQuota", f"/{NAME}/UpdateQuota"})
 
 
 class StorageService(storage_pb2_grpc.StorageServiceServicer):

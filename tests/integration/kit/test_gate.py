@@ -116,6 +116,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Running]:
         ],
         access=ACCESS,
         database=database,
+        cross_project=frozenset({f"/{STORAGE}/UpdateQuota"}),
     )
     async with running(program) as address, grpc.aio.insecure_channel(address) as channel:
         yield Running(address, storage, trusted, channel, program)
@@ -180,6 +181,15 @@ async def test_another_project_is_not_found(server: Running) -> None:
     code, failure = await refusal(call)
     assert code is grpc.StatusCode.NOT_FOUND
     assert failure.resource == "projects/default"
+
+
+async def test_an_operator_may_name_any_project_where_the_program_says_so(server: Running) -> None:
+    metadata = server.trust.metadata("other", role=Role.OPERATOR)
+    quota = pb.Quota(name="projects/default/quota", limit_bytes=1)
+    code, _ = await refusal(server.stub.UpdateQuota(pb.UpdateQuotaRequest(quota=quota), metadata=metadata))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED  # the scripted answer: it was let through
+    call = server.stub.GetQuota(pb.GetQuotaRequest(name=quota.name), metadata=metadata)
+    assert (await refusal(call))[0] is grpc.StatusCode.NOT_FOUND
 
 
 async def test_a_role_that_is_too_low_is_denied(server: Running) -> None:
