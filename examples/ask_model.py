@@ -1,7 +1,7 @@
 """Asks a downloaded model about one image, with transformers and peft alone.
 
     python examples/ask_model.py DOWNLOADED/model scan.png "Which digit is this?"
-    python examples/ask_model.py DOWNLOADED/adapter scan.png "Is this digit odd or even?" --base DOWNLOADED/model
+    python examples/ask_model.py DOWNLOADED/adapter scan.png "Odd or even?" --base DOWNLOADED/model
 
 Nothing of VisionTune is imported: what it makes works in the ordinary tools.
 """
@@ -18,12 +18,13 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 def load(folder: Path, base: Path | None) -> tuple[Any, Any]:
     """A model and its processor; an adapter goes on top of its base."""
+    processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call] # theirs has no types
     if not (folder / "adapter_config.json").exists():
-        return AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+        return AutoModelForImageTextToText.from_pretrained(folder), processor
     if base is None:
         raise SystemExit(f"{folder} holds an adapter. Say with --base which model it was trained on.")
     model = AutoModelForImageTextToText.from_pretrained(base)
-    return PeftModel.from_pretrained(model, folder), AutoProcessor.from_pretrained(folder)
+    return PeftModel.from_pretrained(model, folder), processor
 
 
 @torch.inference_mode()

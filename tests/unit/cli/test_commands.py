@@ -1,0 +1,156 @@
+"""Commands as a shell sees them: exit codes, and what is on stdout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from visiontune.cli import app
+
+from tests.support.scripted_http import Answer, Seen, as_json, scripted
+
+COMMANDS = [
+    ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"],
+    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
+    *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
+]  # fmt: skip
+
+
+def visiontune(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from visiontune.cli import main; main()", *arguments],
+        env={**environment, "VISIONTUNE_HOME": str(home), "COLUMNS": "200", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    if command[0] != "demo":
+        assert "--output" in result.output
+
+
+def test_wrong_use_is_exit_code_2(tmp_path: Path) -> None:
+    for wrong in (
+        ["train", "--bogus"],
+        ["dataset", "import", str(tmp_path / "none.zip"), "-d", "x"],
+        ["jobs"],
+    ):
+        assert CliRunner().invoke(app, wrong).exit_code == 2, wrong
+
+
+def test_without_a_server_the_next_command_is_said(tmp_path: Path) -> None:
+    done = visiontune("dataset", "list", home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "visiontune up --detach" in done.stderr
+
+
+def test_json_is_the_resource_and_nothing_else(tmp_path: Path) -> None:
+    version = {
+        "name": "projects/p/datasets/d/versions/v1",
+        "exampleCount": "3",
+        "splitCounts": {"train": "3"},
+    }
+    with scripted(lambda _seen: as_json(version)) as server:
+        done = visiontune(
+            "dataset", "show", "d/v1", "-o", "json",
+            "--server", server.url, "--api-key", "k", "--project", "p",
+            home=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == version
+
+
+def test_a_refusal_is_exit_code_1_with_nothing_on_stdout(tmp_path: Path) -> None:
+    with scripted(lambda _seen: as_json({"code": 5, "message": "There is no job j."}, 404)) as server:
+        done = visiontune(
+            "job", "show", "j", "-o", "json", home=tmp_path,
+            VISIONTUNE_SERVER=server.url, VISIONTUNE_API_KEY="k", VISIONTUNE_PROJECT="p",
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: There is no job j." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_server_and_key_of_this_machines_stack_are_found(tmp_path: Path) -> None:
+    with scripted(lambda _seen: as_json({})) as server:
+        (tmp_path / "stack.json").write_text(json.dumps({"url": server.url}))
+        (tmp_path / "api-key").write_text("vt_a_b\n")
+        done = visiontune("job", "list", "--project", "p", home=tmp_path)
+    assert done.returncode == 0
+    assert "No jobs yet" in done.stdout
+    assert server.seen[0].headers["authorization"] == "Bearer vt_a_b"
+
+
+def test_an_empty_archive_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").touch()
+    with scripted(lambda _seen: as_json({"name": "projects/p/datasets/d"})) as server:
+        done = visiontune(
+            "dataset", "import", str(tmp_path / "a.zip"), "-d", "d", home=tmp_path,
+            VISIONTUNE_SERVER=server.url, VISIONTUNE_API_KEY="k", VISIONTUNE_PROJECT="p",
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "a.zip is empty" in done.stderr
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+REPORT = {
+    "filename": "a.zip", "errorCount": "1",
+    "rules": [{"rule": "json-syntax", "severity": "SEVERITY_ERROR", "count": "1",
+               "problems": [{"text": "a.zip › train.jsonl:3: not JSON. Mend the line."}]}],
+}  # fmt: skip
+
+
+def refusing(seen: Seen) -> Answer:
+    """A gateway whose import finds a problem (a double at a process border)."""
+    base = "projects/p/datasets/d"
+    if seen.path.endswith("/operations/o"):
+        metadata = {
+            "@type": "type.googleapis.com/visiontune.dataset.v1.ImportVersionMetadata",
+            "validationReport": f"{base}/validationReports/o",
+        }
+        error = {"code": 3, "message": "The archive has 1 error."}
+        return as_json({"name": f"{base}/operations/o", "done": True, "metadata": metadata, "error": error})
+    return as_json(REPORT)
+
+
+def test_an_import_that_finds_problems_shows_them_and_fails(tmp_path: Path) -> None:
+    with scripted(refusing) as server:
+        done = visiontune(
+            "dataset", "wait", "projects/p/datasets/d/operations/o", "-o", "json", home=tmp_path,
+            VISIONTUNE_SERVER=server.url, VISIONTUNE_API_KEY="k", VISIONTUNE_PROJECT="p",
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a.zip › train.jsonl:3: not JSON. Mend the line." in done.stderr
+    assert "visiontune dataset report projects/p/datasets/d/validationReports/o" in done.stderr
+
+
+def test_status_without_a_stack_is_exit_code_1(tmp_path: Path) -> None:
+    done = visiontune("status", home=tmp_path)
+    assert done.returncode == 1
+    assert "visiontune up" in done.stdout
+
+
+def test_down_without_a_stack_is_no_failure(tmp_path: Path) -> None:
+    assert visiontune("down", home=tmp_path).returncode == 0
+
+
+def test_config_shows_sources_and_masks_secrets(tmp_path: Path) -> None:
+    done = visiontune(
+        "config", "-o", "json", home=tmp_path, VISIONTUNE_STORAGE_S3_SECRET_KEY="hush", VISIONTUNE_PORT="9000"
+    )
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert "hush" not in done.stdout
+    assert rows["VISIONTUNE_PORT"]["source"] == "environment"
+    assert rows["VISIONTUNE_STORAGE_PORT"] == {
+        **rows["VISIONTUNE_STORAGE_PORT"], "value": "9001", "source": "stack",
+    }  # fmt: skip
+    assert all(row["description"] for row in rows.values())

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+from visiontune.cli import jobfile
+from visiontune.cli.failures import Failed
+from visiontune.trainer.v1 import trainer_pb2
+
+WHOLE = """
+training_job_id: first
+display_name: The first
+spec:
+  dataset_version: projects/p/datasets/d/versions/v1
+  base_model: {preset: tiny-llava}
+  adaptation:
+    method: lora
+    lora: {rank: 8, alpha: 16}
+    vision_tower: freeze
+  hyperparameters:
+    {epochs: 3, learning_rate: 1e-3, schedule: cosine, precision: PRECISION_BF16, max_steps: 10}
+  resources: {max_duration: 3600}
+"""
+
+
+def test_a_file_is_the_job_that_the_api_takes(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(WHOLE)
+    request = jobfile.load(path)
+    spec = request.training_job.spec
+    assert request.training_job_id == "first"
+    assert request.training_job.display_name == "The first"
+    assert spec.base_model.preset == "tiny-llava"
+    assert spec.adaptation.method == trainer_pb2.Adaptation.METHOD_LORA
+    assert spec.adaptation.lora.alpha == 16
+    assert spec.adaptation.vision_tower == trainer_pb2.Adaptation.PART_FREEZE
+    assert spec.hyperparameters.learning_rate == 0.001
+    assert spec.hyperparameters.schedule == trainer_pb2.Hyperparameters.SCHEDULE_COSINE
+    assert spec.hyperparameters.precision == trainer_pb2.Hyperparameters.PRECISION_BF16
+    assert spec.hyperparameters.max_steps == 10
+    assert spec.resources.max_duration.seconds == 3600
+    assert not spec.hyperparameters.HasField("seed")
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "said"),
+    [
+        ({"learning_rate": "fast"}, "$.spec.hyperparameters.learning_rate: 'fast' is not a number."),
+        ({"learning_rat": 0.1}, "$.spec.hyperparameters.learning_rat: there is no such field."),
+        ({"batch_size": 1.5}, "$.spec.hyperparameters.batch_size: 1.5 is not a whole number."),
+        ({"batch_size": True}, "$.spec.hyperparameters.batch_size: True is not a whole number."),
+        ({"epochs": float("nan")}, "$.spec.hyperparameters.epochs: nan is not a number."),
+        ({"schedule": "zigzag"}, "$.spec.hyperparameters.schedule: Input should be 'SCHEDULE_LINEAR'"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(hyperparameters: object, said: str) -> None:
+    with pytest.raises(Failed) as caught:
+        jobfile.parse({"spec": {"hyperparameters": hyperparameters}}, "job.yaml")
+    assert f"job.yaml › {said}" in str(caught.value)
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    with pytest.raises(Failed) as caught:
+        jobfile.parse({"speck": {}, "training_job_id": 7}, "job.yaml")
+    assert str(caught.value).splitlines() == [
+        "job.yaml › $.training_job_id: 7 is not text.",
+        "job.yaml › $.spec: it is required.",
+        "job.yaml › $.speck: there is no such field.",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", "a: b: c", "- x", "", "\t"])
+def test_what_is_no_job_at_all_fails_with_one_clear_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(Failed, match=str(path)):
+        jobfile.load(path)
+
+
+def test_two_sources_of_a_model_are_refused() -> None:
+    with pytest.raises(Failed, match=r"base_model|oneof"):
+        jobfile.parse({"spec": {"base_model": {"preset": "a", "path": "/b"}}}, "job.yaml")

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+from visiontune_stack import programs
+from visiontune_stack.home import Home
+from visiontune_stack.ports import Ports
+from visiontune_stack.programs import Plan, Program, S3Keys
+
+PLAN = Plan(Home(Path("/home/x")), Ports(9000), S3Keys("access", "hush-hush"), weed="/bin/weed")
+SHELL = {
+    "PATH": "/bin",
+    "AWS_SECRET_ACCESS_KEY": "of-the-shell",
+    "VISIONTUNE_STORAGE_S3_SECRET_KEY": "of-the-shell",
+    "VISIONTUNE_HOME": "/elsewhere",
+    "VISIONTUNE_PORT": "1",
+    "VISIONTUNE_LOG_LEVEL": "debug",
+}
+
+
+def by_name() -> dict[str, Program]:
+    return {program.name: program for program in programs.programs(PLAN)}
+
+
+def test_programs_come_in_the_order_in_which_they_need_each_other() -> None:
+    assert list(by_name()) == ["objectstore", "storage", "dataset", "trainer", "gateway"]
+
+
+def test_only_storage_and_the_store_see_credentials() -> None:
+    for name, program in by_name().items():
+        seen = str(program.environment(SHELL))
+        assert ("hush-hush" in seen) == (name in {"objectstore", "storage"}), name
+        assert ("of-the-shell" in seen) == (name in {"objectstore", "storage"}), name
+
+
+def test_another_object_store_replaces_the_embedded_one() -> None:
+    plan = Plan(PLAN.home, PLAN.ports, s3=None)
+    given = {"VISIONTUNE_STORAGE_S3_ENDPOINT": "s3.example.org", "VISIONTUNE_STORAGE_S3_SECRET_KEY": "k"}
+    found = {program.name: program for program in programs.programs(plan)}
+    assert "objectstore" not in found
+    assert found["storage"].environment(given)["VISIONTUNE_STORAGE_S3_ENDPOINT"] == "s3.example.org"
+    assert "VISIONTUNE_STORAGE_S3_SECRET_KEY" not in found["trainer"].environment(given)
+
+
+def test_the_shells_variables_reach_the_programs_but_cannot_unwire_them() -> None:
+    trainer = by_name()["trainer"]
+    given = {
+        **SHELL,
+        "VISIONTUNE_STORAGE_TARGET": "evil:1",
+        "VISIONTUNE_TRAINER_DATABASE_URL": "postgresql+asyncpg://x",
+    }
+    seen = trainer.environment(given)
+    assert seen["VISIONTUNE_LOG_LEVEL"] == "debug"
+    assert seen["VISIONTUNE_STORAGE_TARGET"] == "127.0.0.1:9001"
+    assert seen["VISIONTUNE_TRAINER_DATABASE_URL"] == "postgresql+asyncpg://x"
+    assert "VISIONTUNE_PORT" not in seen
+
+
+def test_everything_listens_on_the_loopback_interface_alone() -> None:
+    found = by_name()
+    store = found["objectstore"].command
+    assert "-ip.bind=127.0.0.1" in store
+    assert "-master.telemetry=false" in store
+    for name in ("storage", "dataset", "trainer", "gateway"):
+        assert found[name].wiring[f"VISIONTUNE_{name.upper()}_HOST"] == "127.0.0.1"
+
+
+def test_no_two_programs_share_a_port() -> None:
+    ports = [port for program in by_name().values() for port in program.ports]
+    assert len(ports) == len(set(ports))
+    assert {9000, 9001, 9002, 9003, 9004, 9020} <= set(ports)
+
+
+def test_the_digest_changes_with_the_wiring_and_not_with_the_shell() -> None:
+    storage = by_name()["storage"]
+    moved = {p.name: p for p in programs.programs(Plan(PLAN.home, Ports(9100), PLAN.s3))}["storage"]
+    assert storage.digest({"TERM": "xterm"}) == storage.digest({"TERM": "dumb"})
+    assert storage.digest({}) != moved.digest({})
+    assert storage.digest({}) != storage.digest({"VISIONTUNE_LOG_LEVEL": "debug"})
+
+
+def test_secrets_are_not_on_any_command_line() -> None:
+    assert "hush-hush" not in str([program.command for program in programs.programs(PLAN)])
+    assert "hush-hush" not in repr(PLAN)
