@@ -22,13 +22,19 @@ from visiontune_kit.database import Database
 from tests.support import trust
 from tests.support.s3 import SeaweedFS
 
+# One of them runs with every `make test`; each starts the program twice.
 POINTS = [
-    "create_upload.reserved",
-    "create_upload.started",
     "complete_upload.assembled",
-    "complete_upload.verified",
-    "delete_objects.committed",
-    "garbage.deleted",
+    *(
+        pytest.param(point, marks=pytest.mark.slow)
+        for point in (
+            "create_upload.reserved",
+            "create_upload.started",
+            "complete_upload.verified",
+            "delete_objects.committed",
+            "garbage.deleted",
+        )
+    ),
 ]
 CONTENT = b"bytes that must survive"
 
@@ -147,6 +153,7 @@ async def test_a_client_that_repeats_itself_gets_through(program: Program, s3: S
         await assert_keys(program, s3, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["create_upload.started", "complete_upload.assembled"])
 async def test_of_a_client_that_never_comes_back_nothing_stays(
     program: Program, s3: SeaweedFS, point: str
