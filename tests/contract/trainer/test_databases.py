@@ -71,6 +71,17 @@ async def test_what_is_written_is_read_back(database: Database) -> None:
         assert replace(found, values={}) == replace(point, values={})
 
 
+async def test_text_that_a_database_refuses_loses_the_refused_characters(trainer: TrainerHandle) -> None:
+    job = await trainer.create()
+    worker = await trainer.claimed(job)
+    sample = pb.Sample(example="e" * 500, prompt="a\0b", expected="7", before="\0")
+    await worker.report(samples=[sample], log_lines=[pb.LogLine(level="x" * 30, message="c\0d")])
+    samples = await trainer.call("ListSamples", pb.ListSamplesRequest(parent=job.name))
+    assert samples.samples[0].prompt == "ab"
+    lines = await trainer.call("ListLogLines", pb.ListLogLinesRequest(parent=job.name))
+    assert lines.log_lines[0].message == "cd"
+
+
 async def test_leaving_without_commit_changes_nothing(database: Database) -> None:
     async with UnitOfWork(database) as uow:
         await uow.jobs.add(make_job())

@@ -114,6 +114,10 @@ def workers(folder: Path) -> list[int]:
     return [int(path.read_text().split()[0]) for path in (folder / "scratch").glob("attempts/*/run")]
 
 
+def running_workers(folder: Path) -> list[int]:
+    return [pid for pid in workers(folder) if not is_gone(pid)]
+
+
 def is_gone(pid: int) -> bool:
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
@@ -131,7 +135,7 @@ async def until_step(trainer: TrainerHandle, name: str, step: int) -> pb.Trainin
     return found
 
 
-async def test_a_job_survives_the_death_of_its_trainer_and_of_its_worker(
+async def test_a_job_survives_the_death_and_the_restart_of_its_trainer_and_the_death_of_its_worker(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:
     async with running_program(s3, tmp_path) as (program, trainer):
@@ -150,11 +154,19 @@ async def test_a_job_survives_the_death_of_its_trainer_and_of_its_worker(
         adopted = await until_step(trainer, job.name, 15)
         assert adopted.attempt == 1
         assert workers(tmp_path) == [first]
-        os.kill(first, signal.SIGKILL)
-        done = await trainer.until(job.name, "SUCCEEDED", within_s=90)
-        assert done.attempt == 2
+        # A stop that is asked for lets the worker save where it is, and leaves none behind.
+        await asyncio.to_thread(program.end, signal.SIGTERM)
+        assert is_gone(first)
+        program.start()
+        await eventually(lambda: answers(trainer), within_s=30, every_s=0.2)
+        [second] = await eventually(lambda: running_workers(tmp_path), within_s=30)
+        await until_step(trainer, job.name, 30)
+        os.kill(second, signal.SIGKILL)
+        done = await trainer.until(job.name, "SUCCEEDED", within_s=120)
+        assert done.attempt == 3
         reasons = await trainer.events(job.name)
-        assert reasons.count("ATTEMPT_STARTED") == 2
+        assert reasons.count("ATTEMPT_STARTED") == 3
+        assert "PREEMPTED" in reasons
         points = await trainer.call("ListMetrics", pb.ListMetricsRequest(parent=job.name))
         steps = [point.step for point in points.points if "loss" in point.values]
         assert steps == sorted(set(steps))

@@ -30,6 +30,17 @@ from visiontune_trainer.domain.states import State
 NAME = String(300)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text of users and models, without the NUL characters that PostgreSQL refuses."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Drops them."""
+        return None if value is None else value.replace("\0", "")
+
+
 class Json(TypeDecorator[Any]):
     """A value as JSON text, NaN and infinity included, which PostgreSQL's own JSON refuses."""
 
@@ -89,7 +100,7 @@ JOBS = Table(
     Column("name", NAME, primary_key=True),
     Column("project", String(63), nullable=False),
     Column("uid", String(63), nullable=False),
-    Column("display_name", String(120), nullable=False),
+    Column("display_name", PlainText, nullable=False),
     Column("spec", SPEC, nullable=False),
     Column("resolved", SPEC, nullable=False),
     Column("spec_digest", String(80), nullable=False),
@@ -100,7 +111,7 @@ JOBS = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("state", STATE, nullable=False, index=True),
     Column("reason", String(63), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", PlainText, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("progress", PROGRESS, nullable=False),
     Column("metrics_before", NUMBERS, nullable=False),
@@ -141,7 +152,7 @@ EVENTS = Table(
     Column("change", BigInteger, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("reason", String(63), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", PlainText, nullable=False),
     Column("state", STATE, nullable=False),
     Column("attempt", Integer, nullable=False),
     Index("ix_events_job_change", "job", "change"),
@@ -166,8 +177,8 @@ LOG_LINES = Table(
     Column("job", NAME, primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("level", String(20), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("level", PlainText, nullable=False),
+    Column("message", PlainText, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("change", BigInteger, nullable=False),
     Index("ix_log_lines_job_change", "job", "change"),
@@ -177,12 +188,12 @@ SAMPLES = Table(
     "samples",
     METADATA,
     Column("job", NAME, primary_key=True),
-    Column("example", NAME, primary_key=True),
+    Column("example", Text, primary_key=True),
     Column("position", Integer, nullable=False),
-    Column("prompt", Text, nullable=False),
-    Column("expected", Text, nullable=False),
-    Column("before", Text, nullable=False),
-    Column("after", Text, nullable=False),
+    Column("prompt", PlainText, nullable=False),
+    Column("expected", PlainText, nullable=False),
+    Column("before", PlainText, nullable=False),
+    Column("after", PlainText, nullable=False),
     Column("after_step", BigInteger, nullable=False),
 )
 
@@ -207,8 +218,8 @@ MODELS = Table(
     Column("name", NAME, primary_key=True),
     Column("project", String(63), nullable=False),
     Column("uid", String(63), nullable=False),
-    Column("display_name", String(120), nullable=False),
-    Column("description", Text, nullable=False),
+    Column("display_name", PlainText, nullable=False),
+    Column("description", PlainText, nullable=False),
     Column("family", String(63), nullable=False),
     Column("training_job", NAME, nullable=False),
     Column("base_model", BASE, nullable=False),

@@ -39,7 +39,7 @@ INTERVAL_S = 0.5
 _LEASE = "reconcile"
 _LEASE_FOR = timedelta(seconds=5)
 # A longer pause than this means that nobody listened to the workers.
-_BREAK = timedelta(seconds=5)
+_BREAK = timedelta(seconds=15)
 # A worker that has finished may leave by itself for this long.
 _LEAVE = timedelta(seconds=5)
 
@@ -62,8 +62,9 @@ class Reconciler:
                 if await self._leads():
                     await self.tick()
                 await self._deps.wakeups.wait(RECONCILER, INTERVAL_S)
-        finally:
+        except asyncio.CancelledError:
             await asyncio.shield(self._leave())
+            raise
 
     async def tick(self) -> None:
         """One round over all jobs and workers."""
@@ -75,7 +76,11 @@ class Reconciler:
         current = {_attempt_name(job) for job in jobs if job.has_worker}
         busy = current | set(listed)
         for job in jobs:
-            launch = await self._reconcile(job, since, has_room=self._has_room(busy))
+            try:
+                launch = await self._reconcile(job, since, has_room=self._has_room(busy))
+            except Exception as error:
+                log.exception("job_not_reconciled", job=job.name, error=repr(error))
+                continue
             if launch is not None:
                 busy.add(launch.attempt)
         await self._stop_strays([name for name in listed if name not in current])
