@@ -242,12 +242,12 @@ def test_a_version_can_be_named_shortly() -> None:
 
 
 def test_the_newest_version_of_an_empty_dataset_is_an_error_with_the_next_command() -> None:
-    with scripted(lambda _seen: as_json({"name": "projects/p/datasets/d"})) as server:
-        with (
-            client_of(server.url) as client,
-            pytest.raises(errors.FailedPrecondition, match="dataset import"),
-        ):
-            client.version_name("d")
+    with (
+        scripted(lambda _seen: as_json({"name": "projects/p/datasets/d"})) as server,
+        client_of(server.url) as client,
+        pytest.raises(errors.FailedPrecondition, match="dataset import"),
+    ):
+        client.version_name("d")
 
 
 def test_contracts_cost_nothing_else(tmp_path: Path) -> None:
