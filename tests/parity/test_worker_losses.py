@@ -23,7 +23,7 @@ STEPS = 10
 def plain_losses(
     model: Any, processor: Any, rows: list[dict[str, Any]], batches: list[list[int]], spec: Spec
 ) -> list[float]:
-    """What anyone would write with transformers alone: the processor's template, labels, model(**batch).loss."""
+    """What anyone would write with transformers alone: template, labels, model(**batch).loss."""
     numbers: Any = spec.hyperparameters
     decays: Any = [each for each in model.parameters() if each.ndim >= 2]
     stays: Any = [each for each in model.parameters() if each.ndim < 2]

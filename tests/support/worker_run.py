@@ -29,7 +29,7 @@ ROWS = 120
 def job(
     folder: Path, asked: Spec | None = None, rows: list[dict[str, object]] | None = None, shards: int = 2
 ) -> Iterator[Trainer]:
-    """A job with its data and its trainer: unless told otherwise 96 training examples and 12 steps in 2 epochs."""
+    """A job with its data and its trainer: 96 training examples and 12 steps, unless told otherwise."""
     rows = rows or [worker_data.row(index) for index in range(ROWS)]
     with worker_store.serving(folder / "store") as store:
         manifest = worker_data.write_shards(folder / "store", rows, shards=shards, base_url=store.url)

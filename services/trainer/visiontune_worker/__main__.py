@@ -1,4 +1,4 @@
-"""`python -m visiontune_worker` runs the attempt that the environment names; its exit code tells the ending."""
+"""`python -m visiontune_worker` runs the attempt that the environment names; its exit code says how."""
 
 import os
 import shutil

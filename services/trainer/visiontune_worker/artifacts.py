@@ -59,7 +59,8 @@ def write(built: Built, story: Story, folder: Path) -> None:
     """Writes weights, processor, model card and the spec that repeats the training."""
     folder.mkdir(parents=True, exist_ok=True)
     if built.peft is not None:
-        built.peft.save_pretrained(str(folder))
+        # Embeddings never grow here, so that peft need not ask the Hub whether they did.
+        built.peft.save_pretrained(str(folder), save_embedding_layers=False)
     else:
         built.model.save_pretrained(folder)
     built.processor.save_pretrained(folder)

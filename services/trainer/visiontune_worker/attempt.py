@@ -4,6 +4,7 @@ gRPC runs on an event loop in a thread of its own, so that heartbeats go out whi
 """
 
 import asyncio
+import contextvars
 import random
 import threading
 import time
@@ -63,6 +64,7 @@ class Attempt:
         self._interrupts = interrupts
         self._patience_s = patience_s
         self._heartbeat_s = 10.0
+        self._context = contextvars.Context()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="trainer", daemon=True)
         self._stub: Any = None
@@ -70,6 +72,7 @@ class Attempt:
         self._reporting: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
+        self._context = contextvars.copy_context()
         self._thread.start()
         self._run(self._open())
         return self
@@ -172,7 +175,8 @@ class Attempt:
         )
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        # In the context that opened the attempt, whichever thread calls: its trace goes on.
+        return self._context.copy().run(asyncio.run_coroutine_threadsafe, work, self._loop).result()
 
     async def _open(self) -> None:
         self._channel = connect(self._target, ca_file=self._ca_file)

@@ -33,7 +33,7 @@ class Interrupts:
             raise self._heard
 
     def check_final(self) -> None:
-        """Raises the order that was heard, unless it is Preempted: what is half saved is then saved to the end."""
+        """Raises the order that was heard, unless it is Preempted: what is half saved gets saved."""
         if not isinstance(self._heard, Preempted):
             self.check()
 
