@@ -355,12 +355,14 @@ class Client:
 
     def wait(
         self,
-        operation: operations_pb2.Operation,
+        operation: operations_pb2.Operation | str,
         *,
         timeout_s: float | None = None,
         progress: Callable[[operations_pb2.Operation], None] = lambda _operation: None,
     ) -> operations_pb2.Operation:
-        """The ended operation. Raises the ApiFailure it ended with, or WaitTimeout."""
+        """The ended operation, by itself or its name. Raises the ApiFailure it ended with, or WaitTimeout."""
+        if isinstance(operation, str):
+            operation = self.get_operation(operation)
         for waited_s in watch.intervals():
             progress(operation)
             if operation.done:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from visiontune_stack.home import Home
 from visiontune_stack.ports import LOOPBACK, Ports
 
-OBJECT_STORE = "objectstore"
+OBJECT_STORE = "seaweedfs"
 BUCKET = "vision-training-datasets"
 # Variables that name the object store's credentials: nobody but storage and the store sees them.
 SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "AWS_")

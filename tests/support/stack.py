@@ -1,82 +1,86 @@
-"""A whole stack for tests: `visiontune up` in a home and on ports of its own, driven by the real command."""
+"""A whole stack for tests: `visiontune up` in a home and on ports of its own."""
 
 import json
 import os
-import random
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-from visiontune_stack.ports import Ports, is_free
+from visiontune import Client
 
-PATIENCE_S = 240
+UP_TIMEOUT_S = 120
 
 
-class RunningStack:
-    """One home. Every method runs `visiontune` as a user would."""
+@dataclass(frozen=True)
+class Stack:
+    """One home and its programs, driven as a user would: by the CLI and the SDK."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.port = free_base()
-        self.url = f"http://127.0.0.1:{self.port}"
+    home: Path
+    port: int
 
-    def visiontune(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """One command; its output goes into the failure when `check` finds a bad exit code."""
-        given = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {key: value for key, value in os.environ.items() if not key.startswith("VISIONTUNE_")}
+        return {**own, "VISIONTUNE_HOME": str(self.home), "VISIONTUNE_PORT": str(self.port)}
+
+    def cli(
+        self, *arguments: str, check: bool = True, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `visiontune …`; a failure shows what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "visiontune.cli", *arguments],
-            env={**given, "VISIONTUNE_HOME": str(self.home), "COLUMNS": "200", "OMP_NUM_THREADS": "2"},
+            [str(Path(sys.executable).with_name("visiontune")), *arguments],
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
+            timeout=timeout_s,
         )
-        assert not check or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        if check:
+            assert done.returncode == 0, f"visiontune {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *arguments: str, check: bool = True) -> Any:
-        """The parsed output of one command with --output json."""
-        return json.loads(self.visiontune(*arguments, "--output", "json", check=check).stdout)
-
-    def up(self) -> Any:
-        return self.json("up", "--detach", "--port", str(self.port), "--timeout", str(PATIENCE_S))
+    def up(self) -> None:
+        self.cli("up", "--detach", timeout_s=UP_TIMEOUT_S)
 
     def down(self) -> None:
-        self.visiontune("down")
+        self.cli("down", timeout_s=UP_TIMEOUT_S)
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.cli("status", "--output", "json", check=False).stdout))
 
     def pids(self) -> dict[str, int]:
-        """Pid of each running program."""
-        status = self.json("status", check=False)
-        return {program["name"]: program["pid"] for program in status["programs"] if program["pid"]}
+        """What runs now: every program, and `worker` when a job does."""
+        found = self.status()
+        pids = {program["name"]: program["pid"] for program in found["programs"] if program["pid"]}
+        return {**pids, "worker": found["worker_pids"][0]} if found["worker_pids"] else pids
 
-    @property
     def api_key(self) -> str:
         return (self.home / "api-key").read_text().strip()
 
-    def logs(self) -> str:
-        """The end of each program's log."""
-        files = sorted((self.home / "logs").glob("*.log"))
-        return "\n".join(f"== {path.name}\n{path.read_text('utf-8', 'replace')[-1500:]}" for path in files)
+    def client(self, api_key: str = "") -> Client:
+        return Client(self.url, api_key or self.api_key())
 
 
-def free_base() -> int:
-    """A first port such that all ports of a stack are free; below those that the system hands out."""
-    while True:
-        base = random.randrange(12_000, 21_000, 100)
-        ports = Ports(base)
-        ours = [base + offset for offset in (0, 1, 2, 3, 4, 11, 12, 13)]
-        if all(is_free(port) for port in (*ours, *ports.of_object_store)):
+def make(home: Path) -> Stack:
+    """A stack that does not run yet, with 40 ports that were free a moment ago."""
+    return Stack(home, free_base_port())
+
+
+def free_base_port() -> int:
+    """First of 40 free ports, those 10,000 higher included."""
+    for base in range(20_000 + os.getpid() % 5_000, 40_000, 50):
+        if all(_is_free(base + offset + high) for offset in range(40) for high in (0, 10_000)):
             return base
+    raise AssertionError("no 40 free ports in a row")
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack that runs, shared by the whole session: leave it running."""
-    made = RunningStack(tmp_path_factory.mktemp("stack"))
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

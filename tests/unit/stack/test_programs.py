@@ -21,21 +21,21 @@ def by_name() -> dict[str, Program]:
 
 
 def test_programs_come_in_the_order_in_which_they_need_each_other() -> None:
-    assert list(by_name()) == ["objectstore", "storage", "dataset", "trainer", "gateway"]
+    assert list(by_name()) == ["seaweedfs", "storage", "dataset", "trainer", "gateway"]
 
 
 def test_only_storage_and_the_store_see_credentials() -> None:
     for name, program in by_name().items():
         seen = str(program.environment(SHELL))
-        assert ("hush-hush" in seen) == (name in {"objectstore", "storage"}), name
-        assert ("of-the-shell" in seen) == (name in {"objectstore", "storage"}), name
+        assert ("hush-hush" in seen) == (name in {"seaweedfs", "storage"}), name
+        assert ("of-the-shell" in seen) == (name in {"seaweedfs", "storage"}), name
 
 
 def test_another_object_store_replaces_the_embedded_one() -> None:
     plan = Plan(PLAN.home, PLAN.ports, s3=None)
     given = {"VISIONTUNE_STORAGE_S3_ENDPOINT": "s3.example.org", "VISIONTUNE_STORAGE_S3_SECRET_KEY": "k"}
     found = {program.name: program for program in programs.programs(plan)}
-    assert "objectstore" not in found
+    assert "seaweedfs" not in found
     assert found["storage"].environment(given)["VISIONTUNE_STORAGE_S3_ENDPOINT"] == "s3.example.org"
     assert "VISIONTUNE_STORAGE_S3_SECRET_KEY" not in found["trainer"].environment(given)
 
@@ -56,7 +56,7 @@ def test_the_shells_variables_reach_the_programs_but_cannot_unwire_them() -> Non
 
 def test_everything_listens_on_the_loopback_interface_alone() -> None:
     found = by_name()
-    store = found["objectstore"].command
+    store = found["seaweedfs"].command
     assert "-ip.bind=127.0.0.1" in store
     assert "-master.telemetry=false" in store
     for name in ("storage", "dataset", "trainer", "gateway"):
