@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import stack as stacks
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.timeout(400)
