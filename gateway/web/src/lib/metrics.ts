@@ -1,6 +1,6 @@
 /** What the metrics of a job are called and how they are written. */
 import type { TrainingJob } from "../api/types";
-import { bytes, measure, percent } from "./format";
+import { measure, percent } from "./format";
 
 type Write = (value: number) => string;
 
@@ -43,6 +43,8 @@ export interface Chart {
   write: Write;
   /** Range that the y axis has at least. */
   range?: readonly number[];
+  /** What the values are divided by; 1 when absent. */
+  unit?: number;
 }
 
 /** The charts of a job, most telling first. One without a single value is left out. */
@@ -84,8 +86,9 @@ export const CHARTS: readonly Chart[] = [
   },
   {
     title: "Memory",
-    curves: [{ metric: "memory_bytes", name: "bytes", color: "--chart-1" }],
-    write: bytes,
+    curves: [{ metric: "memory_bytes", name: "MiB", color: "--chart-1" }],
+    write: measure,
+    unit: 2 ** 20,
     range: [0],
   },
 ];

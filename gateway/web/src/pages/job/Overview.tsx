@@ -25,13 +25,16 @@ export function Overview({ job, points }: { job: TrainingJob; points: readonly M
         <div className={css.charts}>
           {charts
             .filter((chart) => chart !== undefined)
-            .map(({ title, curves, write, range }) => (
+            .map(({ title, curves, write, range, unit = 1 }) => (
               <LineChart
                 key={title}
                 title={title}
                 lines={curves.map(({ metric, ...curve }) => ({
                   ...curve,
-                  samples: seriesOf(points, metric, beforeOf(job, metric)),
+                  samples: seriesOf(points, metric, beforeOf(job, metric)).map(({ x, y }) => ({
+                    x,
+                    y: y / unit,
+                  })),
                 }))}
                 lastStep={int(points.at(-1)?.step)}
                 format={write}
