@@ -41,7 +41,7 @@ def parse(data: Any, source: str) -> trainer_pb2.CreateTrainingJobRequest:
         checked = JobFile.model_validate(data).model_dump(exclude_unset=True)
     except ValidationError as error:
         lines = [f"{source} › {_path(e['loc'])}: {_sentence(e)}" for e in error.errors()]
-        raise Failed("\n".join(lines), "docs/how-to/job-file.md shows every field.") from error
+        raise Failed("\n".join(lines), "examples/job.yaml shows how a job file looks.") from error
     request = trainer_pb2.CreateTrainingJobRequest(training_job_id=checked.get("training_job_id", ""))
     request.training_job.display_name = checked.get("display_name", "")
     try:

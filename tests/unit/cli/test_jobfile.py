@@ -78,3 +78,10 @@ def test_what_is_no_job_at_all_fails_with_one_clear_error(tmp_path: Path, text: 
 def test_two_sources_of_a_model_are_refused() -> None:
     with pytest.raises(Failed, match=r"base_model|oneof"):
         jobfile.parse({"spec": {"base_model": {"preset": "a", "path": "/b"}}}, "job.yaml")
+
+
+def test_the_example_is_a_job() -> None:
+    path = Path(__file__).parents[3] / "examples" / "job.yaml"
+    spec = jobfile.load(path).training_job.spec
+    assert spec.dataset_version == "digits"
+    assert spec.base_model.preset == "tiny-llava"
