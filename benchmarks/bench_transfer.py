@@ -7,7 +7,8 @@ comparing the digest. The peer verifies nothing.
 
 import json
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,6 @@ from visiontune.storage.v1 import storage_pb2
 from visiontune.trainer.v1 import trainer_pb2
 
 from benchmarks.result import Result, interleaved
-from tests.support import stack
 
 MB = 1_000_000
 MIB = 1024 * 1024
@@ -98,16 +98,20 @@ class Setting:
 
 def measure() -> list[Result]:
     """Upload and download of a small and a large file."""
-    with tempfile.TemporaryDirectory(prefix="visiontune-bench-") as folder, _running(Path(folder)) as running:
-        return [result for size in SIZES_MIB for result in _measure(running, Path(folder), size)]
+    with tempfile.TemporaryDirectory(prefix="visiontune-bench-") as folder:
+        home = Path(folder) / "home"
+        with _stack(home) as port:
+            return [result for size in SIZES_MIB for result in _measure(home, port, size)]
 
 
-def _measure(running: stack.Stack, folder: Path, size_mib: int) -> list[Result]:
-    file = folder / f"{size_mib}-mib"
+def _measure(home: Path, port: int, size_mib: int) -> list[Result]:
+    file = home.with_name(f"{size_mib}-mib")
     file.write_bytes(os.urandom(size_mib * MIB))
-    with running.client() as client:
-        setting = Setting(client, _peer(running), "bench-peer", file)
-        setting.upload(), setting.peer_upload()  # volumes and connections are there before the clock runs
+    with Client(f"http://127.0.0.1:{port}", (home / "api-key").read_text().strip()) as client:
+        setting = Setting(client, _peer(home, port), "bench-peer", file)
+        # Volumes and connections are there before the clock runs.
+        setting.upload()
+        setting.peer_upload()
         up = interleaved(setting.upload, setting.peer_upload, rounds=ROUNDS)
         kept = client.upload(file)
         setting.peer.fput_object(setting.bucket, "kept", str(file))
@@ -120,20 +124,32 @@ def _measure(running: stack.Stack, folder: Path, size_mib: int) -> list[Result]:
 
 
 @contextmanager
-def _running(folder: Path) -> Iterator[stack.Stack]:
-    running = stack.make(folder / "home")
+def _stack(home: Path) -> Iterator[int]:
+    """The embedded stack in a home of its own; yields its first port."""
+    # Two benches may run at once; `up` refuses a port that is taken.
+    port = 12_000 + os.getpid() % 90 * 100
     try:
-        running.up()
-        yield running
+        _visiontune(home, "up", "--detach", "--port", str(port))
+        yield port
     finally:
-        running.down()
-        shutil.rmtree(running.home, ignore_errors=True)
+        _visiontune(home, "down")
 
 
-def _peer(running: stack.Stack) -> Minio:
+def _visiontune(home: Path, *arguments: str) -> None:
+    """Runs one command. Raises CalledProcessError; what it printed is shown."""
+    given = {key: value for key, value in os.environ.items() if not key.startswith("VISIONTUNE_")}
+    subprocess.run(
+        [sys.executable, "-m", "visiontune.cli", *arguments],
+        env={**given, "VISIONTUNE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+def _peer(home: Path, port: int) -> Minio:
     """The bare client, with the credentials that only storage has otherwise, and a bucket of its own."""
-    keys = json.loads((running.home / "keys" / "s3.json").read_text(encoding="utf-8"))
-    peer = Minio(f"127.0.0.1:{running.port + 20}", keys["access_key"], keys["secret_key"], secure=False)
+    keys = json.loads((home / "keys" / "s3.json").read_text(encoding="utf-8"))
+    peer = Minio(f"127.0.0.1:{port + 20}", keys["access_key"], keys["secret_key"], secure=False)
     if not peer.bucket_exists("bench-peer"):
         peer.make_bucket("bench-peer")
     return peer
