@@ -12,7 +12,7 @@ from visiontune.worker.v1 import worker_pb2_grpc
 from visiontune_kit import identity
 from visiontune_kit.errors import PermissionDenied
 from visiontune_kit.identity import Kind, Principal, Role
-from visiontune_kit.server import ShuttingDown, stopping
+from visiontune_kit.server import ShuttingDown
 
 from visiontune_trainer import worker_wire as wire
 from visiontune_trainer.domain.job import project_of
@@ -47,7 +47,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
     async def Report(
         self, request_iterator: AsyncIterator[pb.ReportRequest], context: Any
     ) -> AsyncIterator[pb.ReportResponse]:
-        async for request in _until_stopping(request_iterator):
+        async for request in _until(self._deps.dismissed, request_iterator):
             _own(request.attempt)
             report = wire.report_from(request)
             yield wire.acknowledgement_to(await attempts.record_report(report, self._deps))
@@ -81,10 +81,12 @@ def _own(attempt: str) -> str:
     return attempt
 
 
-async def _until_stopping(requests: AsyncIterator[pb.ReportRequest]) -> AsyncIterator[pb.ReportRequest]:
-    """Passes requests on; raises ShuttingDown when the server stops, however silent the stream is."""
+async def _until(
+    dismissed: asyncio.Event, requests: AsyncIterator[pb.ReportRequest]
+) -> AsyncIterator[pb.ReportRequest]:
+    """Passes requests on; raises ShuttingDown once workers are dismissed, however silent the stream is."""
     iterator = aiter(requests)
-    stop = asyncio.ensure_future(stopping().wait())
+    stop = asyncio.ensure_future(dismissed.wait())
     following = asyncio.ensure_future(anext(iterator, None))
     try:
         while True:

@@ -159,6 +159,7 @@ async def test_a_job_survives_the_death_and_the_restart_of_its_trainer_and_the_d
         assert is_gone(first)
         program.start()
         await eventually(lambda: answers(trainer), within_s=30, every_s=0.2)
+        assert "PREEMPTED" in (reasons := await trainer.events(job.name)), reasons
         [second] = await eventually(lambda: running_workers(tmp_path), within_s=30)
         await until_step(trainer, job.name, 30)
         os.kill(second, signal.SIGKILL)
@@ -166,7 +167,6 @@ async def test_a_job_survives_the_death_and_the_restart_of_its_trainer_and_the_d
         assert done.attempt == 3
         reasons = await trainer.events(job.name)
         assert reasons.count("ATTEMPT_STARTED") == 3
-        assert "PREEMPTED" in reasons
         points = await trainer.call("ListMetrics", pb.ListMetricsRequest(parent=job.name))
         steps = [point.step for point in points.points if "loss" in point.values]
         assert steps == sorted(set(steps))

@@ -56,6 +56,8 @@ class Deps:
     new_token: Callable[[], str]
     policy: Policy = field(default_factory=Policy)
     wakeups: Wakeups = field(default_factory=Wakeups)
+    # Set at shutdown, once workers that have to leave have left: until then they may report.
+    dismissed: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat_interval_s: float = 2.0
     vision_enabled: bool = True
     model_roots: tuple[PurePosixPath, ...] = ()  # folders from which BaseModel.path may come

@@ -219,12 +219,14 @@ class Reconciler:
         return taken
 
     async def _leave(self) -> None:
-        if self._lease_until is None:
-            return
-        await self._deps.backend.close()
-        async with self._deps.unit_of_work() as uow:
-            await uow.leases.release(_LEASE, self._deps.replica)
-            await uow.commit()
+        try:
+            if self._lease_until is not None:
+                await self._deps.backend.close()
+                async with self._deps.unit_of_work() as uow:
+                    await uow.leases.release(_LEASE, self._deps.replica)
+                    await uow.commit()
+        finally:
+            self._deps.dismissed.set()
 
 
 def _attempt_name(job: Job) -> str:
