@@ -68,15 +68,16 @@ def upload(
     *,
     content_type: str = "",
     resume: str = "",
-    hashing: Progress = quiet,
-    sending: Progress = quiet,
+    sha256: str = "",
+    progress: Progress = quiet,
 ) -> storage_pb2.Upload:
     """Uploads a file and returns the COMPLETE upload.
 
-    `resume` names an upload of the same file that broke off: parts that arrived are not sent again. Raises
+    `sha256` spares reading the file twice where it is known. `resume` names an upload of the same file that
+    broke off: parts that arrived are not sent again. Raises
     UploadFailed when the object store does not take the bytes, OSError when the file cannot be read.
     """
-    sha256 = sha256_of(path, hashing)
+    sha256 = sha256 or sha256_of(path)
     if resume:
         started = client.get_upload(resume)
         _check_same_file(started, path, sha256)
@@ -88,7 +89,7 @@ def upload(
             filename=path.name, size_bytes=size, sha256=sha256, content_type=content_type
         )
         started = client.create_upload(wanted)
-    sender = _Sender(client, path, started, Meter(started.size_bytes, sending))
+    sender = _Sender(client, path, started, Meter(started.size_bytes, progress))
     return client.complete_upload(started.name, sender.send_all())
 
 
@@ -217,7 +218,7 @@ def _receive(http: httpx.Client, file: trainer_pb2.ArtifactFile, out: BinaryIO, 
                     meter.add(-have)
                     digest = hashlib.sha256()
                 if response.is_success:
-                    for chunk in response.iter_raw(CHUNK_BYTES):
+                    for chunk in response.iter_raw():
                         out.write(chunk)
                         digest.update(chunk)
                         meter.add(len(chunk))

@@ -58,7 +58,7 @@ def import_(
     validation_fraction: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=0.9, help="Share that is held out when the data names no splits. [default: 0.1]"
+            min=0.0, max=0.9, help="Share that is held out when the data names no splits; 0.1 when absent."
         ),
     ] = None,
     resume: Annotated[
@@ -209,16 +209,17 @@ def ensure(session: Session, dataset: str) -> None:
 
 def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload":
     """Hashes and uploads a file, with a bar for each. Raises Failed for an empty or unreadable one."""
+    from visiontune import uploads
+
     try:
         if path.stat().st_size == 0:
             raise Failed(
                 f"{path} is empty.", "Give a .tar.gz, .tar or .zip archive with images and a metadata file."
             )
-        with (
-            step(session.err, f"Reading {path.name}") as hashing,
-            step(session.err, f"Uploading {size(path.stat().st_size)}") as sending,
-        ):
-            return session.client.upload(path, resume=resume, hashing=hashing, sending=sending)
+        with step(session.err, f"Reading {path.name}") as progress:
+            sha256 = uploads.sha256_of(path, progress)
+        with step(session.err, f"Uploading {size(path.stat().st_size)}") as progress:
+            return session.client.upload(path, sha256=sha256, resume=resume, progress=progress)
     except OSError as error:
         raise Failed(f"{path} cannot be read: {error.strerror}.") from error
 

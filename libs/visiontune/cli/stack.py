@@ -23,7 +23,7 @@ PortOption = Annotated[
     typer.Option(
         min=1024,
         max=55_000,
-        help="First port of the stack. [default: 8700, or VISIONTUNE_PORT]",
+        help="First port of the stack; VISIONTUNE_PORT, the last one used, or 8700 when absent.",
         show_default=False,
     ),
 ]

@@ -47,7 +47,9 @@ def train(
         typer.Option("--file", "-f", help="The job as YAML; flags win over it.", exists=True, dir_okay=False),
     ] = None,
     job_id: Annotated[str, typer.Option("--name", help="Id of the job; chosen when empty.")] = "",
-    method: Annotated[Method | None, typer.Option(help="full, or lora. [default: full for presets]")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="full, or lora; full for presets and lora for others when absent.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training split.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples in one pass on one device.")] = None,
@@ -101,6 +103,8 @@ def choose_model(client: "Client", spec: "trainer_pb2.TrainingJobSpec", model: s
     """Fills the base model in. Raises UsageError when neither flag nor file names one."""
     if model:
         spec.base_model.CopyFrom(base_model(model, client))
+    elif spec.base_model.model:
+        spec.base_model.model = names.full(spec.base_model.model, client.project, "models")
     elif not spec.HasField("base_model"):
         raise typer.BadParameter("name the model: --model tiny-llava, or base_model in the file")
 

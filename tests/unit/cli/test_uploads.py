@@ -82,7 +82,7 @@ def send(store: FakeStore, path: Path, **options: object) -> list[Seen]:
 def test_parts_arrive_whole_and_are_completed_in_order(archive: Path) -> None:
     store = FakeStore()
     told: list[tuple[int, int]] = []
-    seen = send(store, archive, sending=lambda done, total: told.append((done, total)))
+    seen = send(store, archive, progress=lambda done, total: told.append((done, total)))
     assert b"".join(store.parts[n] for n in (1, 2, 3)) == DATA
     assert store.completed == [{"part_number": n, "etag": f"e{n}"} for n in (1, 2, 3)]
     assert told[-1] == (len(DATA), len(DATA))
@@ -98,7 +98,7 @@ def test_the_key_is_never_shown_to_the_object_store(archive: Path) -> None:
 def test_a_part_is_sent_again_after_a_passing_failure(archive: Path) -> None:
     store = FakeStore(lambda number, tries: Answer(500) if number == 2 and tries < 3 else None)
     told: list[int] = []
-    send(store, archive, sending=lambda done, _total: told.append(done))
+    send(store, archive, progress=lambda done, _total: told.append(done))
     assert store.tries == {1: 1, 2: 3, 3: 1}
     assert told[-1] == len(DATA)
 
