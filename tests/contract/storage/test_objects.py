@@ -213,3 +213,12 @@ async def test_only_an_operator_changes_limits(storage: StorageHandle) -> None:
     for role in (Role.VIEWER, Role.EDITOR, Role.ADMIN):
         with pytest.raises(errors.PermissionDenied):
             await update_quota(storage, role, limit_bytes=1)
+
+
+async def test_an_operator_of_one_project_sets_the_limits_of_another(storage: StorageHandle) -> None:
+    quota = pb.Quota(name="projects/other/quota", limit_bytes=7)
+    await storage.call("UpdateQuota", pb.UpdateQuotaRequest(quota=quota), role=Role.OPERATOR)
+    assert (await storage.quota("other")).limit_bytes == 7
+    assert (await storage.quota()).limit_bytes == 40 * MIB
+    with pytest.raises(errors.PermissionDenied):
+        await storage.call("UpdateQuota", pb.UpdateQuotaRequest(quota=quota), role=Role.ADMIN)
