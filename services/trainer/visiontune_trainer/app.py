@@ -27,19 +27,18 @@ _ISSUER = "visiontune-trainer"
 
 def build(settings: Settings, clock: Clock | None = None, backend: Backend | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
-    clock = clock or SystemClock()
     database = Database.open(settings.database_url)
     tokens = _tokens(settings)
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=StorageClient(
-            channels.connect(settings.storage_target, tokens=tokens, ca_file=settings.tls_ca_file), clock
+            channels.connect(settings.storage_target, tokens=tokens, ca_file=settings.tls_ca_file)
         ),
         datasets=DatasetClient(
             channels.connect(settings.dataset_target, tokens=tokens, ca_file=settings.tls_ca_file)
         ),
         backend=backend or BACKENDS[settings.backend](settings),
-        clock=clock,
+        clock=clock or SystemClock(),
         replica=secrets.token_hex(8),
         new_token=lambda: TOKEN_PREFIX + secrets.token_urlsafe(32),
         policy=settings.policy(),

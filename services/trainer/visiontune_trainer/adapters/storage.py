@@ -9,7 +9,6 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1.storage_pb2_grpc import StorageServiceStub
-from visiontune_kit.clock import Clock
 
 from visiontune_trainer.domain.folders import Folder
 from visiontune_trainer.domain.job import project_of
@@ -18,17 +17,14 @@ from visiontune_trainer.ports import NewFile, PreparedUpload, SignedUrl, StoredO
 _URL_TTL = timedelta(hours=6)
 _COMPLETE_TIMEOUT_S = 300.0  # storage reads the object once to verify it
 _NAMESPACE = uuid.UUID("b5b3a1f6-5f0e-4e0e-9d0c-0f5a3a4c7a11")
-# An answer older than this is that of an earlier, equal call: its URLs and state may be out of date.
-_FRESH = timedelta(seconds=5)
 _USABLE = (pb.Upload.STATE_PENDING, pb.Upload.STATE_COMPLETE)
 
 
 class StorageClient:
     """Implements `ports.Storage`."""
 
-    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = StorageServiceStub(channel)
-        self._clock = clock
 
     async def create_upload(self, folder: Folder, file: NewFile) -> PreparedUpload:
         """Derives the request_id from the file, so that a repeated call finds the first upload."""
@@ -42,12 +38,12 @@ class StorageClient:
             ),
             request_id=str(uuid.uuid5(_NAMESPACE, f"{folder.owner}/{file.path}@{file.sha256}")),
         )
-        upload = await self._stub.CreateUpload(request)
-        if self._clock.now() - upload.create_time.ToDatetime(UTC) > _FRESH:
-            upload = await self._stub.GetUpload(pb.GetUploadRequest(name=upload.name))
-            if upload.state not in _USABLE:
-                request.request_id = ""
-                upload = await self._stub.CreateUpload(request)
+        made = await self._stub.CreateUpload(request)
+        # A repeated request gets the first answer; this one says how things are now.
+        upload = await self._stub.GetUpload(pb.GetUploadRequest(name=made.name))
+        if upload.state not in _USABLE:
+            request.request_id = ""
+            upload = await self._stub.CreateUpload(request)
         return PreparedUpload(
             file.path, upload.name, upload.part_size_bytes, tuple(part.url for part in upload.part_urls)
         )
