@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from benchmarks.durable.scenarios import LEASES, SCENARIOS, Lane, stormy
+from benchmarks.durable.scenarios import LEASES, SCENARIOS, Lane, restarted, stormy
 from tests.support.databases import database_url, postgres
 
 __all__ = ["database_url", "postgres"]
@@ -17,9 +17,17 @@ def lane(url: str) -> Lane:
     return Lane(LEASES, url, random.Random(seed))
 
 
+async def test_a_killed_replica_goes_on_where_nothing_is_lost_or_doubled(database_url: str) -> None:
+    outcome = await restarted(lane(database_url), 2)
+    assert outcome.clean, outcome
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != stormy.__name__])
 async def test_nothing_is_lost_doubled_or_stuck(name: str, database_url: str) -> None:
-    outcome = await SCENARIOS[name](lane(database_url), 2)
+    outcome = await SCENARIOS[name](lane(database_url), 5)
     assert outcome.clean, outcome
 
 
