@@ -1,0 +1,1 @@
+"""The dataset program: imports archives as immutable versions, and shows them."""

@@ -1,0 +1,233 @@
+"""The repositories on SQLAlchemy Core; each statement runs in the unit of work's transaction."""
+
+# ruff: noqa: D102 - ports.py states what each method promises
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.engine import CursorResult, RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from visiontune_data.report import Report
+from visiontune_data.statistics import Statistics
+from visiontune_kit import database
+
+from visiontune_dataset.adapters.tables import DATASETS, REPORTS, SHARDS, VERSIONS
+from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
+from visiontune_dataset.domain.failures import (
+    DatasetExists,
+    DatasetNotFound,
+    ReportNotFound,
+    StaleEtag,
+    VersionNotFound,
+)
+from visiontune_dataset.ports import StoredReport
+
+_STATISTICS = TypeAdapter(Statistics)
+_REPORT = TypeAdapter(Report)
+
+
+class Datasets:
+    """See ports.Datasets."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, dataset: Dataset) -> None:
+        try:
+            async with self._session.begin_nested():
+                await self._session.execute(insert(DATASETS).values(asdict(dataset)))
+        except IntegrityError as error:
+            raise DatasetExists(dataset.name, deleting=False) from error
+
+    async def find(self, project: str, dataset_id: str) -> Dataset | None:
+        return await self._read(project, dataset_id, lock=False)
+
+    async def get(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset:
+        found = await self._read(project, dataset_id, lock=lock)
+        if found is None or found.deleting:
+            raise DatasetNotFound(f"projects/{project}/datasets/{dataset_id}")
+        return found
+
+    async def save(self, dataset: Dataset) -> None:
+        changed = await self._session.execute(
+            update(DATASETS)
+            .where(_is_dataset(dataset.project, dataset.id), DATASETS.c.revision == dataset.revision - 1)
+            .values(asdict(dataset))
+        )
+        if cast("CursorResult[Any]", changed).rowcount == 0:
+            raise StaleEtag(dataset.name)
+
+    async def count(self, project: str) -> int:
+        query = select(func.count()).select_from(DATASETS).where(DATASETS.c.project == project)
+        return (await self._session.execute(query)).scalar_one()
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Dataset]:
+        columns = DATASETS.c
+        query = select(DATASETS).where(columns.project == project, columns.deleting.is_(False))
+        if after:
+            at, last_id = after
+            older = or_(columns.created_at < at, and_(columns.created_at == at, columns.id < last_id))
+            query = query.where(older)
+        query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(limit)
+        return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
+
+    async def deleting(self) -> list[Dataset]:
+        query = select(DATASETS).where(DATASETS.c.deleting.is_(True))
+        return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
+
+    async def remove(self, dataset: Dataset) -> None:
+        for table in (SHARDS, VERSIONS, REPORTS):
+            await self._session.execute(delete(table).where(_belongs(table, dataset.project, dataset.id)))
+        await self._session.execute(delete(DATASETS).where(_is_dataset(dataset.project, dataset.id)))
+
+    async def _read(self, project: str, dataset_id: str, *, lock: bool) -> Dataset | None:
+        query = select(DATASETS).where(_is_dataset(project, dataset_id))
+        if lock:
+            query = query.with_for_update()  # SQLite has locked the whole database by then
+        row = (await self._session.execute(query)).mappings().first()
+        return Dataset(**row) if row else None
+
+
+class Versions:
+    """See ports.Versions."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, version: Version, statistics: Statistics) -> None:
+        values = asdict(version)
+        del values["shards"]
+        values["kinds"] = json.dumps(version.kinds)
+        values["split_counts"] = json.dumps(dict(version.split_counts))
+        values["row_splits"] = zlib.compress(version.row_splits)
+        values["statistics"] = zlib.compress(_STATISTICS.dump_json(statistics))
+        await self._session.execute(insert(VERSIONS).values(values))
+        if version.shards:
+            await self._session.execute(insert(SHARDS), [_shard_values(version, s) for s in version.shards])
+
+    async def get(self, project: str, dataset_id: str, number: int) -> Version:
+        query = select(VERSIONS).where(_belongs(VERSIONS, project, dataset_id), VERSIONS.c.number == number)
+        row = (await self._session.execute(query)).mappings().first()
+        if row is None:
+            raise VersionNotFound(f"projects/{project}/datasets/{dataset_id}/versions/v{number}")
+        [version] = await self._with_shards([row])
+        return version
+
+    async def page(self, project: str, dataset_id: str, below: int | None, limit: int) -> list[Version]:
+        query = select(VERSIONS).where(_belongs(VERSIONS, project, dataset_id))
+        if below is not None:
+            query = query.where(VERSIONS.c.number < below)
+        query = query.order_by(VERSIONS.c.number.desc()).limit(limit)
+        return await self._with_shards((await self._session.execute(query)).mappings().all())
+
+    async def statistics(self, version: Version) -> Statistics:
+        query = select(VERSIONS.c.statistics).where(
+            _belongs(VERSIONS, version.project, version.dataset), VERSIONS.c.number == version.number
+        )
+        return _STATISTICS.validate_json(zlib.decompress((await self._session.execute(query)).scalar_one()))
+
+    async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
+        query = select(VERSIONS.c.number).where(
+            _belongs(VERSIONS, project, dataset_id), VERSIONS.c.owner == owner
+        )
+        return (await self._session.execute(query)).first() is not None
+
+    async def _with_shards(self, rows: Sequence[RowMapping]) -> list[Version]:
+        if not rows:
+            return []
+        numbers = [row["number"] for row in rows]
+        query = (
+            select(SHARDS)
+            .where(_belongs(SHARDS, rows[0]["project"], rows[0]["dataset"]), SHARDS.c.number.in_(numbers))
+            .order_by(SHARDS.c.number, SHARDS.c.index)
+        )
+        shards: dict[int, list[StoredShard]] = {number: [] for number in numbers}
+        for row in (await self._session.execute(query)).mappings():
+            shards[row["number"]].append(_shard(row))
+        return [_version(row, shards[row["number"]]) for row in rows]
+
+
+class Reports:
+    """See ports.Reports."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def save(self, stored: StoredReport) -> None:
+        where = _belongs(REPORTS, stored.project, stored.dataset)
+        await self._session.execute(delete(REPORTS).where(where, REPORTS.c.id == stored.id))
+        await self._session.execute(
+            insert(REPORTS).values(
+                project=stored.project,
+                dataset=stored.dataset,
+                id=stored.id,
+                content=zlib.compress(_REPORT.dump_json(stored.report)),
+                version=stored.version,
+                created_at=stored.created_at,
+            )
+        )
+
+    async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
+        query = select(REPORTS).where(_belongs(REPORTS, project, dataset_id), REPORTS.c.id == report_id)
+        row = (await self._session.execute(query)).mappings().first()
+        if row is None:
+            raise ReportNotFound(f"projects/{project}/datasets/{dataset_id}/validationReports/{report_id}")
+        report = _REPORT.validate_json(zlib.decompress(row["content"]))
+        return StoredReport(project, dataset_id, report_id, report, row["version"], row["created_at"])
+
+
+class UnitOfWork(database.UnitOfWork):
+    """See ports.UnitOfWork."""
+
+    datasets: Datasets
+    versions: Versions
+    reports: Reports
+
+    def open(self) -> None:
+        self.datasets = Datasets(self.session)
+        self.versions = Versions(self.session)
+        self.reports = Reports(self.session)
+
+
+def _is_dataset(project: str, dataset_id: str) -> ColumnElement[bool]:
+    return and_(DATASETS.c.project == project, DATASETS.c.id == dataset_id)
+
+
+def _belongs(table: Table, project: str, dataset_id: str) -> ColumnElement[bool]:
+    return and_(table.c.project == project, table.c.dataset == dataset_id)
+
+
+def _shard_values(version: Version, shard: StoredShard) -> dict[str, Any]:
+    return {
+        "project": version.project,
+        "dataset": version.dataset,
+        "number": version.number,
+        "index": shard.index,
+        "row_count": shard.row_count,
+        "split_counts": json.dumps(dict(shard.split_counts)),
+        **{f"examples_{key}": value for key, value in asdict(shard.examples).items()},
+        **{f"preview_{key}": value for key, value in asdict(shard.preview).items()},
+    }
+
+
+def _shard(row: RowMapping) -> StoredShard:
+    files = [
+        StoredFile(row[f"{kind}_object"], row[f"{kind}_sha256"], row[f"{kind}_size_bytes"])
+        for kind in ("examples", "preview")
+    ]
+    return StoredShard(row["index"], row["row_count"], json.loads(row["split_counts"]), *files)
+
+
+def _version(row: RowMapping, shards: Sequence[StoredShard]) -> Version:
+    values = {key: value for key, value in row.items() if key != "statistics"}
+    values["kinds"] = tuple(json.loads(row["kinds"]))
+    values["split_counts"] = json.loads(row["split_counts"])
+    values["row_splits"] = zlib.decompress(row["row_splits"])
+    return Version(**values, shards=tuple(shards))

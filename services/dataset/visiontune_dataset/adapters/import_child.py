@@ -1,0 +1,151 @@
+"""The process of one import: reads the archive over HTTP, runs visiontune_data.ingest, tells its parent.
+
+Spawned by import_process; it ends with its parent, however that ends.
+"""
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import httpx
+from visiontune_data.decoding import DecoderDied, end_with_parent
+from visiontune_data.ingest import Options, Outcome, Progress, ingest
+from visiontune_data.limits import KIB, MIB
+from visiontune_data.shards import Shard
+
+_CHUNK_BYTES = 256 * KIB
+_SKIP_BYTES = 1 * MIB  # a gap that is read over rather than asked for anew
+_TRIES = 5
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to import from where."""
+
+    url: str
+    size_bytes: int
+    archive_name: str
+    scratch: Path
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLost:
+    """The archive cannot be read any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A process died, or something unexpected was raised; `reason` is for the log."""
+
+    reason: str
+
+
+Message = Progress | Shard | Outcome | SourceLost | Died
+
+
+class Unreadable(Exception):  # noqa: N818 (named for what happened)
+    """The object store did not give the bytes, though asked several times."""
+
+
+def run(connection: Connection, task: Task) -> None:
+    """Imports; every message goes to `connection`, the last one is an Outcome, SourceLost or Died."""
+    end_with_parent()
+    try:
+        with HttpSource(task.url, task.size_bytes) as source:
+            outcome: Message = ingest(
+                source,
+                task.archive_name,
+                task.scratch,
+                task.options,
+                progress=connection.send,
+                finished=connection.send,
+            )
+    except Unreadable as error:
+        outcome = SourceLost(str(error))
+    except DecoderDied as error:
+        outcome = Died(str(error))
+    except Exception:  # noqa: BLE001 (whatever it is, the parent logs it and tries again)
+        outcome = Died(traceback.format_exc())
+    connection.send(outcome)
+
+
+class HttpSource:
+    """An object read forwards over HTTP, from where the connection broke if it breaks; implements Source."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self.size = size
+        self._url = url
+        self._client = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._answer: httpx.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._rest = b""
+        self._at = 0  # of the first byte in _rest
+        self._position = 0
+
+    def seek(self, offset: int, /) -> None:
+        """Makes `offset` the place of the next read; asks for nothing yet."""
+        self._position = offset
+
+    def read(self, length: int, /) -> bytes:
+        """At most `length` bytes; empty only at the end. Raises Unreadable."""
+        if self._position >= self.size or length <= 0:
+            return b""
+        self._reach()
+        data = self._rest[:length]
+        self._rest = self._rest[len(data) :]
+        self._at += len(data)
+        self._position = self._at
+        return data
+
+    def _reach(self) -> None:
+        """Has at least one byte at the position."""
+        gap = self._position - self._at
+        if not 0 <= gap <= _SKIP_BYTES:
+            self._drop()
+        while not self._rest or self._at < self._position:
+            skipped = min(self._position - self._at, len(self._rest))
+            self._rest = self._rest[skipped:]
+            self._at += skipped
+            if not self._rest:
+                self._rest = self._next_chunk()
+
+    def _next_chunk(self) -> bytes:
+        """The next bytes of the running answer, or of a new one."""
+        reason = ""
+        for _ in range(_TRIES):
+            try:
+                if self._answer is None:
+                    self._ask()
+                if chunk := next(self._chunks, b""):
+                    return chunk
+                reason = "the connection ended early"
+            except httpx.TransportError as error:
+                reason = str(error) or type(error).__name__
+            self._drop(self._at)
+        raise Unreadable(f"the archive cannot be read at byte {self._at:,}: {reason}")
+
+    def _ask(self) -> None:
+        request = self._client.build_request("GET", self._url, headers={"Range": f"bytes={self._at}-"})
+        self._answer = self._client.send(request, stream=True)
+        if self._answer.status_code != httpx.codes.PARTIAL_CONTENT:
+            raise Unreadable(f"the object store answered HTTP {self._answer.status_code}")
+        self._chunks = self._answer.iter_raw(_CHUNK_BYTES)
+
+    def _drop(self, at: int | None = None) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        self._answer, self._chunks, self._rest = None, iter(()), b""
+        self._at = self._position if at is None else at
+
+    def __enter__(self) -> "HttpSource":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+        self._client.close()

@@ -1,0 +1,163 @@
+"""Rows of Parquet files in the bucket: the footer once, then one range read a row group."""
+
+import asyncio
+import io
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from visiontune_data.limits import KIB
+from visiontune_kit import errors
+from visiontune_kit.clock import Clock
+
+from visiontune_dataset.domain.datasets import StoredFile
+from visiontune_dataset.ports import Storage
+
+_FOOTER_GUESS_BYTES = 64 * KIB
+_TRAILER_BYTES = 8  # length of the footer, and the magic
+_URL_TTL = timedelta(hours=1)
+_URL_RESERVE = timedelta(minutes=5)
+_MOST_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of a file: it never changes."""
+
+    footer: pq.FileMetaData
+    first_rows: tuple[int, ...]  # of each row group, and the number of rows at the end
+
+
+class RangeRowReader:
+    """Implements `ports.RowReader`. Remembers footers and URLs of the files used last."""
+
+    def __init__(self, storage: Storage, http: httpx.AsyncClient, clock: Clock) -> None:
+        self._storage, self._http, self._clock = storage, http, clock
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._urls: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
+
+    async def read(
+        self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Returns those rows, which are ascending. Raises Unavailable."""
+        known = await self._footer(file)
+        groups = sorted({bisect_right(known.first_rows, row) - 1 for row in rows})
+        extents = [_extent(known.footer.row_group(group), columns) for group in groups]
+        pieces = await asyncio.gather(*(self._fetch(file, *extent) for extent in extents))
+        segments = {start: piece for (start, _), piece in zip(extents, pieces, strict=True)}
+        return await asyncio.to_thread(_parse, file, known, segments, groups, rows, columns)
+
+    async def _footer(self, file: StoredFile) -> _Known:
+        if file.object in self._known:
+            self._known.move_to_end(file.object)
+            return self._known[file.object]
+        start = max(0, file.size_bytes - _FOOTER_GUESS_BYTES)
+        tail = await self._fetch(file, start, file.size_bytes)
+        length = int.from_bytes(tail[-_TRAILER_BYTES : -_TRAILER_BYTES // 2], "little") + _TRAILER_BYTES
+        if length > len(tail):
+            start = file.size_bytes - length
+            tail = await self._fetch(file, start, file.size_bytes)
+        footer = pq.read_metadata(pa.PythonFile(_Segments(file.size_bytes, {start: tail}), mode="r"))
+        sizes = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
+        known = _Known(footer, tuple(accumulate(sizes, initial=0)))
+        _remember(self._known, file.object, known)
+        return known
+
+    async def _fetch(self, file: StoredFile, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (excluded); a refused URL is signed anew once."""
+        for fresh in (False, True):
+            url = await self._url(file.object, fresh=fresh)
+            try:
+                answer = await self._http.get(url, headers={"Range": f"bytes={start}-{end - 1}"})
+            except httpx.TransportError as error:
+                raise errors.Unavailable(
+                    f"The object store did not answer: {error or type(error).__name__}.",
+                    reason="BytesUnavailable",
+                ) from error
+            if answer.status_code == httpx.codes.PARTIAL_CONTENT and len(answer.content) == end - start:
+                return answer.content
+        raise errors.Unavailable(
+            f"The object store answered HTTP {answer.status_code} for a part of a shard.",
+            reason="BytesUnavailable",
+        )
+
+    async def _url(self, name: str, *, fresh: bool) -> str:
+        url, good_until = self._urls.get(name, ("", self._clock.now()))
+        if fresh or self._clock.now() >= good_until:
+            [signed] = await self._storage.sign([name], _URL_TTL)
+            url, good_until = signed.url, signed.expires_at - _URL_RESERVE
+        _remember(self._urls, name, (url, good_until))
+        return url
+
+
+def _remember(cache: OrderedDict[str, Any], key: str, value: Any) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > _MOST_REMEMBERED:
+        cache.popitem(last=False)
+
+
+def _extent(group: Any, columns: Sequence[str]) -> tuple[int, int]:
+    """First byte of the columns' chunks in a row group, and the byte after their last."""
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    wanted = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+    starts = [min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset))) for chunk in wanted]
+    ends = [start + chunk.total_compressed_size for start, chunk in zip(starts, wanted, strict=True)]
+    return min(starts), max(ends)
+
+
+def _parse(
+    file: StoredFile,
+    known: _Known,
+    segments: dict[int, bytes],
+    groups: Sequence[int],
+    rows: Sequence[int],
+    columns: Sequence[str],
+) -> list[dict[str, Any]]:
+    source = pa.PythonFile(_Segments(file.size_bytes, segments), mode="r")
+    table = pq.ParquetFile(source, metadata=known.footer).read_row_groups(groups, columns=list(columns))
+    places, before = [], 0
+    for group in groups:
+        begin, end = known.first_rows[group : group + 2]
+        places += [before + row - begin for row in rows if begin <= row < end]
+        before += end - begin
+    found: list[dict[str, Any]] = table.take(pa.array(places, pa.int64())).to_pylist()
+    return found
+
+
+class _Segments(io.RawIOBase):
+    """A long file of which only some segments are here; reading outside of them is an error."""
+
+    def __init__(self, size: int, segments: dict[int, bytes]) -> None:
+        self._size, self._segments, self._position = size, segments, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[
+            whence
+        ] + offset
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        end = self._size if size < 0 else min(self._position + size, self._size)
+        for start, segment in self._segments.items():
+            if start <= self._position and end <= start + len(segment):
+                data = segment[self._position - start : end - start]
+                self._position = end
+                return data
+        raise OSError(f"bytes {self._position} to {end} were not fetched")

@@ -1,0 +1,95 @@
+"""The service's tables, the same on SQLite and PostgreSQL."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from visiontune_kit import idempotency, operations
+from visiontune_kit.database import NAMING, UtcDateTime
+
+METADATA = MetaData(naming_convention=NAMING)
+
+DATASETS = Table(
+    "datasets",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("uid", String(63), nullable=False, unique=True),
+    Column("display_name", String(120), nullable=False),
+    Column("description", String(4000), nullable=False),
+    Column("latest_version", Integer, nullable=False),
+    Column("version_count", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("deleting", Boolean, nullable=False),
+    Index("ix_datasets_project_created_at_id", "project", "created_at", "id"),
+)
+
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(71), nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("format", String(40), nullable=False),
+    Column("kinds", Text, nullable=False),  # JSON list
+    Column("example_count", BigInteger, nullable=False),
+    Column("image_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("split_counts", Text, nullable=False),  # JSON object
+    Column("report_id", String(80), nullable=False),
+    Column("source_filename", String(255), nullable=False),
+    Column("source_sha256", String(64), nullable=False),
+    Column("owner", String(512), nullable=False),
+    Column("row_splits", LargeBinary, nullable=False),  # zlib
+    Column("statistics", LargeBinary, nullable=False),  # JSON, zlib
+    Column("created_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+SHARDS = Table(
+    "shards",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("split_counts", Text, nullable=False),  # JSON object
+    Column("examples_object", String(200), nullable=False),
+    Column("examples_sha256", String(64), nullable=False),
+    Column("examples_size_bytes", BigInteger, nullable=False),
+    Column("preview_object", String(200), nullable=False),
+    Column("preview_sha256", String(64), nullable=False),
+    Column("preview_size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["project", "dataset", "number"], ["versions.project", "versions.dataset", "versions.number"]
+    ),
+)
+
+REPORTS = Table(
+    "reports",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("id", String(80), primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # JSON, zlib
+    Column("version", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+REQUESTS = idempotency.table(METADATA)
+OPERATIONS = operations.table(METADATA)

@@ -1,0 +1,109 @@
+"""The wiring: the one place that constructs things."""
+
+import asyncio
+
+import httpx
+from google.longrunning import operations_pb2_grpc
+from visiontune.dataset.v1 import dataset_pb2_grpc
+from visiontune_data.ingest import Options
+from visiontune_kit import channels
+from visiontune_kit.clock import Clock, SystemClock
+from visiontune_kit.database import Database
+from visiontune_kit.operations import Operations, Run
+from visiontune_kit.server import Program, Rpc
+from visiontune_kit.tokens import ServiceTokens, TokenMinter
+
+from visiontune_dataset import rpc
+from visiontune_dataset.adapters.database import UnitOfWork
+from visiontune_dataset.adapters.import_process import ProcessImporter
+from visiontune_dataset.adapters.imports import DurableImports, DurableRun
+from visiontune_dataset.adapters.rows import RangeRowReader
+from visiontune_dataset.adapters.storage import StorageClient
+from visiontune_dataset.domain.imports import KIND
+from visiontune_dataset.ports import Deps, Rules
+from visiontune_dataset.settings import Settings
+from visiontune_dataset.use_cases import datasets, imports
+
+_ISSUER = "visiontune-dataset"
+_HTTP_TIMEOUT_S = 60.0
+_SWEEP_INTERVAL_S = 60.0
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Program:
+    """Returns the program, ready to serve. Nothing connects before its first call."""
+    clock = clock or SystemClock()
+    database = Database.open(settings.database_url)
+    http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
+    channel = channels.connect(
+        settings.storage_target, tokens=_tokens(settings), ca_file=settings.tls_ca_file
+    )
+    storage = StorageClient(channel, http)
+    running = DurableImports()
+    deps = Deps(
+        unit_of_work=lambda: UnitOfWork(database),
+        storage=storage,
+        imports=running,
+        importer=ProcessImporter(),
+        rows=RangeRowReader(storage, http, clock),
+        clock=clock,
+        rules=rules_of(settings),
+    )
+    operations = running.operations = _operations(database, deps, settings, clock)
+
+    async def sweep_for_ever() -> None:
+        while True:
+            await datasets.sweep(deps)
+            await asyncio.sleep(_SWEEP_INTERVAL_S)
+
+    return Program(
+        name="dataset",
+        settings=settings,
+        rpcs=[
+            Rpc(rpc.NAME, dataset_pb2_grpc.add_DatasetServiceServicer_to_server, rpc.DatasetService(deps)),
+            Rpc(
+                rpc.OPERATIONS,
+                operations_pb2_grpc.add_OperationsServicer_to_server,
+                operations.servicer(),
+            ),
+        ],
+        access=rpc.ACCESS,
+        database=database,
+        background=[operations.run, sweep_for_ever],
+        unscoped=rpc.UNSCOPED,
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Returns what the operator decides, as the use cases take it."""
+    return Rules(
+        options=Options(
+            processes=settings.import_processes, shard_bytes=settings.shard_bytes, limits=settings.limits()
+        ),
+        datasets_per_project=settings.datasets_per_project,
+        vision_enabled=settings.enable_vision_training,
+        scratch=settings.scratch_dir,
+    )
+
+
+def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock) -> Operations:
+    async def run_import(run: Run) -> None:
+        await imports.run_import(DurableRun(run), deps)
+
+    async def clean_up(run: Run) -> None:
+        await imports.clean_up(DurableRun(run).job, deps)
+
+    return Operations(
+        database,
+        {KIND: run_import},
+        cleanups={KIND: clean_up},
+        clock=clock,
+        lease_s=settings.operation_lease_s,
+        concurrency=settings.import_concurrency,
+    )
+
+
+def _tokens(settings: Settings) -> ServiceTokens | None:
+    """Returns how this service says who it is; None when the operator gave it no key."""
+    if settings.signing_key_file is None:
+        return None
+    return ServiceTokens(TokenMinter.from_file(settings.signing_key_file, _ISSUER), "dataset")

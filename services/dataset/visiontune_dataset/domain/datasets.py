@@ -1,0 +1,143 @@
+"""Datasets and their versions, as this service keeps them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import accumulate
+
+from visiontune_data.splits import SPLIT_NAMES
+
+from visiontune_dataset.domain.failures import StaleEtag
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A named series of versions. `deleting` hides it from everyone while its objects are removed."""
+
+    project: str
+    id: str
+    uid: str
+    display_name: str
+    description: str
+    latest_version: int  # 0: none
+    version_count: int
+    created_at: datetime
+    updated_at: datetime
+    revision: int = 1
+    deleting: bool = False
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"projects/{self.project}/datasets/{self.id}"
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return hashlib.sha256(f"{self.uid}/{self.revision}".encode()).hexdigest()[:16]
+
+    def changed(self, at: datetime, *, display_name: str, description: str, etag: str) -> "Dataset":
+        """The dataset with these texts. Raises StaleEtag when an etag is given and is not the present one."""
+        if etag and etag != self.etag:
+            raise StaleEtag(self.name)
+        return replace(
+            self,
+            display_name=display_name,
+            description=description,
+            updated_at=at,
+            revision=self.revision + 1,
+        )
+
+    def with_version(self, number: int, at: datetime) -> "Dataset":
+        """The dataset once version `number` is in it."""
+        return replace(
+            self,
+            latest_version=number,
+            version_count=self.version_count + 1,
+            updated_at=at,
+            revision=self.revision + 1,
+        )
+
+    def being_deleted(self, at: datetime) -> "Dataset":
+        """The dataset, hidden."""
+        return replace(self, deleting=True, updated_at=at, revision=self.revision + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A Parquet file in the bucket."""
+
+    object: str  # resource name of storage's object
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredShard:
+    """One shard of a version: the examples, and the preview with the same rows."""
+
+    index: int
+    row_count: int
+    split_counts: Mapping[str, int]
+    examples: StoredFile
+    preview: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Immutable examples. `owner` is the resource on whose behalf storage keeps the shards."""
+
+    project: str
+    dataset: str
+    number: int
+    digest: str
+    manifest_sha256: str
+    format: str
+    kinds: tuple[str, ...]
+    example_count: int
+    image_count: int
+    size_bytes: int
+    split_counts: Mapping[str, int]
+    report_id: str
+    source_filename: str
+    source_sha256: str
+    owner: str
+    row_splits: bytes  # a byte a row: index into SPLIT_NAMES
+    shards: tuple[StoredShard, ...]
+    created_at: datetime
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset's resource name."""
+        return f"projects/{self.project}/datasets/{self.dataset}"
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"{self.dataset_name}/versions/v{self.number}"
+
+    def rows(self, split: str, start: int, count: int) -> list[int]:
+        """Row numbers of `count` examples of a split (empty: of all), from the `start`-th of them."""
+        if not split:
+            return list(range(start, min(start + count, self.example_count)))
+        if split not in SPLIT_NAMES:
+            return []
+        code = SPLIT_NAMES.index(split)
+        matching = (row for row, found in enumerate(self.row_splits) if found == code)
+        return [row for nth, row in enumerate(matching) if start <= nth < start + count]
+
+    def row_count(self, split: str) -> int:
+        """Examples of a split; of all when it is empty."""
+        return self.split_counts.get(split, 0) if split else self.example_count
+
+    def located(self, rows: Sequence[int]) -> list[tuple[StoredShard, list[int]]]:
+        """The shards of ascending row numbers, each with the numbers of its own rows."""
+        ends = list(accumulate(shard.row_count for shard in self.shards))
+        found = []
+        for shard, end in zip(self.shards, ends, strict=True):
+            begin = end - shard.row_count
+            own = [row - begin for row in rows if begin <= row < end]
+            if own:
+                found.append((shard, own))
+        return found

@@ -1,0 +1,229 @@
+"""What the use cases need from the world; `adapters` has it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from visiontune_data.ingest import Options, Outcome, Progress
+from visiontune_data.report import Report
+from visiontune_data.shards import Shard, ShardFile
+from visiontune_data.statistics import Statistics
+from visiontune_kit.clock import Clock
+
+from visiontune_dataset.domain.datasets import Dataset, StoredFile, Version
+from visiontune_dataset.domain.imports import ImportJob, ImportState
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A complete upload."""
+
+    object: str
+    filename: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A URL that reads one object, and when it stops working."""
+
+    object: str
+    url: str
+    expires_at: datetime
+
+
+class Storage(Protocol):
+    """The storage service. Each method raises what the service answers."""
+
+    async def get_archive(self, upload: str) -> Archive:
+        """Returns a complete upload. Raises UploadNotComplete."""
+
+    async def sign(self, objects: Sequence[str], ttl: timedelta) -> list[SignedUrl]:
+        """Returns a URL for GET of each; all of one project."""
+
+    async def put(self, file: ShardFile, filename: str, owner: str) -> StoredFile:
+        """Uploads a file on behalf of `owner`."""
+
+    async def delete(self, project: str, objects: Sequence[str]) -> None:
+        """Deletes objects; those already gone are fine."""
+
+    async def delete_owned(self, owner: str) -> None:
+        """Deletes what `owner`, or anything below it, has."""
+
+
+class Importer(Protocol):
+    """Runs an import in processes of its own, so that calls stay answered."""
+
+    async def run(
+        self,
+        url: str,
+        size_bytes: int,
+        archive_name: str,
+        scratch: Path,
+        options: Options,
+        *,
+        progress: Callable[[Progress], Awaitable[None]],
+        finished: Callable[[Shard], Awaitable[None]],
+    ) -> Outcome:
+        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
+
+
+class RowReader(Protocol):
+    """Reads rows of Parquet files in the bucket by byte ranges."""
+
+    async def read(
+        self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Returns those rows, in that order, which is ascending."""
+
+
+class Datasets(Protocol):
+    """The datasets of every project."""
+
+    async def add(self, dataset: Dataset) -> None:
+        """Writes a new row. Raises DatasetExists."""
+
+    async def find(self, project: str, dataset_id: str) -> Dataset | None:
+        """Returns it, also while it is being deleted; None when there is none."""
+
+    async def get(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset:
+        """Returns it, locked until the transaction ends if asked.
+
+        Raises DatasetNotFound, also while it is being deleted.
+        """
+
+    async def save(self, dataset: Dataset) -> None:
+        """Writes a change of the revision before. Raises StaleEtag when somebody else was first."""
+
+    async def count(self, project: str) -> int:
+        """Returns how many a project has."""
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Dataset]:
+        """Returns those behind that (time, id), newest first."""
+
+    async def deleting(self) -> list[Dataset]:
+        """Returns those whose deletion has begun."""
+
+    async def remove(self, dataset: Dataset) -> None:
+        """Deletes it with all that belongs to it."""
+
+
+class Versions(Protocol):
+    """The versions of every dataset."""
+
+    async def add(self, version: Version, statistics: Statistics) -> None:
+        """Writes a new row and its shards."""
+
+    async def get(self, project: str, dataset_id: str, number: int) -> Version:
+        """Returns it. Raises VersionNotFound."""
+
+    async def page(self, project: str, dataset_id: str, below: int | None, limit: int) -> list[Version]:
+        """Returns versions with numbers below that, newest first."""
+
+    async def statistics(self, version: Version) -> Statistics:
+        """Returns what was written with it."""
+
+    async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
+        """Whether a version's shards belong to this import."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A report, and what became of the import."""
+
+    project: str
+    dataset: str
+    id: str
+    report: Report
+    version: str
+    created_at: datetime
+
+
+class Reports(Protocol):
+    """The validation reports of every dataset."""
+
+    async def save(self, stored: StoredReport) -> None:
+        """Writes it, over an older one of the same id."""
+
+    async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
+        """Returns it. Raises ReportNotFound."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction, rolled back unless committed."""
+
+    session: AsyncSession  # for operations, whose rows change in the same transaction
+
+    # Read-only, so that an implementation may have narrower types.
+    @property
+    def datasets(self) -> Datasets:
+        """Datasets, as this transaction sees them."""
+
+    @property
+    def versions(self) -> Versions:
+        """Versions, as this transaction sees them."""
+
+    @property
+    def reports(self) -> Reports:
+        """Reports, as this transaction sees them."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exception: Any) -> None: ...
+
+    async def commit(self) -> None:
+        """Makes everything since the start visible at once."""
+
+
+class Imports(Protocol):
+    """The imports that are under way, as durable operations."""
+
+    async def start(self, session: AsyncSession, job: ImportJob, state: ImportState) -> Any:
+        """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
+
+    async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
+        """Returns the names of imports of a dataset that still work or clean up."""
+
+
+class ImportRun(Protocol):
+    """One try at an import."""
+
+    @property
+    def job(self) -> ImportJob:
+        """What to do."""
+
+    @property
+    def restart_count(self) -> int:
+        """Tries before this one."""
+
+    async def progress(self, state: ImportState) -> None:
+        """Shows the state to those who poll. Raises when the import is cancelled or another replica's."""
+
+    async def finish(self, session: AsyncSession, version: Version, state: ImportState) -> None:
+        """Ends the import well, in the caller's transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decides."""
+
+    options: Options  # processes, shard size and limits of an import
+    datasets_per_project: int
+    vision_enabled: bool
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a use case is handed."""
+
+    unit_of_work: Callable[[], UnitOfWork]
+    storage: Storage
+    imports: Imports
+    importer: Importer
+    rows: RowReader
+    clock: Clock
+    rules: Rules

@@ -1,0 +1,148 @@
+"""The service's methods: parse, call one use case, reply."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.api import httpbody_pb2
+from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.dataset.v1 import dataset_pb2_grpc
+from visiontune_data.formats import FORMATS
+from visiontune_data.image_kinds import CONTENT_TYPES
+from visiontune_kit import idempotency, pages
+from visiontune_kit.identity import Role
+
+from visiontune_dataset import wire
+from visiontune_dataset.domain.datasets import Version
+from visiontune_dataset.ports import Deps
+from visiontune_dataset.use_cases import datasets, imports, versions
+
+NAME = "visiontune.dataset.v1.DatasetService"
+OPERATIONS = "google.longrunning.Operations"
+
+ACCESS: Mapping[str, Role] = {
+    f"/{NAME}/CreateDataset": Role.EDITOR,
+    f"/{NAME}/GetDataset": Role.VIEWER,
+    f"/{NAME}/ListDatasets": Role.VIEWER,
+    f"/{NAME}/UpdateDataset": Role.EDITOR,
+    f"/{NAME}/DeleteDataset": Role.EDITOR,
+    f"/{NAME}/ImportVersion": Role.EDITOR,
+    f"/{NAME}/GetVersion": Role.VIEWER,
+    f"/{NAME}/ListVersions": Role.VIEWER,
+    f"/{NAME}/ListExamples": Role.VIEWER,
+    f"/{NAME}/GetExample": Role.VIEWER,
+    f"/{NAME}/GetExampleImage": Role.VIEWER,
+    f"/{NAME}/GetThumbnails": Role.VIEWER,
+    f"/{NAME}/GetStatistics": Role.VIEWER,
+    f"/{NAME}/GetValidationReport": Role.VIEWER,
+    f"/{NAME}/ListFormats": Role.VIEWER,
+    f"/{NAME}/GetReadManifest": Role.VIEWER,
+    f"/{OPERATIONS}/GetOperation": Role.VIEWER,
+    f"/{OPERATIONS}/ListOperations": Role.VIEWER,
+    f"/{OPERATIONS}/WaitOperation": Role.VIEWER,
+    f"/{OPERATIONS}/CancelOperation": Role.EDITOR,
+    f"/{OPERATIONS}/DeleteOperation": Role.EDITOR,
+}
+UNSCOPED = frozenset({f"/{NAME}/ListFormats"})
+
+
+class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
+    """See dataset.proto."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def CreateDataset(self, request: pb.CreateDatasetRequest, context: Any) -> pb.Dataset:
+        command = wire.create_dataset_from(request, uid=idempotency.new_id("dataset"))
+        return wire.dataset_to(await datasets.create_dataset(command, self._deps))
+
+    async def GetDataset(self, request: pb.GetDatasetRequest, context: Any) -> pb.Dataset:
+        project, dataset_id = wire.segments(request.name)
+        return wire.dataset_to(await datasets.get_dataset(project, dataset_id, self._deps))
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Any) -> pb.ListDatasetsResponse:
+        after = wire.position_from(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        [project] = wire.segments(request.parent)
+        page, following = await datasets.list_datasets(project, after, limit, self._deps)
+        token = pages.encode(request, [following[0].isoformat(), following[1]]) if following else ""
+        return pb.ListDatasetsResponse(datasets=map(wire.dataset_to, page), next_page_token=token)
+
+    async def UpdateDataset(self, request: pb.UpdateDatasetRequest, context: Any) -> pb.Dataset:
+        command = wire.update_dataset_from(request)
+        return wire.dataset_to(await datasets.update_dataset(command, self._deps))
+
+    async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Any) -> empty_pb2.Empty:
+        project, dataset_id = wire.segments(request.name)
+        await datasets.delete_dataset(project, dataset_id, force=request.force, deps=self._deps)
+        return empty_pb2.Empty()
+
+    async def ImportVersion(self, request: pb.ImportVersionRequest, context: Any) -> operations_pb2.Operation:
+        operation: operations_pb2.Operation = await imports.start_import(
+            wire.start_import_from(request), self._deps
+        )
+        return operation
+
+    async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:
+        return wire.version_to(await self._version(request.name))
+
+    async def ListVersions(self, request: pb.ListVersionsRequest, context: Any) -> pb.ListVersionsResponse:
+        below = wire.number_from(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        project, dataset_id = wire.segments(request.parent)
+        page, following = await versions.list_versions(project, dataset_id, below, limit, self._deps)
+        token = pages.encode(request, [following]) if following else ""
+        return pb.ListVersionsResponse(versions=map(wire.version_to, page), next_page_token=token)
+
+    async def ListExamples(self, request: pb.ListExamplesRequest, context: Any) -> pb.ListExamplesResponse:
+        start = wire.number_from(pages.decode(request, request.page_token)) or 0
+        limit = pages.clamp(request.page_size, default=50, most=200)
+        version = await self._version(request.parent)
+        page, following = await versions.list_examples(version, request.split, start, limit, self._deps)
+        return pb.ListExamplesResponse(
+            examples=[wire.example_to(version, each) for each in page],
+            next_page_token=pages.encode(request, [following]) if following else "",
+            total_size=version.row_count(request.split),
+        )
+
+    async def GetExample(self, request: pb.GetExampleRequest, context: Any) -> pb.Example:
+        version, row = await self._version(request.name), wire.row_number(request.name)
+        return wire.example_to(version, await versions.get_example(version, row, self._deps))
+
+    async def GetExampleImage(
+        self, request: pb.GetExampleImageRequest, context: Any
+    ) -> httpbody_pb2.HttpBody:
+        version, row = await self._version(request.name), wire.row_number(request.name)
+        image = await versions.get_image(version, row, request.index, self._deps)
+        return httpbody_pb2.HttpBody(content_type=CONTENT_TYPES[image.format], data=image.data)
+
+    async def GetThumbnails(self, request: pb.GetThumbnailsRequest, context: Any) -> pb.GetThumbnailsResponse:
+        version = await self._version(request.parent)
+        count = pages.clamp(request.count, default=50, most=200)
+        found = await versions.get_thumbnails(version, request.split, request.start, count, self._deps)
+        return pb.GetThumbnailsResponse(thumbnails=[wire.thumbnail_to(version, each) for each in found])
+
+    async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
+        version = await self._version(request.name)
+        return wire.statistics_to(version, await versions.get_statistics(version, self._deps))
+
+    async def GetValidationReport(
+        self, request: pb.GetValidationReportRequest, context: Any
+    ) -> pb.ValidationReport:
+        project, dataset_id, report_id = wire.segments(request.name)
+        return wire.report_to(await versions.get_report(project, dataset_id, report_id, self._deps))
+
+    async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
+        return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+
+    async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
+        version = await self._version(request.name)
+        return wire.manifest_to(
+            version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
+        )
+
+    async def _version(self, name: str) -> Version:
+        """The version that `name` is, or lies below."""
+        project, dataset_id = wire.segments(name)[:2]
+        return await versions.get_version(project, dataset_id, wire.version_number(name), self._deps)

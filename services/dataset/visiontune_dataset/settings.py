@@ -1,0 +1,58 @@
+"""Every knob of the dataset program."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+from visiontune_data.limits import MIB, Limits
+from visiontune_kit.settings import ServerSettings
+
+_MOST_PROCESSES = 8
+
+
+class Settings(ServerSettings):
+    """Read once in `__main__`; see ServerSettings for where values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIONTUNE_DATASET_", populate_by_name=True)
+
+    storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service.")
+    scratch_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running imports."
+    )
+    enable_vision_training: bool = Field(
+        True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses formats with images."
+    )
+    import_processes: int = Field(
+        min(_MOST_PROCESSES, os.cpu_count() or 1),
+        ge=1,
+        description="Processes that decode images, an import.",
+    )
+    import_concurrency: int = Field(1, ge=1, description="Imports that run at once in this replica.")
+    operation_lease_s: float = Field(
+        10.0, gt=0, description="Seconds of silence after which another replica takes an import over."
+    )
+    shard_bytes: int = Field(128 * MIB, ge=1, description="Size at which a shard is finished.")
+    datasets_per_project: int = Field(1_000, ge=1, description="Most datasets of a project.")
+    images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")
+    image_bytes: int = Field(20 * MIB, ge=1, description="Largest image file.")
+    image_pixels: int = Field(64_000_000, ge=1, description="Most pixels of an image.")
+    messages_per_example: int = Field(100, ge=1, description="Most messages of an example.")
+    record_bytes: int = Field(1 * MIB, ge=1, description="Largest record.")
+    expansion_ratio: int = Field(100, ge=1, description="Most bytes that may come out of one of an archive.")
+    archive_bytes: int = Field(
+        100 * 1024 * MIB, ge=1, description="Most bytes that an archive may unpack to."
+    )
+
+    def limits(self) -> Limits:
+        """What one import may hold."""
+        return Limits(
+            images=self.images_per_dataset,
+            image_bytes=self.image_bytes,
+            image_pixels=self.image_pixels,
+            messages_per_example=self.messages_per_example,
+            record_bytes=self.record_bytes,
+            expansion_ratio=self.expansion_ratio,
+            archive_bytes=self.archive_bytes,
+        )

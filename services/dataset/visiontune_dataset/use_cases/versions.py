@@ -1,0 +1,132 @@
+"""Reading versions: facts, statistics, reports, examples, pictures, and all of it for training."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from visiontune_data.statistics import Statistics
+
+from visiontune_dataset.domain.datasets import Version
+from visiontune_dataset.domain.failures import ExampleNotFound
+from visiontune_dataset.ports import Deps, SignedUrl, StoredReport
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """A row of a version, without image bytes: the preview's JSON, read."""
+
+    row: int
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownThumbnail:
+    """A row's picture; `data` is empty for an example without images."""
+
+    row: int
+    data: bytes
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBytes:
+    """Original bytes of an image and its format."""
+
+    data: bytes
+    format: str
+
+
+async def get_version(project: str, dataset_id: str, number: int, deps: Deps) -> Version:
+    """Returns one. Raises DatasetNotFound, VersionNotFound."""
+    async with deps.unit_of_work() as uow:
+        await uow.datasets.get(project, dataset_id)
+        return await uow.versions.get(project, dataset_id, number)
+
+
+async def list_versions(
+    project: str, dataset_id: str, below: int | None, limit: int, deps: Deps
+) -> tuple[list[Version], int | None]:
+    """Returns a page, newest first, and the number below which the next one begins."""
+    async with deps.unit_of_work() as uow:
+        await uow.datasets.get(project, dataset_id)
+        found = await uow.versions.page(project, dataset_id, below, limit + 1)
+    page = found[:limit]
+    return page, page[-1].number if len(found) > limit else None
+
+
+async def get_statistics(version: Version, deps: Deps) -> Statistics:
+    """Returns what was computed at import."""
+    async with deps.unit_of_work() as uow:
+        return await uow.versions.statistics(version)
+
+
+async def get_report(project: str, dataset_id: str, report_id: str, deps: Deps) -> StoredReport:
+    """Returns what an import found. Raises DatasetNotFound, ReportNotFound."""
+    async with deps.unit_of_work() as uow:
+        await uow.datasets.get(project, dataset_id)
+        return await uow.reports.get(project, dataset_id, report_id)
+
+
+async def list_examples(
+    version: Version, split: str, start: int, count: int, deps: Deps
+) -> tuple[list[ShownExample], int | None]:
+    """Returns examples of a split (empty: of all), and where the next page begins."""
+    rows = version.rows(split, start, count + 1)
+    page = rows[:count]
+    found = await _preview(version, page, ["example"], deps)
+    examples = [ShownExample(row, json.loads(each["example"])) for row, each in zip(page, found, strict=True)]
+    return examples, start + count if len(rows) > count else None
+
+
+async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
+    """Returns one row. Raises ExampleNotFound."""
+    _check_row(version, row)
+    [found] = await _preview(version, [row], ["example"], deps)
+    return ShownExample(row, json.loads(found["example"]))
+
+
+async def get_thumbnails(
+    version: Version, split: str, start: int, count: int, deps: Deps
+) -> list[ShownThumbnail]:
+    """Returns the pictures of a run of examples."""
+    rows = version.rows(split, start, count)
+    found = await _preview(version, rows, ["thumbnail", "width_px", "height_px"], deps)
+    return [
+        ShownThumbnail(row, each["thumbnail"] or b"", each["width_px"], each["height_px"])
+        for row, each in zip(rows, found, strict=True)
+    ]
+
+
+async def get_image(version: Version, row: int, index: int, deps: Deps) -> ImageBytes:
+    """Returns the original bytes of one image of an example. Raises ExampleNotFound."""
+    example = await get_example(version, row, deps)
+    images = example.content["images"]
+    if index >= len(images):
+        raise ExampleNotFound(f"{version.name}/examples/{row}", f"it has {len(images)} images, from 0")
+    [(shard, [local])] = version.located([row])
+    [found] = await deps.rows.read(shard.examples, [local], ["images"])
+    return ImageBytes(found["images"][index]["bytes"], images[index][4])
+
+
+async def read_manifest(version: Version, ttl: timedelta, deps: Deps) -> list[SignedUrl]:
+    """Returns a signed URL for each shard, in order."""
+    return await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)
+
+
+async def _preview(
+    version: Version, rows: Sequence[int], columns: Sequence[str], deps: Deps
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for shard, local in version.located(rows):
+        found += await deps.rows.read(shard.preview, local, columns)
+    return found
+
+
+def _check_row(version: Version, row: int) -> None:
+    if row >= version.example_count:
+        raise ExampleNotFound(
+            f"{version.name}/examples/{row}", f"the version has {version.example_count:,} examples, from 0"
+        )

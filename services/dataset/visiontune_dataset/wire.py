@@ -1,0 +1,325 @@
+"""Between proto messages and the domain; pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune_data import archive, report
+from visiontune_data.example import Kind
+from visiontune_data.formats import Format
+from visiontune_data.statistics import Distribution, Statistics
+from visiontune_data.text import escape
+from visiontune_kit.pages import InvalidPageToken
+
+from visiontune_dataset.domain.datasets import Dataset, Version
+from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
+from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.ports import SignedUrl, StoredReport
+from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
+from visiontune_dataset.use_cases.imports import StartImport
+from visiontune_dataset.use_cases.versions import ShownExample, ShownThumbnail
+
+_KINDS = {
+    Kind.CHAT_WITH_IMAGES.value: pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
+    Kind.CHAT.value: pb.EXAMPLE_KIND_CHAT,
+    Kind.CAPTIONED_IMAGE.value: pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
+}
+_PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
+_DEFAULT_TTL = timedelta(hours=1)
+_DEFAULT_VALIDATION_FRACTION = 0.1
+
+
+def segments(name: str) -> list[str]:
+    """`projects/p/datasets/d/…` as its ids: `["p", "d", …]`; the proto's rules have checked the form."""
+    return name.split("/")[1::2]
+
+
+def version_number(name: str) -> int:
+    """The number in `…/versions/v7`. Raises VersionNotFound for anything else."""
+    prefix, _, digits = segments(name)[2].partition("v")
+    if prefix or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise VersionNotFound(name)
+    return int(digits)
+
+
+def row_number(name: str) -> int:
+    """The number in `…/examples/12`. Raises ExampleNotFound for anything else."""
+    digits = name.rpartition("/")[2]
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise ExampleNotFound(name, "examples are named by their row number, from 0")
+    return int(digits)
+
+
+def create_dataset_from(request: pb.CreateDatasetRequest, uid: str) -> CreateDataset:
+    """Reads the request; output-only fields are ignored."""
+    return CreateDataset(
+        project=segments(request.parent)[0],
+        id=request.dataset_id,
+        uid=uid,
+        display_name=request.dataset.display_name,
+        description=request.dataset.description,
+    )
+
+
+def update_dataset_from(request: pb.UpdateDatasetRequest) -> UpdateDataset:
+    """Reads the request."""
+    project, dataset_id = segments(request.dataset.name)
+    return UpdateDataset(
+        project=project,
+        id=dataset_id,
+        display_name=request.dataset.display_name,
+        description=request.dataset.description,
+        etag=request.dataset.etag,
+        paths=list(request.update_mask.paths),
+    )
+
+
+def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
+    """Reads the request, with its defaults."""
+    project, dataset_id = segments(request.parent)
+    has_fraction = request.HasField("validation_fraction")
+    return StartImport(
+        project=project,
+        dataset=dataset_id,
+        upload=request.upload,
+        format=request.format,
+        skip_errors=request.on_error == pb.ON_ERROR_SKIP,
+        validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
+    )
+
+
+def ttl_from(request: pb.GetReadManifestRequest) -> timedelta:
+    """How long URLs shall work."""
+    return request.ttl.ToTimedelta() if request.HasField("ttl") else _DEFAULT_TTL
+
+
+def dataset_to(dataset: Dataset) -> pb.Dataset:
+    """Writes the resource."""
+    latest = f"{dataset.name}/versions/v{dataset.latest_version}" if dataset.latest_version else ""
+    return pb.Dataset(
+        name=dataset.name,
+        uid=dataset.uid,
+        display_name=dataset.display_name or dataset.id,
+        description=dataset.description,
+        latest_version=latest,
+        version_count=dataset.version_count,
+        create_time=timestamp(dataset.created_at),
+        update_time=timestamp(dataset.updated_at),
+        etag=dataset.etag,
+    )
+
+
+def version_to(version: Version) -> pb.DatasetVersion:
+    """Writes the resource."""
+    return pb.DatasetVersion(
+        name=version.name,
+        digest=version.digest,
+        manifest_sha256=version.manifest_sha256,
+        format=version.format,
+        kinds=[_KINDS[kind] for kind in version.kinds],
+        example_count=version.example_count,
+        image_count=version.image_count,
+        size_bytes=version.size_bytes,
+        shard_count=len(version.shards),
+        split_counts=version.split_counts,
+        validation_report=f"{version.dataset_name}/validationReports/{version.report_id}",
+        source_filename=version.source_filename,
+        source_sha256=version.source_sha256,
+        create_time=timestamp(version.created_at),
+    )
+
+
+def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
+    """Writes what those who poll an import see."""
+    return pb.ImportVersionMetadata(
+        dataset=state.dataset,
+        stage=pb.ImportVersionMetadata.Stage.ValueType(state.stage),
+        read_bytes=state.read_bytes,
+        total_bytes=state.total_bytes,
+        image_count=state.image_count,
+        record_count=state.record_count,
+        error_count=state.error_count,
+        warning_count=state.warning_count,
+        validation_report=state.validation_report,
+        unchanged=state.unchanged,
+        create_time=timestamp(state.created_at),
+        update_time=timestamp(state.updated_at),
+        restart_count=state.restart_count,
+    )
+
+
+def example_to(version: Version, shown: ShownExample) -> pb.Example:
+    """Writes a row."""
+    content = shown.content
+    return pb.Example(
+        name=f"{version.name}/examples/{shown.row}",
+        example_id=content["id"],
+        messages=[_message_to(message) for message in content["messages"]],
+        texts=content["texts"],
+        images=[_image_to(*image) for image in content["images"]],
+        split=content["split"],
+        metadata_json="" if content["metadata"] == "{}" else content["metadata"],
+    )
+
+
+def _message_to(message: Mapping[str, Any]) -> pb.Message:
+    parts = [
+        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
+    ]
+    return pb.Message(role=message["role"], content=parts)
+
+
+def _image_to(path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int) -> pb.ExampleImage:
+    return pb.ExampleImage(
+        path=path, sha256=sha256, width_px=width_px, height_px=height_px, format=kind, size_bytes=size
+    )
+
+
+def thumbnail_to(version: Version, shown: ShownThumbnail) -> pb.Thumbnail:
+    """Writes a row's picture."""
+    return pb.Thumbnail(
+        example=f"{version.name}/examples/{shown.row}",
+        content_type="image/jpeg" if shown.data else "",
+        data=shown.data,
+        width_px=shown.width_px,
+        height_px=shown.height_px,
+    )
+
+
+def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
+    """Writes a version's numbers."""
+    return pb.Statistics(
+        name=f"{version.name}/statistics",
+        example_count=found.example_count,
+        image_count=found.image_count,
+        image_bytes=found.image_bytes,
+        split_counts=found.split_counts,
+        format_counts=found.format_counts,
+        width_px=_distribution_to(found.width_px),
+        height_px=_distribution_to(found.height_px),
+        text_length=_distribution_to(found.text_length),
+        messages_per_example=_distribution_to(found.messages_per_example),
+        images_per_example=_distribution_to(found.images_per_example),
+        top_answers=[pb.LabelCount(label=label, count=count) for label, count in found.top_answers],
+        distinct_answer_count=found.distinct_answer_count,
+        duplicate_example_count=found.duplicate_example_count,
+    )
+
+
+def _distribution_to(found: Distribution) -> pb.Distribution:
+    return pb.Distribution(
+        count=found.count,
+        min=found.min,
+        max=found.max,
+        mean=found.mean,
+        median=found.median,
+        histogram=[pb.Bin(lower=each.lower, upper=each.upper, count=each.count) for each in found.histogram],
+    )
+
+
+def report_to(stored: StoredReport) -> pb.ValidationReport:
+    """Writes what an import found."""
+    found = stored.report
+    return pb.ValidationReport(
+        name=f"projects/{stored.project}/datasets/{stored.dataset}/validationReports/{stored.id}",
+        filename=found.archive,
+        record_count=found.record_count,
+        example_count=found.example_count,
+        skipped_count=found.skipped_count,
+        error_count=found.error_count,
+        warning_count=found.warning_count,
+        rules=[
+            pb.RuleSummary(
+                rule=summary.rule,
+                severity=pb.Severity.ValueType(summary.severity),
+                count=summary.count,
+                problems=[_problem_to(problem, found.archive) for problem in summary.problems],
+            )
+            for summary in found.rules
+        ],
+        version=stored.version,
+        create_time=timestamp(stored.created_at),
+    )
+
+
+def _problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
+    return pb.Problem(
+        rule=problem.rule,
+        severity=pb.Severity.ValueType(problem.severity),
+        archive=escape(archive_name),
+        member=escape(problem.place.member),
+        line=problem.place.line,
+        json_path=escape(problem.place.json_path),
+        value=problem.value,
+        message=problem.message,
+        remedy=problem.advice,
+        text=problem.text(archive_name),
+    )
+
+
+def format_to(each: Format) -> pb.Format:
+    """Writes a row of the table of formats."""
+    return pb.Format(
+        format=each.name,
+        description=each.description,
+        kind=_KINDS[each.kind.value],
+        layout=each.layout,
+        example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
+        archive_suffixes=archive.SUFFIXES,
+    )
+
+
+def manifest_to(version: Version, urls: Sequence[SignedUrl]) -> pb.ReadManifest:
+    """Writes a version's files; `urls` are in the order of its shards."""
+    return pb.ReadManifest(
+        version=version.name,
+        digest=version.digest,
+        manifest_sha256=version.manifest_sha256,
+        shards=[
+            pb.Shard(
+                index=shard.index,
+                sha256=shard.examples.sha256,
+                row_count=shard.row_count,
+                size_bytes=shard.examples.size_bytes,
+                split_counts=shard.split_counts,
+                url=signed.url,
+            )
+            for shard, signed in zip(version.shards, urls, strict=True)
+        ],
+        kinds=[_KINDS[kind] for kind in version.kinds],
+        split_counts=version.split_counts,
+        expire_time=timestamp(min(signed.expires_at for signed in urls)),
+    )
+
+
+def position_from(token: Sequence[str | int] | None) -> tuple[datetime, str] | None:
+    """Reads (time, id) out of a page token. Raises InvalidPageToken."""
+    if token is None:
+        return None
+    match token:
+        case [str(at), str(last_id)]:
+            try:
+                return datetime.fromisoformat(at), last_id
+            except ValueError as error:
+                raise InvalidPageToken from error
+    raise InvalidPageToken
+
+
+def number_from(token: Sequence[str | int] | None) -> int | None:
+    """Reads a number out of a page token. Raises InvalidPageToken."""
+    match token:
+        case None:
+            return None
+        case [int(number)] if number >= 0:
+            return number
+    raise InvalidPageToken
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """An aware time as proto."""
+    message = Timestamp()
+    message.FromDatetime(at.astimezone(UTC))
+    return message
