@@ -153,7 +153,7 @@ def ask(
         answer = run(example("ask_model.py"), str(artifact), str(image), question, *base)
     session.say(
         f"{escape(scan.example_id)}: [italic]{escape(question)}[/] "
-        f"The model says [bold]{escape(answer)}[/], the data says {escape(expected)}."
+        f"The model says [bold]{views.quoted(answer)}[/], the data says {escape(expected)}."
     )
 
 

@@ -142,7 +142,7 @@ def samples(session: Session, job: JobName) -> None:
     session.table(
         ["EXAMPLE", "PROMPT", "EXPECTED", "BEFORE", "AFTER"],
         (
-            [names.short(s.example), *(escape(text) for text in (s.prompt, s.expected, s.before, s.after))]
+            [names.short(s.example), *map(views.quoted, (s.prompt, s.expected, s.before, s.after))]
             for s in found
         ),
         empty="No samples yet.",

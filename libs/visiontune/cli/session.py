@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from visiontune.client import Client
 
 PANEL = "Connection and output"
+PIPE_WIDTH = 200
 
 
 class Output(StrEnum):
@@ -77,8 +78,8 @@ class Session:
     api_key: str = field(default="", repr=False)
     project: str = ""
     output: Output = Output.TEXT
-    out: Console = field(default_factory=lambda: Console(highlight=False))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    out: Console = field(default_factory=lambda: console(sys.stdout))
+    err: Console = field(default_factory=lambda: console(sys.stderr))
 
     @functools.cached_property
     def client(self) -> "Client":
@@ -140,11 +141,18 @@ class Session:
             self.out.print(empty)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for place, column in enumerate(columns):
+            # The first says which; it is what people copy.
+            table.add_column(column, overflow="fold", no_wrap=place == 0)
         for row in shown:
             table.add_row(*row)
         self.out.print(table)
+
+
+def console(stream: TextIO) -> Console:
+    """Where people read. A file or a pipe has no edge at which lines should be broken."""
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(file=stream, highlight=False, width=width)
 
 
 def talks(function: Callable[..., None]) -> Callable[..., None]:

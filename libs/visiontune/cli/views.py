@@ -45,6 +45,11 @@ def accuracy(metrics: "dict[str, float]") -> float | None:
     return next((metrics[name] for name in ACCURACY if name in metrics), None)
 
 
+def quoted(text: str) -> str:
+    """What a model said, on one line: an untrained one says anything, control characters included."""
+    return escape("".join(character if character.isprintable() else "·" for character in text))
+
+
 def state(job: "trainer_pb2.TrainingJob") -> str:
     """`RUNNING`, coloured."""
     name = state_name(job)

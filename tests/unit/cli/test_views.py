@@ -134,3 +134,7 @@ def test_names_are_short_for_people(full: str, short: str) -> None:
 def test_what_is_no_version_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="DATASET/VERSION"):
         names.version(text, "projects/p")
+
+
+def test_what_an_untrained_model_says_cannot_drive_the_terminal() -> None:
+    assert views.quoted("a\x1b[31m\n[b]") == "a·[31m·\\[b]"
