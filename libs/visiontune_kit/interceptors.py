@@ -301,7 +301,9 @@ def _enter_deadline(context: Any) -> float:
 
 
 def _violation(violation: Any) -> Violation:
-    path = ".".join(element.field_name + _subscript(element) for element in violation.proto.field.elements)
+    field_path = violation.proto.field  # None for a rule of the whole message
+    elements = field_path.elements if field_path else ()
+    path = ".".join(element.field_name + _subscript(element) for element in elements)
     return Violation(path or "request", violation.proto.message, violation.proto.rule_id)
 
 

@@ -81,6 +81,7 @@ ACCESS = {
     f"/{STORAGE}/GetQuota": Role.VIEWER,
     f"/{STORAGE}/UpdateQuota": Role.OPERATOR,
     f"/{STORAGE}/ListObjects": Role.VIEWER,
+    f"/{STORAGE}/DeleteObjects": Role.EDITOR,
     f"/{TRAINER}/WatchTrainingJob": Role.VIEWER,
 }
 
@@ -213,6 +214,13 @@ async def test_broken_rules_are_named_by_field(server: Running) -> None:
     code, failure = await refusal(server.stub.CreateUpload(request, metadata=server.trust.metadata()))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert {violation.field for violation in failure.violations} == {"upload.filename", "upload.sha256"}
+
+
+async def test_a_broken_rule_of_the_whole_message_is_named_too(server: Running) -> None:
+    request = pb.DeleteObjectsRequest(parent="projects/default")
+    code, failure = await refusal(server.stub.DeleteObjects(request, metadata=server.trust.metadata()))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "exactly one of objects and owner" in failure.message
 
 
 async def test_strangers_get_no_hints_about_rules(server: Running) -> None:
