@@ -42,8 +42,7 @@ def plain_losses(
             return_dict=True,
             return_assistant_tokens_mask=True,
             return_tensors="pt",
-            padding=True,
-            padding_side="right",
+            processor_kwargs={"padding": True, "padding_side": "right"},
         )
         labels = batch["input_ids"].masked_fill(batch.pop("assistant_masks") == 0, -100)
         for group in optimiser.param_groups:

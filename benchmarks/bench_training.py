@@ -1,0 +1,181 @@
+"""Training samples/s: ours against TRL's SFTTrainer and a plain loop; same model, data and batch size.
+
+A run is a short job of EPOCHS epochs from cold: all that happens to an example (decoding, template, tokens,
+pixels) is in it. The three take turns; what is reported are medians. TRL runs without gradient checkpointing
+and bf16, with max_length None (its default cuts image tokens). All get one torch thread, as our worker takes
+for a model of this size.
+"""
+
+import copy
+import io
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, Image, List
+from PIL import Image as Pillow
+from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # trl exports lazily
+from visiontune_recipes.resolve import resolve
+from visiontune_worker import build, loop
+from visiontune_worker.data import Examples, ahead, step_batches
+from visiontune_worker.objectives.causal_lm import Encoder
+from visiontune_worker.order import Order
+
+from benchmarks.result import Result
+from tests.support import worker_data
+
+ROWS = 800  # 640 of them for training
+BATCH = 32
+EPOCHS = 3
+ROUNDS = 3
+AIM = 1.3
+
+
+def measure() -> list[Result]:
+    """Interleaved medians of samples/s."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        bench = _Bench(Path(name))
+        kinds: dict[str, Callable[[], float]] = {"ours": bench.ours, "trl": bench.trl, "plain": bench.plain}
+        found: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for round_number in range(ROUNDS + 1):
+            for kind, run in kinds.items():
+                speed = run()
+                # The first round warms up: imports, kernels, the file cache.
+                if round_number:
+                    found[kind].append(speed)
+                print(f"  {kind}: {speed:.0f} samples/s", flush=True)
+    medians = {kind: statistics.median(speeds) for kind, speeds in found.items()}
+    return [
+        Result(
+            name=f"training, {EPOCHS} epochs from cold, against TRL's SFTTrainer",
+            unit="samples/s",
+            ours=medians["ours"],
+            peer=medians["trl"],
+            aim=AIM,
+        ),
+        Result(
+            name=f"training, {EPOCHS} epochs from cold, against a plain transformers loop",
+            unit="samples/s",
+            ours=medians["ours"],
+            peer=medians["plain"],
+            aim=1.0,
+        ),
+    ]
+
+
+class _Bench:
+    """One model and one dataset; every run starts from a copy of the same weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[Any] = [worker_data.row(index) for index in range(ROWS)]
+        self._train = [row for row in self._rows if row["split"] == "train"]
+        self._manifest = worker_data.write_shards(folder / "data", self._rows)
+        self._spec = resolve(
+            worker_data.spec(hyperparameters={"batch_size": BATCH, "epochs": EPOCHS}), self._manifest.facts
+        )
+        self._built = build.build(self._spec, build.Sources(texts=worker_data.texts()))
+        self._seen = len(self._train) * EPOCHS
+
+    def ours(self) -> float:
+        """The worker's own pipeline and loop, as `run` puts them together."""
+        built = copy.copy(self._built)
+        built.model = copy.deepcopy(self._built.model)
+        scratch = self._folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        started = time.perf_counter()
+        shards = worker_data.local_shards(self._manifest, self._folder / "data", scratch)
+        encoder = Encoder(built.processor, max_length=2048, stop_ids=built.stop_ids)
+        examples = Examples(shards, "train", encoder, cache_bytes=10**9)
+        order = Order(shards.counts("train"), BATCH, 1, seed=0)
+        steps = order.steps_per_epoch * EPOCHS
+        training = loop.Training(built, self._spec.hyperparameters, order, steps)
+        loop.run(
+            training,
+            ahead(lambda: step_batches(examples, shards, order, start=0, stop=steps, pad_id=built.pad_id)),
+            meter=loop.Meter(training, tell=lambda _: None),
+            after_step=lambda: None,
+        )
+        return self._seen / (time.perf_counter() - started)
+
+    def trl(self) -> float:
+        """TRL as its documentation shows it for vision: prompt and completion, the processor as it is."""
+        numbers = self._spec.hyperparameters
+        rows = [
+            {
+                "images": row["images"],
+                "prompt": [{"role": "user", "content": worker_data.QUESTION}],
+                "completion": [{"role": "assistant", "content": row["messages"][1]["content"][0]["text"]}],
+            }
+            for row in self._train
+        ]
+        arguments = SFTConfig(
+            output_dir=str(self._folder / "trl"),
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=EPOCHS,
+            learning_rate=numbers.learning_rate or 0.0,
+            gradient_checkpointing=False,
+            bf16=False,
+            max_length=None,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = SFTTrainer(
+            model=copy.deepcopy(self._built.model),
+            args=arguments,
+            train_dataset=Dataset.from_list(rows).cast_column("images", List(Image())),
+            processing_class=self._built.processor,
+        )
+        started = time.perf_counter()
+        trainer.train()
+        return self._seen / (time.perf_counter() - started)
+
+    def plain(self) -> float:
+        """Processor, forward, backward, clip, AdamW; nothing told, nothing prepared."""
+        model = copy.deepcopy(self._built.model)
+        model.train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        generator = torch.Generator().manual_seed(0)
+        started = time.perf_counter()
+        for _ in range(EPOCHS):
+            places = torch.randperm(len(self._train), generator=generator).tolist()
+            for first in range(0, len(places), BATCH):
+                batch = self._processed([self._train[index] for index in places[first : first + BATCH]])
+                labels = batch["input_ids"].masked_fill(batch.pop("assistant_masks") == 0, -100)
+                model(**batch, labels=labels).loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimiser.step()
+                optimiser.zero_grad()
+        return self._seen / (time.perf_counter() - started)
+
+    def _processed(self, rows: list[Any]) -> Any:
+        messages = [
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image", "image": Pillow.open(io.BytesIO(row["images"][0]["bytes"]))},
+                        row["messages"][0]["content"][1],
+                    ],
+                },
+                row["messages"][1],
+            ]
+            for row in rows
+        ]
+        return self._built.processor.apply_chat_template(
+            messages,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+        )

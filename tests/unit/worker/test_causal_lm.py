@@ -1,0 +1,168 @@
+"""What is trained is the answers with their stop tokens, and padding changes nothing."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.families.llava import CHAT_TEMPLATE
+from visiontune_recipes.resolve import resolve
+from visiontune_worker import build
+from visiontune_worker.evaluate import held_out_places
+from visiontune_worker.faults import ConfigurationFault
+from visiontune_worker.objectives import causal_lm
+from visiontune_worker.objectives.causal_lm import Encoded, Encoder
+from visiontune_worker.shards import Example
+
+from tests.support import worker_data
+
+
+@cache
+def tiny() -> build.Built:
+    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
+    built = build.build(spec, build.Sources(texts=worker_data.texts()))
+    built.model.eval()
+    return built
+
+
+def text(role: str, words: str, *, image: bool = False) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "image", "text": None}] if image else []
+    return {"role": role, "content": [*parts, {"type": "text", "text": words}]}
+
+
+def example(*messages: dict[str, Any], images: int = 1) -> Example:
+    data, _ = worker_data.scans()[0]
+    return Example("v/examples/7", "seven", [data] * images, messages)
+
+
+ONE_TURN = example(text("user", "\nWhich?", image=True), text("assistant", "seven"))
+TWO_TURNS = example(
+    text("system", "Be brief."),
+    text("user", "\nWhich?", image=True),
+    text("assistant", "seven"),
+    text("user", "And this?", image=True),
+    text("assistant", "zero, I think"),
+    images=2,
+)
+NO_IMAGE = example(text("user", "Hi"), text("assistant", "ho"), images=0)
+
+
+def encode(given: Example, built: build.Built | None = None) -> Encoded:
+    built = built or tiny()
+    return Encoder(built.processor, max_length=200, stop_ids=built.stop_ids).encode(given)
+
+
+def decode(ids: torch.Tensor) -> str:
+    return str(tiny().processor.tokenizer.decode(ids))
+
+
+@pytest.mark.parametrize(
+    ("given", "trained"),
+    [(ONE_TURN, "seven</s>"), (TWO_TURNS, "seven</s>zero, I think</s>"), (NO_IMAGE, "ho</s>")],
+)
+def test_exactly_the_answers_and_their_stop_tokens_are_trained(given: Example, trained: str) -> None:
+    encoded = encode(given)
+    assert decode(encoded.input_ids[encoded.trained]) == trained
+
+
+def test_the_prompt_of_generation_is_what_precedes_the_last_answer() -> None:
+    encoded = encode(TWO_TURNS)
+    assert decode(encoded.input_ids[encoded.answer_start :]) == "zero, I think</s>"
+    assert encoded.expected == "zero, I think"
+    assert encoded.prompt.startswith("system: Be brief.")
+    assert encode(ONE_TURN).prompt == "<image>\nWhich?"
+
+
+def test_generation_starts_from_the_ids_that_a_user_would_get() -> None:
+    processor = tiny().processor
+    content = [{"type": "image", "image": causal_lm._decode(ONE_TURN.images[0], ONE_TURN)}]
+    found = processor.apply_chat_template(
+        [{"role": "user", "content": [*content, {"type": "text", "text": "\nWhich?"}]}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    encoded = encode(ONE_TURN)
+    assert torch.equal(found["input_ids"][0], encoded.input_ids[: encoded.answer_start])
+    assert torch.equal(found["pixel_values"], encoded.vision["pixel_values"])
+
+
+def test_what_follows_the_last_answer_is_left_out() -> None:
+    more = Example(ONE_TURN.name, "x", ONE_TURN.images, [*ONE_TURN.messages, text("user", "More?")])
+    assert torch.equal(encode(more).input_ids, encode(ONE_TURN).input_ids)
+
+
+def test_the_loss_is_the_cross_entropy_that_the_model_itself_computes() -> None:
+    encoded = [encode(ONE_TURN), encode(TWO_TURNS), encode(NO_IMAGE)]
+    batch = causal_lm.collate(encoded, tiny().pad_id)
+    labels = batch.inputs["input_ids"].masked_fill(~batch.trained, causal_lm.IGNORED)
+    with torch.inference_mode():
+        summed, _ = causal_lm.loss(tiny().model, batch)
+        theirs = tiny().model(**batch.inputs, labels=labels).loss
+    assert batch.tokens == sum(int(each.trained.sum()) for each in encoded)
+    assert summed.item() / batch.tokens == pytest.approx(theirs.item(), abs=1e-6)
+
+
+def test_padding_on_either_side_changes_no_prediction() -> None:
+    short, long = encode(ONE_TURN), encode(TWO_TURNS)
+    with torch.inference_mode():
+        alone, _ = causal_lm.loss(tiny().model, causal_lm.collate([short], tiny().pad_id))
+        both, _ = causal_lm.loss(tiny().model, causal_lm.collate([short, long], tiny().pad_id))
+        other, _ = causal_lm.loss(tiny().model, causal_lm.collate([long], tiny().pad_id))
+        left = tiny().model(**causal_lm.collate_prompts([short, long], tiny().pad_id)).logits[0, -1]
+        single = tiny().model(**causal_lm.collate_prompts([short], tiny().pad_id)).logits[0, -1]
+    assert both.item() == pytest.approx(alone.item() + other.item(), abs=1e-4)
+    assert torch.allclose(left, single, atol=1e-5)
+
+
+def test_a_batch_of_one_length_has_no_mask() -> None:
+    assert "attention_mask" not in causal_lm.collate([encode(ONE_TURN)] * 2, 0).inputs
+    assert "attention_mask" in causal_lm.collate([encode(ONE_TURN), encode(NO_IMAGE)], 0).inputs
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ messages }}", "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}"]
+)
+def test_a_template_that_marks_no_stop_is_replaced_by_the_familys(template: str) -> None:
+    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
+    built = build.build(spec, build.Sources(texts=worker_data.texts()))
+    built.processor.chat_template = template
+    build._use_training_template(built.processor, built.family, built.model)
+    assert built.processor.chat_template == CHAT_TEMPLATE
+    encoded = encode(TWO_TURNS, built)
+    assert decode(encoded.input_ids[encoded.trained]) == " seven</s> zero, I think</s>"
+
+
+def test_a_template_that_does_not_stop_is_refused_by_the_encoder() -> None:
+    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
+    built = build.build(spec, build.Sources(texts=worker_data.texts()))
+    built.processor.chat_template = "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}"
+    with pytest.raises(ConfigurationFault, match="no stop token"):
+        encode(NO_IMAGE, built)
+    built.processor.chat_template = "{% for m in messages %}x{% endfor %}"
+    with pytest.raises(ConfigurationFault, match="marks no answer"):
+        encode(NO_IMAGE, built)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(None, 5), (9, 5), (2, 2)])
+def test_held_out_examples_are_the_same_ones_every_time(most: int | None, expected: int) -> None:
+    places = held_out_places((2, 0, 3), most)
+    assert len(places) == expected
+    assert places == held_out_places((2, 0, 3), most)
+    assert places[0] == (0, 0)
+
+
+def test_a_preset_is_the_same_every_time_and_has_the_size_it_says() -> None:
+    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
+    first, second = (build.build(spec, build.Sources(texts=worker_data.texts())) for _ in range(2))
+    assert all(
+        torch.equal(value, second.model.state_dict()[name])
+        for name, value in first.model.state_dict().items()
+    )
+    assert first.processor.tokenizer.get_vocab() == second.processor.tokenizer.get_vocab()
+    assert abs(first.parameter_count - 625_728) < 5_000
+    # Byte-level: any text survives.
+    ids = first.processor.tokenizer("Größe: 字 🙂", add_special_tokens=False)["input_ids"]
+    assert first.processor.tokenizer.decode(ids) == "Größe: 字 🙂"
