@@ -45,7 +45,7 @@ class Settings(ServerSettings):
     )
     heartbeat_interval_s: float = Field(2.0, gt=0, description="Seconds between two reports of a worker.")
     heartbeat_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds of silence after which a worker is taken for dead."
+        60.0, gt=0, description="Seconds of silence after which a worker is taken for dead."
     )
     start_timeout_s: float = Field(
         300.0, gt=0, description="Seconds that a worker gets from its launch to its first word."

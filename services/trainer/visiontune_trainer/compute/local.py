@@ -34,7 +34,7 @@ _START = (
     '&& shift && exec "$@"'
 )
 _COMMAND = (sys.executable, "-m", "visiontune_worker")
-_STARTED_WITHIN_S = 10.0
+_STARTED_WITHIN_S = 30.0
 _POLL_S = 0.02
 _NAME = "projects/{}/trainingJobs/{}/attempts/{}"
 _TAIL_BYTES = 2_000
