@@ -1,15 +1,18 @@
 """Sessions and transactions on SQLite (embedded) and PostgreSQL (production), by the same code."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy import DateTime, event
+from sqlalchemy import DateTime, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
+
+from visiontune_kit import sqlite
 
 # Constraint names that are the same in both databases, so that migrations can name them.
 NAMING = {
@@ -19,7 +22,6 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-SQLITE_BUSY_TIMEOUT_MS = 30_000
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -46,29 +48,32 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Database:
     """One engine and the transactions on it."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, turn: AbstractAsyncContextManager[None] | None = None) -> None:
         self.engine = engine
+        # SQLite lets one transaction write at a time and makes the others sleep and ask again. Taking
+        # turns here wakes the next one at once; only another process can still keep it waiting.
+        self._turn = turn or nullcontext()
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
     def open(cls, url: str) -> Self:
         """Opens `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`; connects on first use."""
         if url.startswith("sqlite"):
-            engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000})
+            path = make_url(url).database or ":memory:"
+            engine = create_async_engine(url, async_creator=lambda: sqlite.connect(path))
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_immediate)
-        else:
-            engine = create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
-        return cls(engine)
+            return cls(engine, turn=asyncio.Lock())
+        return cls(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """Yields a session in a transaction that is rolled back unless it is committed.
 
         On SQLite the transaction takes the write lock at its start (BEGIN IMMEDIATE): a reader that
-        turns writer would otherwise fail instead of waiting.
+        turns writer would otherwise fail instead of waiting. So a task must not open one inside another.
         """
-        async with self._sessions() as session:
+        async with self._turn, self._sessions() as session:
             yield session
 
     async def close(self) -> None:
@@ -104,13 +109,10 @@ class UnitOfWork:
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    # The driver's own transactions begin too late and end too early; ours begin in _begin_immediate.
-    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
     cursor.close()
 
 
