@@ -202,7 +202,7 @@ def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit,
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_role("log")).to_be_visible()
     page.get_by_role("tab", name="Files").click()
-    link = page.get_by_role("link", name="config.json")
+    link = page.get_by_role("link", name="config.json", exact=True)
     expect(link).to_be_visible()
     answer = page.request.get(link.get_attribute("href") or "")
     assert "model_type" in answer.json()
@@ -296,7 +296,7 @@ def test_every_page_fits_and_breaks_no_rule(
         for path, heading in pages.items():
             page = visit.open(path)
             expect(page.get_by_role("heading", name=heading, include_hidden=True).first).to_be_visible()
-            page.wait_for_load_state("networkidle" if "jobs/" not in path else "load")
+            expect(page.get_by_label(re.compile("^Loading "))).to_have_count(0)
             assert not visit.overflows(), path
         scheme = page.evaluate("document.documentElement.dataset.mantineColorScheme")
         assert scheme == ("dark" if dark else "light")

@@ -20,8 +20,9 @@ export function Copyable({ value, shown = value }: CopyProps) {
   };
   return (
     <Tooltip label={copied ? "Copied" : `Copy ${value}`} multiline maw={420} openDelay={300}>
-      <button type="button" className={css.copy} onClick={() => void copy()} aria-label={`Copy ${value}`}>
+      <button type="button" className={css.copy} onClick={() => void copy()}>
         <code>{shown}</code>
+        <span className="visually-hidden">copy</span>
         <Icon name={copied ? "check" : "copy"} size={12} />
       </button>
     </Tooltip>

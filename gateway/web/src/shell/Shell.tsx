@@ -41,7 +41,7 @@ function Frame({ signedIn }: { signedIn: boolean }) {
       <a className={css.skip} href="#main" onClick={() => main.current?.focus()}>
         Skip to the page
       </a>
-      <header className={css.side}>
+      <aside className={css.side} aria-label="VisionTune">
         <Brand />
         <nav className={css.nav} aria-label="Main">
           {PLACES.map(({ to, label, icon }) => (
@@ -56,7 +56,7 @@ function Frame({ signedIn }: { signedIn: boolean }) {
           {signedIn && <Who />}
           <ColorSchemeButton />
         </div>
-      </header>
+      </aside>
       <main id="main" ref={main} tabIndex={-1} className={css.main}>
         <OfflineBanner />
         {signedIn ? <WithProject /> : <Outlet />}

@@ -39,7 +39,7 @@ function Reference({ document }: { document: Document }) {
         />
         {groups.map((group) => (
           <div key={group.name} className={css.calls}>
-            <h3>{group.name}</h3>
+            <h2>{group.name}</h2>
             <ul>
               {group.operations.map((operation) => (
                 <li key={operation.id}>

@@ -15,7 +15,7 @@ const FILE_COLUMNS: readonly Column<ArtifactFile>[] = [
   {
     name: "File",
     cell: (file) => (
-      <a href={file.url} download={lastOf(file.path)} rel="noreferrer">
+      <a href={file.url} target="_blank" rel="noreferrer">
         <Icon name="download" size={12} /> {file.path}
       </a>
     ),
