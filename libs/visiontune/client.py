@@ -44,7 +44,7 @@ class Client:
 
     Names may be short (`digits`, `digits/v1`, a job's id) or full (`projects/…`). Every method raises
     errors.ApiFailure subclasses for what the server refuses and errors.Unreachable when there is none.
-    A server that is away for a moment is waited for; `on_wait` then hears why.
+    A server that has answered, or is `known_to_run`, is waited for when it is away; `on_wait` then hears why.
     """
 
     def __init__(
@@ -55,9 +55,11 @@ class Client:
         project: str = "",
         timeout_s: float = 30.0,
         trace_id: str = "",
+        known_to_run: bool = False,
         on_wait: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._transport = Transport(server, api_key, timeout_s=timeout_s, trace_id=trace_id, tell=on_wait)
+        self._transport.answered = known_to_run
         self._project = f"projects/{project}" if project else ""
 
     def __enter__(self) -> Self:

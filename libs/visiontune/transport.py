@@ -36,7 +36,7 @@ class Transport:
     api_key: str = field(repr=False)
     timeout_s: float = 30.0
     patience_s: float = 45.0
-    first_patience_s: float = 2.0
+    first_patience_s: float = 5.0
     # Told once a call when it has to wait for the server, and why.
     tell: Callable[[str], None] = field(default=lambda _why: None, repr=False)
     # 32 hexadecimal digits, to make all calls one trace; empty makes each call its own.

@@ -45,8 +45,8 @@ class Server:
 
 
 @contextmanager
-def scripted(script: Callable[[Seen], Answer]) -> Iterator[Server]:
-    """Serves on a free loopback port until the block ends."""
+def scripted(script: Callable[[Seen], Answer], port: int = 0) -> Iterator[Server]:
+    """Serves on a loopback port, a free one when 0, until the block ends."""
     seen: list[Seen] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ def scripted(script: Callable[[Seen], Answer]) -> Iterator[Server]:
 
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
         setattr(Handler, f"do_{method}", Handler._answer)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

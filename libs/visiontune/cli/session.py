@@ -93,6 +93,7 @@ class Session:
             key,
             project=self.project,
             trace_id=trace_id_from_environment(),
+            known_to_run=not self.server and _stack_is_supervised(),
             on_wait=lambda why: self.err.print(f"[dim]Waiting: {escape(why)}[/]", soft_wrap=True),
         )
 
@@ -192,6 +193,15 @@ def _stack_url() -> str:
         raise Failed(
             "No server is known.", "Start one: visiontune up --detach, or name one: --server URL"
         ) from error
+
+
+def _stack_is_supervised() -> bool:
+    """True while somebody starts the programs of this machine again when they die."""
+    try:
+        os.kill(int(json.loads((home() / "stack.json").read_text("utf-8"))["supervisor"]["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
 
 
 def _stack_key() -> str:

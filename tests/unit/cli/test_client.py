@@ -83,6 +83,7 @@ def test_a_server_that_never_answered_is_given_up_soon_and_named() -> None:
     with scripted(lambda _seen: Answer()) as server:
         pass
     with client_of(server.url) as client, pytest.raises(errors.Unreachable, match="visiontune up"):
+        client._transport.first_patience_s = 0.5
         client.get_quota()
 
 

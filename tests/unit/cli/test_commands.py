@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,18 @@ def test_config_shows_sources_and_masks_secrets(tmp_path: Path) -> None:
         **rows["VISIONTUNE_STORAGE_PORT"], "value": "9001", "source": "stack",
     }  # fmt: skip
     assert all(row["description"] for row in rows.values())
+
+
+def test_the_gateway_of_a_supervised_stack_is_waited_for(tmp_path: Path) -> None:
+    """It was killed a moment ago, and its supervisor starts it again after the first refusals."""
+    with scripted(lambda _seen: as_json({})) as server:
+        port = int(server.url.rpartition(":")[2])
+    state = {"url": server.url, "supervisor": {"pid": os.getpid(), "started": "x"}}
+    (tmp_path / "stack.json").write_text(json.dumps(state))
+    (tmp_path / "api-key").write_text("vt_a_b\n")
+    with ThreadPoolExecutor() as pool:
+        command = pool.submit(visiontune, "job", "list", "--project", "p", home=tmp_path)
+        time.sleep(6)
+        with scripted(lambda _seen: as_json({}), port=port):
+            assert command.result(30).returncode == 0
+    assert "Waiting: No answer" in command.result().stderr

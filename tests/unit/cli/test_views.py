@@ -17,10 +17,15 @@ def metric(step: int, **values: float) -> trainer_pb2.WatchTrainingJobResponse:
     return Update(metric=trainer_pb2.MetricPoint(step=step, values=values))
 
 
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def said(error: Exception) -> str:
     console = Console(file=io.StringIO(), width=200)
     explain(error, console)
-    return console.file.getvalue()  # type: ignore[attr-defined] # it is a StringIO
+    return printed(console)
 
 
 def test_learning_adds_up_what_a_watch_tells() -> None:
@@ -50,7 +55,7 @@ def test_without_a_terminal_each_event_and_each_evaluation_is_a_line() -> None:
     for update in (Update(event=event), metric(1, loss=2.0), metric(2, eval_exact_match=0.5)):
         learning.take(update)
         view.show(update)
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined] # it is a StringIO
+    assert printed(console).splitlines() == [
         "QUEUED: Accepted [at last].",
         "step 2/10: held-out accuracy 50.0 %, loss 2.0000",
     ]
@@ -92,7 +97,7 @@ def test_a_report_shows_places_and_counts_the_rest() -> None:
     )
     console = Console(file=io.StringIO(), width=200)
     views.problems(console, dataset_pb2.ValidationReport(rules=[rule]))
-    text = console.file.getvalue()  # type: ignore[attr-defined] # it is a StringIO
+    text = printed(console)
     assert text.count("no file [x].") == 2
     assert "image-missing 5×" in text
     assert "… and 3 more" in text
@@ -102,7 +107,7 @@ def test_a_step_on_no_terminal_is_one_line() -> None:
     console = Console(file=io.StringIO())
     with step(console, "Reading") as update:
         update(1, 2)
-    assert console.file.getvalue().startswith("Reading: 0.0 s")  # type: ignore[attr-defined] # it is a StringIO
+    assert printed(console).startswith("Reading: 0.0 s")
 
 
 @pytest.mark.parametrize(("value", "text"), [(3.14, "3.1 s"), (125, "2 min 5 s"), (3840, "1 h 4 min")])
