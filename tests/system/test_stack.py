@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made.down()
 
 
+def is_another(stack: Stack, name: str, pid: int) -> bool:
+    return stack.pids().get(name, pid) != pid
+
+
 def wait_ready(stack: Stack) -> None:
     assert process.wait_for(lambda: not control.unready(stack.url), 90)
 
@@ -41,7 +46,7 @@ def test_a_program_is_back_within_seconds_of_its_death(stack: Stack) -> None:
         pid = stack.pids()[name]
         os.kill(pid, signal.SIGKILL)
         started = time.monotonic()
-        assert process.wait_for(lambda n=name, p=pid: stack.pids().get(n, p) != p, 30), name
+        assert process.wait_for(partial(is_another, stack, name, pid), 30), name
         wait_ready(stack)
         assert time.monotonic() - started < 60
     with stack.client() as client:

@@ -3,6 +3,8 @@ import json
 import tarfile
 from pathlib import Path
 
+from sklearn.datasets import load_digits
+
 from examples import digits
 
 
@@ -35,5 +37,5 @@ def test_both_tasks_hold_out_the_same_scans(tmp_path: Path) -> None:
 
 
 def test_scans_are_pictures_of_their_own() -> None:
-    scans = digits.load_digits().images[:50]
+    scans = load_digits().images[:50]
     assert len({hashlib.sha256(digits.png(scan)).digest() for scan in scans}) == 50
