@@ -2,7 +2,8 @@
 
     python benchmarks/durable/compare.py --dbos-python /path/to/venv/bin/python
 
-The other Python needs `dbos==3.4.0`; without it only the leased rows run. Takes about ten minutes.
+The other Python needs `dbos==3.4.0`; without it only the leased rows run. Twenty rounds take half an hour
+on two cores.
 """
 
 import argparse
@@ -19,13 +20,16 @@ from benchmarks.durable.scenarios import HERE, LEASES, SCENARIOS, Engine, Lane, 
 from tests.support.databases import new_postgres_database, postgres_server
 
 
-async def compare(engines: list[Engine], server_url: str, folder: Path, rounds: int, seed: int) -> None:
+async def compare(
+    engines: list[Engine], server_url: str, folder: Path, arguments: argparse.Namespace
+) -> None:
     """Runs each engine on each database at the same time, and prints a row a scenario."""
+    seed, rounds = arguments.seed, arguments.rounds
     print(f"seed {seed}, {rounds} rounds\n")
     print("| scenario | engine | database | rounds | tries | twice | lost | stuck | delay: median | most |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     lanes = [(engine, database) for engine in engines for database in ("SQLite", "PostgreSQL")]
-    for scenario in SCENARIOS:
+    for scenario in arguments.only or SCENARIOS:
         jobs = [run(scenario, *lane, server_url, folder, rounds, seed) for lane in lanes]
         for (engine, database), outcome in zip(lanes, await asyncio.gather(*jobs), strict=True):
             print(row(outcome, engine, database), flush=True)
@@ -59,12 +63,13 @@ def main() -> None:
     parser.add_argument("--dbos-python", help="a Python that has dbos")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", nargs="*", choices=SCENARIOS, help="scenarios; all when left out")
     arguments = parser.parse_args()
     engines = [LEASES]
     if arguments.dbos_python:
         engines.append(Engine("DBOS 3.4", HERE / "replica_dbos.py", arguments.dbos_python))
     with tempfile.TemporaryDirectory() as folder, postgres_server() as server_url:
-        asyncio.run(compare(engines, server_url, Path(folder), arguments.rounds, arguments.seed))
+        asyncio.run(compare(engines, server_url, Path(folder), arguments))
 
 
 if __name__ == "__main__":
