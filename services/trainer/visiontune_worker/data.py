@@ -22,17 +22,22 @@ class Examples:
         self._room_bytes = cache_bytes
         self._kept: dict[tuple[int, int], Encoded] = {}
 
-    def at(self, shard: int, nth: int) -> Encoded:
-        """The `nth` example of the split within a shard."""
-        found = self._kept.get((shard, nth))
-        if found is not None:
-            return found
-        encoded = self._encoder.encode(self._shards.example(self._split, shard, nth))
+    def at(self, places: Sequence[tuple[int, int]]) -> list[Encoded]:
+        """The examples at places, each the `nth` of the split within a shard."""
+        found = {place: self._kept[place] for place in places if place in self._kept}
+        missing = [place for place in dict.fromkeys(places) if place not in found]
+        if missing:
+            examples = [self._shards.example(self._split, *place) for place in missing]
+            for place, encoded in zip(missing, self._encoder.encode(examples), strict=True):
+                found[place] = encoded
+                self._keep(place, encoded)
+        return [found[place] for place in places]
+
+    def _keep(self, place: tuple[int, int], encoded: Encoded) -> None:
         # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
         if encoded.size_bytes <= self._room_bytes:
             self._room_bytes -= encoded.size_bytes
-            self._kept[shard, nth] = encoded
-        return encoded
+            self._kept[place] = encoded
 
 
 def step_batches(
@@ -45,9 +50,7 @@ def step_batches(
             epoch = step // order.steps_per_epoch
             places = order.epoch(epoch)
             shards.prefetch(order.shards_from(places, step))
-        yield [
-            collate([examples.at(*place) for place in batch], pad_id) for batch in order.batches(places, step)
-        ]
+        yield [collate(examples.at(batch), pad_id) for batch in order.batches(places, step)]
 
 
 def ahead(

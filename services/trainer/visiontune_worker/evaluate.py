@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
@@ -36,8 +35,8 @@ class HeldOut:
         """The examples, those of like length together within a window, so that little is padded."""
         window = WINDOW_BATCHES * size
         for first in range(0, len(self.places), window):
-            encoded = [self.examples.at(*place) for place in self.places[first : first + window]]
-            encoded.sort(key=lambda each: len(each.input_ids))
+            places = self.places[first : first + window]
+            encoded = sorted(self.examples.at(places), key=lambda each: len(each.input_ids))
             yield from (encoded[start : start + size] for start in range(0, len(encoded), size))
 
 
@@ -86,12 +85,11 @@ def samples(
     held_out: HeldOut, count: int, before: Mapping[str, str], after: Mapping[str, str], step: int
 ) -> list[Sample]:
     """What the model said and says about the first `count` held-out examples."""
-    encoded = [held_out.examples.at(*place) for place in islice(held_out.places, count)]
     return [
         Sample(
             each.name, each.prompt, each.expected, before.get(each.name, ""), after.get(each.name, ""), step
         )
-        for each in encoded
+        for each in held_out.examples.at(held_out.places[:count])
     ]
 
 

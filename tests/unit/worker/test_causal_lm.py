@@ -50,7 +50,7 @@ NO_IMAGE = example(text("user", "Hi"), text("assistant", "ho"), images=0)
 
 def encode(given: Example, built: build.Built | None = None) -> Encoded:
     built = built or tiny()
-    return Encoder(built.processor, max_length=200, stop_ids=built.stop_ids).encode(given)
+    return Encoder(built.processor, max_length=200, stop_ids=built.stop_ids).encode([given])[0]
 
 
 def decode(ids: torch.Tensor) -> str:
@@ -115,6 +115,18 @@ def test_padding_on_either_side_changes_no_prediction() -> None:
         single = tiny().model(**causal_lm.collate_prompts([short], tiny().pad_id)).logits[0, -1]
     assert both.item() == pytest.approx(alone.item() + other.item(), abs=1e-4)
     assert torch.allclose(left, single, atol=1e-5)
+
+
+def test_an_example_is_encoded_alike_alone_and_in_company() -> None:
+    built = tiny()
+    encoder = Encoder(built.processor, max_length=200, stop_ids=built.stop_ids)
+    together = encoder.encode([NO_IMAGE, TWO_TURNS, ONE_TURN] * 3)
+    for found, given in zip(together, [NO_IMAGE, TWO_TURNS, ONE_TURN] * 3, strict=True):
+        alone = encode(given)
+        assert torch.equal(found.input_ids, alone.input_ids)
+        assert torch.equal(found.trained, alone.trained)
+        assert found.vision.keys() == alone.vision.keys()
+        assert all(torch.equal(found.vision[name], alone.vision[name]) for name in alone.vision)
 
 
 def test_a_batch_of_one_length_has_no_mask() -> None:

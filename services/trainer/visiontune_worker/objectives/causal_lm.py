@@ -68,24 +68,50 @@ class Encoder:
         self._stop_ids = frozenset(stop_ids)
         self._special = [each for each in processor.tokenizer.all_special_tokens if each]
 
-    def encode(self, example: Example) -> Encoded:
-        """Encodes one example. DataFault names it when it cannot be trained on."""
-        messages = _up_to_last_answer(example)
-        self._refuse_special_tokens(example, messages)
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """Encodes examples together, which is faster. DataFault names one that cannot be trained on.
+
+        What an example becomes does not depend on its company.
+        """
+        conversations = [_up_to_last_answer(each) for each in examples]
+        for example, messages in zip(examples, conversations, strict=True):
+            self._refuse_special_tokens(example, messages)
         found = self._processor.apply_chat_template(
-            [_with_images(example, messages)],
+            [_with_images(*each) for each in zip(examples, conversations, strict=True)],
             tokenize=True,
             return_dict=True,
             return_assistant_tokens_mask=True,
             return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "right"},
         )
-        input_ids, trained = found["input_ids"][0], found["assistant_masks"][0].bool()
+        visions = _split_vision(found, [_image_places(each) for each in conversations])
+        lengths = found["attention_mask"].sum(1).tolist()
+        return [
+            self._encoded(
+                examples[row],
+                conversations[row],
+                # Copies, so that one that is kept does not keep the batch.
+                found["input_ids"][row, :length].clone(),
+                found["assistant_masks"][row, :length].bool(),
+                visions[row],
+            )
+            for row, length in enumerate(lengths)
+        ]
+
+    def _encoded(
+        self,
+        example: Example,
+        messages: Sequence[Mapping[str, Any]],
+        input_ids: Tensor,
+        trained: Tensor,
+        vision: Mapping[str, Tensor],
+    ) -> Encoded:
         self._check(example, input_ids, trained)
         return Encoded(
             name=example.name,
             input_ids=input_ids,
             trained=trained,
-            vision={key: value for key, value in found.items() if key not in _TEXT_KEYS},
+            vision=vision,
             answer_start=_last_run_start(trained),
             prompt=_prompt_text(messages),
             expected=_text(messages[-1]).strip(),
@@ -201,6 +227,19 @@ def _decode(data: bytes, example: Example) -> Image.Image:
         raise DataFault(
             "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
         ) from error
+
+
+def _image_places(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum(part["type"] == "image" for each in messages for part in each["content"] or ())
+
+
+def _split_vision(found: Mapping[str, Any], images: Sequence[int]) -> list[dict[str, Tensor]]:
+    """What belongs to each example. The first axis of every vision input counts images, in order."""
+    split = {name: value.split(list(images)) for name, value in found.items() if name not in _TEXT_KEYS}
+    return [
+        {name: parts[row].clone() for name, parts in split.items()} if count else {}
+        for row, count in enumerate(images)
+    ]
 
 
 def _prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
