@@ -2,11 +2,12 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.live import Live
 from visiontune import errors, names
 from visiontune.cli import views
 from visiontune.cli.failures import Failed, explain
 from visiontune.cli.progress import seconds, size, step
-from visiontune.cli.watching import Learning, PlainView, require_success
+from visiontune.cli.watching import Learning, LiveView, PlainView, require_success
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
 
@@ -143,3 +144,17 @@ def test_what_is_no_version_is_said(text: str) -> None:
 
 def test_what_an_untrained_model_says_cannot_drive_the_terminal() -> None:
     assert views.quoted("a\x1b[31m\n[b]") == "a·[31m·\\[b]"
+
+
+def test_the_live_picture_shows_progress_loss_and_accuracy_as_it_rises() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    learning = Learning(state="RUNNING", step=5, total_steps=10, before=0.1, message="On its way.")
+    learning.take(metric(5, loss=0.25, eval_exact_match=0.8))
+    with Live(console=console) as live:
+        console.print(LiveView(live, "digits-1", learning).render())
+    picture = printed(console)
+    assert "digits-1 running" in picture
+    assert "5/10" in picture
+    assert "loss 0.2500" in picture
+    assert "10.0 % → 80.0 %" in picture
+    assert "On its way." in picture

@@ -1,0 +1,95 @@
+"""What `visiontune train` asks the API for, seen by a scripted gateway (a double at a process border)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+from visiontune.cli import app
+
+from tests.support.scripted_http import Answer, Seen, as_json, scripted
+
+MODELS = {"models": [{"name": "presets/tiny-llava"}, {"name": "projects/p/models/mine"}]}
+DATASET = {"name": "projects/p/datasets/d", "latestVersion": "projects/p/datasets/d/versions/v3"}
+JOB = {"name": "projects/p/trainingJobs/j", "state": "STATE_QUEUED"}
+
+
+def gateway(seen: Seen) -> Answer:
+    if seen.path.startswith("/v1/projects/p/models"):
+        return as_json(MODELS)
+    if seen.path == "/v1/projects/p/datasets/d":
+        return as_json(DATASET)
+    if seen.path.endswith(":validate"):
+        problem = {"field": "spec.x", "message": "It is wrong.", "remedy": "Mend it."}
+        return as_json({"problems": [problem], "totalSteps": "3"})
+    return as_json(JOB)
+
+
+def train(*arguments: str) -> tuple[Any, str]:
+    """Body and path of the CreateTrainingJob that the command sent."""
+    with scripted(gateway) as server:
+        connection = ("--server", server.url, "--api-key", "k", "--project", "p", "--no-wait")
+        result = CliRunner().invoke(app, ["train", *arguments, *connection], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return server.seen[-1].json, server.seen[-1].path
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ("tiny-llava", {"preset": "tiny-llava"}),
+        ("presets/other", {"preset": "other"}),
+        ("mine", {"model": "projects/p/models/mine"}),
+        ("projects/p/models/x", {"model": "projects/p/models/x"}),
+        ("llava-hf/llava-1.5-7b-hf", {"hub": {"repo_id": "llava-hf/llava-1.5-7b-hf"}}),
+        ("a/b@v2", {"hub": {"repo_id": "a/b", "revision": "v2"}}),
+        ("/models/here", {"path": "/models/here"}),
+    ],
+)
+def test_a_model_is_what_its_name_looks_like(model: str, base: object) -> None:
+    body, _ = train("--dataset", "d/v1", "--model", model)
+    assert body["spec"]["base_model"] == base
+
+
+def test_a_dataset_alone_means_its_newest_version() -> None:
+    body, _ = train("--dataset", "d", "--model", "tiny-llava")
+    assert body["spec"]["dataset_version"] == "projects/p/datasets/d/versions/v3"
+
+
+def test_only_what_was_given_is_asked_for() -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava")
+    assert set(body["spec"]) == {"dataset_version", "base_model"}
+
+
+def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "training_job_id: from-file\nspec:\n  dataset_version: d\n  base_model: {model: mine}\n"
+        "  hyperparameters: {epochs: 2, seed: 1}\n"
+    )
+    body, sent_to = train(
+        "--file", str(path), "--epochs", "3", "--method", "lora", "--rank", "4", "--name", "job-1"
+    )
+    assert body["spec"] == {
+        "dataset_version": "projects/p/datasets/d/versions/v3",
+        "base_model": {"model": "projects/p/models/mine"},
+        "adaptation": {"method": "METHOD_LORA", "lora": {"rank": 4}},
+        "hyperparameters": {"epochs": 3.0, "seed": "1"},
+    }
+    assert "training_job_id=job-1" in sent_to
+
+
+def test_neither_data_nor_model_is_wrong_use() -> None:
+    with scripted(gateway) as server:
+        connection = ["--server", server.url, "--api-key", "k", "--project", "p"]
+        assert CliRunner().invoke(app, ["train", *connection]).exit_code == 2
+        assert CliRunner().invoke(app, ["train", "-d", "d", *connection]).exit_code == 2
+
+
+def test_a_dry_run_lists_problems_fails_and_creates_nothing() -> None:
+    with scripted(gateway) as server:
+        connection = ["--server", server.url, "--api-key", "k", "--project", "p", "--dry-run"]
+        result = CliRunner().invoke(app, ["train", "-d", "d/v1", "-m", "tiny-llava", *connection])
+    assert result.exit_code == 1
+    assert "spec.x: It is wrong. Mend it." in result.output
+    assert all(not seen.path.endswith("/trainingJobs") for seen in server.seen)
