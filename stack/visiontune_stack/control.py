@@ -97,9 +97,9 @@ def wait_ready(
                 return found
             progress(waiting)
         time.sleep(0.1)
-    raise DidNotStart(
-        f"Not ready after {timeout_s:.0f} s: {', '.join(waiting)}. See: visiontune status, and {home.logs}/"
-    )
+    ends = "".join(f" {name} {end}; its log is {home.log_of(name)}." for name, end in _deaths(home))
+    late = ", ".join(waiting)
+    raise DidNotStart(f"Not ready after {timeout_s:.0f} s: {late}.{ends} See: visiontune status")
 
 
 def stop(settings: StackSettings) -> bool:
@@ -174,6 +174,13 @@ def _not_ready(body: bytes) -> list[str]:
         return ["gateway"]
     services = answer.get("services", {}) if isinstance(answer, dict) else {}
     return [name for name, health in services.items() if health != "SERVING"] or ["gateway"]
+
+
+def _deaths(home: Home) -> list[tuple[str, str]]:
+    """Programs that died and how, by the supervisor's word."""
+    found = state.read(home.state)
+    programs = found.programs if found else {}
+    return [(name, program.last_end) for name, program in programs.items() if program.last_end]
 
 
 def _program_status(name: str, program: state.ProgramState) -> ProgramStatus:
