@@ -168,6 +168,19 @@ def _everything_frozen(job: _Job) -> Iterator[Problem]:
         )
 
 
+def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
+    adaptation = job.spec.adaptation
+    by_lora = adaptation.trains() & {"vision_tower", "language_model"}
+    own_targets = adaptation.lora is not None and adaptation.lora.target_modules
+    if adaptation.method is Method.LORA and adaptation.trains() and not by_lora and not own_targets:
+        yield Problem(
+            "adaptation",
+            "nothing_to_adapt",
+            "Only the projector trains, and it trains whole: low-rank adapters have nothing to sit on.",
+            "Set language_model to PART_TRAIN, or adaptation.method to METHOD_FULL.",
+        )
+
+
 def _too_many_accelerators(job: _Job) -> Iterator[Problem]:
     if job.spec.resources.accelerator_count > 1:
         yield Problem(
@@ -188,5 +201,6 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _method_not_offered,
     _bad_target_modules,
     _everything_frozen,
+    _nothing_to_adapt,
     _too_many_accelerators,
 )

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
         {"adaptation": {"lora": {"target_modules": "("}}},
         GOOD,
     ),
+    "nothing_to_adapt": ("adaptation", MODEL, {"adaptation": {"language_model": "PART_FREEZE"}}, GOOD),
     "everything_frozen": ("adaptation", MODEL, {"adaptation": FROZEN}, GOOD),
     "too_many_accelerators": (
         "resources.accelerator_count",
