@@ -23,6 +23,8 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+IDLE_TRANSACTION_MS = "60000"
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC datetimes in and out; SQLite keeps no zone of its own."""
@@ -64,7 +66,17 @@ class Database:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_immediate)
             return cls(engine, turn=asyncio.Lock())
-        return cls(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))
+        # A replica that is frozen in a transaction gives its row locks back.
+        given_up = {"idle_in_transaction_session_timeout": IDLE_TRANSACTION_MS}
+        return cls(
+            create_async_engine(
+                url,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=10,
+                connect_args={"server_settings": given_up},
+            )
+        )
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
