@@ -62,7 +62,10 @@ function Rows({ version, split, total, open, width }: GridProps & { width: numbe
     event.preventDefault();
     setFocus(next);
     virtualizer.scrollToIndex(Math.floor(next / columns));
-    requestAnimationFrame(() => list.current?.querySelector<HTMLElement>(`[data-index="${next}"]`)?.focus());
+    const tile = () => list.current?.querySelector<HTMLElement>(`[data-index="${next}"]`);
+    // A row that was out of sight exists only after the next frame.
+    if (tile()) tile()?.focus({ preventScroll: true });
+    else requestAnimationFrame(() => tile()?.focus({ preventScroll: true }));
   };
 
   const failed = results.find((result) => result.isError);
