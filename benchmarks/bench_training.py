@@ -29,10 +29,10 @@ from visiontune_worker.order import Order
 from benchmarks.result import Result
 from tests.support import worker_data
 
-ROWS = 400  # 320 of them for training
+ROWS = 200  # 160 of them for training
 BATCH = 32
 EPOCHS = 6  # what the preset takes by default
-ROUNDS = 3
+ROUNDS = 7
 AIM = 1.3
 
 
