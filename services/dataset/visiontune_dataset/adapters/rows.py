@@ -122,7 +122,10 @@ def _parse(
     columns: Sequence[str],
 ) -> list[dict[str, Any]]:
     source = pa.PythonFile(_Segments(file.size_bytes, segments), mode="r")
-    table = pq.ParquetFile(source, metadata=known.footer).read_row_groups(groups, columns=list(columns))
+    # One thread: arrow's threads seek and read the one file in turns that Python may interleave.
+    table = pq.ParquetFile(source, metadata=known.footer).read_row_groups(
+        groups, columns=list(columns), use_threads=False
+    )
     places, before = [], 0
     for group in groups:
         begin, end = known.first_rows[group : group + 2]
