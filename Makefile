@@ -55,6 +55,7 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 	visiontune demo --full
 
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
+	cd $(WEB) && npm test --silent
 	pytest -m "not slow and not chaos" $(ARGS)
 
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
@@ -67,7 +68,7 @@ lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files
 	lint-imports
 	buf lint
 	python tools/check_generated.py
-	cd $(WEB) && npm run --silent lint
+	cd $(WEB) && npm run --silent lint && npm run --silent types:check
 
 format: $(VENV)/.dev ## Format the code.
 	ruff check --fix $(SOURCES)

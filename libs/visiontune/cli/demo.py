@@ -185,7 +185,7 @@ def heading(session: Session, text: str) -> None:
 def example(name: str) -> Path:
     """A script of examples/: beside the checkout, or as the wheel brings it. Raises Failed."""
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "examples", package.parents[1] / "examples"):
+    for folder in (package.parents[1] / "examples", package.parent / "visiontune_examples"):
         if (folder / name).exists():
             return folder / name
     raise Failed(f"examples/{name} is missing from this installation.")

@@ -122,8 +122,9 @@ def _parse(
     columns: Sequence[str],
 ) -> list[dict[str, Any]]:
     source = pa.PythonFile(_Segments(file.size_bytes, segments), mode="r")
-    # One thread: arrow's threads seek and read the one file in turns that Python may interleave.
-    table = pq.ParquetFile(source, metadata=known.footer).read_row_groups(
+    # Neither merged reads, which would cross bytes that were not fetched, nor threads, which would share
+    # one position.
+    table = pq.ParquetFile(source, metadata=known.footer, pre_buffer=False).read_row_groups(
         groups, columns=list(columns), use_threads=False
     )
     places, before = [], 0
