@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from visiontune_kit.errors import Failure
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
