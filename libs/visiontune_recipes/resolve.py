@@ -48,7 +48,7 @@ class _Defaults:
 # large models are the usual ones of LLaVA 1.5 fine-tuning.
 _DEFAULTS: dict[tuple[bool, Method], _Defaults] = {
     (True, Method.FULL): _Defaults(6.0, 32, 1, 2e-3, 0.1, 0.01, 2048, 32),
-    (True, Method.LORA): _Defaults(4.0, 32, 1, 5e-3, 0.1, 0.0, 2048, 32),
+    (True, Method.LORA): _Defaults(5.0, 32, 1, 5e-3, 0.1, 0.0, 2048, 32),
     (False, Method.FULL): _Defaults(1.0, 4, 4, 2e-5, 0.03, 0.0, 4096, 128),
     (False, Method.LORA): _Defaults(3.0, 4, 4, 2e-4, 0.03, 0.0, 4096, 128),
 }
