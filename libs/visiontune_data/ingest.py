@@ -20,7 +20,7 @@ from visiontune_data.matching import ImageIndex
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import RULES, Scope, Severity
 from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
-from visiontune_data.splits import TRAIN, VALIDATION
+from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
@@ -63,7 +63,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What an import made: all of a version but its name. `row_splits` is the split of each row."""
+    """What an import made: all of a version but its name.
+
+    `row_splits` has a byte a row, an index into SPLIT_NAMES.
+    """
 
     digest: str
     manifest_sha256: str
@@ -71,7 +74,7 @@ class Version:
     kinds: tuple[Kind, ...]
     shards: tuple[Shard, ...]
     statistics: Statistics
-    row_splits: tuple[str, ...]
+    row_splits: bytes
 
     @property
     def size_bytes(self) -> int:
@@ -230,7 +233,7 @@ class _Job:
             writer.add(example)
             self._tell()
         writer.close()
-        counts = {name: splits.count(name) for name in (TRAIN, VALIDATION, "test") if name in splits}
+        counts = {name: splits.count(name) for name in SPLIT_NAMES if name in splits}
         return Version(
             digest=digest.digest(),
             manifest_sha256=manifest_sha256(format_name, columns, counts, shards),
@@ -238,7 +241,7 @@ class _Job:
             kinds=tuple(sorted(map(Kind, assembly.kinds))),
             shards=tuple(shards),
             statistics=statistics.build(counts),
-            row_splits=tuple(splits),
+            row_splits=bytes(map(SPLIT_NAMES.index, splits)),
         )
 
     def _tell(self, *, always: bool = False) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 TRAIN, VALIDATION = "train", "validation"
+SPLIT_NAMES = (TRAIN, VALIDATION, "test")
 _HASH_RANGE = 1 << 64
 
 
