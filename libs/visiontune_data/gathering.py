@@ -48,7 +48,7 @@ class Drafts:
     spool: Spool
     count: int = 0
     used_images: set[str] = field(default_factory=set)
-    empty_splits: list[str] = field(default_factory=list)
+    file_splits: list[str] = field(default_factory=list)  # the splits that files of records name
 
     def add(self, draft: Draft, image_paths: list[str], place: Place) -> None:
         """Spools one."""
@@ -80,7 +80,8 @@ def draft_all(
 ) -> None:  # fmt: skip
     """Turns every record into a draft; what cannot be one is reported and counted as skipped."""
     for file in choice.files:
-        before = drafts.count
+        if file.split:
+            drafts.file_splits.append(file.split)
         for record in files.read(file.path, report.add):
             report.record_count += 1
             if report.record_count > limits.records:
@@ -88,8 +89,6 @@ def draft_all(
             if not _draft_one(record, choice.format, file.path, file.split, index, drafts, report, limits):
                 report.skipped_count += 1
             progress()
-        if drafts.count == before and file.split:
-            drafts.empty_splits.append(file.split)
 
 
 def _draft_one(
@@ -142,6 +141,7 @@ class Assembly:
     ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
     kinds: set[str] = field(default_factory=set)
     _accepted: bytearray = field(default_factory=bytearray)
+    _split_sizes: Counter[str] = field(default_factory=Counter)  # as the data names them
     _splits_of_image: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def gather(self, report: Report) -> None:
@@ -156,6 +156,7 @@ class Assembly:
             self.splitter.add(example.id, [image.sha256 for image in example.images], example.split or None)
             self.statistics.add(example)
             self.kinds.add(example.kind)
+            self._split_sizes[example.split] += 1
             for image in example.images:
                 if example.split:
                     self._splits_of_image[image.sha256].add(example.split)
@@ -215,11 +216,8 @@ class Assembly:
         return next(id_ for n in itertools.count(2) if (id_ := f"{wanted}-{n}") not in self.ids)
 
     def _check_splits(self, report: Report) -> None:
-        if not self.splitter.is_named:
-            return
-        sizes = Counter(self.splitter.decide(0))
-        for split in self.drafts.empty_splits:
-            if not sizes[split]:
+        for split in self.drafts.file_splits if self.ids else ():
+            if not self._split_sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
         for path, result in self.images.items():
             if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:

@@ -79,7 +79,7 @@ def _lines(file: BinaryIO, member: str, limits: Limits) -> Iterator[Record]:
 
 def _line(line: bytes, offset: int, place: Place, decoder: json_text.Decoder, limits: Limits) -> Record:
     try:
-        text = line.decode("utf-8")
+        text = line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError as error:
         return Record(place, None, _not_utf8(error, offset, place))
     try:

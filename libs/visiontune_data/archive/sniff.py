@@ -43,7 +43,7 @@ def kind_of(head: bytes) -> str:
         return found
     if found := _match(_UNSUPPORTED, head):
         raise refuse("archive-unsupported", f"the file is {found}; {_ACCEPTED}")
-    if _is_old_tar(head):
+    if has_tar_checksum(head) or _is_end_of_tar(head):
         return "tar"
     found = _match(_KNOWN_OTHERS, head) or ("text" if _is_text(head) else "of an unknown kind")
     raise refuse(
@@ -68,12 +68,17 @@ def _match(table: tuple[tuple[int, bytes, str], ...], head: bytes) -> str | None
     return next((what for offset, magic, what in table if head.startswith(magic, offset)), None)
 
 
-def _is_old_tar(head: bytes) -> bool:
-    """Whether it is a tar of before POSIX, which has no magic but a checksum."""
+def has_tar_checksum(head: bytes) -> bool:
+    """Whether it is the header of a tar member; a tar of before POSIX has no magic but a checksum."""
     field = head[148:156].strip(b" \0")
     if len(head) < HEAD_BYTES or not field or not field.isdigit() or not all(c in b"01234567" for c in field):
         return False
     return int(field, 8) == sum(head[:148]) + 8 * 0x20 + sum(head[156:512])
+
+
+def _is_end_of_tar(head: bytes) -> bool:
+    """Whether it is the end marker, with which a tar of no members begins."""
+    return len(head) == HEAD_BYTES and not any(head)
 
 
 def _is_text(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from visiontune_data.archive.member import Member
 from visiontune_data.archive.refused import Refused, refuse
+from visiontune_data.archive.sniff import has_tar_checksum
 from visiontune_data.archive.stream import CHUNK_BYTES, ByteStream, trailing
 from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
@@ -58,7 +59,7 @@ def _header(stream: ByteStream, last: str) -> tarfile.TarInfo | None:
     try:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        if str(error) == "bad checksum" or _is_number(block[124:136]):
+        if not has_tar_checksum(block):
             raise _corrupt(start) from error
         raise refuse("tar-size-invalid", f"the header at byte {start:,} holds no valid size") from error
     if header.size < 0:
@@ -70,11 +71,6 @@ def _corrupt(start: int) -> Refused:
     if start == 0:
         return refuse("archive-unknown", "the file holds no tar archive; .tar.gz, .tar and .zip are accepted")
     return refuse("tar-header-corrupt", f"the header at byte {start:,} fails its checksum")
-
-
-def _is_number(field: bytes) -> bool:
-    text = field.split(b"\0", 1)[0].strip()
-    return field[:1] in {b"\x80", b"\xff"} or not text or all(c in b"01234567" for c in text)
 
 
 def _size(extended: dict[str, str], header: tarfile.TarInfo, start: int) -> int:

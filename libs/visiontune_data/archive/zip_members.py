@@ -66,7 +66,8 @@ def members(
     entries = sorted(_directory(source, start, length, count), key=lambda e: (e.offset, e.raw))
     if sum(e.size for e in entries) > limits.archive_bytes:
         raise refuse("archive-bomb", f"the files would take more than {limits.archive_bytes:,} bytes")
-    for entry, following in zip(entries, [*(e.offset for e in entries[1:]), start], strict=True):
+    ends = [*(entry.offset for entry in entries), start][1:]
+    for entry, following in zip(entries, ends, strict=True):
         if entry.renamed:
             warn(
                 Problem(

@@ -22,19 +22,22 @@ class CaptionRecord(RecordModel):
 
 def _to_draft(record: CaptionRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
     name = next(name for name in _CAPTION_FIELDS if name in value)
-    several = isinstance(record.text, list)
-    texts = tuple(record.text) if isinstance(record.text, list) else (record.text,)
-    if not texts:
-        notes.add("caption-empty", f"$.{name}", "the list has no captions")
-    extra = record.model_extra or {}
+    texts, paths = _captions(record.text, f"$.{name}")
     return Draft(
         id=None if record.id is None else str(record.id),
         images=(ImageRef(record.file_name, "$.file_name"),),
         texts=texts,
-        text_paths=tuple(f"$.{name}[{index}]" if several else f"$.{name}" for index in range(len(texts))),
+        text_paths=paths,
         split=record.split,
-        metadata=dict(extra),
+        metadata=dict(record.model_extra or {}),
     )
+
+
+def _captions(text: str | list[str], path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The captions and their JSON paths; an empty list counts as one caption without text."""
+    if isinstance(text, list) and text:
+        return tuple(text), tuple(f"{path}[{index}]" for index in range(len(text)))
+    return (text if isinstance(text, str) else "",), (path,)
 
 
 FORMAT = Format(

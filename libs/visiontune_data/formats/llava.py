@@ -7,6 +7,7 @@ from pydantic import Field
 
 from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Message, Part, Role
 from visiontune_data.formats.format import Format, Notes, RecordModel
+from visiontune_data.text import shorten
 
 _MARK = "<image>"
 _ROLES: Mapping[str, Role] = {
@@ -79,7 +80,7 @@ def _role(speaker: str, index: int, notes: Notes) -> Role:
         notes.add(
             "role-unknown",
             f"$.conversations[{index}].from",
-            f'the role "{speaker}" is none of {accepted}',
+            f'the role "{shorten(speaker)}" is none of {accepted}',
             speaker,
         )
     return role or "user"

@@ -1,0 +1,127 @@
+"""Archives built in memory, good and bad, and the import of one in this process."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from visiontune_data.ingest import Options, Outcome, ingest
+from visiontune_data.local import LocalSource
+from visiontune_data.report import Report
+
+Files = Mapping[str, bytes]
+HERE = Options(processes=0)  # decodes in the test's own process
+
+
+def tar(files: Files) -> bytes:
+    """A tar with these files, in order."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            archive.addfile(tar_header(name, data), io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def tar_header(name: str, data: bytes = b"", **fields: Any) -> tarfile.TarInfo:
+    """A member's header; `fields` are attributes of tarfile.TarInfo."""
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    for field, value in fields.items():
+        setattr(header, field, value)
+    return header
+
+
+def tar_of(*headers: tarfile.TarInfo) -> bytes:
+    """A tar of members without bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for header in headers:
+            archive.addfile(header)
+    return buffer.getvalue()
+
+
+def gz(data: bytes) -> bytes:
+    """Bytes as one gzip member, the same each time."""
+    import gzip  # noqa: PLC0415 (its name is that of the kind below)
+
+    return gzip.compress(data, 6, mtime=0)
+
+
+def tar_gz(files: Files) -> bytes:
+    """A compressed tar."""
+    return gz(tar(files))
+
+
+def zip_(files: Files) -> bytes:
+    """A zip, deflated."""
+    return zip_of({zipfile.ZipInfo(name): data for name, data in files.items()})
+
+
+def zip_of(files: Mapping[zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip with members whose headers the caller made."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for header, data in files.items():
+            archive.writestr(header, data, compress_type=method)
+    return buffer.getvalue()
+
+
+PACKERS: Mapping[str, Callable[[Files], bytes]] = {"tar": tar, "tar.gz": tar_gz, "zip": zip_}
+
+
+def jsonl(*records: Any) -> bytes:
+    """Records, one a line."""
+    return b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+
+
+def llava(image: Any = None, answer: str = "Seven.", question: str = "", **more: Any) -> dict[str, Any]:
+    """A record of the format llava; `image` is a path, a list of them or absent."""
+    count = 0 if image is None else len(image) if isinstance(image, list) else 1
+    turns = [
+        {"from": "human", "value": question or "<image>" * count + "What digit is this?"},
+        {"from": "gpt", "value": answer},
+    ]
+    return ({} if image is None else {"image": image}) | {"conversations": turns} | more
+
+
+@cache
+def picture(seed: int = 0, format_: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
+    """A picture of smooth noise."""
+    noise = np.random.default_rng(seed).integers(0, 255, (5, 6, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC), format_)
+
+
+def encoded(image: Image.Image, format_: str, **options: Any) -> bytes:
+    """An image as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def good(count: int = 3, *, folder: str = "img") -> dict[str, bytes]:
+    """A small llava dataset without any problem: metadata first, then the images."""
+    names = [f"{folder}/{index:04d}.jpg" for index in range(count)]
+    records = [llava(name, f"Answer {index}.") for index, name in enumerate(names)]
+    return {"train.jsonl": jsonl(*records)} | {name: picture(i) for i, name in enumerate(names)}
+
+
+def run(
+    data: bytes, scratch: Path, name: str = "digits.tar", options: Options = HERE, **more: Any
+) -> Outcome:
+    """Imports an archive into an empty folder below `scratch`; `more` are fields of Options."""
+    folder = scratch / f"import-{len(list(scratch.glob('import-*')))}"
+    folder.mkdir()
+    return ingest(LocalSource(io.BytesIO(data)), name, folder, replace(options, **more))
+
+
+def texts(report: Report, rule: str = "") -> list[str]:
+    """The kept problems of a report, or of one rule, as lines."""
+    found = [s for s in report.rules if rule in {"", s.rule}]
+    return [problem.text(report.archive) for summary in found for problem in summary.problems]
