@@ -422,7 +422,8 @@ def turns(*pairs: tuple[str, str]) -> dict[str, Any]:
         (
             FINE | {"split": "tset"},
             (
-                '$.split: the split "tset" is none of train, training, validation, valid, val, dev, test. '
+                '$.split: the split "tset" is none of '
+                "train, training, validation, valid, val, dev, test. "
                 "Use train, validation or test."
             ),
         ),

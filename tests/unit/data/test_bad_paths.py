@@ -43,11 +43,12 @@ def test_an_absolute_path(kind: str, path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("type_", "what"), [(tarfile.SYMTYPE, "symbolic"), (tarfile.LNKTYPE, "hard")])
 def test_a_link_in_a_tar(type_: bytes, what: str, compressed: bool, tmp_path: Path) -> None:
     data = tar_of(tar_header("a.jpg", type=type_, linkname="/etc/passwd"))
-    outcome = run(gz(data) if compressed else data, tmp_path)
+    name = "d.tar.gz" if compressed else "d.tar"
+    outcome = run(gz(data) if compressed else data, tmp_path, name)
     assert outcome.version is None
     assert texts(outcome.report) == [
         (
-            f'digits.tar › a.jpg: "a.jpg" is a {what} link to "/etc/passwd". '
+            f'{name} › a.jpg: "a.jpg" is a {what} link to "/etc/passwd". '
             "Pack the file itself (tar --dereference)."
         )
     ]
