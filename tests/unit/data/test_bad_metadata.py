@@ -356,7 +356,8 @@ def test_a_csv_field_too_long(tmp_path: Path) -> None:
     assert csv_found(b"b.jpg," + b"x" * 200_000, tmp_path) == [
         (
             "d.tar › metadata.csv:3: the row that begins here cannot be read "
-            "(field larger than field limit (131072)). Quote fields that contain commas, quotes or line breaks."
+            "(field larger than field limit (131072)). "
+            "Quote fields that contain commas, quotes or line breaks."
         )
     ]
 
