@@ -1,0 +1,53 @@
+"""The pool of decoding processes, and what an import leaves when something outside of the data fails."""
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from visiontune_data.decoding import Decoder, DecoderDied, Task
+from visiontune_data.ingest import ingest
+from visiontune_data.limits import Limits
+from visiontune_data.local import LocalSource
+from visiontune_data.spool import Spool
+
+from tests.support.archives import HERE, good, picture, tar
+
+
+def test_a_killed_process_ends_the_import_instead_of_hanging_it(tmp_path: Path) -> None:
+    with Spool(tmp_path / "images") as spool, Decoder(spool.path, tmp_path, Limits(), 1) as decoder:
+        for index in range(64):
+            decoder.submit(Task(f"{index}.jpg", spool.append([picture(index)])))
+        (child,) = (p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline()))
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(DecoderDied, match="a decoding process died"):
+            list(decoder.results())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_results_come_in_the_order_of_the_tasks(processes: int, tmp_path: Path) -> None:
+    with Spool(tmp_path / "images") as spool, Decoder(spool.path, tmp_path, Limits(), processes) as decoder:
+        for index in range(70):
+            decoder.submit(Task(f"{index}.jpg", spool.append([picture(index % 5)])))
+        results = list(decoder.results())
+    assert [result.task.path for result in results] == [f"{index}.jpg" for index in range(70)]
+    assert decoder.done_count == 70
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Broken(LocalSource):
+    """A connection that fails in the middle."""
+
+    def read(self, length: int, /) -> bytes:
+        if self._file.tell() > 600:
+            raise OSError("connection reset")
+        return super().read(min(length, 600))
+
+
+def test_what_the_source_raises_comes_through_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="connection reset"):
+        ingest(_Broken(io.BytesIO(tar(good()))), "d.tar", tmp_path, HERE)
+    assert list(tmp_path.iterdir()) == []
