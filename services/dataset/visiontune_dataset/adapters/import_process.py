@@ -16,7 +16,7 @@ from visiontune_dataset.adapters.import_child import Died, Message, SourceLost, 
 _CONTEXT = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 
 
-class ImporterDied(RuntimeError):
+class ImporterDied(RuntimeError):  # noqa: N818 (named for what happened)
     """The process of an import ended without an outcome. The import can be begun anew."""
 
 
@@ -45,9 +45,10 @@ class ProcessImporter:
         ours, theirs = _CONTEXT.Pipe(duplex=False)
         task = Task(url, size_bytes, archive_name, scratch, options)
         child = _CONTEXT.Process(target=import_child.run, args=(theirs, task), name="import")
-        await asyncio.to_thread(child.start)
-        theirs.close()
+        starting = asyncio.ensure_future(asyncio.to_thread(child.start))
         try:
+            await asyncio.shield(starting)
+            theirs.close()
             while True:
                 match await asyncio.to_thread(_receive, ours):
                     case Progress() as seen:
@@ -61,7 +62,9 @@ class ProcessImporter:
                     case Died(reason):
                         raise ImporterDied(reason)
         finally:
+            await asyncio.wait({starting})  # a process that is half started cannot be killed yet
             child.kill()  # harmless when it has ended; its own children end with it
+            theirs.close()  # or else the thread that receives would wait for ever
             await asyncio.to_thread(child.join)
             ours.close()
 

@@ -49,7 +49,8 @@ class TooManyDatasets(errors.ResourceExhausted):
 
     def __init__(self, project: str, limit: int) -> None:
         super().__init__(
-            f"The project has {limit:,} datasets, as many as it may. Delete one, or ask an operator for more.",
+            f"The project has {limit:,} datasets, as many as it may. "
+            "Delete one, or ask an operator for more.",
             resource=f"projects/{project}",
             metadata={"limit": str(limit)},
         )

@@ -14,7 +14,13 @@ from visiontune_kit import faults, logs
 
 from visiontune_dataset.domain.datasets import StoredShard, Version
 from visiontune_dataset.domain.failures import ImportRefused
-from visiontune_dataset.domain.imports import ImportJob, ImportState, Stage, check_format
+from visiontune_dataset.domain.imports import (
+    ImportJob,
+    ImportState,
+    Stage,
+    check_format,
+    decoding_processes,
+)
 from visiontune_dataset.ports import Deps, ImportRun, StoredReport
 
 _SOURCE_URL_TTL = timedelta(days=1)
@@ -77,7 +83,7 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
     import_ = _Import(run, deps)
     scratch = deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
         [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
         outcome = await deps.importer.run(
@@ -90,6 +96,7 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                processes=decoding_processes(job.size_bytes, deps.rules.options.processes),
             ),
             progress=import_.progress,
             finished=import_.put,

@@ -1,0 +1,156 @@
+"""Imports that must not succeed: each says why, keeps its report, and leaves nothing in storage."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+from google.rpc import code_pb2, error_details_pb2
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.storage.v1 import storage_pb2
+from visiontune_kit import errors
+from visiontune_kit.identity import Role
+
+from tests.support import archives
+from tests.support.dataset import DatasetHandle, details_of, metadata_of, running_dataset, version_of
+from tests.support.s3 import SeaweedFS
+
+GOOD = archives.llava(3)
+NOISE = hashlib.shake_256(b"noise").digest(3000)
+
+# what is packed -> rule, field and text of the first problem
+CASES: list[tuple[str, bytes, str, str, str]] = [
+    (
+        "missing.tar.gz",
+        archives.tar(
+            {**GOOD, "train.jsonl": archives.lines([archives.turn(n, "Yes.") for n in range(5)])}, "gz"
+        ),
+        "image-missing",
+        "train.jsonl:4 $.image",
+        'missing.tar.gz › train.jsonl:4 › $.image: no file "images/003.jpg" in the archive',
+    ),
+    ("noise.tar.gz", NOISE, "", "archive", "noise.tar.gz"),
+    ("cut.tar.gz", archives.tar(GOOD, "gz")[:-200], "", "archive", "cut.tar.gz"),
+    ("cut.zip", archives.zipped(GOOD)[:-200], "", "archive", "cut.zip"),
+    ("evil.tar", archives.tar({**GOOD, "../evil.jpg": NOISE}), "", "../evil.jpg", "evil.tar › ../evil.jpg"),
+    (
+        "bad-image.tar",
+        archives.tar({**GOOD, "images/001.jpg": NOISE}),
+        "",
+        "images/001.jpg",
+        "images/001.jpg",
+    ),
+    (
+        "no-records.zip",
+        archives.zipped({"images/001.jpg": archives.jpeg(1)}),
+        "metadata-missing",
+        "archive",
+        "",
+    ),
+]
+
+
+async def test_bad_archives_are_refused_and_leave_nothing(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    await asyncio.gather(*(is_refused(service, dataset, *case) for case in CASES))
+    await service.until_objects(0)
+    assert await service.versions(dataset) == []
+    found = await service.call("GetDataset", pb.GetDatasetRequest(name=dataset.name))
+    assert found.latest_version == ""
+    # The dataset is as good as new.
+    await service.imported(dataset, GOOD)
+
+
+async def is_refused(
+    service: DatasetHandle,
+    dataset: pb.Dataset,
+    filename: str,
+    content: bytes,
+    rule: str,
+    field: str,
+    text: str,
+) -> None:
+    ended = await service.ended(await service.start_bytes(dataset, content, filename))
+    assert ended.error.code == code_pb2.INVALID_ARGUMENT, ended
+    assert details_of(ended, error_details_pb2.ErrorInfo).reason == "ImportRefused"
+    first = details_of(ended, error_details_pb2.BadRequest).field_violations[0]
+    assert (first.field, text in first.description) == (field, True), (filename, first)
+    assert first.reason == rule or not rule
+    shown = metadata_of(ended)
+    assert shown.validation_report.endswith(ended.name.rpartition("/")[2])
+    report = await service.report(shown.validation_report)
+    assert (report.filename, report.version, report.example_count) == (filename, "", 0)
+    assert report.error_count == shown.error_count > 0
+    assert report.rules[0].problems[0].text == first.description
+    assert first.description in ended.error.message
+
+
+async def test_bad_records_are_left_out_when_asked(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    operation = await service.start_bytes(dataset, CASES[0][1], CASES[0][0], on_error=pb.ON_ERROR_SKIP)
+    version = version_of(await service.ended(operation))
+    assert version.example_count == 3
+    report = await service.report(version.validation_report)
+    assert (report.error_count, report.skipped_count, report.example_count) == (2, 2, 3)
+    assert report.version == version.name
+    await service.until_objects(2)
+
+
+async def test_a_full_quota_fails_cleanly(s3: SeaweedFS, tmp_path: Path) -> None:
+    files = archives.captions(210)
+    size = len(archives.pack(files, "a.tar"))
+    async with running_dataset(s3, tmp_path, shard_bytes=1) as service:
+        dataset = await service.create()
+        await limit(service, size + size * 2 // 3)  # room for the first of three shards
+        ended = await service.ended(await service.start(dataset, files, "a.tar"))
+        assert ended.error.code == code_pb2.RESOURCE_EXHAUSTED, ended
+        assert details_of(ended, error_details_pb2.ErrorInfo).reason == "QuotaExceeded"
+        await service.until_objects(0)
+        assert await service.versions(dataset) == []
+        await limit(service, 10 * size)
+        await service.imported(dataset, files, "a.tar")
+        await service.until_objects(6)
+
+
+async def limit(service: DatasetHandle, limit_bytes: int) -> None:
+    quota = storage_pb2.Quota(name="projects/default/quota", limit_bytes=limit_bytes)
+    request = storage_pb2.UpdateQuotaRequest(quota=quota)
+    await service.storage.call("UpdateQuota", request, role=Role.OPERATOR)
+
+
+async def test_an_upload_is_imported_once_it_is_complete(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    pending = await service.storage.create(b"never put", filename="a.tar")
+    with pytest.raises(errors.FailedPrecondition) as refused:
+        await service.call("ImportVersion", pb.ImportVersionRequest(parent=dataset.name, upload=pending.name))
+    assert refused.value.reason == "UploadNotComplete"
+    with pytest.raises(errors.NotFound):
+        await service.call(
+            "ImportVersion",
+            pb.ImportVersionRequest(parent=dataset.name, upload="projects/default/uploads/none"),
+        )
+    with pytest.raises(errors.InvalidArgument) as unknown:
+        await service.call(
+            "ImportVersion", pb.ImportVersionRequest(parent=dataset.name, upload=pending.name, format="nope")
+        )
+    assert unknown.value.reason == "UnknownFormat"
+    # A repeated call finds the operation of the first.
+    done = await service.storage.upload(archives.pack(GOOD, "a.tar"), filename="a.tar")
+    request = pb.ImportVersionRequest(parent=dataset.name, upload=done.name)
+    first, second = [await service.call("ImportVersion", request) for _ in range(2)]
+    assert first.name == second.name
+    version_of(await service.ended(first))
+    assert len(await service.versions(dataset)) == 1
+
+
+async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None:
+    async with running_dataset(s3, tmp_path, enable_vision_training=False) as service:
+        dataset = await service.create()
+        upload = await service.storage.upload(archives.pack(GOOD, "a.tar"), filename="a.tar")
+        for format_ in ("llava", "auto"):
+            request = pb.ImportVersionRequest(parent=dataset.name, upload=upload.name, format=format_)
+            with pytest.raises(errors.FailedPrecondition) as refused:
+                await service.call("ImportVersion", request)
+            assert refused.value.reason == "VisionTrainingDisabled"
+            assert "ENABLE_VISION_TRAINING" in refused.value.message
+        assert await service.versions(dataset) == []

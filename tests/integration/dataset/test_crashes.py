@@ -1,0 +1,106 @@
+"""Imports that are killed or cancelled: one version or none, and never an object that nobody owns."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.rpc import code_pb2
+from visiontune_kit import migrations
+
+from tests.support import archives
+from tests.support.dataset import DatasetHandle, metadata_of, program_beside, version_of
+from tests.support.eventually import eventually
+from tests.support.s3 import SeaweedFS
+from tests.support.storage import running_storage
+
+LARGE = archives.llava(14, width=640, height=480)  # large enough for a process that decodes
+
+# Those without a mark run with every `make test`; each starts the program twice.
+POINTS = [
+    "import.shard_stored",
+    pytest.param("import.before_commit", marks=pytest.mark.slow),
+    pytest.param("import.committed", marks=pytest.mark.slow),
+    pytest.param("operations.claimed", marks=pytest.mark.slow),
+    pytest.param("operations.cleaned", marks=pytest.mark.slow),
+]
+
+
+def children(pid: int) -> Iterator[int]:
+    """Processes that `pid` spawned with multiprocessing."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                yield child
+
+
+def importing() -> int:
+    """The process of the import that runs in this process's service; 0 when none does."""
+    return next((each.pid or 0 for each in multiprocessing.active_children() if each.name == "import"), 0)
+
+
+def decoding() -> int:
+    """The process that decodes for it; 0 when none does."""
+    try:
+        return next(children(importing()), 0)
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("victim", [importing, decoding])
+async def test_a_killed_process_is_replaced(service: DatasetHandle, victim: object) -> None:
+    assert callable(victim)
+    dataset = await service.create()
+    operation = await service.start(dataset, LARGE, "large.tar")
+    os.kill(await eventually(victim, within_s=30, every_s=0.005), signal.SIGKILL)
+    ended = await service.ended(operation)
+    assert version_of(ended).example_count == 14
+    assert metadata_of(ended).restart_count == 1
+    assert len(await service.versions(dataset)) == 1
+    await service.until_objects(2)
+    assert importing() == 0
+
+
+async def test_a_cancelled_import_leaves_nothing(service: DatasetHandle, tmp_path: Path) -> None:
+    dataset = await service.create()
+    operation = await service.start(dataset, LARGE, "large.tar")
+    await eventually(importing, within_s=30)
+    await service.cancel(operation)
+    ended = await service.ended(operation)
+    assert ended.error.code == code_pb2.CANCELLED
+    await service.until_objects(0)
+    assert await service.versions(dataset) == []
+    await eventually(lambda: importing() == 0)
+    assert list((tmp_path / "scratch" / "imports").iterdir()) == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path: Path, point: str) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/dataset.db"
+    await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
+    async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
+        async with program_beside(storage, tmp_path, fault=f"{point}:kill@1") as (process, service):
+            dataset = await service.create()
+            operation = await service.start(dataset, archives.llava(5), "small.tar")
+            async with asyncio.timeout(60):
+                assert await process.wait() == -signal.SIGKILL
+        async with program_beside(storage, tmp_path) as (_, service):
+            ended = await service.ended(operation)
+            assert version_of(ended).name == f"{dataset.name}/versions/v1"
+            assert [each.name for each in await service.versions(dataset)] == [version_of(ended).name]
+            await service.until_objects(2)
+            assert list((tmp_path / "scratch" / "imports").glob("*")) == []
+
+
+async def test_one_import_does_not_stop_calls(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    operation = await service.start(dataset, LARGE, "large.tar")
+    await eventually(importing, within_s=30)
+    while importing():
+        async with asyncio.timeout(2):
+            await service.get(operation)
+        await asyncio.sleep(0.01)
+    version_of(await service.ended(operation))
