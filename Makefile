@@ -56,10 +56,10 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	pytest -m "not slow and not chaos" $(ARGS)
+	python -m pytest -m "not slow and not chaos" $(ARGS)
 
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
-	pytest -m "slow or chaos" $(ARGS)
+	python -m pytest -m "slow or chaos" $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)

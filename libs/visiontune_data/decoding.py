@@ -62,11 +62,14 @@ class Result:
 class Decoder:
     """A pool of decoding processes over one spool. Results come in the order of the tasks.
 
-    Processes are started as they are needed; with `processes=0` this process decodes.
+    With `processes=0` this process decodes. `start_method` is multiprocessing's: "fork" is quick, and right
+    only where no library has threads.
     """
 
-    def __init__(self, spool: Path, scratch: Path, limits: Limits, processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(
+        self, spool: Path, scratch: Path, limits: Limits, processes: int, start_method: str = "spawn"
+    ) -> None:
+        context = multiprocessing.get_context(start_method)
         arguments = (spool, scratch, limits, context.Lock())
         self._pool: Executor = (
             ProcessPoolExecutor(processes, context, _begin, arguments) if processes else _Here(*arguments)

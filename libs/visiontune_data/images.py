@@ -85,9 +85,9 @@ class _Broken(Exception):  # noqa: N818 (named for what happened)
 
 @dataclass(slots=True)
 class _Picture:
-    """RGB pixels as stored, no smaller than the thumbnail, and how to turn them upright."""
+    """The picture as stored, no smaller than the thumbnail, and how to turn it upright."""
 
-    pixels: Any  # uint8 [height, width, 3]
+    image: Image.Image  # RGB, or RGBX: the same with a byte of padding
     width_px: int  # as stored, at full size
     height_px: int
     orientation: int = 1
@@ -179,8 +179,14 @@ def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
     if pixels is None or space not in {"YCbCr", "Gray"}:
         return _decode(data, "JPEG", limits, warn)
     if any(mark in data[:_JPEG_HEAD_BYTES] for mark in _UNUSUAL_MARKS):
-        return _Picture(pixels, width, height, _read_jpeg_header(data, warn))
-    return _Picture(pixels, width, height)
+        return _Picture(_image_of(pixels), width, height, _read_jpeg_header(data, warn))
+    return _Picture(_image_of(pixels), width, height)
+
+
+def _image_of(pixels: Any) -> Image.Image:
+    """The pixels as Pillow's, without a copy: its own layout is four bytes a pixel."""
+    height, width, _ = pixels.shape
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
 
 
 def _read_jpeg_header(data: bytes, warn: Any) -> int:
@@ -197,9 +203,9 @@ def _read_jpeg_header(data: bytes, warn: Any) -> int:
 
 
 def _decode_strictly(data: bytes, space: str) -> Any:
-    """The pixels as RGB; None where libjpeg complains of a damage that other readers tolerate."""
+    """The pixels as RGBX; None where libjpeg complains of a damage that other readers tolerate."""
     try:
-        return simplejpeg.decode_jpeg(data, "CMYK" if space in {"CMYK", "YCCK"} else "RGB")
+        return simplejpeg.decode_jpeg(data, "CMYK" if space in {"CMYK", "YCCK"} else "RGBX")
     except ValueError as error:
         message = str(error)
     if message.startswith("Premature end"):
@@ -249,7 +255,7 @@ def _decode_with_pillow(data: bytes, kind: str, limits: Limits, warn: Any) -> _P
     orientation = _orientation(image, warn)
     factor = max(1, max(image.size) // (2 * THUMBNAIL_SIDE_PX))
     rgb = _to_rgb(image, warn)
-    return _Picture(np.asarray(rgb.reduce(factor) if factor > 1 else rgb), *image.size, orientation)
+    return _Picture(rgb.reduce(factor) if factor > 1 else rgb, *image.size, orientation)
 
 
 def _warn_about_header(image: Image.Image, warn: Any) -> None:
@@ -315,21 +321,25 @@ def _warn_about(picture: _Picture, small: Any, warn: Any) -> None:
         warn("image-small", size, size)
     if longest > _EXTREME_ASPECT * shortest:
         warn("aspect-extreme", size, size)
-    if (small == small[0, 0]).all():
-        colour = "#" + bytes(small[0, 0]).hex()
+    colours = small[:, :, :3]
+    # Nearly every picture shows in its first row that it is not blank.
+    if (colours[0] == colours[0, 0]).all() and (colours == colours[0, 0]).all():
+        colour = "#" + bytes(colours[0, 0]).hex()
         warn("image-blank", f"every pixel is {colour}", colour)
 
 
 def _reduced(picture: _Picture) -> Any:
-    """The picture upright and reduced by the least whole factor that fits a thumbnail; uint8 [h, w, 3]."""
-    factor = -(-max(picture.pixels.shape[:2]) // THUMBNAIL_SIDE_PX)
+    """The picture upright and reduced by the least whole factor that fits a thumbnail.
+
+    uint8 [height, width, 3], or with a byte of padding 4.
+    """
+    image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
     turn = _UPRIGHT.get(picture.orientation)
-    if factor == 1 and turn is None:
-        return np.ascontiguousarray(picture.pixels)
-    image = Image.fromarray(picture.pixels).reduce(factor)
     return np.asarray(image if turn is None else image.transpose(turn))
 
 
 def _encoded(small: Any) -> Thumbnail:
-    data = simplejpeg.encode_jpeg(small, quality=_THUMBNAIL_QUALITY, colorspace="RGB", colorsubsampling="420")
-    return Thumbnail(data, small.shape[1], small.shape[0])
+    height, width, channels = small.shape
+    space = "RGBX" if channels == 4 else "RGB"
+    data = simplejpeg.encode_jpeg(small, quality=_THUMBNAIL_QUALITY, colorspace=space, colorsubsampling="420")
+    return Thumbnail(data, width, height)

@@ -32,12 +32,13 @@ _FEW_EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to import. `format` is a name of FORMATS or `auto`."""
+    """How to import. `format` is a name of FORMATS or `auto`; `start_method` is that of Decoder."""
 
     format: str = AUTO
     skip_errors: bool = False
     validation_fraction: float = 0.1
     processes: int = 2
+    start_method: str = "spawn"
     shard_bytes: int = SHARD_BYTES
     limits: Limits = field(default_factory=Limits)
 
@@ -133,7 +134,13 @@ class _Job:
             *(stack.enter_context(Spool(scratch / f"{name}.spool")) for name in names)
         )
         self._decoder = stack.enter_context(
-            Decoder(self._spools.images.path, scratch, options.limits, options.processes)
+            Decoder(
+                self._spools.images.path,
+                scratch,
+                options.limits,
+                options.processes,
+                options.start_method,
+            )
         )
         # Reported after those of the images, whichever is ready first.
         self._record_problems = Report(report.archive)

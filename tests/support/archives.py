@@ -112,6 +112,41 @@ def good(count: int = 3, *, folder: str = "img") -> dict[str, bytes]:
     return {"train.jsonl": jsonl(*records)} | {name: picture(i) for i, name in enumerate(names)}
 
 
+def numbered(count: int, size: tuple[int, int] = (64, 48)) -> dict[str, bytes]:
+    """A llava dataset of noise, whose records have ids: images that hardly compress."""
+    pictures = {image_name(number): noise(number, size) for number in range(count)}
+    return {"train.jsonl": jsonl(*map(numbered_record, range(count)))} | pictures
+
+
+def numbered_record(number: int) -> dict[str, Any]:
+    """The record of one image of `numbered`."""
+    return llava(image_name(number), f"It is number {number}.", id=f"r{number}")
+
+
+def image_name(number: int) -> str:
+    """The path of one image of `numbered`."""
+    return f"images/{number:03d}.jpg"
+
+
+def captions(count: int) -> dict[str, bytes]:
+    """An image-caption dataset of noise."""
+    records = [{"file_name": f"{n:03d}.jpg", "text": f"noise number {n}"} for n in range(count)]
+    return {"metadata.jsonl": jsonl(*records)} | {f"{n:03d}.jpg": noise(n) for n in range(count)}
+
+
+@cache
+def noise(seed: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A JPEG whose every pixel is drawn: about a byte a pixel."""
+    width, height = size
+    drawn = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(drawn), "JPEG", quality=95)
+
+
+def pack(files: Files, filename: str) -> bytes:
+    """The files in the kind of archive that the name says."""
+    return PACKERS[filename.partition(".")[2]](files)
+
+
 def run(
     data: bytes, scratch: Path, name: str = "digits.tar", options: Options = HERE, **more: Any
 ) -> Outcome:

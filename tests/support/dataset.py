@@ -1,4 +1,4 @@
-"""The real dataset service for tests: over gRPC, with its own database, real storage and a bucket beside it."""
+"""The real dataset service for tests: over gRPC, its own database, real storage and a bucket beside it."""
 
 import asyncio
 import json

@@ -1,5 +1,6 @@
 """Rules of the house that a running stack can break: what servers import, and who holds secrets."""
 
+import ipaddress
 import json
 import subprocess
 import sys
@@ -55,7 +56,12 @@ def test_everything_listens_on_loopback_alone(stack: Stack) -> None:
     for pid in stack.pids().values():
         for connection in psutil.Process(pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
-                assert connection.laddr.ip in {"127.0.0.1", "::1"}, (pid, connection.laddr)
+                assert is_loopback(connection.laddr.ip), (pid, connection.laddr)
+
+
+def is_loopback(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def test_no_secret_reaches_a_log(stack: Stack) -> None:

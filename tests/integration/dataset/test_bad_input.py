@@ -15,23 +15,21 @@ from tests.support import archives
 from tests.support.dataset import DatasetHandle, details_of, metadata_of, running_dataset, version_of
 from tests.support.s3 import SeaweedFS
 
-GOOD = archives.llava(3)
+GOOD = archives.numbered(3)
 NOISE = hashlib.shake_256(b"noise").digest(3000)
 
 # what is packed -> rule, field and text of the first problem
 CASES: list[tuple[str, bytes, str, str, str]] = [
     (
         "missing.tar.gz",
-        archives.tar(
-            {**GOOD, "train.jsonl": archives.lines([archives.turn(n, "Yes.") for n in range(5)])}, "gz"
-        ),
+        archives.tar_gz({**GOOD, "train.jsonl": archives.jsonl(*map(archives.numbered_record, range(5)))}),
         "image-missing",
         "train.jsonl:4 $.image",
         'missing.tar.gz › train.jsonl:4 › $.image: no file "images/003.jpg" in the archive',
     ),
     ("noise.tar.gz", NOISE, "", "archive", "noise.tar.gz"),
-    ("cut.tar.gz", archives.tar(GOOD, "gz")[:-200], "", "archive", "cut.tar.gz"),
-    ("cut.zip", archives.zipped(GOOD)[:-200], "", "archive", "cut.zip"),
+    ("cut.tar.gz", archives.tar_gz(GOOD)[:-200], "", "archive", "cut.tar.gz"),
+    ("cut.zip", archives.zip_(GOOD)[:-200], "", "archive", "cut.zip"),
     ("evil.tar", archives.tar({**GOOD, "../evil.jpg": NOISE}), "", "../evil.jpg", "evil.tar › ../evil.jpg"),
     (
         "bad-image.tar",
@@ -42,7 +40,7 @@ CASES: list[tuple[str, bytes, str, str, str]] = [
     ),
     (
         "no-records.zip",
-        archives.zipped({"images/001.jpg": archives.jpeg(1)}),
+        archives.zip_({"images/001.jpg": archives.noise(1)}),
         "metadata-missing",
         "archive",
         "",

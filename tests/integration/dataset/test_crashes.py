@@ -4,9 +4,9 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from google.rpc import code_pb2
 from visiontune_kit import migrations
@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import running_storage
 
-LARGE = archives.llava(14, width=640, height=480)  # large enough for a process that decodes
+LARGE = archives.numbered(14, (640, 480))
 
 # Those without a mark run with every `make test`; each starts the program twice.
 POINTS = [
@@ -29,24 +29,16 @@ POINTS = [
 ]
 
 
-def children(pid: int) -> Iterator[int]:
-    """Processes that `pid` spawned with multiprocessing."""
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                yield child
-
-
 def importing() -> int:
     """The process of the import that runs in this process's service; 0 when none does."""
     return next((each.pid or 0 for each in multiprocessing.active_children() if each.name == "import"), 0)
 
 
 def decoding() -> int:
-    """The process that decodes for it; 0 when none does."""
+    """A process that decodes for it; 0 when none does."""
     try:
-        return next(children(importing()), 0)
-    except OSError:
+        return next((each.pid for each in psutil.Process(importing() or -1).children()), 0)
+    except (psutil.NoSuchProcess, ValueError):
         return 0
 
 
@@ -84,7 +76,7 @@ async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
         async with program_beside(storage, tmp_path, fault=f"{point}:kill@1") as (process, service):
             dataset = await service.create()
-            operation = await service.start(dataset, archives.llava(5), "small.tar")
+            operation = await service.start(dataset, archives.numbered(5), "small.tar")
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
         async with program_beside(storage, tmp_path) as (_, service):

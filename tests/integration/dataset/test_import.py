@@ -17,7 +17,7 @@ from tests.support import archives
 from tests.support.dataset import DatasetHandle, metadata_of, running_dataset, version_of
 from tests.support.s3 import SeaweedFS
 
-FILES = archives.llava(12)
+FILES = archives.numbered(12)
 
 
 async def test_the_same_files_give_the_same_version_from_any_archive(service: DatasetHandle) -> None:
@@ -34,7 +34,7 @@ async def test_the_same_files_give_the_same_version_from_any_archive(service: Da
         assert metadata_of(again).unchanged
         assert metadata_of(again).stage == pb.ImportVersionMetadata.STAGE_DONE
     await service.until_objects(2)
-    other = await service.imported(dataset, archives.llava(13))
+    other = await service.imported(dataset, archives.numbered(13))
     assert other.name == f"{dataset.name}/versions/v2"
     assert other.digest != first.digest
     assert [each.name for each in await service.versions(dataset)] == [other.name, first.name]

@@ -1,11 +1,11 @@
 """The pool of decoding processes, and what an import leaves when something outside of the data fails."""
 
 import io
+import multiprocessing
 import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 from visiontune_data.decoding import Decoder, DecoderDied, Task
 from visiontune_data.ingest import ingest
@@ -20,7 +20,8 @@ def test_a_killed_process_ends_the_import_instead_of_hanging_it(tmp_path: Path) 
     with Spool(tmp_path / "images") as spool, Decoder(spool.path, tmp_path, Limits(), 1) as decoder:
         for index in range(64):
             decoder.submit(Task(f"{index}.jpg", spool.append([picture(index)])))
-        (child,) = (p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline()))
+        (child,) = multiprocessing.active_children()
+        assert child.pid
         os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(DecoderDied, match="a decoding process died"):
             list(decoder.results())

@@ -1,19 +1,23 @@
 """The process of one import: reads the archive over HTTP, runs visiontune_data.ingest, tells its parent.
 
-Spawned by import_process; it ends with its parent, however that ends.
+Started by import_process; it ends with its parent, however that ends.
 """
 
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
 from visiontune_data.decoding import DecoderDied, end_with_parent
 from visiontune_data.ingest import Options, Outcome, Progress, ingest
 from visiontune_data.limits import KIB, MIB
 from visiontune_data.shards import Shard
+
+# The first array looks for pandas, a second where that is installed: here, once for all imports.
+pa.array([0])
 
 _CHUNK_BYTES = 256 * KIB
 _SKIP_BYTES = 1 * MIB  # a gap that is read over rather than asked for anew
@@ -62,7 +66,7 @@ def run(connection: Connection, task: Task) -> None:
                 source,
                 task.archive_name,
                 task.scratch,
-                task.options,
+                replace(task.options, start_method="fork"),
                 progress=connection.send,
                 finished=connection.send,
             )

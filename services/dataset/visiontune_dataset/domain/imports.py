@@ -8,12 +8,10 @@ from typing import Self
 
 from visiontune_data.example import Kind
 from visiontune_data.formats import AUTO, FORMATS
-from visiontune_data.limits import MIB
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
 
 KIND = "import"  # of the durable operation
-_SMALL_ARCHIVE_BYTES = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,3 @@ def check_format(name: str, *, vision_enabled: bool) -> str:
     if not vision_enabled and all(each.kind is not Kind.CHAT for each in candidates):
         raise VisionTrainingDisabled(wanted)
     return wanted
-
-
-def decoding_processes(archive_bytes: int, most: int) -> int:
-    """How many processes shall decode an archive's images; 0 means that the import does it itself."""
-    return 0 if archive_bytes < _SMALL_ARCHIVE_BYTES else most

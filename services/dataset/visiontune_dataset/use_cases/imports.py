@@ -19,7 +19,6 @@ from visiontune_dataset.domain.imports import (
     ImportState,
     Stage,
     check_format,
-    decoding_processes,
 )
 from visiontune_dataset.ports import Deps, ImportRun, StoredReport
 
@@ -96,7 +95,6 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
-                processes=decoding_processes(job.size_bytes, deps.rules.options.processes),
             ),
             progress=import_.progress,
             finished=import_.put,
