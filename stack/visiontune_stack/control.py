@@ -19,6 +19,8 @@ from visiontune_stack.state import StackState
 from visiontune_stack.workers import running_workers, stop_workers
 
 SUPERVISOR = "stack"
+# The gateway is on this machine, where a proxy of the environment cannot reach it.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def is_up(home: Home) -> bool:
 def unready(url: str, timeout_s: float = 2.0) -> list[str]:
     """Names of what does not answer yet; `gateway` when it does not itself. Empty means ready."""
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=timeout_s) as answer:  # noqa: S310 (our own loopback URL)
+        with _DIRECT.open(f"{url}/readyz", timeout=timeout_s) as answer:
             answer.read()
             return []
     except urllib.error.HTTPError as error:

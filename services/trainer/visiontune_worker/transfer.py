@@ -36,7 +36,9 @@ class Transfer:
     def __init__(self, *, patience_s: float, check: Callable[[], None] = lambda: None) -> None:
         self._patience_s = patience_s
         self._check = check
-        self._client = httpx.Client(timeout=httpx.Timeout(60.0, connect=10.0), follow_redirects=False)
+        timeout = httpx.Timeout(60.0, connect=10.0)
+        # No proxy of the environment: the object store may be on this machine.
+        self._client = httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -385,3 +385,11 @@ async def test_a_server_that_starts_late_is_reached_by_retries(tmp_path: Path) -
         rpc = Rpc(STORAGE, storage_pb2_grpc.add_StorageServiceServicer_to_server, Storage())
         async with running(Program("late", settings, [rpc], ACCESS)):
             assert (await call).etag == "service:dataset/service"
+
+
+@pytest.mark.usefixtures("dead_proxy")
+async def test_programs_do_not_reach_each_other_through_a_proxy(server: Running) -> None:
+    async with channels.connect(server.address, tokens=server.trust.service_tokens("dataset")) as channel:
+        stub = storage_pb2_grpc.StorageServiceStub(channel)
+        quota = await stub.GetQuota(pb.GetQuotaRequest(name="projects/default/quota"), timeout=3)
+    assert quota.etag == "service:dataset/service"

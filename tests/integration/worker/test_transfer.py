@@ -37,6 +37,12 @@ def test_a_file_arrives_whole_after_passing_failures(store: Store, tmp_path: Pat
     assert len(store.requests) == 3
 
 
+@pytest.mark.usefixtures("dead_proxy")
+def test_the_store_of_this_machine_is_not_asked_through_a_proxy(store: Store, tmp_path: Path) -> None:
+    get(store, tmp_path / "file", patience_s=0.5)
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
 def test_wrong_bytes_never_appear_under_the_name(store: Store, tmp_path: Path) -> None:
     with pytest.raises(PassingFault, match="not the ones that were stored"):
         get(store, tmp_path / "file", patience_s=0.5, sha256="0" * 64)

@@ -5,8 +5,9 @@ import sys
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
-from visiontune import Client, errors
+from visiontune import Client, errors, transport
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
 
@@ -226,6 +227,17 @@ def test_an_error_in_the_stream_is_raised() -> None:
         pytest.raises(errors.NotFound, match="No such job"),
     ):
         steps_of(client)
+
+
+@pytest.mark.usefixtures("dead_proxy")
+def test_a_proxy_is_asked_for_other_machines_alone() -> None:
+    with scripted(lambda _seen: as_json({"limitBytes": "7"})) as server, client_of(server.url) as client:
+        assert client.get_quota().limit_bytes == 7
+    with (
+        transport.http_client("http://visiontune.example.org", 1) as http,
+        pytest.raises(httpx.ConnectError, match="refused"),
+    ):
+        http.get("http://visiontune.example.org/healthz")
 
 
 def test_half_an_event_is_not_an_event() -> None:

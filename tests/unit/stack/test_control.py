@@ -34,6 +34,12 @@ def test_a_gateway_that_answers_is_ready(settings: StackSettings) -> None:
         assert control.status(settings).ready
 
 
+@pytest.mark.usefixtures("dead_proxy")
+def test_the_gateway_is_not_asked_through_a_proxy() -> None:
+    with scripted(lambda _seen: as_json({"status": "SERVING", "services": {}})) as server:
+        assert control.unready(server.url) == []
+
+
 def test_what_is_not_ready_in_time_is_named_with_its_end_and_its_log(settings: StackSettings) -> None:
     services = {"storage": "SERVING", "trainer": "UNREACHABLE"}
     heard: list[list[str]] = []
