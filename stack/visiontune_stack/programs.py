@@ -12,7 +12,7 @@ from visiontune_stack.ports import LOOPBACK, Ports
 OBJECT_STORE = "seaweedfs"
 BUCKET = "vision-training-datasets"
 # Variables that name the object store's credentials: nobody but storage and the store sees them.
-SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "AWS_")
+SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "VISIONTUNE_S3_", "AWS_")
 # The variables of the stack and the CLI, which mean something else to a server, or nothing.
 OWN_VARIABLES = frozenset({"VISIONTUNE_HOME", "VISIONTUNE_PORT", "VISIONTUNE_API_KEY", "VISIONTUNE_SERVER"})
 

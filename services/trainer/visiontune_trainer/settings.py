@@ -71,12 +71,14 @@ class Settings(ServerSettings):
         return tuple(PurePosixPath(root) for root in self.model_roots.split(os.pathsep) if root)
 
     def worker_environment(self) -> dict[str, str]:
-        """What every worker is told, whichever attempt it runs."""
+        """What every worker is told, whichever attempt it runs; an operator's VISIONTUNE_WORKER_X wins."""
         own_host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         told = {
             "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target or f"{own_host}:{self.port}",
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
+            "VISIONTUNE_WORKER_LOG_LEVEL": self.log_level,
+            "VISIONTUNE_WORKER_LOG_FORMAT": self.log_format,
         }
         return {name: value for name, value in told.items() if value}

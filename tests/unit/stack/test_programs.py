@@ -10,6 +10,7 @@ SHELL = {
     "PATH": "/bin",
     "AWS_SECRET_ACCESS_KEY": "of-the-shell",
     "VISIONTUNE_STORAGE_S3_SECRET_KEY": "of-the-shell",
+    "VISIONTUNE_S3_SECRET_KEY": "common-of-the-shell",
     "VISIONTUNE_HOME": "/elsewhere",
     "VISIONTUNE_PORT": "1",
     "VISIONTUNE_LOG_LEVEL": "debug",
@@ -29,6 +30,7 @@ def test_only_storage_and_the_store_see_credentials() -> None:
         seen = str(program.environment(SHELL))
         assert ("hush-hush" in seen) == (name in {"seaweedfs", "storage"}), name
         assert ("of-the-shell" in seen) == (name in {"seaweedfs", "storage"}), name
+        assert ("common-of-the-shell" in seen) == (name in {"seaweedfs", "storage"}), name
 
 
 def test_another_object_store_replaces_the_embedded_one() -> None:

@@ -22,6 +22,14 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "print('up', flush=True); time.sleep(60)"
 )
+SECRETS = (
+    "VISIONTUNE_STORAGE_S3_SECRET_KEY",
+    "VISIONTUNE_S3_SECRET_KEY",
+    "VISIONTUNE_DATABASE_URL",
+    "VISIONTUNE_TRAINER_DATABASE_URL",
+    "VISIONTUNE_SIGNING_KEY_FILE",
+    "AWS_SECRET_ACCESS_KEY",
+)
 OBEDIENT = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75));"
     "print('up', flush=True); time.sleep(60)"
@@ -139,7 +147,9 @@ async def test_the_exit_code_and_the_last_words_are_told(folder: Path) -> None:
 async def test_a_worker_is_told_its_own_things_and_no_secrets_of_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VISIONTUNE_STORAGE_S3_SECRET_KEY", "hidden")
+    for secret in SECRETS:
+        monkeypatch.setenv(secret, "hidden")
+    monkeypatch.setenv("VISIONTUNE_WORKER_THREADS", "3")
     monkeypatch.setenv("HF_HOME", "/models")
     local = backend(folder, "import os; [print(k, v) for k, v in sorted(os.environ.items())]")
     await local.launch(LAUNCH)
@@ -150,7 +160,18 @@ async def test_a_worker_is_told_its_own_things_and_no_secrets_of_others(
     assert "TRACEPARENT 00-trace" in told
     assert "FROM_TRAINER yes" in told
     assert "HF_HOME /models" in told
+    assert "VISIONTUNE_WORKER_THREADS 3" in told
     assert "hidden" not in told
+
+
+async def test_the_operators_word_to_workers_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONTUNE_WORKER_LOG_LEVEL", "debug")
+    told = {"VISIONTUNE_WORKER_LOG_LEVEL": "info", "VISIONTUNE_WORKER_LOG_FORMAT": "json"}
+    local = backend(folder, "import os; print(os.environ)", environment=told)
+    await local.launch(LAUNCH)
+    await until(local, Sight.EXITED)
+    assert "'VISIONTUNE_WORKER_LOG_LEVEL': 'debug'" in output_of(folder)
+    assert "'VISIONTUNE_WORKER_LOG_FORMAT': 'json'" in output_of(folder)
 
 
 async def test_a_worker_that_will_not_leave_is_killed(folder: Path) -> None:

@@ -39,8 +39,9 @@ _POLL_S = 0.02
 _NAME = "projects/{}/trainingJobs/{}/attempts/{}"
 _TAIL_BYTES = 2_000
 _TAIL_LINES = 20
-# Variables of other programs that a worker does not get.
-_PRIVATE = ("VISIONTUNE_TRAINER_", "VISIONTUNE_STORAGE_", "VISIONTUNE_SIGNING_KEY", "AWS_")
+# A worker runs what users bring: of our variables it gets its own alone, since any other may be a secret.
+_OWN = "VISIONTUNE_WORKER_"
+_PRIVATE = ("VISIONTUNE_", "AWS_")
 
 log = logs.get(__name__)
 
@@ -143,10 +144,14 @@ class LocalBackend:
         _await_file(home / "run", child)
 
     def _environment_of(self, launch: Launch, home: Path) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(_OWN) or not name.startswith(_PRIVATE)
+        }
         return {
-            **inherited,
             **self._environment,
+            **inherited,
             "VISIONTUNE_WORKER_ATTEMPT": launch.attempt,
             "VISIONTUNE_WORKER_TOKEN": launch.token,
             "VISIONTUNE_WORKER_SCRATCH_DIR": str(home / "scratch"),
