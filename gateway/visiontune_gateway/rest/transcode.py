@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from google.protobuf.message import Message
@@ -105,6 +106,7 @@ class Transcoder:
         token = await self._token_for(request.headers.get("authorization"))
         body = await read_body(request, self._limits.request_bytes)
         message = request_message(route, variables, _query(request), body)
+        _identify(message)
         metadata = _metadata(token)
         if not route.method.server_streaming:
             timeout_s = _timeout_s(request, self._limits.call_timeout_s)
@@ -172,6 +174,13 @@ def _timeout_s(request: Request, most_s: float) -> float:
         description = f"{asked!r} is not a number of seconds above 0"
         raise UnreadableRequest([Violation(TIMEOUT_HEADER, description, "WRONG_TYPE")])
     return min(seconds, most_s)
+
+
+def _identify(message: Message) -> None:
+    """Names a mutation that its caller left unnamed: our own retries must not do it twice."""
+    fields: Any = message
+    if "request_id" in message.DESCRIPTOR.fields_by_name and not fields.request_id:
+        fields.request_id = str(uuid.uuid4())
 
 
 def _resume(message: Message, last_event_id: str) -> None:

@@ -1,6 +1,7 @@
 """REST calls through a real gateway to a real gRPC server."""
 
 import re
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx
@@ -35,18 +36,26 @@ async def test_a_call_reaches_its_service_and_comes_back(operator: Client, seen:
     ]
 
 
+async def test_a_mutation_without_a_request_id_gets_one(operator: Client, seen: Seen) -> None:
+    for _ in range(2):
+        await operator.post(DATASETS, params={"datasetId": "digits"}, json={})
+    first, second = (uuid.UUID(request.request_id) for request in seen.requests)
+    assert first.version == second.version == 4
+    assert first != second
+
+
 async def test_the_service_sees_who_calls_but_never_the_key(operator: Client, seen: Seen) -> None:
     await operator.get(f"{DATASETS}/digits")
     assert seen.subjects == [f"key:{operator.key.split('_')[1]}"]
 
 
 async def test_a_patch_carries_its_mask(operator: Client, seen: Seen) -> None:
-    await operator.call(
-        "PATCH", f"{DATASETS}/d", params={"updateMask": "display_name"}, json={"displayName": "x"}
-    )
+    params = {"updateMask": "display_name", "requestId": REQUEST_ID}
+    await operator.call("PATCH", f"{DATASETS}/d", params=params, json={"displayName": "x"})
     assert json_format.MessageToDict(seen.requests[0], preserving_proto_field_name=True) == {
         "dataset": {"name": "projects/default/datasets/d", "display_name": "x"},
         "update_mask": "displayName",
+        "request_id": REQUEST_ID,
     }
 
 
