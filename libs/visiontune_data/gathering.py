@@ -141,6 +141,7 @@ class Assembly:
     ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
     kinds: set[str] = field(default_factory=set)
     _accepted: bytearray = field(default_factory=bytearray)
+    _copies: Counter[str] = field(default_factory=Counter)  # of records without an id
     _split_sizes: Counter[str] = field(default_factory=Counter)  # as the data names them
     _splits_of_image: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -211,9 +212,11 @@ class Assembly:
 
     def _free_id(self, wanted: str) -> str:
         """`wanted`, or for the copies of a record `wanted-2`, `wanted-3` and so on."""
-        if wanted not in self.ids:
-            return wanted
-        return next(id_ for n in itertools.count(2) if (id_ := f"{wanted}-{n}") not in self.ids)
+        id_ = wanted
+        while id_ in self.ids:
+            self._copies[wanted] += 1
+            id_ = f"{wanted}-{self._copies[wanted] + 1}"
+        return id_
 
     def _check_splits(self, report: Report) -> None:
         for split in self.drafts.file_splits if self.ids else ():

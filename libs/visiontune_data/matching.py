@@ -4,16 +4,21 @@ import difflib
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import TypeVar
 
 from visiontune_data import paths
 from visiontune_data.example import ImageRef
 from visiontune_data.formats import Notes
+from visiontune_data.report import PLACES_PER_RULE
 from visiontune_data.text import shorten
 
 _NEAR_PATH = 0.8
+_MOST_COMPARED = 1_000  # paths, for one hint
 _DIGITS = re.compile(r"\d+")
+
+K = TypeVar("K")
 
 
 class ImageIndex:
@@ -22,13 +27,26 @@ class ImageIndex:
     def __init__(self, images: Iterable[str], others: Iterable[str]) -> None:
         self._images = set(images)
         self._others = frozenset(others)
+        # The report shows no more, and an archive may lack every image that its records name.
+        self._hints_left = PLACES_PER_RULE
 
     @cached_property
     def _loose(self) -> dict[str, list[str]]:
-        by_loose = defaultdict(list)
+        return self._by(paths.loose)
+
+    @cached_property
+    def _named(self) -> dict[str, list[str]]:
+        return self._by(lambda path: paths.loose(posixpath.basename(path)))
+
+    @cached_property
+    def _numbered(self) -> dict[tuple[str, ...], list[str]]:
+        return self._by(_numbers)
+
+    def _by(self, key: Callable[[str], K]) -> dict[K, list[str]]:
+        groups = defaultdict(list)
         for path in sorted(self._images):
-            by_loose[paths.loose(path)].append(path)
-        return by_loose
+            groups[key(path)].append(path)
+        return groups
 
     def find(self, ref: ImageRef, record_file: str, notes: Notes) -> str | None:
         """The path of the image, relative to the file of records or to a folder above it; notes why not."""
@@ -68,11 +86,44 @@ class ImageIndex:
         return None
 
     def _hint(self, path: str) -> str:
+        if not self._hints_left:
+            return ""
+        self._hints_left -= 1
+        wanted = paths.normalise(path)
+        near = self._elsewhere(wanted) or self._spelt_alike(wanted)
+        return f'; did you mean "{shorten(near)}"?' if near else ""
+
+    def _elsewhere(self, wanted: str) -> str | None:
+        """The image of that name in another folder: records often begin at another root than the archive.
+
+        None when several are as near, or when the folders differ in their numbers, as in a series.
+        """
+        same_name = self._named.get(paths.loose(posixpath.basename(wanted)), [])
+        by_rest = {path: _rests(wanted, path) for path in same_name}
+        shortest = min((len(rests[0]) for rests in by_rest.values()), default=0)
+        nearest = [path for path, rests in by_rest.items() if len(rests[0]) == shortest]
+        if len(nearest) != 1:
+            return None
+        ours, theirs = (_numbers("/".join(rest)) for rest in by_rest[nearest[0]])
+        return None if ours and theirs and ours != theirs else nearest[0]
+
+    def _spelt_alike(self, wanted: str) -> str | None:
         """The nearest path, unless it differs in its numbers: then it is another image of a series."""
-        digits = _DIGITS.findall(path)
-        alike = [p for p in self._images if _DIGITS.findall(p) == digits]
-        near = difflib.get_close_matches(paths.normalise(path), alike, n=1, cutoff=_NEAR_PATH)
-        return f'; did you mean "{shorten(near[0])}"?' if near else ""
+        alike = self._numbered.get(_numbers(wanted), [])[:_MOST_COMPARED]
+        return next(iter(difflib.get_close_matches(wanted, alike, n=1, cutoff=_NEAR_PATH)), None)
+
+
+def _numbers(path: str) -> tuple[str, ...]:
+    return tuple(_DIGITS.findall(path))
+
+
+def _rests(one: str, other: str) -> tuple[list[str], list[str]]:
+    """The segments of each path, loosely read, before those that both end with."""
+    ours, theirs = paths.loose(one).split("/"), paths.loose(other).split("/")
+    while ours and theirs and ours[-1] == theirs[-1]:
+        ours.pop()
+        theirs.pop()
+    return ours, theirs
 
 
 def _candidates(path: str, record_file: str) -> Iterable[str]:

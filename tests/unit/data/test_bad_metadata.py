@@ -1,11 +1,17 @@
 """Records that cannot be read or used: each problem names file, line, field, rule and remedy."""
 
+import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from visiontune_data.example import ImageRef
+from visiontune_data.formats import Notes
 from visiontune_data.limits import Limits
+from visiontune_data.matching import ImageIndex
+from visiontune_data.report import PLACES_PER_RULE, Place
 
 from tests.support.archives import PACKERS, good, jsonl, llava, picture, run, tar, texts
 
@@ -173,6 +179,46 @@ def test_an_image_of_nearly_that_name_is_suggested(tmp_path: Path) -> None:
             f'did you mean "img/0000.jpg"? Add it, {SKIP}'
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "images", "meant"),
+    [
+        ("images/0001.jpg", ["data/img/0000.jpg", "data/img/0001.jpg"], "data/img/0001.jpg"),
+        ("old/set/img/0001.jpg", ["img/0000.jpg", "img/0001.jpg"], "img/0001.jpg"),
+        ("a/1.jpg", ["x/a/1.jpg", "x/b/1.jpg"], "x/a/1.jpg"),
+        ("A/1.JPG", ["x/a/1.jpg", "x/b/1.jpg"], "x/a/1.jpg"),
+        ("1.jpg", ["left/1.jpg", "right/1.jpg"], None),
+        ("scene7/view.jpg", ["scene8/view.jpg"], None),
+        ("scene7/view.jpg", ["x/scene7/view.jpg", "x/scene8/view.jpg"], "x/scene7/view.jpg"),
+    ],
+)
+def test_a_path_from_another_root_names_the_image_that_is_meant(
+    written: str, images: list[str], meant: str | None, tmp_path: Path
+) -> None:
+    files = {"train.jsonl": jsonl(llava(written))} | {path: picture() for path in images}
+    [problem] = texts(run(tar(files), tmp_path).report, "image-missing")
+    assert re.findall('did you mean "(.+)"', problem) == ([meant] if meant else [])
+
+
+def test_a_missing_image_is_looked_for_only_while_the_report_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+
+    def compare(wanted: str, known: list[str], **_: Any) -> list[str]:
+        compared.append(wanted)
+        return known
+
+    monkeypatch.setattr(difflib, "get_close_matches", compare)
+    index, notes = ImageIndex(["img/a.jpg"], []), Notes(Place("train.jsonl", 1))
+    for number in range(PLACES_PER_RULE + 30):
+        index.find(ImageRef(f"img/{number}.jpg", "$.image"), "train.jsonl", notes)
+        index.find(ImageRef("imgs/a.jpg", "$.image"), "train.jsonl", notes)
+    assert len(notes.problems) == 2 * (PLACES_PER_RULE + 30)
+    hinted = ["did you mean" in problem.message for problem in notes.problems]
+    assert hinted == [False, True] * (PLACES_PER_RULE // 2) + [False] * (len(hinted) - PLACES_PER_RULE)
+    assert len(compared) <= PLACES_PER_RULE
 
 
 def test_an_image_in_a_list_in_an_array_is_named_by_its_path(tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from visiontune_data import shards
+from visiontune_data.example import Draft
+from visiontune_data.gathering import Assembly, Drafts
 from visiontune_data.ingest import Options, Version
-from visiontune_data.report import PLACES_PER_RULE
+from visiontune_data.limits import Limits
+from visiontune_data.report import PLACES_PER_RULE, Place, Report
+from visiontune_data.spool import Spool
 
 from tests.support.archives import PACKERS, good, jsonl, llava, picture, run, tar, texts
 
@@ -312,3 +316,24 @@ def test_copies_of_a_record_get_ids_of_their_own(tmp_path: Path) -> None:
     made = version({"train.jsonl": jsonl(*[llava("a.jpg")] * 3), "a.jpg": picture()}, tmp_path)
     first, *others = [row["id"] for row in rows(made)]
     assert others == [f"{first}-2", f"{first}-3"]
+
+
+class CountedIds(dict[str, int]):
+    """Ids that know how often they were asked for one."""
+
+    lookups = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.lookups += 1
+        return super().__contains__(key)
+
+
+def test_the_work_grows_with_the_copies_not_with_their_square(tmp_path: Path) -> None:
+    count = 500
+    with Spool(tmp_path / "drafts") as spool:
+        assembly = Assembly(Drafts(spool), {}, Limits(), ids=(ids := CountedIds()))
+        for line in range(1, count + 1):
+            assembly.drafts.add(Draft(None, (), texts=("A dot.",)), [], Place("a.jsonl", line))
+        assembly.gather(Report("a.tar"))
+    assert len(ids) == count
+    assert ids.lookups <= 3 * count
