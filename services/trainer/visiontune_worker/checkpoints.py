@@ -15,7 +15,7 @@ from visiontune_recipes.spec import Method, Spec
 
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import RemoteFile
-from visiontune_worker.faults import PassingFault
+from visiontune_worker.faults import ConfigurationFault, PassingFault
 from visiontune_worker.loop import Training
 from visiontune_worker.transfer import Transfer, UrlRefused
 from visiontune_worker.uploads import upload_folder
@@ -55,13 +55,28 @@ def read(training: Training, folder: Path) -> None:
 
 
 def download(files: Sequence[RemoteFile], folder: Path, transfer: Transfer) -> Path:
-    """Fetches a checkpoint or a model. PassingFault when a URL expired: the next attempt gets fresh ones."""
+    """Fetches a checkpoint or a model.
+
+    PassingFault when a URL expired: the next attempt gets fresh ones. ConfigurationFault for a path that
+    leads out of the folder.
+    """
     for file in files:
+        to = _below(folder, file.path)
         try:
-            transfer.get(file.url, folder / file.path, sha256=file.sha256, size_bytes=file.size_bytes)
+            transfer.get(file.url, to, sha256=file.sha256, size_bytes=file.size_bytes)
         except UrlRefused as error:
             raise PassingFault("URL_EXPIRED", f"The signed URL of {file.path} no longer works.") from error
     return folder
+
+
+def _below(folder: Path, path: str) -> Path:
+    """The file's place. The trainer refuses such paths too; this is where one would do harm."""
+    segments = path.split("/")
+    if "\\" in path or not {"", ".", ".."}.isdisjoint(segments):
+        raise ConfigurationFault(
+            "PATH_NOT_ALLOWED", f"The stored file {path!r} would lie outside its folder. Nothing was written."
+        )
+    return folder.joinpath(*segments)
 
 
 class Saver:

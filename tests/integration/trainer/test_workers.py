@@ -220,6 +220,18 @@ async def test_a_commit_with_somebody_elses_upload_is_refused(trainer: TrainerHa
         await worker.commit(7, named)
 
 
+@pytest.mark.parametrize("path", ["../../x", "/etc/x", "a//b", "a/./b", "a/..", "a\\b", ""])
+async def test_a_path_out_of_the_folder_is_never_stored(trainer: TrainerHandle, path: str) -> None:
+    job = await trainer.create()
+    worker = await trainer.claimed(job)
+    with pytest.raises(errors.InvalidArgument):
+        await worker.create("checkpoints/step-1", {path: b"a"})
+    [good] = await worker.upload("checkpoints/step-1", {"a.bin": b"a"})
+    with pytest.raises(errors.InvalidArgument):
+        await worker.commit(1, [worker_pb2.UploadedFile(path=path, upload=good.upload)])
+    await worker.commit(1, [good])
+
+
 async def test_the_newest_checkpoints_stay(trainer: TrainerHandle) -> None:
     job = await trainer.create(checkpointing=pb.Checkpointing(keep=2))
     worker = await trainer.claimed(job)

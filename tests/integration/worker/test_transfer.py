@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from visiontune_worker.faults import Cancelled, DataFault, PassingFault, Preempted, Stale
+from visiontune_worker import checkpoints
+from visiontune_worker.claim import RemoteFile
+from visiontune_worker.faults import Cancelled, ConfigurationFault, DataFault, PassingFault, Preempted, Stale
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.transfer import Transfer, UrlRefused
 
@@ -28,6 +30,10 @@ def get(store: Store, to: Path, *, patience_s: float = 5.0, sha256: str = SHA256
         transfer.get(f"{store.url}/{name}", to, sha256=sha256, size_bytes=len(DATA))
     finally:
         transfer.close()
+
+
+def remote_file(store: Store, path: str) -> RemoteFile:
+    return RemoteFile(path, SHA256, len(DATA), f"{store.url}/file")
 
 
 def test_a_file_arrives_whole_after_passing_failures(store: Store, tmp_path: Path) -> None:
@@ -78,6 +84,27 @@ def test_a_part_of_a_file_is_put_with_its_length(store: Store, tmp_path: Path) -
     transfer.put(f"{store.url}/put", source, start=10, length=25)
     transfer.close()
     assert (store.folder / "put").read_bytes() == DATA[10:35]
+
+
+@pytest.mark.parametrize("path", ["../outside", "a/../../outside", "", "a//b", ".", "a\\b"])
+def test_a_file_of_a_folder_never_lands_outside_of_it(store: Store, tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "scratch" / "resume"
+    transfer = Transfer(patience_s=5.0)
+    with pytest.raises(ConfigurationFault) as fault:
+        checkpoints.download([remote_file(store, path)], folder, transfer)
+    assert fault.value.reason == "PATH_NOT_ALLOWED"
+    assert not (tmp_path / "scratch").exists()
+    checkpoints.download([remote_file(store, "a/b.bin")], folder, transfer)
+    assert (folder / "a" / "b.bin").read_bytes() == DATA
+    transfer.close()
+
+
+def test_an_absolute_path_is_no_way_out(store: Store, tmp_path: Path) -> None:
+    transfer = Transfer(patience_s=5.0)
+    with pytest.raises(ConfigurationFault):
+        checkpoints.download([remote_file(store, str(tmp_path / "out"))], tmp_path / "in", transfer)
+    assert not (tmp_path / "out").exists()
+    transfer.close()
 
 
 def test_waiting_ends_when_somebody_says_stop(store: Store, tmp_path: Path) -> None:

@@ -393,7 +393,7 @@ class FileToUpload(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path below the folder, with `/`; no empty, `.` or `..` segment."""
+    """Path below the folder, with `/`; no segment is empty or of dots alone."""
     size_bytes: _builtins.int
     """Length in bytes."""
     sha256: _builtins.str
@@ -514,7 +514,7 @@ class UploadedFile(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     UPLOAD_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path as asked."""
+    """Path as asked, by the same rule."""
     upload: _builtins.str
     """The upload it was PUT to."""
     def __init__(

@@ -7,13 +7,19 @@ A folder's row is written before its first byte and goes after its last one, so 
 point leaves a row that the sweep finishes.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from visiontune_trainer.domain.problems import FilePathRefused
+
 CHECKPOINT_PREFIX = "checkpoints/step-"
 ARTIFACT_PREFIX = "artifacts/"
+# Segments hold more than dots: whoever downloads a folder joins the paths to one of its own.
+_SEGMENT = r"[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*"
+_PATH = re.compile(f"{_SEGMENT}(/{_SEGMENT})*")
 
 
 class FolderState(StrEnum):
@@ -76,6 +82,12 @@ class Folder:
     def is_adapter(self) -> bool:
         """True for an artifact that is loaded on top of another model."""
         return self.path == f"{ARTIFACT_PREFIX}adapter"
+
+
+def check_path(path: str) -> None:
+    """Raises FilePathRefused unless `path` stays below whatever folder it is joined to."""
+    if not _PATH.fullmatch(path):
+        raise FilePathRefused(path)
 
 
 def newest_first(checkpoints: Iterable[Folder]) -> list[Folder]:

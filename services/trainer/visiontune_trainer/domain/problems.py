@@ -132,6 +132,16 @@ class UploadNotOfFolder(InvalidArgument):
         super().__init__(message, violations=[Violation("files", message, "UploadNotOfFolder")])
 
 
+class FilePathRefused(InvalidArgument):
+    """A file's path could lead out of its folder."""
+
+    def __init__(self, path: str) -> None:
+        message = (
+            f"{path!r} is no path below a folder. Use letters, digits, `.`, `_` and `-` between slashes."
+        )
+        super().__init__(message, violations=[Violation("files", message, "FilePathRefused")])
+
+
 class FolderDeleted(FailedPrecondition):
     """A worker stores into a checkpoint that was already replaced."""
 

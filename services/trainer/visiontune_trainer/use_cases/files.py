@@ -14,6 +14,7 @@ from visiontune_trainer.domain.folders import (
     FolderState,
     StoredFile,
     beyond,
+    check_path,
 )
 from visiontune_trainer.domain.problems import FolderDeleted, StaleAttempt, UploadNotOfFolder
 from visiontune_trainer.domain.reasons import Reason
@@ -52,8 +53,10 @@ async def create_uploads(
 ) -> list[PreparedUpload]:
     """Makes an upload for each file of a folder; the folder's row comes first, so that no byte is orphaned.
 
-    Repeating it returns the same uploads. Raises StaleAttempt, FolderDeleted, QuotaExceeded.
+    Repeating it returns the same uploads. Raises StaleAttempt, FolderDeleted, FilePathRefused, QuotaExceeded.
     """
+    for file in new_files:
+        check_path(file.path)
     async with deps.unit_of_work() as uow:
         job, attempt = await fence.claimed(uow, attempt_name)
         folder = await uow.folders.get(job.name, path, attempt.number)
@@ -70,7 +73,7 @@ async def create_uploads(
 async def commit_checkpoint(command: CommitCheckpoint, deps: Deps) -> None:
     """Makes a checkpoint the one to resume from and drops those beyond `keep`. Repeating it is harmless.
 
-    Raises StaleAttempt, UploadNotOfFolder.
+    Raises StaleAttempt, FilePathRefused, UploadNotOfFolder.
     """
     path = f"{CHECKPOINT_PREFIX}{command.step}"
     async with deps.unit_of_work() as uow:
@@ -106,7 +109,7 @@ async def complete_artifacts(
 ) -> list[Folder]:
     """Completes the uploads of artifacts; the folders stay OPEN until the caller's transaction.
 
-    Raises UploadNotOfFolder.
+    Raises FilePathRefused, UploadNotOfFolder.
     """
     paths = {f"{ARTIFACT_PREFIX}{artifact}": uploaded for artifact, uploaded in artifacts.items()}
     return [await _complete(opened.get(path), path, uploaded, deps) for path, uploaded in paths.items()]
@@ -141,6 +144,8 @@ async def _show(command: CommitCheckpoint, folder: Folder, deps: Deps) -> None:
 async def _complete(folder: Folder | None, path: str, uploaded: Sequence[UploadedFile], deps: Deps) -> Folder:
     if folder is None:
         raise UploadNotOfFolder(uploaded[0].upload, path)
+    for file in uploaded:
+        check_path(file.path)
     stored = await _each(uploaded, lambda file: _complete_file(folder, file, deps))
     return replace(folder, files=tuple(sorted(stored, key=lambda file: file.path)))
 
