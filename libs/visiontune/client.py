@@ -27,7 +27,8 @@ _IDENTITY = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]
 _OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["Operations"]
 _STORAGE = storage_pb2.DESCRIPTOR.services_by_name["StorageService"]
 _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
-# The server reads the whole object once before it answers.
+# The server reads the whole object once before it answers. A gateway waits less than that for one call,
+# but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
 
 FINAL_STATES = frozenset(
@@ -131,11 +132,16 @@ class Client:
         return self.call(_method(_STORAGE, "GetUpload"), request, storage_pb2.Upload())
 
     def complete_upload(self, name: str, parts: list[storage_pb2.Part]) -> storage_pb2.Upload:
-        """Verifies what was sent and makes it an object."""
+        """Verifies what was sent and makes it an object; asks again while a large one is still being read."""
         request = storage_pb2.CompleteUploadRequest(name=name, parts=parts)
-        return self.call(
-            _method(_STORAGE, "CompleteUpload"), request, storage_pb2.Upload(), timeout_s=_COMPLETE_TIMEOUT_S
-        )
+        method, pauses = _method(_STORAGE, "CompleteUpload"), watch.intervals()
+        while True:
+            waited_s = next(pauses)
+            try:
+                return self.call(method, request, storage_pb2.Upload(), timeout_s=_COMPLETE_TIMEOUT_S)
+            except (errors.DeadlineExceeded, errors.Unavailable):
+                if waited_s > _COMPLETE_TIMEOUT_S:
+                    raise
 
     def abort_upload(self, name: str) -> storage_pb2.Upload:
         """Gives an upload up and frees its quota."""

@@ -142,7 +142,9 @@ def failure_of(response: httpx.Response) -> errors.ApiFailure:
         status = None
     if isinstance(status, Mapping) and "code" in status:
         return errors.from_status(status)
-    return errors.ApiFailure(f"{response.request.url} answered {response.status_code}, and not in our form.")
+    late = response.status_code == httpx.codes.GATEWAY_TIMEOUT
+    kind = errors.DeadlineExceeded if late else errors.ApiFailure
+    return kind(f"{response.request.url} answered {response.status_code}, and not in our form.")
 
 
 def trace_id_from_environment() -> str:

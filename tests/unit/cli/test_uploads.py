@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from visiontune import Client, errors, uploads
+from visiontune import Client, client, errors, uploads
 from visiontune.trainer.v1 import trainer_pb2
 
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
@@ -28,6 +28,7 @@ class FakeStore:
         self.parts: dict[int, bytes] = {}
         self.tries: dict[int, int] = {}
         self.signed = 0
+        self.unready: list[Answer] = []
         self.completed: list[dict[str, object]] = []
         self.sha256 = hashlib.sha256(DATA).hexdigest()
         self.base = ""
@@ -60,6 +61,8 @@ class FakeStore:
                 return Answer(headers={"etag": f"e{number}"})
             return answer
         if seen.path.endswith(":complete"):
+            if self.unready:
+                return self.unready.pop(0)
             self.completed = seen.json["parts"]
             return self.upload("STATE_COMPLETE")
         return self.upload()
@@ -88,6 +91,25 @@ def test_parts_arrive_whole_and_are_completed_in_order(archive: Path) -> None:
     assert told[-1] == (len(DATA), len(DATA))
     created = next(request for request in seen if request.method == "POST")
     assert created.json == {"filename": "a.tar.gz", "size_bytes": str(len(DATA)), "sha256": store.sha256}
+
+
+def test_completing_is_asked_for_again_while_the_server_reads_the_object(archive: Path) -> None:
+    store = FakeStore()
+    late = {"code": 4, "message": "The deadline passed before the call was done."}
+    store.unready = [as_json(late, 504), Answer(504, b"<html>a proxy's words</html>"), as_json(late, 504)]
+    seen = send(store, archive)
+    ids = {request.json["request_id"] for request in seen if request.path.endswith(":complete")}
+    assert store.completed
+    assert len(ids) == 1
+
+
+def test_completing_is_given_up_in_the_end(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_COMPLETE_TIMEOUT_S", 0.5)
+    store = FakeStore()
+    store.unready = [as_json({"code": 4, "message": "Too late."}, 504) for _ in range(100)]
+    with pytest.raises(errors.DeadlineExceeded, match=r"Too late\."):
+        send(store, archive)
+    assert 1 < 100 - len(store.unready) < 10
 
 
 def test_the_key_is_never_shown_to_the_object_store(archive: Path) -> None:

@@ -24,8 +24,9 @@ export function getUpload(name: string): Promise<Upload> {
   return json<Upload>(name);
 }
 
-export function completeUpload(name: string): Promise<Upload> {
-  return json<Upload>(`${name}:complete`, { method: "POST", body: { requestId: requestId() } });
+/** Verifies what was sent. A large object is not read in the time of one call: then the same id joins that work. */
+export function completeUpload(name: string, id: string, signal: AbortSignal): Promise<Upload> {
+  return json<Upload>(`${name}:complete`, { method: "POST", body: { requestId: id }, signal });
 }
 
 export async function abortUpload(name: string): Promise<void> {

@@ -1,9 +1,10 @@
 /** An archive's way into a dataset: hash, create, put, complete, import. */
 import { createDataset, importVersion, type ImportChoices } from "../api/datasets";
-import { ApiError } from "../api/errors";
+import { ApiError, Code } from "../api/errors";
 import type { Operation, Upload } from "../api/types";
 import { abortUpload, completeUpload, createUpload, getUpload } from "../api/uploads";
 import { int } from "../lib/format";
+import { requestId } from "../lib/ids";
 import { sha256Of } from "./hash";
 import { putWithRetries } from "./put";
 
@@ -23,6 +24,7 @@ export interface Request {
 }
 
 const ALREADY_EXISTS = 6;
+const CHECKING_LIMIT_MS = 600_000;
 
 /** Takes the file to the server and starts its import; the operation returned is the import's. */
 export async function importArchive(
@@ -53,12 +55,30 @@ async function uploadFile(
   try {
     await putParts(upload, file, tell("uploading"), signal);
     tell("checking")(file.size);
-    return await completeUpload(name);
+    return await complete(name, signal);
   } catch (error) {
-    // Frees the reservation. If even that fails, the server does it when the upload expires.
-    await abortUpload(name).catch(() => undefined);
+    // Frees the reservation. Where the server is only away or slow, it does so itself when the upload expires.
+    if (signal.aborted || !mayPass(error)) await abortUpload(name).catch(() => undefined);
     throw error;
   }
+}
+
+/** Asks until the server has read the whole object, which takes longer than the gateway gives one call. */
+async function complete(name: string, signal: AbortSignal): Promise<Upload> {
+  const id = requestId();
+  const until = Date.now() + CHECKING_LIMIT_MS;
+  for (;;) {
+    try {
+      return await completeUpload(name, id, signal);
+    } catch (error) {
+      if (signal.aborted || !mayPass(error) || Date.now() > until) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof ApiError && (error.passing || error.code === Code.DEADLINE_EXCEEDED);
 }
 
 async function putParts(
