@@ -74,8 +74,12 @@ format: $(VENV)/.dev ## Format the code.
 	ruff check --fix $(SOURCES)
 	ruff format $(SOURCES)
 
-breaking: $(VENV)/.dev ## Check that protos/ breaks no client of the last tag (or commit).
-	buf breaking --against '.git#ref=$(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse HEAD~1)'
+# Where this branch left origin/main; on main itself the last tag, without one the commit before.
+BEFORE = $(shell git merge-base HEAD origin/main 2>/dev/null | grep -v "$$(git rev-parse HEAD)" \
+	|| git describe --tags --abbrev=0 HEAD~1 2>/dev/null || git rev-parse HEAD~1)
+
+breaking: $(VENV)/.dev ## Check that protos/ breaks no client of origin/main, the last tag or the last commit.
+	buf breaking --against '.git#ref=$(BEFORE)'
 
 bench: $(VENV)/.dev ## Measure against peers; writes benchmarks/results.json.
 	python -m benchmarks
