@@ -200,6 +200,24 @@ async def test_an_operator_changes_the_limit(storage: StorageHandle) -> None:
         await storage.create(b"", size_bytes=1, sha256="0" * 64)
 
 
+async def test_a_limit_that_was_lowered_meanwhile_refuses_the_completion(
+    storage: StorageHandle, s3: SeaweedFS
+) -> None:
+    await storage.upload(b"x" * 100)
+    upload = await storage.create(b"y" * 50)
+    await storage.put(upload, b"y" * 50)
+    await update_quota(storage, limit_bytes=149)
+    with pytest.raises(errors.ResourceExhausted, match="Needs 50 bytes; 49 are free"):
+        await storage.complete(upload.name)
+    found = await storage.call("GetUpload", pb.GetUploadRequest(name=upload.name))
+    assert found.state == pb.Upload.STATE_ABORTED
+    quota = await storage.quota()
+    assert (quota.used_bytes, quota.reserved_bytes, quota.object_count) == (100, 0, 1)
+    assert len(s3.keys(storage.bucket)) == 1
+    await update_quota(storage, limit_bytes=150)
+    await storage.upload(b"y" * 50)
+
+
 async def test_a_stale_etag_changes_nothing(storage: StorageHandle) -> None:
     before = await storage.quota()
     await update_quota(storage, limit_bytes=500, etag=before.etag)

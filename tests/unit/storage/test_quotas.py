@@ -27,6 +27,14 @@ def test_an_upload_s_bytes_are_counted_once_from_reservation_to_deletion() -> No
     assert kept.freed(7, object_count=1) == empty
 
 
+def test_a_lowered_limit_is_kept_when_an_upload_becomes_an_object() -> None:
+    lowered = Quota("p", 100, used_bytes=60).reserved(30).limited(89, "")
+    with pytest.raises(QuotaExceeded) as refusal:
+        lowered.settled(30)
+    assert refusal.value.metadata["free_bytes"] == "29"
+    assert lowered.limited(90, "").settled(30).used_bytes == 90
+
+
 def test_limits_change_with_the_right_etag_only() -> None:
     quota = Quota("p", 100)
     changed = quota.limited(50, quota.etag)

@@ -117,7 +117,8 @@ class StorageServiceServicer:
         """Verifies size and sha256 of what was PUT, then turns the reservation into an object.
         Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are
         missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
-        when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+        when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
+        was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,8 @@ class StorageServiceStub:
     """Verifies size and sha256 of what was PUT, then turns the reservation into an object.
     Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are
     missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
-    when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+    when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
+    was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.AbortUploadRequest, _storage_pb2.Upload]
     """Deletes what was PUT and frees the reservation. Repeating it is harmless.
@@ -93,7 +94,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Verifies size and sha256 of what was PUT, then turns the reservation into an object.
     Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are
     missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
-    when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+    when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
+    was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.AbortUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
     """Deletes what was PUT and frees the reservation. Repeating it is harmless.
@@ -150,7 +152,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Verifies size and sha256 of what was PUT, then turns the reservation into an object.
         Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are
         missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
-        when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+        when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
+        was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
         """
 
     @_abc_1.abstractmethod

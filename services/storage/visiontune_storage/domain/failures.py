@@ -39,7 +39,7 @@ class ContentTypeInvalid(errors.InvalidArgument):
 
 
 class QuotaExceeded(errors.ResourceExhausted):
-    """The reservation does not fit into the project's quota."""
+    """The upload does not fit into the project's quota, or no longer does."""
 
     def __init__(self, project: str, needed_bytes: int, free_bytes: int, limit_bytes: int) -> None:
         super().__init__(

@@ -37,7 +37,10 @@ class Quota:
         return replace(self, reserved_bytes=self.reserved_bytes - size_bytes)
 
     def settled(self, size_bytes: int) -> "Quota":
-        """The upload became an object."""
+        """The upload became an object. Raises QuotaExceeded when the limit was lowered below it meanwhile."""
+        if self.used_bytes + size_bytes > self.limit_bytes:
+            free_bytes = max(0, self.limit_bytes - self.used_bytes)
+            raise QuotaExceeded(self.project, size_bytes, free_bytes, self.limit_bytes)
         return replace(
             self,
             reserved_bytes=self.reserved_bytes - size_bytes,

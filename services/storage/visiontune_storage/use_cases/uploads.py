@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from visiontune_kit import faults, idempotency, logs
 from visiontune_kit.errors import DataLoss
 
-from visiontune_storage.domain.failures import PartsMissing, PartTooSmall, StaleEtag
+from visiontune_storage.domain.failures import PartsMissing, PartTooSmall, QuotaExceeded, StaleEtag
 from visiontune_storage.domain.objects import Garbage, check_owner
 from visiontune_storage.domain.uploads import (
     ReceivedPart,
@@ -79,7 +79,7 @@ async def complete_upload(project: str, upload_id: str, named: Mapping[int, str]
     """Verifies what was PUT and makes it an object.
 
     named: ETags that the caller got, by part number; may be empty. Raises PartsMissing, PartMismatch,
-    PartTooSmall, UploadNotPending; SizeMismatch or DigestMismatch once the bytes are given up.
+    PartTooSmall, UploadNotPending; SizeMismatch, DigestMismatch or QuotaExceeded once the bytes are given up.
     """
     async with deps.unit_of_work() as uow:
         upload = await uow.uploads.get(project, upload_id)
@@ -88,12 +88,12 @@ async def complete_upload(project: str, upload_id: str, named: Mapping[int, str]
     upload.check_pending()
     try:
         await _verify(await _started(upload, deps), named, deps)
-    except DataLoss as mismatch:
-        log.warning("upload_refused", upload=upload.name, reason=mismatch.reason)
+        faults.point("complete_upload.verified")
+        return await _commit_object(upload, deps)
+    except (DataLoss, QuotaExceeded) as refusal:
+        log.warning("upload_refused", upload=upload.name, reason=refusal.reason)
         await _give_up(upload, deps)
         raise
-    faults.point("complete_upload.verified")
-    return await _commit_object(upload, deps)
 
 
 async def abort_upload(project: str, upload_id: str, deps: Deps) -> Upload:
@@ -211,7 +211,10 @@ async def _start_again(upload: Upload, deps: Deps) -> None:
 
 
 async def _commit_object(upload: Upload, deps: Deps) -> Upload:
-    """One transaction: the object is visible, the reservation is usage, the upload is COMPLETE."""
+    """One transaction: the object is visible, the reservation is usage, the upload is COMPLETE.
+
+    Raises QuotaExceeded when the limit was lowered meanwhile.
+    """
     async with deps.unit_of_work() as uow:
         quota = await uow.quotas.lock(upload.project)
         # Read again: another caller may have completed, aborted or merely started it meanwhile.
@@ -228,7 +231,7 @@ async def _commit_object(upload: Upload, deps: Deps) -> Upload:
 
 
 async def _give_up(upload: Upload, deps: Deps) -> None:
-    """The bytes are not what was declared: they go, and the upload is ABORTED."""
+    """The bytes are not what was declared, or have no room: they go, and the upload is ABORTED."""
     async with deps.unit_of_work() as uow:
         await uow.quotas.lock(upload.project)
         upload = await uow.uploads.get(upload.project, upload.id)
