@@ -5,7 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class Stack:
 
     home: Path
     port: int
+    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables, beside home and port
 
     @property
     def url(self) -> str:
@@ -28,15 +30,16 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         own = {key: value for key, value in os.environ.items() if not key.startswith("VISIONTUNE_")}
-        return {**own, "VISIONTUNE_HOME": str(self.home), "VISIONTUNE_PORT": str(self.port)}
+        home = {"VISIONTUNE_HOME": str(self.home), "VISIONTUNE_PORT": str(self.port)}
+        return {**own, **home, **self.settings}
 
     def cli(
-        self, *arguments: str, check: bool = True, timeout_s: float = 300
+        self, *arguments: str, check: bool = True, timeout_s: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `visiontune …`; a failure shows what it printed."""
+        """Runs `visiontune …` with these environment variables; a failure shows what it printed."""
         done = subprocess.run(
             [str(Path(sys.executable).with_name("visiontune")), *arguments],
-            env=self.environment,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -68,14 +71,16 @@ class Stack:
         return Client(self.url, api_key or self.api_key())
 
 
-def make(home: Path) -> Stack:
+def make(home: Path, **settings: str) -> Stack:
     """A stack that does not run yet, with 40 ports that were free a moment ago."""
-    return Stack(home, free_base_port())
+    return Stack(home, free_base_port(), settings)
 
 
 def free_base_port() -> int:
-    """First of 40 free ports, those 10,000 higher included."""
-    for base in range(20_000 + os.getpid() % 5_000, 40_000, 50):
+    """First of 40 free ports, those 10,000 higher included; tests that run side by side look elsewhere."""
+    neighbour = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + neighbour % 8 * 1_500
+    for base in range(first, first + 1_500, 50):
         if all(_is_free(base + offset + high) for offset in range(40) for high in (0, 10_000)):
             return base
     raise AssertionError("no 40 free ports in a row")
