@@ -255,6 +255,17 @@ def test_width_and_height_are_those_after_orientation(orientation: int, format_:
     assert (thumbnail.width_px, thumbnail.height_px) == (decoded.width_px, decoded.height_px)
 
 
+def test_the_orientation_is_found_behind_a_long_comment() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = encoded(noise("RGB", (64, 40)), "JPEG", exif=exif)
+    # 65 kB in a segment that holds what begins a scan, then a marker that is padded.
+    comment = b"\xff\xfe\xff\xff" + b"\xff\xda".ljust(65_533) + b"\xff"
+    decoded = inspect(plain[:2] + comment + plain[2:], "a.jpg", Limits()).decoded
+    assert decoded
+    assert (decoded.width_px, decoded.height_px) == (40, 64)
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65_535])
 def test_an_orientation_out_of_range_is_ignored_with_a_warning(orientation: int) -> None:
     exif = Image.Exif()
