@@ -26,6 +26,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_connection_age_grace_ms", 660_000),
     ("grpc.max_send_message_length", 32 * 1024 * 1024),
 ]
+_HEALTH = health_pb2.HealthCheckResponse
 _RESTART_DELAY_S = 1.0
 _SWEEP_INTERVAL_S = 3600.0
 
@@ -53,6 +54,8 @@ class Program:
     access: Access
     database: Database | None = None
     background: Sequence[Background] = ()
+    # Health says NOT_SERVING until this has returned; calls are taken meanwhile. None: ready at once.
+    until_ready: Background | None = None
     unscoped: frozenset[str] = field(default_factory=frozenset)  # methods about no project
     cross_project: frozenset[str] = field(default_factory=frozenset)  # operators may name any project
 
@@ -111,9 +114,13 @@ async def running(program: Program) -> AsyncIterator[str]:
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = _bind(server, settings)
     await server.start()
-    for name in (*names, ""):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    every = (*names, "")
     tasks = [asyncio.create_task(_keep_running(work)) for work in program.background]
+    if program.until_ready is None:
+        await _announce(checks, every, _HEALTH.SERVING)
+    else:
+        await _announce(checks, every, _HEALTH.NOT_SERVING)
+        tasks.append(asyncio.create_task(_serve_after(program.until_ready, checks, every)))
     if requests is not None:
         tasks.append(asyncio.create_task(_keep_running(lambda: _sweep(requests))))
     log.info("server_started", host=settings.host, port=port)
@@ -131,6 +138,18 @@ async def running(program: Program) -> AsyncIterator[str]:
         if program.database is not None:
             await program.database.close()
         log.info("server_stopped")
+
+
+async def _announce(
+    checks: Any, names: Sequence[str], state: health_pb2.HealthCheckResponse.ServingStatus.ValueType
+) -> None:
+    for name in names:
+        await checks.set(name, state)
+
+
+async def _serve_after(until_ready: Background, checks: Any, names: Sequence[str]) -> None:
+    await _keep_running(until_ready)
+    await _announce(checks, names, _HEALTH.SERVING)
 
 
 def _policy(program: Program) -> Policy:

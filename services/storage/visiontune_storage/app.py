@@ -31,7 +31,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         rules=rules_of(settings),
     )
 
-    async def prepare_bucket() -> None:
+    async def until_ready() -> None:
         await bucket_setup.until_ready(store)
 
     async def sweep_for_ever() -> None:
@@ -46,7 +46,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         access=rpc.ACCESS,
         cross_project=rpc.CROSS_PROJECT,
         database=database,
-        background=[prepare_bucket, sweep_for_ever],
+        background=[sweep_for_ever],
+        until_ready=until_ready,
     )
 
 

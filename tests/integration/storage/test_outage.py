@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visiontune.storage.v1 import storage_pb2 as pb
-from visiontune_kit import errors
+from visiontune_kit import channels, errors
 
+from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
@@ -54,6 +56,29 @@ async def test_calls_are_unavailable_until_it_is_back(own_s3: SeaweedFS, tmp_pat
                 break
             await asyncio.sleep(0.1)
         assert len(own_s3.keys()) == 2
+
+
+async def health_of(storage: StorageHandle) -> str:
+    async with channels.connect(storage.target) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+async def test_the_service_is_not_ready_before_a_probe_came_back(own_s3: SeaweedFS, tmp_path: Path) -> None:
+    own_s3.kill()
+    async with running_storage(own_s3, tmp_path, bucket="made-later") as storage:
+        await asyncio.sleep(1.0)
+        assert await health_of(storage) == "NOT_SERVING"
+        await asyncio.to_thread(own_s3.start)
+
+        async def serving() -> bool:
+            return await health_of(storage) == "SERVING"
+
+        await eventually(serving, within_s=30)
+        assert await storage.read((await storage.upload(b"hello")).object) == b"hello"
+        own_s3.kill()
+        assert await serving()  # what needs no bytes goes on
+        assert (await storage.quota()).used_bytes == 5
 
 
 async def test_the_service_starts_without_it_and_makes_the_bucket_when_it_comes(

@@ -26,7 +26,11 @@ log = logs.get(__name__)
 
 
 async def until_ready(store: MinioStore) -> None:
-    """Returns when the bucket exists and a probe object was put and read back."""
+    """Returns when the bucket exists and a probe object was put and read back: the program is ready then.
+
+    It stays ready when the store goes away later. Every replica has the same store, so sending calls
+    elsewhere would help nobody, and what needs no bytes goes on; the rest is told ObjectStoreUnavailable.
+    """
     wait_s = _RETRY_S
     while True:
         try:
