@@ -85,7 +85,12 @@ def identity_program(settings: Settings, deps: Deps) -> Program:
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then stops gracefully."""
     logs.configure(NAME, level=settings.log_level, format=settings.log_format)
-    telemetry.configure(NAME, otlp_endpoint=settings.otlp_endpoint)
+    telemetry.configure(
+        NAME,
+        otlp_endpoint=settings.otlp_endpoint,
+        metrics_host=settings.host,
+        metrics_port=settings.metrics_port,
+    )
     asked_to_stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, asked_to_stop.set)
@@ -145,7 +150,6 @@ def build(settings: Settings, deps: Deps, upstreams: Upstreams, stopping: asynci
             Route("/.well-known/jwks.json", pages.jwks),
             Route("/healthz", pages.healthz),
             Route("/readyz", pages.readyz),
-            Route("/metrics", pages.metrics),
             Route("/{path:path}", web.answer, middleware=_COMPRESSED),
         ]
     )

@@ -1,9 +1,8 @@
-"""The few pages that come from no contract: OpenAPI, keys, health, metrics."""
+"""The few pages that come from no contract: OpenAPI, keys, health."""
 
 import hashlib
 from typing import Any, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -51,7 +50,3 @@ class FixedPages:
         ready = all(state == _SERVING for state in states.values())
         content = {"status": _SERVING if ready else "NOT_SERVING", "services": states}
         return JSONResponse(content, 200 if ready else 503)
-
-    async def metrics(self, _request: Request) -> Response:
-        """Prometheus text."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

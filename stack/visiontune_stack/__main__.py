@@ -33,15 +33,8 @@ def main() -> None:
 
 def run(settings: StackSettings, given: Mapping[str, str]) -> None:
     """Adopts or starts every program, then watches them."""
-    home, ports = settings.layout, Ports(settings.port)
-    plan = Plan(
-        home=home,
-        ports=ports,
-        s3=None if "VISIONTUNE_STORAGE_S3_ENDPOINT" in given else s3_keys(home),
-        object_store_memory_mib=settings.object_store_memory_mib,
-        stop_grace_s=settings.stop_grace_s,
-        weed=weed(),
-    )
+    plan = plan_of(settings, given)
+    home, ports = plan.home, plan.ports
     supervisor = Supervisor(
         home=home,
         base=StackState(
@@ -64,6 +57,21 @@ def run(settings: StackSettings, given: Mapping[str, str]) -> None:
         supervisor.stop()
         raise
     supervisor.run()
+
+
+def plan_of(settings: StackSettings, given: Mapping[str, str]) -> Plan:
+    """What to run, where `given` are the operator's variables."""
+    home, origins = settings.layout, programs.object_store_origins(given)
+    return Plan(
+        home=home,
+        ports=Ports(settings.port),
+        s3=None if origins else s3_keys(home),
+        bucket=programs.of_storage(given, "BUCKET", programs.DEFAULT_BUCKET),
+        object_store_origins=origins,
+        object_store_memory_mib=settings.object_store_memory_mib,
+        stop_grace_s=settings.stop_grace_s,
+        weed=weed(),
+    )
 
 
 def start(supervisor: Supervisor, plan: Plan, given: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ class Ports:
 
     @property
     def gateway(self) -> int:
-        """HTTP: REST, web UI, metrics."""
+        """HTTP: REST, web UI."""
         return self.base
 
     @property
@@ -38,6 +38,11 @@ class Ports:
     def identity(self) -> int:
         """Port of IdentityService (gRPC), which the gateway serves."""
         return self.base + 4
+
+    @property
+    def gateway_metrics(self) -> int:
+        """HTTP /metrics."""
+        return self.base + 10
 
     @property
     def storage_metrics(self) -> int:

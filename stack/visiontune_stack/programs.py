@@ -4,15 +4,17 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visiontune_stack.home import Home
 from visiontune_stack.ports import LOOPBACK, Ports
 
 OBJECT_STORE = "seaweedfs"
-BUCKET = "vision-training-datasets"
+DEFAULT_BUCKET = "vision-training-datasets"
 # Variables that name the object store's credentials: nobody but storage and the store sees them.
 SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "VISIONTUNE_S3_", "AWS_")
+# As pydantic reads a bool.
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 # The variables of the stack and the CLI, which mean something else to a server, or nothing.
 OWN_VARIABLES = frozenset({"VISIONTUNE_HOME", "VISIONTUNE_PORT", "VISIONTUNE_API_KEY", "VISIONTUNE_SERVER"})
 
@@ -63,10 +65,32 @@ class Plan:
     ports: Ports
     # None when the operator named another object store; then none is started.
     s3: S3Keys | None
+    bucket: str = DEFAULT_BUCKET
+    # Origins of the operator's own object store, for the web app; empty with the embedded one.
+    object_store_origins: str = ""
     object_store_memory_mib: int = 384
     stop_grace_s: float = 20.0
     # Path of the `weed` program.
     weed: str = "weed"
+
+
+def of_storage(given: Mapping[str, str], name: str, default: str = "") -> str:
+    """What the operator set for storage, by its own variable or the common one, or the default."""
+    return given.get(f"VISIONTUNE_STORAGE_{name}") or given.get(f"VISIONTUNE_{name}") or default
+
+
+def object_store_origins(given: Mapping[str, str]) -> str:
+    """Origins of signed URLs of the operator's own object store; empty when it is the embedded one.
+
+    Some stores, as AWS (name its region's endpoint), are asked at a host of the bucket's own.
+    """
+    own = of_storage(given, "S3_ENDPOINT")
+    if not own:
+        return ""
+    host = of_storage(given, "S3_PUBLIC_ENDPOINT", own)
+    secure = of_storage(given, "S3_PUBLIC_SECURE", of_storage(given, "S3_SECURE"))
+    scheme = "https" if secure.lower() in _TRUE else "http"
+    return f"{scheme}://{host} {scheme}://{of_storage(given, 'BUCKET', DEFAULT_BUCKET)}.{host}"
 
 
 def programs(plan: Plan) -> tuple[Program, ...]:
@@ -88,7 +112,7 @@ def object_store(plan: Plan, keys: S3Keys) -> Program:
             f"-ip.bind={LOOPBACK}",
             f"-s3.port={ports.s3}",
             *(f"-{flag}={port}" for flag, port in ports.seaweed.items()),
-            f"-bucket={BUCKET}",
+            f"-bucket={plan.bucket}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-admin.ui=false",
@@ -115,7 +139,7 @@ def storage(plan: Plan) -> Program:
             "VISIONTUNE_STORAGE_S3_SECURE": "false",
             "VISIONTUNE_STORAGE_S3_ACCESS_KEY": plan.s3.access_key,
             "VISIONTUNE_STORAGE_S3_SECRET_KEY": plan.s3.secret_key,
-            "VISIONTUNE_STORAGE_BUCKET": BUCKET,
+            "VISIONTUNE_STORAGE_BUCKET": plan.bucket,
         }
     return _server(plan, "storage", plan.ports.storage, plan.ports.storage_metrics, store, trusted=True)
 
@@ -132,9 +156,16 @@ def trainer(plan: Plan) -> Program:
 
 
 def gateway(plan: Plan) -> Program:
-    """HTTP for people, its metrics included; gRPC for identity."""
+    """HTTP for people, gRPC for identity."""
     own = {"VISIONTUNE_GATEWAY_GRPC_PORT": str(plan.ports.identity)}
-    return _server(plan, "gateway", plan.ports.gateway, 0, own, more_ports=(plan.ports.identity,))
+    ports, origins = plan.ports, plan.object_store_origins
+    program = _server(
+        plan, "gateway", ports.gateway, ports.gateway_metrics, own, more_ports=(ports.identity,)
+    )
+    if not origins:
+        return program
+    store = {"VISIONTUNE_GATEWAY_OBJECT_STORE_ORIGINS": origins}
+    return replace(program, defaults={**program.defaults, **store})
 
 
 def init_keys(plan: Plan) -> tuple[str, ...]:
@@ -180,6 +211,6 @@ def _server(
             **(own or {}),
         },
         defaults={f"{prefix}DATABASE_URL": f"sqlite+aiosqlite:///{home.data / name}.db"},
-        ports=(port, *([metrics_port] if metrics_port else []), *more_ports),
+        ports=(port, metrics_port, *more_ports),
         trusted=trusted,
     )

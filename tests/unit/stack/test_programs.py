@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import pytest
 from visiontune_stack import programs
+from visiontune_stack.__main__ import plan_of
 from visiontune_stack.home import Home
 from visiontune_stack.ports import Ports
 from visiontune_stack.programs import Plan, Program, S3Keys
+from visiontune_stack.settings import StackSettings
 
 PLAN = Plan(Home(Path("/home/x")), Ports(9000), S3Keys("access", "hush-hush"), weed="/bin/weed")
 SHELL = {
@@ -42,6 +45,49 @@ def test_another_object_store_replaces_the_embedded_one() -> None:
     assert "VISIONTUNE_STORAGE_S3_SECRET_KEY" not in found["trainer"].environment(given)
 
 
+ORIGINS = "VISIONTUNE_GATEWAY_OBJECT_STORE_ORIGINS"
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ({}, None),
+        ({"VISIONTUNE_S3_ENDPOINT": "minio:9000"}, "http://minio:9000 http://b.minio:9000"),
+        (
+            {"VISIONTUNE_STORAGE_S3_ENDPOINT": "s3.example.org", "VISIONTUNE_STORAGE_S3_SECURE": "True"},
+            "https://s3.example.org https://b.s3.example.org",
+        ),
+        (
+            {
+                "VISIONTUNE_STORAGE_S3_ENDPOINT": "minio:9000",
+                "VISIONTUNE_STORAGE_S3_PUBLIC_ENDPOINT": "s3.example.org",
+                "VISIONTUNE_STORAGE_S3_PUBLIC_SECURE": "1",
+            },
+            "https://s3.example.org https://b.s3.example.org",
+        ),
+        ({"VISIONTUNE_STORAGE_S3_ENDPOINT": "minio:9000", ORIGINS: "https://cdn"}, "https://cdn"),
+    ],
+)
+def test_the_web_app_may_reach_the_object_store_that_urls_are_signed_for(
+    given: dict[str, str], origins: str | None, tmp_path: Path
+) -> None:
+    given = {**given, "VISIONTUNE_STORAGE_BUCKET": "b"}
+    gateway = programs.gateway(plan(given, tmp_path))
+    assert gateway.environment(given).get(ORIGINS) == origins
+
+
+def test_the_bucket_can_be_named_for_the_embedded_store_too(tmp_path: Path) -> None:
+    for given, bucket in (({}, programs.DEFAULT_BUCKET), ({"VISIONTUNE_STORAGE_BUCKET": "own"}, "own")):
+        store, storage, *_ = programs.programs(plan(given, tmp_path))
+        assert f"-bucket={bucket}" in store.command
+        assert storage.environment(given)["VISIONTUNE_STORAGE_BUCKET"] == bucket
+
+
+def plan(given: dict[str, str], home: Path) -> Plan:
+    (home / "keys").mkdir(exist_ok=True)
+    return plan_of(StackSettings(home=home), given)
+
+
 def test_the_shells_variables_reach_the_programs_but_cannot_unwire_them() -> None:
     trainer = by_name()["trainer"]
     given = {
@@ -68,7 +114,7 @@ def test_everything_listens_on_the_loopback_interface_alone() -> None:
 def test_no_two_programs_share_a_port() -> None:
     ports = [port for program in by_name().values() for port in program.ports]
     assert len(ports) == len(set(ports))
-    assert {9000, 9001, 9002, 9003, 9004, 9020} <= set(ports)
+    assert {9000, 9001, 9002, 9003, 9004, 9010, 9020} <= set(ports)
 
 
 def test_the_digest_changes_with_the_wiring_and_not_with_the_shell() -> None:
