@@ -112,6 +112,11 @@ class Operations:
         """Returns an operation as it is now. Raises OperationNotFound."""
         return store.operation(await self._row(name))
 
+    async def find(self, session: AsyncSession, name: str) -> tuple[operations_pb2.Operation, bytes] | None:
+        """Returns, in the caller's transaction, an operation and its payload; None when there is none."""
+        row = await store.find(session, name)
+        return None if row is None else (store.operation(row), row["payload"])
+
     async def wait(self, name: str, timeout_s: float) -> operations_pb2.Operation:
         """Returns the operation once it is done, the time is up or this server stops."""
         ends_at = _now() + timeout_s

@@ -71,13 +71,12 @@ class DatasetHandle:
 
     async def ended(self, operation: lro.Operation, within_s: float = END_WITHIN_S) -> lro.Operation:
         """The operation, once it has ended."""
-        request = lro.WaitOperationRequest(name=operation.name, timeout=Duration(seconds=int(within_s)))
+        request = lro.WaitOperationRequest(name=operation.name, timeout=Duration(seconds=20))
         metadata = self.storage.metadata(operation.name.split("/")[1])
-        found: lro.Operation = await self.operations.WaitOperation(
-            request, metadata=metadata, timeout=within_s + 5
-        )
-        assert found.done
-        return found
+        async with asyncio.timeout(within_s):
+            while not operation.done:
+                operation = await self.operations.WaitOperation(request, metadata=metadata, timeout=30)
+        return operation
 
     async def imported(
         self, dataset: pb.Dataset, files: archives.Files, filename: str = "data.tar.gz", **fields: Any

@@ -178,8 +178,20 @@ class UnitOfWork(Protocol):
         """Makes everything since the start visible at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartedImport:
+    """An import that was started before. `in_vain`: it has ended without a version."""
+
+    job: ImportJob
+    operation: Any
+    in_vain: bool
+
+
 class Imports(Protocol):
     """The imports that are under way, as durable operations."""
+
+    async def find(self, session: AsyncSession, operation: str) -> StartedImport | None:
+        """Returns, in the caller's transaction, the import of that operation; None when there is none."""
 
     async def start(self, session: AsyncSession, job: ImportJob, state: ImportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2
@@ -139,6 +140,53 @@ async def test_an_upload_is_imported_once_it_is_complete(service: DatasetHandle)
     assert first.name == second.name
     version_of(await service.ended(first))
     assert len(await service.versions(dataset)) == 1
+    assert (await service.call("ImportVersion", request)).HasField("response")
+
+
+@pytest.mark.parametrize(
+    "other", [{"on_error": pb.ON_ERROR_SKIP}, {"format": "llava"}, {"validation_fraction": 0.5}]
+)
+async def test_an_upload_is_not_imported_twice_in_different_ways(
+    service: DatasetHandle, other: dict[str, Any]
+) -> None:
+    dataset = await service.create()
+    upload = await service.storage.upload(archives.pack(GOOD, "a.tar"), filename="a.tar")
+    request = pb.ImportVersionRequest(parent=dataset.name, upload=upload.name, validation_fraction=0.1)
+    operation = await service.call("ImportVersion", request)
+    changed = pb.ImportVersionRequest(parent=dataset.name, upload=upload.name, **other)
+    for _ in range(2):  # while it runs, and once it has ended
+        assert await taken(service, changed) == "imports it with other options"
+        version_of(await service.ended(operation))
+    [version] = await service.versions(dataset)
+    assert version.format == "llava"
+
+
+async def test_what_failed_is_imported_from_another_upload(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    filename, content, *_ = CASES[0]
+    operation = await service.start_bytes(dataset, content, filename)
+    assert (await service.ended(operation)).HasField("error")
+    upload = f"projects/default/uploads/{operation.name.rpartition('/import-')[2]}"
+    for on_error in (pb.ON_ERROR_FAIL, pb.ON_ERROR_SKIP):
+        request = pb.ImportVersionRequest(parent=dataset.name, upload=upload, on_error=on_error)
+        assert await taken(service, request) == "ended without a version"
+    again = await service.start_bytes(dataset, content, filename, on_error=pb.ON_ERROR_SKIP)
+    assert version_of(await service.ended(again)).example_count == 3
+
+
+async def taken(service: DatasetHandle, request: pb.ImportVersionRequest) -> str:
+    """Why the upload cannot be imported; the message says what to do, and names the other operation."""
+    with pytest.raises(errors.FailedPrecondition) as refused:
+        await service.call("ImportVersion", request)
+    assert refused.value.reason == "UploadTaken"
+    operation = refused.value.metadata["operation"]
+    start, end = (
+        f"{request.upload} is taken: {operation} ",
+        ", and an import deletes its archive when it ends. ",
+    )
+    assert refused.value.message.startswith(start)
+    assert refused.value.message.endswith(f"{end}Upload the archive again to import it anew.")
+    return refused.value.message.removeprefix(start).partition(end)[0]
 
 
 async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None:

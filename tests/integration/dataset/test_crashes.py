@@ -10,6 +10,8 @@ import psutil
 import pytest
 from google.rpc import code_pb2
 from visiontune_kit import migrations
+from visiontune_kit.database import Database
+from visiontune_kit.operations import Operations
 
 from tests.support import archives
 from tests.support.dataset import DatasetHandle, metadata_of, program_beside, version_of
@@ -85,6 +87,31 @@ async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path
             assert [each.name for each in await service.versions(dataset)] == [version_of(ended).name]
             await service.until_objects(2)
             assert list((tmp_path / "scratch" / "imports").glob("*")) == []
+
+
+async def test_what_a_killed_server_left_goes_when_its_import_is_cancelled(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/dataset.db"
+    await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
+    imports = tmp_path / "scratch" / "imports"
+    async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
+        async with program_beside(storage, tmp_path, fault="import.shard_stored:kill@1") as (
+            process,
+            service,
+        ):
+            operation = await service.start(await service.create(), archives.numbered(5), "small.tar")
+            async with asyncio.timeout(60):
+                assert await process.wait() == -signal.SIGKILL
+        assert len(list(imports.iterdir())) == 1
+        # By what no replica has seen yet when the next one starts: it would begin the import anew otherwise.
+        database = Database.open(url)
+        await Operations(database, {}).cancel(operation.name)
+        await database.close()
+        async with program_beside(storage, tmp_path) as (_, service):
+            assert (await service.ended(operation)).error.code == code_pb2.CANCELLED
+            await service.until_objects(0)
+            assert list(imports.iterdir()) == []
 
 
 async def test_one_import_does_not_stop_calls(service: DatasetHandle) -> None:

@@ -10,6 +10,7 @@ from visiontune_kit.operations import Operations, Run
 from visiontune_dataset import wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.imports import KIND, ImportJob, ImportState
+from visiontune_dataset.ports import StartedImport
 
 
 @dataclass(slots=True)
@@ -17,6 +18,15 @@ class DurableImports:
     """Implements `ports.Imports`. `operations` is set by the wiring, since its handlers need these."""
 
     operations: Operations | None = None
+
+    async def find(self, session: AsyncSession, operation: str) -> StartedImport | None:
+        """Asks for the operation and its payload."""
+        if (found := await self._ready.find(session, operation)) is None:
+            return None
+        operation_now, payload = found
+        return StartedImport(
+            ImportJob.from_bytes(payload), operation_now, in_vain=operation_now.HasField("error")
+        )
 
     async def start(self, session: AsyncSession, job: ImportJob, state: ImportState) -> Any:
         """Creates the operation."""

@@ -91,7 +91,23 @@ class UploadNotComplete(errors.FailedPrecondition):
     """The archive has not arrived, or is gone."""
 
     def __init__(self, upload: str, state: str) -> None:
-        super().__init__(f"{upload} is {state}; only a complete upload can be imported.", resource=upload)
+        super().__init__(
+            f"{upload} is {state}; only a complete upload can be imported. Complete it, or upload again.",
+            resource=upload,
+        )
+
+
+class UploadTaken(errors.FailedPrecondition):
+    """Another import has the upload: one with other options, or one that ended without a version."""
+
+    def __init__(self, upload: str, operation: str, *, in_vain: bool) -> None:
+        how = "ended without a version" if in_vain else "imports it with other options"
+        super().__init__(
+            f"{upload} is taken: {operation} {how}, and an import deletes its archive when it ends. "
+            "Upload the archive again to import it anew.",
+            resource=upload,
+            metadata={"operation": operation},
+        )
 
 
 class UnknownFormat(errors.InvalidArgument):

@@ -37,13 +37,13 @@ class ImportJob:
 
     @property
     def id(self) -> str:
-        """Last segment of the operation's and the report's name. An upload is imported once a dataset."""
-        return f"import-{self.upload.rpartition('/')[2]}"
+        """Last segment of the operation's and the report's name."""
+        return _id(self.upload)
 
     @property
     def operation(self) -> str:
         """The operation's name."""
-        return f"{self.dataset_name}/operations/{self.id}"
+        return operation_name(self.project, self.dataset, self.upload)
 
     @property
     def owner(self) -> str:
@@ -63,6 +63,15 @@ class ImportJob:
     def from_bytes(cls, payload: bytes) -> Self:
         """The job out of the operation's payload."""
         return cls(**json.loads(payload))
+
+
+def operation_name(project: str, dataset: str, upload: str) -> str:
+    """The name of the one operation that imports this upload into that dataset."""
+    return f"projects/{project}/datasets/{dataset}/operations/{_id(upload)}"
+
+
+def _id(upload: str) -> str:
+    return f"import-{upload.rpartition('/')[2]}"
 
 
 class Stage(IntEnum):

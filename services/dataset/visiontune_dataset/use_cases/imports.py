@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from visiontune_data import ingest
@@ -13,14 +14,15 @@ from visiontune_data.shards import Shard
 from visiontune_kit import faults, logs
 
 from visiontune_dataset.domain.datasets import StoredShard, Version
-from visiontune_dataset.domain.failures import ImportRefused
+from visiontune_dataset.domain.failures import ImportRefused, UploadTaken
 from visiontune_dataset.domain.imports import (
     ImportJob,
     ImportState,
     Stage,
     check_format,
+    operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportRun, StoredReport
+from visiontune_dataset.ports import Deps, ImportRun, StoredReport, UnitOfWork
 
 _SOURCE_URL_TTL = timedelta(days=1)
 _PROGRESS_EVERY_S = 1.0
@@ -43,11 +45,14 @@ class StartImport:
 async def start_import(command: StartImport, deps: Deps) -> Any:
     """Writes the operation that imports an upload, and returns it; a repeated call returns the same one.
 
-    Raises UnknownFormat, VisionTrainingDisabled, DatasetNotFound, UploadNotComplete.
+    Raises UnknownFormat, VisionTrainingDisabled, DatasetNotFound, UploadNotComplete, UploadTaken.
     """
     wanted = check_format(command.format, vision_enabled=deps.rules.vision_enabled)
+    command = replace(command, format=wanted)
     async with deps.unit_of_work() as uow:
         await uow.datasets.get(command.project, command.dataset)
+        if operation := await _earlier(command, uow, deps):
+            return operation
     archive = await deps.storage.get_archive(command.upload)
     now = deps.clock.now()
     job = ImportJob(
@@ -58,18 +63,38 @@ async def start_import(command: StartImport, deps: Deps) -> Any:
         filename=archive.filename,
         sha256=archive.sha256,
         size_bytes=archive.size_bytes,
-        format=wanted,
+        format=command.format,
         skip_errors=command.skip_errors,
         validation_fraction=command.validation_fraction,
         created_at=now.isoformat(),
     )
     async with deps.unit_of_work() as uow:
-        # Locked, so that no deletion of the dataset can pass between its check for imports and this one.
+        # Locked, so that neither a deletion of the dataset nor another import of the upload can pass between.
         await uow.datasets.get(command.project, command.dataset, lock=True)
+        if operation := await _earlier(command, uow, deps):
+            return operation
         state = ImportState(job.dataset_name, job.size_bytes, created_at=now, updated_at=now)
         operation = await deps.imports.start(uow.session, job, state)
         await uow.commit()
     return operation
+
+
+async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
+    """The operation that the same call has started before, or None.
+
+    Raises UploadTaken when that one was asked for something else, or ended without a version.
+    """
+    name = operation_name(command.project, command.dataset, command.upload)
+    earlier = await deps.imports.find(uow.session, name)
+    if earlier is None:
+        return None
+    job = earlier.job
+    asked = StartImport(
+        job.project, job.dataset, job.upload, job.format, job.skip_errors, job.validation_fraction
+    )
+    if earlier.in_vain or asked != command:
+        raise UploadTaken(command.upload, name, in_vain=earlier.in_vain)
+    return earlier.operation
 
 
 async def run_import(run: ImportRun, deps: Deps) -> None:
@@ -80,7 +105,7 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
     job = run.job
     await deps.storage.delete_owned(job.owner)
     import_ = _Import(run, deps)
-    scratch = deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"
+    scratch = _scratch(job, deps)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
@@ -108,12 +133,17 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: the archive goes in any case, the shards unless a version has them."""
+    """After the end: scratch and the archive go in any case, the shards unless a version has them."""
+    shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
     if not committed:
         await deps.storage.delete_owned(job.owner)
     await deps.storage.delete(job.project, [job.object])
+
+
+def _scratch(job: ImportJob, deps: Deps) -> Path:
+    return deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"
 
 
 @dataclass(slots=True)
