@@ -240,36 +240,3 @@ async def test_a_bad_field_is_named(storage: StorageHandle, fields: dict[str, An
 async def test_an_absent_upload_is_not_found(storage: StorageHandle, name: str) -> None:
     with pytest.raises((errors.NotFound, errors.InvalidArgument)):
         await get_upload(storage, name)
-
-
-async def test_another_project_sees_nothing(storage: StorageHandle) -> None:
-    done = await storage.upload(HELLO)
-    pending = await storage.create(HELLO)
-    calls = [
-        ("GetUpload", pb.GetUploadRequest(name=done.name)),
-        ("CompleteUpload", pb.CompleteUploadRequest(name=pending.name)),
-        ("AbortUpload", pb.AbortUploadRequest(name=pending.name)),
-        ("GetObject", pb.GetObjectRequest(name=done.object)),
-        ("SignUrls", pb.SignUrlsRequest(parent="projects/default", objects=[done.object])),
-        ("SignUrls", pb.SignUrlsRequest(parent="projects/other", objects=[done.object])),
-        ("ListObjects", pb.ListObjectsRequest(parent="projects/default")),
-        ("DeleteObjects", pb.DeleteObjectsRequest(parent="projects/default", objects=[done.object])),
-        ("GetQuota", pb.GetQuotaRequest(name="projects/default/quota")),
-    ]
-    for method, request in calls:
-        with pytest.raises(errors.NotFound):
-            await storage.call(method, request, project="other", role=Role.ADMIN)
-    # The same id below the stranger's own project is not a way in either.
-    own = f"projects/other/objects/{done.object.rpartition('/')[2]}"
-    with pytest.raises(errors.NotFound):
-        await storage.call("GetObject", pb.GetObjectRequest(name=own), project="other")
-
-
-@pytest.mark.parametrize(
-    "method", ["CreateUpload", "CompleteUpload", "AbortUpload", "DeleteObjects", "GetUpload"]
-)
-async def test_a_viewer_changes_nothing(storage: StorageHandle, method: str) -> None:
-    request = getattr(pb, f"{method}Request")()
-    with pytest.raises(errors.PermissionDenied) as failure:
-        await storage.call(method, request, role=Role.VIEWER)
-    assert failure.value.reason == "RoleTooLow"

@@ -1,0 +1,66 @@
+"""Another project finds nothing, by no method; and each method wants its role."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from visiontune.storage.v1 import storage_pb2 as pb
+from visiontune_kit import channels, errors
+from visiontune_kit.identity import Role
+from visiontune_storage import rpc
+
+from tests.support.storage import StorageHandle
+
+PARENT = "projects/default"
+QUOTA = f"{PARENT}/quota"
+
+# Each as a function of a pending upload and of a complete one.
+REQUESTS: dict[str, Callable[[pb.Upload, pb.Upload], Any]] = {
+    "CreateUpload": lambda *_: pb.CreateUploadRequest(
+        parent=PARENT, upload=pb.Upload(filename="a", size_bytes=1, sha256="0" * 64)
+    ),
+    "GetUpload": lambda _, done: pb.GetUploadRequest(name=done.name),
+    "CompleteUpload": lambda pending, _: pb.CompleteUploadRequest(name=pending.name),
+    "AbortUpload": lambda pending, _: pb.AbortUploadRequest(name=pending.name),
+    "GetObject": lambda _, done: pb.GetObjectRequest(name=done.object),
+    "SignUrls": lambda _, done: pb.SignUrlsRequest(parent=PARENT, objects=[done.object]),
+    "ListObjects": lambda *_: pb.ListObjectsRequest(parent=PARENT),
+    "DeleteObjects": lambda _, done: pb.DeleteObjectsRequest(parent=PARENT, objects=[done.object]),
+    "GetQuota": lambda *_: pb.GetQuotaRequest(name=QUOTA),
+    "UpdateQuota": lambda *_: pb.UpdateQuotaRequest(quota=pb.Quota(name=QUOTA, limit_bytes=1)),
+}
+ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
+# An operator sets the limits of every project; anybody below has no role for it, whatever the project.
+OPERATORS = {name.rpartition("/")[2] for name in rpc.CROSS_PROJECT}
+
+
+async def test_every_method_is_for_one_project_and_one_role(storage: StorageHandle) -> None:
+    assert REQUESTS.keys() == ROLES.keys()
+    pending, done = await storage.create(b"pending"), await storage.upload(b"done")
+    for method, request in REQUESTS.items():
+        call = getattr(storage.stub, method)
+        stranger = Role.ADMIN if method in OPERATORS else Role.OPERATOR
+        refusal = errors.PermissionDenied if ROLES[method] > stranger else errors.NotFound
+        with pytest.raises(refusal):
+            await call(request(pending, done), metadata=storage.metadata("other", stranger))
+        with pytest.raises(channels.ServiceIdentityRefused):  # what a service's own channel makes of it
+            await call(request(pending, done))
+        if ROLES[method] > Role.VIEWER:
+            with pytest.raises(errors.PermissionDenied):
+                await call(request(pending, done), metadata=storage.metadata(role=Role.VIEWER))
+
+
+async def test_a_strangers_own_project_is_no_way_in(storage: StorageHandle) -> None:
+    done = await storage.upload(b"done")
+    own = f"projects/other/objects/{done.object.rpartition('/')[2]}"
+    requests = {
+        "GetObject": pb.GetObjectRequest(name=own),
+        "SignUrls": pb.SignUrlsRequest(parent="projects/other", objects=[done.object]),
+        "DeleteObjects": pb.DeleteObjectsRequest(parent="projects/other", objects=[done.object]),
+    }
+    for method, request in requests.items():
+        with pytest.raises(errors.NotFound):
+            await storage.call(method, request, project="other")
+    found = await storage.call("ListObjects", pb.ListObjectsRequest(parent="projects/other"), project="other")
+    assert not found.objects
+    assert await storage.read(done.object) == b"done"
