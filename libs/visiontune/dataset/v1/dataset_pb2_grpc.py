@@ -172,6 +172,8 @@ class DatasetServiceServicer:
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
+        The same call again gives the same operation; with other options, or once that operation has
+        ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again.
         Data equal to the newest version's gives that version back instead of a new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

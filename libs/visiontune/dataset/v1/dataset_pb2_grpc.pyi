@@ -59,6 +59,8 @@ class DatasetServiceStub:
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
+    The same call again gives the same operation; with other options, or once that operation has
+    ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again.
     Data equal to the newest version's gives that version back instead of a new one.
     """
     GetVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetVersionRequest, _dataset_pb2.DatasetVersion]
@@ -112,6 +114,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
+    The same call again gives the same operation; with other options, or once that operation has
+    ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again.
     Data equal to the newest version's gives that version back instead of a new one.
     """
     GetVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetVersionRequest, _dataset_pb2.DatasetVersion]  # type: ignore[assignment]
@@ -198,6 +202,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
+        The same call again gives the same operation; with other options, or once that operation has
+        ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again.
         Data equal to the newest version's gives that version back instead of a new one.
         """
 
