@@ -41,7 +41,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Any) -> pb.ListApiKeysResponse:
         size = pages.clamp(request.page_size, default=50, most=1000)
-        after = wire.position_from(pages.decode(request, request.page_token))
+        after = pages.time_and_name(pages.decode(request, request.page_token))
         found = await api_keys.list_api_keys(wire.project_of(request.parent), after, size + 1, self._deps)
         answer = pb.ListApiKeysResponse(api_keys=map(wire.key_to, found[:size]))
         if len(found) > size:

@@ -1,7 +1,5 @@
 """Proto to domain and back, pure."""
 
-from datetime import datetime
-
 from visiontune.identity.v1 import identity_pb2 as pb
 from visiontune_kit.identity import Principal
 
@@ -55,8 +53,3 @@ def caller_to(principal: Principal) -> pb.Caller:
 def position_of(key: ApiKey) -> list[str | int]:
     """Where a page that ends with `key` continues."""
     return [key.created_at.isoformat(), key.id]
-
-
-def position_from(token: list[str | int] | None) -> tuple[datetime, str] | None:
-    """The same, read back."""
-    return None if token is None else (datetime.fromisoformat(str(token[0])), str(token[1]))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -60,7 +59,7 @@ class Servicer:
                 project=project(parent),
                 prefix=f"{parent}/",
                 done=FILTERS[request.filter.replace(" ", "")],
-                after=_position(pages.decode(request, request.page_token)),
+                after=pages.time_and_name(pages.decode(request, request.page_token)),
                 limit=size + 1,
             )
         answer = pb.ListOperationsResponse(operations=[store.operation(row) for row in rows[:size]])
@@ -99,10 +98,3 @@ def project(name: str) -> str:
             return bare_id
         case _:
             raise InvalidOperationName(name)
-
-
-def _position(token: list[str | int] | None) -> tuple[datetime, str] | None:
-    if token is None:
-        return None
-    at, name = token
-    return datetime.fromisoformat(str(at)), str(name)

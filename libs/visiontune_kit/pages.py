@@ -4,10 +4,13 @@ import base64
 import binascii
 import hashlib
 import json
+from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
 from visiontune_kit.errors import InvalidArgument
+
+_MOST_NUMBER = 2**63 - 1  # of a database
 
 
 class InvalidPageToken(InvalidArgument):
@@ -40,11 +43,42 @@ def decode(request: Message, token: str) -> list[str | int] | None:
         return None
     try:
         body = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise InvalidPageToken from error
     if not isinstance(body, list) or len(body) < 2 or body[0] != _fingerprint(request):
         raise InvalidPageToken
     return body[1:]
+
+
+# A position is read with suspicion: a token is opaque, but anyone can make one up.
+
+
+def time_and_name(position: list[str | int] | None) -> tuple[datetime, str] | None:
+    """Returns the time, in UTC, and the name or id after which a page begins; None for the first.
+
+    Raises InvalidPageToken.
+    """
+    match position:
+        case None:
+            return None
+        case [str(text), str(name)] if name.isprintable():
+            try:
+                at = datetime.fromisoformat(text)
+                if at.tzinfo is not None:
+                    return at.astimezone(UTC), name
+            except (ValueError, OverflowError) as error:
+                raise InvalidPageToken from error
+    raise InvalidPageToken
+
+
+def number(position: list[str | int] | None) -> int | None:
+    """Returns the number at which a page begins; None for the first. Raises InvalidPageToken."""
+    match position:
+        case None:
+            return None
+        case [int(found)] if 0 <= found <= _MOST_NUMBER:
+            return found
+    raise InvalidPageToken
 
 
 def _fingerprint(request: Message) -> str:

@@ -62,7 +62,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.dataset_to(await datasets.get_dataset(project, dataset_id, self._deps))
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Any) -> pb.ListDatasetsResponse:
-        after = wire.position_from(pages.decode(request, request.page_token))
+        after = pages.time_and_name(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         [project] = wire.segments(request.parent)
         page, following = await datasets.list_datasets(project, after, limit, self._deps)
@@ -88,7 +88,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.version_to(await self._version(request.name))
 
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Any) -> pb.ListVersionsResponse:
-        below = wire.number_from(pages.decode(request, request.page_token))
+        below = pages.number(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         project, dataset_id = wire.segments(request.parent)
         page, following = await versions.list_versions(project, dataset_id, below, limit, self._deps)
@@ -96,7 +96,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return pb.ListVersionsResponse(versions=map(wire.version_to, page), next_page_token=token)
 
     async def ListExamples(self, request: pb.ListExamplesRequest, context: Any) -> pb.ListExamplesResponse:
-        start = wire.number_from(pages.decode(request, request.page_token)) or 0
+        start = pages.number(pages.decode(request, request.page_token)) or 0
         limit = pages.clamp(request.page_size, default=50, most=200)
         version = await self._version(request.parent)
         page, following = await versions.list_examples(version, request.split, start, limit, self._deps)

@@ -12,7 +12,6 @@ from visiontune_data.example import Kind
 from visiontune_data.formats import Format
 from visiontune_data.statistics import Distribution, Statistics
 from visiontune_data.text import escape
-from visiontune_kit.pages import InvalidPageToken
 
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
@@ -293,29 +292,6 @@ def manifest_to(version: Version, urls: Sequence[SignedUrl]) -> pb.ReadManifest:
         split_counts=version.split_counts,
         expire_time=timestamp(min(signed.expires_at for signed in urls)),
     )
-
-
-def position_from(token: Sequence[str | int] | None) -> tuple[datetime, str] | None:
-    """Reads (time, id) out of a page token. Raises InvalidPageToken."""
-    if token is None:
-        return None
-    match token:
-        case [str(at), str(last_id)]:
-            try:
-                return datetime.fromisoformat(at), last_id
-            except ValueError as error:
-                raise InvalidPageToken from error
-    raise InvalidPageToken
-
-
-def number_from(token: Sequence[str | int] | None) -> int | None:
-    """Reads a number out of a page token. Raises InvalidPageToken."""
-    match token:
-        case None:
-            return None
-        case [int(number)] if number >= 0:
-            return number
-    raise InvalidPageToken
 
 
 def timestamp(at: datetime) -> Timestamp:

@@ -62,7 +62,7 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         return wire.signed_urls_to(await objects.sign_reads(project, ids, ttl, self._deps))
 
     async def ListObjects(self, request: pb.ListObjectsRequest, context: Any) -> pb.ListObjectsResponse:
-        after = wire.position_from(pages.decode(request, request.page_token))
+        after = pages.time_and_name(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=100, most=1_000)
         project = wire.project_of(request.parent)
         page = await objects.list_objects(project, request.owner, after, limit, self._deps)

@@ -1,12 +1,11 @@
 """Between proto messages and the domain; pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit.errors import InvalidArgument
-from visiontune_kit.pages import InvalidPageToken
 
 from visiontune_storage.domain.objects import StoredObject
 from visiontune_storage.domain.quotas import Quota
@@ -127,19 +126,8 @@ def ttl_from(request: pb.SignUrlsRequest) -> timedelta | None:
     return request.ttl.ToTimedelta() if request.HasField("ttl") else None
 
 
-def position_from(token: list[str | int] | None) -> tuple[datetime, str] | None:
-    """Where a page begins. Raises InvalidPageToken."""
-    if token is None:
-        return None
-    try:
-        at, object_id = token
-        return datetime.fromisoformat(str(at)).astimezone(UTC), str(object_id)
-    except ValueError as error:
-        raise InvalidPageToken from error
-
-
 def position_to(position: tuple[datetime, str]) -> list[str | int]:
-    """The reverse of position_from."""
+    """Where a page continues."""
     at, object_id = position
     return [at.isoformat(), object_id]
 

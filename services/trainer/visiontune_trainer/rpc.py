@@ -1,7 +1,6 @@
 """The methods of TrainerService: parse, call one use case, reply."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 from google.protobuf.empty_pb2 import Empty
@@ -88,7 +87,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: pb.ListTrainingJobsRequest, context: Any
     ) -> pb.ListTrainingJobsResponse:
         limit = pages.clamp(request.page_size, default=50, most=1_000)
-        after = _time_and_name(pages.decode(request, request.page_token))
+        after = pages.time_and_name(pages.decode(request, request.page_token))
         found = await jobs.list_jobs(project_of(request.parent), after, limit + 1, self._deps)
         page, token = _cut(request, found, limit, _position_of)
         return pb.ListTrainingJobsResponse(
@@ -157,7 +156,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         position = pages.decode(request, request.page_token)
-        after = _time_and_name(position) if position and len(position) > 1 else None
+        after = None if position and len(position) == 1 else pages.time_and_name(position)
         last_preset = str(position[0]) if position else ""
         presets = [] if after else catalogue.presets_after(last_preset, self._deps)
         registered = await models.list_models(project_of(request.parent), after, limit + 1, self._deps)
@@ -205,12 +204,8 @@ def _slice(request: Any, found: Sequence[T], *, default: int, most: int) -> tupl
 
 
 def _number(request: Any, first: int) -> int:
-    position = pages.decode(request, request.page_token)
-    return int(position[0]) if position else first
-
-
-def _time_and_name(position: list[str | int] | None) -> tuple[datetime, str] | None:
-    return (datetime.fromisoformat(str(position[0])), str(position[1])) if position else None
+    found = pages.number(pages.decode(request, request.page_token))
+    return first if found is None else found
 
 
 def _position_of(found: Job | Model) -> list[str | int]:

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import Column, MetaData, String, Table, insert, select, update
-from visiontune_kit import operations, operations_work
+from visiontune_kit import operations, operations_work, pages
 from visiontune_kit.database import Database
 from visiontune_kit.errors import InvalidArgument, Unavailable, Violation
 from visiontune_kit.operations import LeaseLost, OperationCancelled, Operations, Run
@@ -526,16 +526,24 @@ async def test_listing_pages_newest_first_within_its_parent(service: Service) ->
         await replica.create("projects/q/datasets/d/operations/o9")
         servicer = replica.operations.servicer()
         request = pb.ListOperationsRequest(name="projects/p/datasets/d", page_size=2)
-        pages: list[list[str]] = []
+        found: list[list[str]] = []
         while True:
             answer = await servicer.ListOperations(request, CALL)
-            pages.append([operation.name.rpartition("/")[2] for operation in answer.operations])
+            found.append([operation.name.rpartition("/")[2] for operation in answer.operations])
             request.page_token = answer.next_page_token
             if not answer.next_page_token:
                 break
-        assert pages == [["o4", "o3"], ["o2", "o1"], ["o0"]]
+        assert found == [["o4", "o3"], ["o2", "o1"], ["o0"]]
         everything = await servicer.ListOperations(pb.ListOperationsRequest(name="projects/p"), CALL)
         assert len(everything.operations) == 6
+
+
+async def test_a_made_up_page_token_is_refused(service: Service) -> None:
+    async with service.replica(succeed, running=False) as replica:
+        request = pb.ListOperationsRequest(name="projects/p/datasets/d")
+        request.page_token = pages.encode(request, ["yesterday", "x"])
+        with pytest.raises(pages.InvalidPageToken):
+            await replica.operations.servicer().ListOperations(request, CALL)
 
 
 async def test_listing_filters_by_done_and_refuses_other_filters(service: Service) -> None:

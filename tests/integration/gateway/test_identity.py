@@ -10,7 +10,7 @@ from visiontune_gateway.__main__ import provide_api_key
 from visiontune_gateway.adapters.database import UnitOfWork
 from visiontune_gateway.settings import Settings
 from visiontune_gateway.use_cases.exchange import TOKEN_TTL_S, Exchange
-from visiontune_kit import channels
+from visiontune_kit import channels, pages
 from visiontune_kit.database import Database
 from visiontune_kit.identity import Kind, Principal, Role
 from visiontune_kit.tokens import TokenMinter
@@ -96,6 +96,13 @@ async def test_pages_list_each_key_once(operator: Client) -> None:
         if not token:
             break
     assert names == ["3", "2", "1", "0", "made on the server"]
+
+
+async def test_a_made_up_page_token_is_the_callers_fault(operator: Client) -> None:
+    request = identity_pb2.ListApiKeysRequest(parent="projects/default")
+    token = pages.encode(request, ["yesterday", "k"])
+    answer = await operator.get(KEYS, params={"pageToken": token})
+    assert (answer.status_code, answer.json()["details"][0]["reason"]) == (400, "InvalidPageToken")
 
 
 async def test_a_repeated_request_makes_one_key_with_a_fresh_secret(operator: Client) -> None:

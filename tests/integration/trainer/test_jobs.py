@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
-from visiontune_kit import errors
+from visiontune_kit import errors, pages
 from visiontune_kit.identity import Role
 
 from tests.support.s3 import SeaweedFS
@@ -159,6 +159,21 @@ async def test_jobs_are_listed_newest_first_page_by_page(trainer: TrainerHandle)
         if not token:
             break
     assert names == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
+
+
+async def test_a_made_up_page_token_is_the_callers_fault(trainer: TrainerHandle) -> None:
+    await trainer.create()
+    job = f"{PARENT}/trainingJobs/digits"
+    requests: list[tuple[str, Any]] = [
+        ("ListTrainingJobs", pb.ListTrainingJobsRequest(parent=PARENT)),
+        ("ListModels", pb.ListModelsRequest(parent=PARENT)),
+        ("ListEvents", pb.ListEventsRequest(parent=job)),
+    ]
+    for method, request in requests:
+        request.page_token = pages.encode(request, ["yesterday", "x"])
+        with pytest.raises(errors.InvalidArgument) as refused:
+            await trainer.call(method, request)
+        assert refused.value.reason == "InvalidPageToken", method
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_again(trainer: TrainerHandle) -> None:
