@@ -9,6 +9,8 @@ from typing import Protocol
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from visiontune_kit.errors import Failure
 from visiontune_kit.server import ShuttingDown
 
@@ -39,6 +41,33 @@ async def begin(answers: Answers, patience_s: float) -> "asyncio.Task[Message | 
     if done and first.exception():
         first.result()
     return first
+
+
+class EventStream(StreamingResponse):
+    """The answer that carries a stream; when it ends, so does the call behind it.
+
+    A client that leaves before the first byte never starts `events`, which then ends nothing.
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        first: "asyncio.Task[Message | None]",
+        *,
+        stopping: asyncio.Event,
+        comment_interval_s: float,
+    ) -> None:
+        texts = events(answers, first, stopping=stopping, comment_interval_s=comment_interval_s)
+        super().__init__(texts, media_type="text/event-stream", headers=HEADERS)
+        self._answers, self._first = answers, first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it, by ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answers.cancel()
+            self._first.cancel()
 
 
 async def events(

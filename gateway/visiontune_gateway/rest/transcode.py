@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from google.protobuf.message import Message
+from google.rpc import code_pb2
 from opentelemetry import metrics, propagate, trace
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from visiontune_kit import logs, telemetry
 from visiontune_kit.errors import Failure, Violation
 from visiontune_kit.interceptors import Crashed
@@ -88,6 +89,10 @@ class Transcoder:
                 span.set_attribute("error.type", failure.reason)
                 response = answers.refusal(failure)
                 log.info("call_refused", method=name, code=response.status_code, reason=failure.reason)
+            except ClientDisconnect:
+                # In the middle of its body. Nobody reads this answer; it is counted, and is no fault of ours.
+                response = Response(status_code=answers.HTTP_CODES[code_pb2.CANCELLED])
+                log.info("call_abandoned", method=name)
             except Exception as error:
                 incident = secrets.token_hex(6)
                 log.exception("call_crashed", method=name, incident=incident, error=repr(error))
@@ -114,16 +119,8 @@ class Transcoder:
         _resume(message, request.headers.get("last-event-id", ""))
         stream = self._upstreams.stream(route, message, metadata)
         first = await sse.begin(stream, _FIRST_ANSWER_PATIENCE_S)
-        return StreamingResponse(
-            sse.events(
-                stream,
-                first,
-                stopping=self._stopping,
-                comment_interval_s=self._limits.sse_comment_interval_s,
-            ),
-            media_type="text/event-stream",
-            headers=sse.HEADERS,
-        )
+        interval_s = self._limits.sse_comment_interval_s
+        return sse.EventStream(stream, first, stopping=self._stopping, comment_interval_s=interval_s)
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

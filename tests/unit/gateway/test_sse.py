@@ -98,5 +98,22 @@ async def test_a_client_that_leaves_ends_the_call() -> None:
     assert script.cancelled
 
 
+async def test_a_client_that_left_before_the_first_byte_ends_the_call_too() -> None:
+    script = Script(60.0)
+    first = await sse.begin(script, patience_s=0.01)
+    answer = sse.EventStream(script, first, stopping=asyncio.Event(), comment_interval_s=60)
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def never_sent(_message: object) -> None:
+        await asyncio.sleep(60)
+
+    await answer({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_sent)
+    assert script.cancelled
+    await asyncio.wait([first], timeout=1)
+    assert first.cancelled()
+
+
 def test_an_answer_without_a_cursor_has_no_id() -> None:
     assert sse.of(pb.Event(reason="line\nbreak")) == 'event: message\ndata: {"reason":"line\\nbreak"}\n\n'
