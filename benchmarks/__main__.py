@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def write(results: list[Result]) -> None:
     readme = HERE / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
-    machine = f"Python {platform.python_version()}, {platform.machine()}, 2 cores unless said otherwise."
+    cores = len(os.sched_getaffinity(0))
+    machine = f"Python {platform.python_version()}, {platform.machine()}, cores: {cores}."
     readme.write_text(f"{before}{START}{table(results)}\n\n{machine}\n{END}{after}", encoding="utf-8")
 
 
