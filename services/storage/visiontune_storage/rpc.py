@@ -5,8 +5,8 @@ from typing import Any
 
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
-from visiontune_kit import pages
-from visiontune_kit.identity import Role
+from visiontune_kit import identity, pages
+from visiontune_kit.identity import Kind, Role
 
 from visiontune_storage import wire
 from visiontune_storage.ports import Deps
@@ -38,7 +38,7 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         self._deps = deps
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: Any) -> pb.Upload:
-        command = wire.create_upload_from(request)
+        command = wire.create_upload_from(request, by_service=_by_service())
         return wire.upload_to(await uploads.create_upload(command, self._deps))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.Upload:
@@ -76,9 +76,11 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
     async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: Any) -> pb.DeleteObjectsResponse:
         project = wire.project_of(request.parent)
         if request.owner:
-            return wire.deleted_to(await objects.delete_owned(project, request.owner, self._deps))
+            deleted = await objects.delete_owned(project, request.owner, self._deps, by_service=_by_service())
+            return wire.deleted_to(deleted)
         ids = [wire.id_of(name) for name in request.objects]
-        return wire.deleted_to(await objects.delete_objects(project, ids, self._deps))
+        deleted = await objects.delete_objects(project, ids, self._deps, by_service=_by_service())
+        return wire.deleted_to(deleted)
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> pb.Quota:
         return wire.quota_to(await quotas.get_quota(wire.project_of(request.name), self._deps))
@@ -88,6 +90,10 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         return wire.quota_to(
             await quotas.update_quota(wire.project_of(quota.name), quota.limit_bytes, quota.etag, self._deps)
         )
+
+
+def _by_service() -> bool:
+    return identity.current().kind is Kind.SERVICE
 
 
 def _project_and_id(name: str) -> tuple[str, str]:

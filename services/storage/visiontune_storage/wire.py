@@ -31,7 +31,7 @@ def id_of(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def create_upload_from(request: pb.CreateUploadRequest) -> CreateUpload:
+def create_upload_from(request: pb.CreateUploadRequest, *, by_service: bool) -> CreateUpload:
     """Reads the request; output-only fields are ignored."""
     return CreateUpload(
         project=project_of(request.parent),
@@ -40,6 +40,7 @@ def create_upload_from(request: pb.CreateUploadRequest) -> CreateUpload:
         sha256=request.upload.sha256,
         content_type=request.upload.content_type,
         owner=request.upload.owner,
+        by_service=by_service,
     )
 
 

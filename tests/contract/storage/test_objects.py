@@ -29,7 +29,7 @@ async def names(storage: StorageHandle, **fields: object) -> list[str]:
 
 async def delete(storage: StorageHandle, **fields: object) -> tuple[int, int]:
     request = pb.DeleteObjectsRequest(parent="projects/default", **fields)  # type: ignore[arg-type]
-    answer = await storage.call("DeleteObjects", request)
+    answer = await storage.call_as_service("DeleteObjects", request)
     return answer.deleted_count, answer.freed_bytes
 
 
@@ -113,6 +113,33 @@ async def test_an_owner_takes_its_objects_and_pending_uploads_along(
     assert await storage.read(kept.object) == b"kept"
     with pytest.raises(errors.FailedPrecondition):
         await storage.complete(pending.name)
+
+
+async def test_a_user_deletes_what_uploads_own_and_nothing_else(storage: StorageHandle) -> None:
+    version = "projects/default/datasets/d/versions/v1"
+    shard, own = await storage.upload(b"shard", owner=version), await storage.upload(b"own")
+    declared = pb.Upload(filename="a", size_bytes=1, sha256="0" * 64, owner=version)
+    calls = [
+        ("CreateUpload", pb.CreateUploadRequest(parent="projects/default", upload=declared)),
+        ("DeleteObjects", pb.DeleteObjectsRequest(parent="projects/default", owner=version)),
+        ("DeleteObjects", pb.DeleteObjectsRequest(parent="projects/default", owner="projects/default/")),
+        (
+            "DeleteObjects",
+            pb.DeleteObjectsRequest(parent="projects/default", objects=[own.object, shard.object]),
+        ),
+    ]
+    for method, request in calls:
+        with pytest.raises(errors.PermissionDenied) as refused:
+            await storage.call(method, request, role=Role.OPERATOR)
+        assert refused.value.reason == "OwnerReserved"
+    assert await storage.read(own.object) == b"own"
+    assert await storage.read(shard.object) == b"shard"
+    assert (await storage.quota()).used_bytes == 8
+    for request in (
+        pb.DeleteObjectsRequest(parent="projects/default", objects=[own.object]),
+        pb.DeleteObjectsRequest(parent="projects/default", owner=(await storage.upload(b"2")).name),
+    ):
+        assert (await storage.call("DeleteObjects", request)).deleted_count == 1
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The arithmetic of quotas."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from visiontune_storage.domain.failures import OwnerOutsideProject, QuotaExceeded, StaleEtag
 from visiontune_storage.domain.objects import check_owner
 from visiontune_storage.domain.quotas import Quota
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.integers(1, 100))
 def test_a_reservation_fits_or_is_refused(limit: int, used: int, reserved: int, wanted: int) -> None:
     quota = Quota("p", limit, used, reserved)

@@ -86,7 +86,8 @@ class Upload(_message.Message):
     """MIME type stored with the object; `application/octet-stream` when empty."""
     owner: _builtins.str
     """Resource on whose behalf the object is kept, for example a dataset version. Whoever deletes
-    the owner deletes its objects. Empty means the upload itself owns it.
+    the owner deletes its objects. Empty means the upload itself owns it. Only services may name
+    another owner (PERMISSION_DENIED, reason OwnerReserved).
     """
     state: Global___Upload.State.ValueType
     """Where the upload stands."""

@@ -155,7 +155,8 @@ class StorageServiceServicer:
 
     def DeleteObjects(self, request, context):
         """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-        error, so the call can be repeated.
+        error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+        and models go with these (PERMISSION_DENIED, reason OwnerReserved).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,8 @@ class StorageServiceStub:
     """Lists a project's objects, oldest first."""
     DeleteObjects: _grpc.UnaryUnaryMultiCallable[_storage_pb2.DeleteObjectsRequest, _storage_pb2.DeleteObjectsResponse]
     """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-    error, so the call can be repeated.
+    error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+    and models go with these (PERMISSION_DENIED, reason OwnerReserved).
     """
     GetQuota: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetQuotaRequest, _storage_pb2.Quota]
     """Returns a project's limits and what is used and reserved now."""
@@ -109,7 +110,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Lists a project's objects, oldest first."""
     DeleteObjects: _aio.UnaryUnaryMultiCallable[_storage_pb2.DeleteObjectsRequest, _storage_pb2.DeleteObjectsResponse]  # type: ignore[assignment]
     """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-    error, so the call can be repeated.
+    error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+    and models go with these (PERMISSION_DENIED, reason OwnerReserved).
     """
     GetQuota: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetQuotaRequest, _storage_pb2.Quota]  # type: ignore[assignment]
     """Returns a project's limits and what is used and reserved now."""
@@ -197,7 +199,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.DeleteObjectsResponse, _abc.Awaitable[_storage_pb2.DeleteObjectsResponse]]:
         """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-        error, so the call can be repeated.
+        error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+        and models go with these (PERMISSION_DENIED, reason OwnerReserved).
         """
 
     @_abc_1.abstractmethod

@@ -30,6 +30,16 @@ class OwnerOutsideProject(errors.InvalidArgument):
         )
 
 
+class OwnerReserved(errors.PermissionDenied):
+    """What a resource keeps is made and deleted by its service, with the resource."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"Objects of {owner} belong to its service: delete {owner} itself, and upload without an owner.",
+            resource=owner,
+        )
+
+
 class ContentTypeInvalid(errors.InvalidArgument):
     """A content type is sent to the object store as a header."""
 

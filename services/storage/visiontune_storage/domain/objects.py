@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from visiontune_storage.domain.failures import OwnerOutsideProject
+from visiontune_storage.domain.failures import OwnerOutsideProject, OwnerReserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +49,12 @@ def check_owner(owner: str, project: str, field: str) -> None:
     """Raises OwnerOutsideProject unless `owner` is a resource of the project, or empty."""
     if owner and not owner.startswith(f"projects/{project}/"):
         raise OwnerOutsideProject(field, project)
+
+
+def check_users_own(owner: str, project: str) -> None:
+    """Raises OwnerReserved unless an upload, or nobody yet, is the owner: a user makes and deletes no others.
+
+    Versions, checkpoints and models stay whole: their bytes go with them only.
+    """
+    if owner and not owner.startswith(f"projects/{project}/uploads/"):
+        raise OwnerReserved(owner)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from visiontune_kit import faults, logs
 
-from visiontune_storage.domain.objects import Garbage, StoredObject, check_owner
+from visiontune_storage.domain.objects import Garbage, StoredObject, check_owner, check_users_own
 from visiontune_storage.domain.uploads import SigningWindow
 from visiontune_storage.ports import Deps, UnitOfWork
 from visiontune_storage.use_cases import garbage, uploads
@@ -74,19 +74,24 @@ async def list_objects(
     return Page(shown, (shown[-1].created_at, shown[-1].id) if more else None)
 
 
-async def delete_objects(project: str, object_ids: Sequence[str], deps: Deps) -> Deleted:
-    """Deletes those that are still there."""
+async def delete_objects(project: str, object_ids: Sequence[str], deps: Deps, *, by_service: bool) -> Deleted:
+    """Deletes those that are still there. A user's call raises OwnerReserved unless all are of uploads."""
     async with deps.unit_of_work() as uow:
-        deleted, left = await _remove(project, object_ids, uow, deps)
+        deleted, left = await _remove(project, object_ids, uow, deps, by_service=by_service)
         await uow.commit()
     faults.point("delete_objects.committed")
     await garbage.purge(left, deps)
     return deleted
 
 
-async def delete_owned(project: str, owner: str, deps: Deps) -> Deleted:
-    """Deletes every object of an owner and of what is below it, and aborts their pending uploads."""
+async def delete_owned(project: str, owner: str, deps: Deps, *, by_service: bool) -> Deleted:
+    """Deletes every object of an owner and of what is below it, and aborts their pending uploads.
+
+    A user's call raises OwnerReserved unless the owner is an upload.
+    """
     check_owner(owner, project, "owner")
+    if not by_service:
+        check_users_own(owner, project)
     total = Deleted()
     while True:
         async with deps.unit_of_work() as uow:
@@ -94,7 +99,9 @@ async def delete_owned(project: str, owner: str, deps: Deps) -> Deleted:
             pending = await uow.uploads.pending_of(project, owner, _BATCH)
             left = [(await uploads.end_without_object(each.aborted(), uow, deps))[1] for each in pending]
             owned = await uow.objects.page(project, owner, None, _BATCH)
-            deleted, bytes_left = await _remove(project, [each.id for each in owned], uow, deps)
+            deleted, bytes_left = await _remove(
+                project, [each.id for each in owned], uow, deps, by_service=by_service
+            )
             await uow.commit()
         faults.point("delete_objects.committed")
         await garbage.purge([*left, *bytes_left], deps)
@@ -104,11 +111,14 @@ async def delete_owned(project: str, owner: str, deps: Deps) -> Deleted:
 
 
 async def _remove(
-    project: str, object_ids: Sequence[str], uow: UnitOfWork, deps: Deps
+    project: str, object_ids: Sequence[str], uow: UnitOfWork, deps: Deps, *, by_service: bool
 ) -> tuple[Deleted, list[Garbage]]:
     """Deletes rows, frees their quota and leaves their bytes as garbage, in the open transaction."""
     quota = await uow.quotas.lock(project)
     removed = await uow.objects.remove(project, object_ids)
+    if not by_service:
+        for each in removed:
+            check_users_own(each.owner, project)  # what is refused is not committed
     now = deps.clock.now()
     left = [
         Garbage(each.key, from_upload=False, store_upload_id="", due_at=now, keep_until=now)

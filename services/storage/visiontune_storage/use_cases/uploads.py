@@ -7,7 +7,7 @@ from visiontune_kit import faults, idempotency, logs
 from visiontune_kit.errors import DataLoss
 
 from visiontune_storage.domain.failures import PartsMissing, PartTooSmall, QuotaExceeded, StaleEtag
-from visiontune_storage.domain.objects import Garbage, check_owner
+from visiontune_storage.domain.objects import Garbage, check_owner, check_users_own
 from visiontune_storage.domain.uploads import (
     ReceivedPart,
     SigningWindow,
@@ -31,6 +31,7 @@ class CreateUpload:
     sha256: str
     content_type: str
     owner: str
+    by_service: bool  # whether one of our services asks, which alone may keep objects for a resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class SignedUpload:
 
 
 async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
-    """Reserves quota and signs the parts' URLs. Raises QuotaExceeded, OwnerOutsideProject.
+    """Reserves quota and signs the parts' URLs. Raises QuotaExceeded, OwnerOutsideProject, OwnerReserved.
 
     A repeated request, whose id is derived from its request_id, finds the first one's upload.
     """
     check_owner(command.owner, command.project, "upload.owner")
+    if not command.by_service:
+        check_users_own(command.owner, command.project)
     check_content_type(command.content_type)
     wanted = _new_upload(command, deps)
     async with deps.unit_of_work() as uow:
