@@ -1,4 +1,4 @@
-# VisionTune. `make` prints this help. Python 3.11 or newer is all that must be there.
+# VisionTune. `make` prints this help. Python 3.11 to 3.13 is all that must be there.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -54,12 +54,16 @@ demo: setup ## Import scans of digits, train on them, load the result elsewhere.
 demo-full: setup ## The same, then LoRA on top of the first result.
 	visiontune demo --full
 
+# One process a core; a file's tests share its stack, so they stay together.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos" $(ARGS)
+	python -m pytest -m "not slow and not chaos" --numprocesses logical --dist loadfile $(ARGS)
 
-test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
-	python -m pytest -m "slow or chaos" $(ARGS)
+test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
+	python -m pytest -m "chaos and not slow" $(ARGS)
+
+test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.
+	python -m pytest -m "slow" $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)
@@ -89,4 +93,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-slow lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow lint format breaking bench clean

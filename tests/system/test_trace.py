@@ -51,7 +51,6 @@ def arrived(collected: Collector, trace_id: str, programs: set[str]) -> list[Spa
         time.sleep(0.2)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_one_trace_runs_from_the_cli_through_every_program_to_the_worker(
     stack: Stack, collected: Collector, tmp_path: Path
