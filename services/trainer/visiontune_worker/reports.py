@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2
 
 from visiontune_worker.claim import Sample, sample_to
 
-# What one report may carry (worker.proto), and how much is kept while the trainer is away.
+# What one report may carry (trainer.proto, worker.proto), and how much is kept while the trainer is away.
 MOST_IN_REPORT = 1000
+MOST_REPORT_BYTES = 3_500_000  # gRPC takes 4 MiB; one that is refused would be sent again for ever
+LONGEST_LINE = 4_000  # characters
+LONGEST_SAMPLE_TEXT_BYTES = 8_192
 MOST_METRICS = 200_000
 MOST_LOG_LINES = 10_000
 # Reports under way at a time: enough to hide the answer's delay, few enough to repeat cheaply.
 MOST_UNACKNOWLEDGED = 4
-T = TypeVar("T")
+_FRAME_BYTES = 8  # tag and length of a message within another
+T = TypeVar("T", bound=Message)
 
 
 class Outbox:
@@ -57,7 +62,7 @@ class Outbox:
 
     def log(self, level: str, message: str) -> None:
         """Adds a line to the job's log."""
-        line = trainer_pb2.LogLine(level=level, message=message, time=timestamp())
+        line = trainer_pb2.LogLine(level=level, message=message[:LONGEST_LINE], time=timestamp())
         with self._lock:
             self._lines.append(line)
 
@@ -87,11 +92,11 @@ class Outbox:
                 attempt=self._attempt,
                 sequence=self._sequence,
                 progress=self._progress,
-                metrics=_take(self._metrics),
-                log_lines=_take(self._lines),
-                samples=[sample_to(each) for each in self._samples],
+                samples=[_cut(sample_to(each)) for each in self._samples],
                 metrics_before=self._before,
             )
+            report.metrics.extend(_take(self._metrics, MOST_REPORT_BYTES - report.ByteSize()))
+            report.log_lines.extend(_take(self._lines, MOST_REPORT_BYTES - report.ByteSize()))
             self._progress, self._samples, self._before = None, (), {}
             self._unacknowledged.append(report)
             return report
@@ -120,5 +125,19 @@ def timestamp(moment: datetime | None = None) -> Timestamp:
     return result
 
 
-def _take(things: deque[T]) -> list[T]:
-    return [things.popleft() for _ in range(min(MOST_IN_REPORT, len(things)))]
+def _take(things: deque[T], most_bytes: int) -> list[T]:
+    taken: list[T] = []
+    while things and len(taken) < MOST_IN_REPORT:
+        most_bytes -= things[0].ByteSize() + _FRAME_BYTES
+        if most_bytes < 0:
+            break
+        taken.append(things.popleft())
+    return taken
+
+
+def _cut(sample: trainer_pb2.Sample) -> trainer_pb2.Sample:
+    """The sample with texts as long as the proto allows; a character is not cut in two."""
+    for name in ("prompt", "expected", "before", "after"):
+        text = getattr(sample, name).encode()[:LONGEST_SAMPLE_TEXT_BYTES]
+        setattr(sample, name, text.decode(errors="ignore"))
+    return sample

@@ -1,5 +1,6 @@
 """What is told is numbered, repeated until stored, and bounded."""
 
+import protovalidate
 from visiontune_worker.claim import Sample
 from visiontune_worker.reports import MOST_IN_REPORT, MOST_LOG_LINES, MOST_UNACKNOWLEDGED, Outbox
 
@@ -43,6 +44,26 @@ def test_what_is_not_stored_is_repeated_as_it_was() -> None:
         sent.append(outbox.next(heartbeat=False))
     outbox.acknowledge(1)
     assert outbox.unacknowledged() == sent[1:]
+
+
+def test_a_report_never_exceeds_what_the_trainer_takes() -> None:
+    outbox = Outbox(ATTEMPT)
+    long = "💡" * 20_000
+    outbox.samples([Sample(f"e{number}", long, long, long, long, 1) for number in range(64)])
+    outbox.metrics_before({"loss": 1.0})
+    for step in range(3000):
+        outbox.metrics(step=step, epoch=0, values={f"{name}{'x' * 90}": 1.0 for name in range(20)})
+        outbox.log("error", long)
+    steps, lines, sequence = 0, 0, 0
+    while (report := outbox.next(heartbeat=False)) is not None:
+        assert report.ByteSize() < 4 * 1024 * 1024
+        if sequence == 0:
+            protovalidate.validate(report)
+            assert len(report.samples) == 64
+            assert report.samples[0].prompt == long[: len(report.samples[0].prompt)]
+        steps, lines, sequence = steps + len(report.metrics), lines + len(report.log_lines), sequence + 1
+        outbox.acknowledge(sequence)
+    assert (steps, lines) == (3000, 3000)
 
 
 def test_only_so_many_reports_are_under_way() -> None:

@@ -30,7 +30,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%visiontune/identity/v1/identity.proto\x12\x16visiontune.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n\x06\x43\x61ller\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12*\n\x04role\x18\x03 \x01(\x0e\x32\x1c.visiontune.identity.v1.Role\"\x9b\x02\n\x06\x41piKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18x\x12:\n\x04role\x18\x03 \x01(\x0e\x32\x1c.visiontune.identity.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x14\n\x06secret\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Q\xea\x41N\n\x15visiontune.dev/ApiKey\x12$projects/{project}/apiKeys/{api_key}*\x07\x61piKeys2\x06\x61piKey\"\x12\n\x10GetCallerRequest\"\xbe\x01\n\x13\x43reateApiKeyRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12;\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x1e.visiontune.identity.v1.ApiKeyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x95\x01\n\x12ListApiKeysRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x13ListApiKeysResponse\x12\x30\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1e.visiontune.identity.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13\x44\x65leteApiKeyRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/ApiKey\xbaH\"r 2\x1e^projects/[^/]+/apiKeys/[^/]+$*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0f\n\x0bROLE_EDITOR\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\x11\n\rROLE_OPERATOR\x10\x04\x32\x9c\x04\n\x0fIdentityService\x12i\n\tGetCaller\x12(.visiontune.identity.v1.GetCallerRequest\x1a\x1e.visiontune.identity.v1.Caller\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/caller\x12\x8d\x01\n\x0c\x43reateApiKey\x12+.visiontune.identity.v1.CreateApiKeyRequest\x1a\x1e.visiontune.identity.v1.ApiKey\"0\x82\xd3\xe4\x93\x02*\"\x1f/v1/{parent=projects/*}/apiKeys:\x07\x61pi_key\x12\x8f\x01\n\x0bListApiKeys\x12*.visiontune.identity.v1.ListApiKeysRequest\x1a+.visiontune.identity.v1.ListApiKeysResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=projects/*}/apiKeys\x12|\n\x0c\x44\x65leteApiKey\x12+.visiontune.identity.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=projects/*/apiKeys/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%visiontune/identity/v1/identity.proto\x12\x16visiontune.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n\x06\x43\x61ller\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12*\n\x04role\x18\x03 \x01(\x0e\x32\x1c.visiontune.identity.v1.Role\"\x9b\x02\n\x06\x41piKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18x\x12:\n\x04role\x18\x03 \x01(\x0e\x32\x1c.visiontune.identity.v1.RoleB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x14\n\x06secret\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Q\xea\x41N\n\x15visiontune.dev/ApiKey\x12$projects/{project}/apiKeys/{api_key}*\x07\x61piKeys2\x06\x61piKey\"\x12\n\x10GetCallerRequest\"\xbe\x01\n\x13\x43reateApiKeyRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12;\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x1e.visiontune.identity.v1.ApiKeyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x9d\x01\n\x12ListApiKeysRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\"`\n\x13ListApiKeysResponse\x12\x30\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1e.visiontune.identity.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13\x44\x65leteApiKeyRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/ApiKey\xbaH\"r 2\x1e^projects/[^/]+/apiKeys/[^/]+$*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0f\n\x0bROLE_EDITOR\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\x11\n\rROLE_OPERATOR\x10\x04\x32\x9c\x04\n\x0fIdentityService\x12i\n\tGetCaller\x12(.visiontune.identity.v1.GetCallerRequest\x1a\x1e.visiontune.identity.v1.Caller\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/caller\x12\x8d\x01\n\x0c\x43reateApiKey\x12+.visiontune.identity.v1.CreateApiKeyRequest\x1a\x1e.visiontune.identity.v1.ApiKey\"0\x82\xd3\xe4\x93\x02*\"\x1f/v1/{parent=projects/*}/apiKeys:\x07\x61pi_key\x12\x8f\x01\n\x0bListApiKeys\x12*.visiontune.identity.v1.ListApiKeysRequest\x1a+.visiontune.identity.v1.ListApiKeysResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=projects/*}/apiKeys\x12|\n\x0c\x44\x65leteApiKey\x12+.visiontune.identity.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\x82\xd3\xe4\x93\x02!*\x1f/v1/{name=projects/*/apiKeys/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,7 +60,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
   _globals['_DELETEAPIKEYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\027\n\025visiontune.dev/ApiKey\272H\"r 2\036^projects/[^/]+/apiKeys/[^/]+$'
   _globals['_IDENTITYSERVICE'].methods_by_name['GetCaller']._loaded_options = None
@@ -71,8 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\202\323\344\223\002!\022\037/v1/{parent=projects/*}/apiKeys'
   _globals['_IDENTITYSERVICE'].methods_by_name['DeleteApiKey']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['DeleteApiKey']._serialized_options = b'\202\323\344\223\002!*\037/v1/{name=projects/*/apiKeys/*}'
-  _globals['_ROLE']._serialized_start=1189
-  _globals['_ROLE']._serialized_end=1286
+  _globals['_ROLE']._serialized_start=1197
+  _globals['_ROLE']._serialized_end=1294
   _globals['_CALLER']._serialized_start=246
   _globals['_CALLER']._serialized_end=332
   _globals['_APIKEY']._serialized_start=335
@@ -82,11 +82,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=641
   _globals['_CREATEAPIKEYREQUEST']._serialized_end=831
   _globals['_LISTAPIKEYSREQUEST']._serialized_start=834
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=983
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=985
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1081
-  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1083
-  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1187
-  _globals['_IDENTITYSERVICE']._serialized_start=1289
-  _globals['_IDENTITYSERVICE']._serialized_end=1829
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=991
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=993
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1089
+  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1091
+  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1195
+  _globals['_IDENTITYSERVICE']._serialized_start=1297
+  _globals['_IDENTITYSERVICE']._serialized_end=1837
 # @@protoc_insertion_point(module_scope)

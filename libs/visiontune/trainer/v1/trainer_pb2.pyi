@@ -917,7 +917,7 @@ class LogLine(_message.Message):
     level: _builtins.str
     """`debug`, `info`, `warning` or `error`."""
     message: _builtins.str
-    """The text."""
+    """The text; a worker cuts longer ones."""
     attempt: _builtins.int
     """Attempt that logged it."""
     @_builtins.property
@@ -987,7 +987,7 @@ Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
 
 @_typing.final
 class Sample(_message.Message):
-    """What the model says about one held-out example, before and after training."""
+    """What the model says about one held-out example, before and after training. A worker cuts longer texts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

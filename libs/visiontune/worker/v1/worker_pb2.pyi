@@ -238,7 +238,7 @@ Global___ModelFiles: _TypeAlias = ModelFiles  # noqa: Y015
 
 @_typing.final
 class ReportRequest(_message.Message):
-    """One report. The first of a stream names the attempt; an empty one is a heartbeat."""
+    """One report, below 4 MB. The first of a stream names the attempt; an empty one is a heartbeat."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
