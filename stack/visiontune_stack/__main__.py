@@ -13,7 +13,7 @@ from pathlib import Path
 from visiontune_stack import logs, programs, state
 from visiontune_stack.errors import SetupFailed, StackFailure
 from visiontune_stack.home import Home
-from visiontune_stack.ports import LOOPBACK, Ports
+from visiontune_stack.ports import LOOPBACK
 from visiontune_stack.programs import Plan, S3Keys
 from visiontune_stack.settings import StackSettings
 from visiontune_stack.state import StackState
@@ -33,8 +33,9 @@ def main() -> None:
 
 def run(settings: StackSettings, given: Mapping[str, str]) -> None:
     """Adopts or starts every program, then watches them."""
-    plan = plan_of(settings, given)
-    home, ports = plan.home, plan.ports
+    home = settings.layout
+    plan = programs.plan_of(settings, given, keys=lambda: s3_keys(home), weed=weed())
+    ports = plan.ports
     supervisor = Supervisor(
         home=home,
         base=StackState(
@@ -57,21 +58,6 @@ def run(settings: StackSettings, given: Mapping[str, str]) -> None:
         supervisor.stop()
         raise
     supervisor.run()
-
-
-def plan_of(settings: StackSettings, given: Mapping[str, str]) -> Plan:
-    """What to run, where `given` are the operator's variables."""
-    home, origins = settings.layout, programs.object_store_origins(given)
-    return Plan(
-        home=home,
-        ports=Ports(settings.port),
-        s3=None if origins else s3_keys(home),
-        bucket=programs.of_storage(given, "BUCKET", programs.DEFAULT_BUCKET),
-        object_store_origins=origins,
-        object_store_memory_mib=settings.object_store_memory_mib,
-        stop_grace_s=settings.stop_grace_s,
-        weed=weed(),
-    )
 
 
 def start(supervisor: Supervisor, plan: Plan, given: Mapping[str, str]) -> None:

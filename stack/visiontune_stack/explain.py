@@ -12,8 +12,7 @@ from pydantic_settings import TomlConfigSettingsSource
 
 from visiontune_stack import programs
 from visiontune_stack.home import Home
-from visiontune_stack.ports import Ports
-from visiontune_stack.programs import Plan, Program, S3Keys
+from visiontune_stack.programs import Program, S3Keys
 from visiontune_stack.settings import StackSettings
 
 SERVERS = ("storage", "dataset", "trainer", "gateway")
@@ -46,9 +45,8 @@ def settings_table(settings: StackSettings, environment: Mapping[str, str] | Non
     """The stack's own settings first, then each program's that is installed."""
     shell = dict(os.environ if environment is None else environment)
     rows = list(_own(settings, shell))
-    home = settings.layout
-    plan = Plan(home, Ports(settings.port), s3=S3Keys("-", "-"), stop_grace_s=settings.stop_grace_s)
-    for program in programs.programs(plan):
+    given = {**settings.environment, **shell}
+    for program in programs.programs(programs.plan_of(settings, given, keys=lambda: S3Keys("-", "-"))):
         if program.name in SERVERS:
             rows.extend(_of_program(program, shell, settings.environment))
     return rows

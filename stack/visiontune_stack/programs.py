@@ -3,11 +3,12 @@
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from visiontune_stack.home import Home
 from visiontune_stack.ports import LOOPBACK, Ports
+from visiontune_stack.settings import StackSettings
 
 OBJECT_STORE = "seaweedfs"
 DEFAULT_BUCKET = "vision-training-datasets"
@@ -72,6 +73,23 @@ class Plan:
     stop_grace_s: float = 20.0
     # Path of the `weed` program.
     weed: str = "weed"
+
+
+def plan_of(
+    settings: StackSettings, given: Mapping[str, str], *, keys: Callable[[], S3Keys], weed: str = "weed"
+) -> Plan:
+    """What to run, where `given` are the operator's variables and `keys` those of the embedded store."""
+    origins = object_store_origins(given)
+    return Plan(
+        home=settings.layout,
+        ports=Ports(settings.port),
+        s3=None if origins else keys(),
+        bucket=of_storage(given, "BUCKET", DEFAULT_BUCKET),
+        object_store_origins=origins,
+        object_store_memory_mib=settings.object_store_memory_mib,
+        stop_grace_s=settings.stop_grace_s,
+        weed=weed,
+    )
 
 
 def of_storage(given: Mapping[str, str], name: str, default: str = "") -> str:
@@ -139,9 +157,16 @@ def storage(plan: Plan) -> Program:
             "VISIONTUNE_STORAGE_S3_SECURE": "false",
             "VISIONTUNE_STORAGE_S3_ACCESS_KEY": plan.s3.access_key,
             "VISIONTUNE_STORAGE_S3_SECRET_KEY": plan.s3.secret_key,
-            "VISIONTUNE_STORAGE_BUCKET": plan.bucket,
         }
-    return _server(plan, "storage", plan.ports.storage, plan.ports.storage_metrics, store, trusted=True)
+    return _server(
+        plan,
+        "storage",
+        plan.ports.storage,
+        plan.ports.storage_metrics,
+        store,
+        {"VISIONTUNE_STORAGE_BUCKET": plan.bucket},
+        trusted=True,
+    )
 
 
 def dataset(plan: Plan) -> Program:
@@ -159,13 +184,16 @@ def gateway(plan: Plan) -> Program:
     """HTTP for people, gRPC for identity."""
     own = {"VISIONTUNE_GATEWAY_GRPC_PORT": str(plan.ports.identity)}
     ports, origins = plan.ports, plan.object_store_origins
-    program = _server(
-        plan, "gateway", ports.gateway, ports.gateway_metrics, own, more_ports=(ports.identity,)
+    defaults = {"VISIONTUNE_GATEWAY_OBJECT_STORE_ORIGINS": origins} if origins else {}
+    return _server(
+        plan,
+        "gateway",
+        ports.gateway,
+        ports.gateway_metrics,
+        own,
+        defaults,
+        more_ports=(ports.identity,),
     )
-    if not origins:
-        return program
-    store = {"VISIONTUNE_GATEWAY_OBJECT_STORE_ORIGINS": origins}
-    return replace(program, defaults={**program.defaults, **store})
 
 
 def init_keys(plan: Plan) -> tuple[str, ...]:
@@ -185,6 +213,7 @@ def _server(
     port: int,
     metrics_port: int,
     own: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
     *,
     more_ports: tuple[int, ...] = (),
     trusted: bool = False,
@@ -210,7 +239,10 @@ def _server(
             "VISIONTUNE_STOP_GRACE_S": str(plan.stop_grace_s * 2 / 3),
             **(own or {}),
         },
-        defaults={f"{prefix}DATABASE_URL": f"sqlite+aiosqlite:///{home.data / name}.db"},
+        defaults={
+            f"{prefix}DATABASE_URL": f"sqlite+aiosqlite:///{home.data / name}.db",
+            **(defaults or {}),
+        },
         ports=(port, metrics_port, *more_ports),
         trusted=trusted,
     )

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 from visiontune_stack import programs
-from visiontune_stack.__main__ import plan_of
 from visiontune_stack.home import Home
 from visiontune_stack.ports import Ports
 from visiontune_stack.programs import Plan, Program, S3Keys
@@ -84,8 +83,7 @@ def test_the_bucket_can_be_named_for_the_embedded_store_too(tmp_path: Path) -> N
 
 
 def plan(given: dict[str, str], home: Path) -> Plan:
-    (home / "keys").mkdir(exist_ok=True)
-    return plan_of(StackSettings(home=home), given)
+    return programs.plan_of(StackSettings(home=home), given, keys=lambda: S3Keys("access", "hush-hush"))
 
 
 def test_the_shells_variables_reach_the_programs_but_cannot_unwire_them() -> None:
