@@ -1,5 +1,6 @@
 """The whole path, as a new user walks it."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ def test_the_demo_teaches_a_model_then_an_adapter_on_top_of_it(stack: Stack) -> 
     # Again: the data is there already, its digest says so, and nothing collides.
     with stack.client() as client:
         version = client.get_version("digits")
-        assert "Unchanged: equal to digits/v1" in stack.cli("demo", timeout_s=900).stdout
+        again = stack.cli("demo", "--output", "json", timeout_s=900)
+        assert "Unchanged: equal to digits/v1" in again.stderr
+        assert (
+            client.get_job(json.loads(again.stdout)["name"]).state == trainer_pb2.TrainingJob.STATE_SUCCEEDED
+        )
         assert client.get_version("digits") == version
         assert {job.state for job in client.list_jobs()} == {trainer_pb2.TrainingJob.STATE_SUCCEEDED}

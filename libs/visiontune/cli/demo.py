@@ -14,7 +14,7 @@ from visiontune import names
 from visiontune.cli import dataset, job, stack, views, watching
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import seconds, step
-from visiontune.cli.session import Session, home
+from visiontune.cli.session import Output, OutputOption, Session, home
 
 if TYPE_CHECKING:
     from visiontune.dataset.v1 import dataset_pb2
@@ -50,21 +50,25 @@ def demo(
     full: Annotated[
         bool, typer.Option("--full", help="Then train a LoRA adapter on top of the result, for another task.")
     ] = False,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Run everything once: start, upload, validate, train, download, ask.
 
     Uses 1,797 scans of handwritten digits. Fails when the trained model reads less than 90 % of the scans
-    that it never saw. The second run finds the data unchanged and trains again.
+    that it never saw. The second run finds the data unchanged and trains again. --output json prints the last
+    job.
     """
-    began, session = time.monotonic(), Session()
+    began, session = time.monotonic(), Session(output=output)
     folder = home() / "demo"
     start_stack(session)
     folder.mkdir(exist_ok=True)
-    first = learn(session, DIGITS, folder)
+    first = last = learn(session, DIGITS, folder)
     if full:
         model = register(session, first)
-        learn(session, PARITY, folder, base=model, base_folder=first.folder)
+        last = learn(session, PARITY, folder, base=model, base_folder=first.folder)
     closing(session, folder, time.monotonic() - began)
+    if session.is_json:
+        session.resource(last.job)
 
 
 def start_stack(session: Session) -> None:

@@ -107,9 +107,14 @@ class Session:
         """True when a person watches stderr."""
         return self.err.is_terminal
 
+    @property
+    def people(self) -> Console:
+        """Where people read: never stdout when that belongs to a program."""
+        return self.err if self.is_json else self.out
+
     def say(self, text: str) -> None:
-        """A line for people about what goes on; never on stdout when that belongs to a program."""
-        (self.err if self.is_json else self.out).print(text, soft_wrap=True)
+        """A line for people about what goes on."""
+        self.people.print(text, soft_wrap=True)
 
     def resource(self, message: "Message") -> None:
         """Prints one resource as the API gives it."""
@@ -139,7 +144,7 @@ class Session:
         """Prints rows, or what to do when there are none."""
         shown = [list(row) for row in rows]
         if not shown:
-            self.out.print(empty)
+            self.people.print(empty)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place, column in enumerate(columns):
@@ -147,7 +152,7 @@ class Session:
             table.add_column(column, overflow="fold", no_wrap=place == 0)
         for row in shown:
             table.add_row(*row)
-        self.out.print(table)
+        self.people.print(table)
 
 
 def console(stream: TextIO) -> Console:

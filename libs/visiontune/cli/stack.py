@@ -42,11 +42,16 @@ def up(
 
     Without --detach it stays in front and Ctrl-C stops everything.
     """
+    from visiontune_stack import control
+
     session = Session(output=output)
     with _stack_errors():
         settings = _settings(port)
         started = bring_up(session, settings, detach=detach, timeout_s=timeout_s)
-        report_up(session, settings, already=started is None)
+        if session.is_json:
+            session.raw(asdict(control.status(settings)))
+        else:
+            report_up(session, settings, already=started is None)
         if started is not None and not detach:
             _stay(started)
 
@@ -80,12 +85,8 @@ def report_up(session: Session, settings: "StackSettings", *, already: bool) -> 
     """Says where everything is."""
     from visiontune_stack import control
 
-    found = control.status(settings)
-    if session.is_json:
-        session.raw(asdict(found))
-        return
-    home = settings.layout
-    session.say(f"VisionTune {'already runs' if already else 'runs'} at [bold]{found.url}[/]")
+    url, home = control.status(settings).url, settings.layout
+    session.say(f"VisionTune {'already runs' if already else 'runs'} at [bold]{url}[/]")
     session.say(f"  API key   {home.api_key}\n  logs      {home.logs}/\n  stop      visiontune down")
 
 

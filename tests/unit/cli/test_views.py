@@ -7,6 +7,7 @@ from visiontune import errors, names
 from visiontune.cli import views
 from visiontune.cli.failures import Failed, explain
 from visiontune.cli.progress import seconds, size, step
+from visiontune.cli.session import Output, Session
 from visiontune.cli.watching import Learning, LiveView, PlainView, require_success
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
@@ -27,6 +28,16 @@ def said(error: Exception) -> str:
     console = Console(file=io.StringIO(), width=200)
     explain(error, console)
     return printed(console)
+
+
+def test_stdout_that_belongs_to_a_program_gets_no_table() -> None:
+    out, err = (Console(file=io.StringIO(), width=200) for _ in range(2))
+    session = Session(output=Output.JSON, out=out, err=err)
+    views.version(session, dataset_pb2.DatasetVersion(format="llava"), dataset_pb2.Statistics())
+    session.table(["A"], [], empty="None yet.")
+    assert printed(out) == ""
+    assert "llava" in printed(err)
+    assert "None yet." in printed(err)
 
 
 def test_learning_adds_up_what_a_watch_tells() -> None:
