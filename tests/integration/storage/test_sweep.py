@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from minio import Minio
+from minio.error import InvalidResponseError
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit import errors
 
@@ -101,6 +102,40 @@ async def test_ended_uploads_are_forgotten_at_last_and_their_objects_stay(
         assert len(s3.keys(storage.bucket)) == 1
         clock.moved = timedelta()
         assert await storage.read(done.object) == b"kept"
+
+
+async def test_bytes_that_the_store_will_not_delete_hold_up_no_others(
+    s3: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal stands at the process border: the client's answer for one key is another."""
+    clock = MovableClock()
+    async with running_storage(s3, tmp_path, clock=clock, **SETTINGS) as storage:
+        stubborn = await storage.upload(b"stubborn")
+        [refused_key] = s3.keys(storage.bucket)
+        others = [await storage.upload(bytes([number])) for number in range(20)]
+        remove = Minio.remove_object
+
+        def refuse_one(client: Minio, bucket_name: str, object_name: str) -> None:
+            if object_name == refused_key:
+                raise InvalidResponseError(403, "text/plain", "kept by a lock")
+            remove(client, bucket_name, object_name)
+
+        monkeypatch.setattr(Minio, "remove_object", refuse_one)
+        doomed = [stubborn.object, *(each.object for each in others)]
+        request = pb.DeleteObjectsRequest(parent="projects/default", objects=doomed)
+        await storage.call("DeleteObjects", request)
+
+        async def only_that_one_is_left() -> bool:
+            return s3.keys(storage.bucket) == [refused_key]
+
+        await eventually(only_that_one_is_left)
+        monkeypatch.setattr(Minio, "remove_object", remove)
+        clock.moved = timedelta(minutes=11)
+
+        async def nothing_is_left() -> bool:
+            return not s3.keys(storage.bucket)
+
+        await eventually(nothing_is_left)
 
 
 async def test_bytes_that_arrive_after_the_abort_are_deleted_once_the_urls_are_dead(

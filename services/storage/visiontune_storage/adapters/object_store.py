@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import urllib3
 from minio import Minio
-from minio.error import MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error
 
 from visiontune_storage.adapters import s3_calls
 from visiontune_storage.adapters.shared_work import SharedWork
@@ -148,7 +148,9 @@ def _failures_as_ours() -> Iterator[None]:
     try:
         yield
     except S3Error as error:
-        raise ObjectStoreUnavailable(f"it answered {error.code}") from error
+        raise ObjectStoreUnavailable(f"it answered {error.code}", answered=True) from error
+    except InvalidResponseError as error:  # such as a 403 without a body
+        raise ObjectStoreUnavailable("it refused without a reason", answered=True) from error
     except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
         raise ObjectStoreUnavailable(type(error).__name__) from error
 

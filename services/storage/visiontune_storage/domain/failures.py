@@ -151,7 +151,11 @@ class DigestMismatch(errors.DataLoss):
 
 
 class ObjectStoreUnavailable(errors.Unavailable):
-    """The object store does not answer, or refuses to serve us."""
+    """The object store does not answer, or refuses to serve us.
 
-    def __init__(self, what: str) -> None:
+    answered: it spoke, so that it may well do what else it is asked.
+    """
+
+    def __init__(self, what: str, *, answered: bool = False) -> None:
         super().__init__(f"The object store is not available: {what}. Retry in a moment.")
+        self.answered = answered

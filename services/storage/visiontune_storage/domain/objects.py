@@ -1,7 +1,7 @@
 """Verified, immutable bytes in the bucket."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from visiontune_storage.domain.failures import OwnerOutsideProject, OwnerReserved
 
@@ -39,6 +39,13 @@ class Garbage:
     store_upload_id: str  # empty when the object store was not asked, or has answered to nobody
     due_at: datetime  # when to delete next
     keep_until: datetime  # the last deletion is not before then
+
+    # Long, so that what is refused for good is asked about seldom.
+    REFUSED_FOR = timedelta(minutes=10)
+
+    def after_refusal(self, now: datetime) -> "Garbage":
+        """To be tried again later: the store would not delete it, and others must not wait for it."""
+        return replace(self, due_at=now + self.REFUSED_FOR)
 
     def after_purge(self, now: datetime) -> "Garbage | None":
         """What is left to do once the bytes were deleted at `now`; None for nothing."""
