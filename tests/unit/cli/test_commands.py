@@ -1,15 +1,19 @@
 """Commands as a shell sees them: exit codes, and what is on stdout."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
-from visiontune.cli import app
+from visiontune.cli import app, dataset
+from visiontune.cli.session import Session
 
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
@@ -137,6 +141,29 @@ def test_an_import_that_finds_problems_shows_them_and_fails(tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (1, "")
     assert "a.zip › train.jsonl:3: not JSON. Mend the line." in done.stderr
     assert "visiontune dataset report projects/p/datasets/d/validationReports/o" in done.stderr
+
+
+def test_an_import_of_more_than_a_second_shows_how_far_it_is_on_a_terminal() -> None:
+    polls = iter(range(100))
+
+    def importing(_seen: Seen) -> Answer:
+        metadata = {
+            "@type": "type.googleapis.com/visiontune.dataset.v1.ImportVersionMetadata",
+            "readBytes": "47",
+            "totalBytes": "100",
+        }
+        ended = {
+            "done": True,
+            "response": {"@type": "type.googleapis.com/visiontune.dataset.v1.DatasetVersion"},
+        }
+        return as_json({"name": "o", "metadata": metadata, **(ended if next(polls) == 5 else {})})
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with scripted(importing) as server:
+        session = Session(server=server.url, api_key="k", project="p", err=console)
+        dataset.await_import(session, session.client.get_operation("projects/p/datasets/d/operations/o"))
+    assert isinstance(console.file, io.StringIO)
+    assert re.search("Importing.+ 47%", console.file.getvalue())
 
 
 def test_status_without_a_stack_is_exit_code_1(tmp_path: Path) -> None:
