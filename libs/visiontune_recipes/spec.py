@@ -82,6 +82,12 @@ class Base(_Message):
             raise ValueError(f"exactly one of preset, hub, path and model must be set, not {len(given)}")
         return self
 
+    def at(self, commit: str) -> Self:
+        """The same at a commit of its repository; unchanged for other sources, and for an empty commit."""
+        if self.hub is None or not commit:
+            return self
+        return self.model_copy(update={"hub": self.hub.model_copy(update={"revision": commit})})
+
 
 class Lora(_Message):
     """Settings of low-rank adapters."""
@@ -159,6 +165,10 @@ class Spec(_Message):
     evaluation: Evaluation = Evaluation()
     checkpointing: Checkpointing = Checkpointing()
     resources: Resources = Resources()
+
+    def at(self, commit: str) -> Self:
+        """The same with its base model at a commit; see Base.at."""
+        return self.model_copy(update={"base_model": self.base_model.at(commit)})
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as proto JSON with snake-case names, without unset fields; what `ParseDict` takes."""

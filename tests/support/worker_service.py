@@ -47,6 +47,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     logs: list[trainer_pb2.LogLine] = field(default_factory=list)
     samples: list[trainer_pb2.Sample] = field(default_factory=list)
     metrics_before: dict[str, float] = field(default_factory=dict)
+    base_revision: str = ""
     progress: list[trainer_pb2.Progress] = field(default_factory=list)
     checkpoints: dict[int, list[trainer_pb2.ArtifactFile]] = field(default_factory=dict)
     finished: list[worker_pb2.FinishAttemptRequest] = field(default_factory=list)
@@ -130,6 +131,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             model_files=self.layers,
             samples=self.samples,
             metrics_before=self.metrics_before,
+            base_revision=self.base_revision,
             heartbeat_interval_s=self.heartbeat_s,
         )
         if self.checkpoints:
@@ -156,6 +158,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             self.samples = list(report.samples)
         if report.metrics_before:
             self.metrics_before = dict(report.metrics_before)
+        self.base_revision = self.base_revision or report.base_revision
         if report.HasField("progress"):
             self.progress.append(report.progress)
 

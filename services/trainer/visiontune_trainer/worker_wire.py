@@ -32,6 +32,7 @@ def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
         model_files=[_model_files_to(model) for model in claim.model_files],
         samples=[wire.sample_to(sample) for sample in claim.samples],
         metrics_before=claim.metrics_before,
+        base_revision=claim.base_revision,
         heartbeat_interval_s=claim.heartbeat_interval_s,
     )
 
@@ -70,6 +71,7 @@ def report_from(request: pb.ReportRequest) -> Report:
             for position, sample in enumerate(request.samples)
         ),
         metrics_before=dict(request.metrics_before),
+        base_revision=request.base_revision,
     )
 
 

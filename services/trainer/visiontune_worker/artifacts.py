@@ -22,7 +22,7 @@ from transformers import AutoProcessor, {model_class}
 base = "{base}"  # {base_note}
 folder = "."  # this folder
 processor = AutoProcessor.from_pretrained(folder)
-model = PeftModel.from_pretrained({model_class}.from_pretrained(base), folder)
+model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
 """,
 }
 ASK_LINES = """
@@ -142,6 +142,7 @@ def _code(built: Built, spec: Spec) -> str:
     lines = IMPORT_LINES[method].format(
         model_class=built.family.model_class.partition(":")[2],
         base=base.hub.repo_id if base.hub else base.path or "base-model",
+        revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
     return lines + ASK_LINES

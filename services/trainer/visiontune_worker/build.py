@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig
+from transformers.utils.hub import cached_file, extract_commit_hash
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS, Preset
 from visiontune_recipes.spec import Adaptation, Base, Method, Precision, Spec
@@ -44,6 +45,7 @@ class Built:
     """A model ready to be trained.
 
     model: the transformers model, adapters injected. peft: its wrapper; None with METHOD_FULL.
+    base_revision: commit of the Hub repository that was loaded; empty for other sources.
     """
 
     model: Any
@@ -53,6 +55,7 @@ class Built:
     device: torch.device
     precision: Precision
     parameter_count: int
+    base_revision: str = ""
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -93,6 +96,8 @@ def build(spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIE
     seed(spec.hyperparameters.seed or 0)
     device = _device(spec)
     dtype = _base_dtype(spec)
+    commit = _commit(spec.base_model)
+    spec = spec.at(commit)  # one commit for all files, also when the branch moves meanwhile
     preset = PRESETS.get(spec.base_model.preset or "")
     if preset:
         model, processor, family = _from_preset(preset, sources, families)
@@ -106,7 +111,7 @@ def build(spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIE
             parameter.data = parameter.data.float()
     model.to(device)
     precision = spec.hyperparameters.precision or Precision.FP32
-    return Built(model, adapted, processor, family, device, precision, parameter_count)
+    return Built(model, adapted, processor, family, device, precision, parameter_count, commit)
 
 
 def seed(value: int) -> None:
@@ -163,6 +168,17 @@ def _from_files(
     except (OSError, ValueError) as error:
         raise _unloadable(location, error) from error
     return reduce(_merge, sources.layers[1:], model), processor, family
+
+
+def _commit(base: Base) -> str:
+    """The commit that a Hub repository's revision stands for now; empty for other sources."""
+    if base.hub is None:
+        return ""
+    try:
+        config = cached_file(base.hub.repo_id, "config.json", revision=base.hub.revision or "main")
+    except (OSError, ValueError) as error:
+        raise _unloadable(base.hub.repo_id, error) from error
+    return extract_commit_hash(config, None) or ""
 
 
 def _location(base: Base, sources: Sources) -> tuple[str, str]:

@@ -87,7 +87,10 @@ class Claim:
 
 
 def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
-    """A claim from its message. ConfigurationFault when the spec is not one that this worker knows."""
+    """A claim from its message, its base model at the commit that an earlier attempt loaded.
+
+    ConfigurationFault when the spec is not one that this worker knows.
+    """
     try:
         spec = Spec.model_validate(MessageToDict(message.spec, preserving_proto_field_name=True))
     except ValidationError as error:
@@ -97,7 +100,7 @@ def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
     return Claim(
         training_job=message.training_job,
         attempt_number=message.attempt_number,
-        spec=spec,
+        spec=spec.at(message.base_revision),
         spec_digest=message.spec_digest,
         manifest=manifest_from(message.manifest),
         resume_step=message.resume_from.step,

@@ -43,6 +43,7 @@ class Outbox:
         self._lines: deque[trainer_pb2.LogLine] = deque(maxlen=MOST_LOG_LINES)
         self._samples: Sequence[Sample] = ()
         self._before: Mapping[str, float] = {}
+        self._base_revision = ""
 
     def progress(
         self, *, step: int, total_steps: int, epoch: float, phase: str, remaining_s: float | None = None
@@ -76,6 +77,11 @@ class Outbox:
         with self._lock:
             self._before = dict(values)
 
+    def base_revision(self, commit: str) -> None:
+        """Says which commit of its repository the base model is."""
+        with self._lock:
+            self._base_revision = commit
+
     def unacknowledged(self) -> list[worker_pb2.ReportRequest]:
         """Reports under way, oldest first: what a new connection has to repeat."""
         with self._lock:
@@ -94,10 +100,11 @@ class Outbox:
                 progress=self._progress,
                 samples=[_cut(sample_to(each)) for each in self._samples],
                 metrics_before=self._before,
+                base_revision=self._base_revision,
             )
             report.metrics.extend(_take(self._metrics, MOST_REPORT_BYTES - report.ByteSize()))
             report.log_lines.extend(_take(self._lines, MOST_REPORT_BYTES - report.ByteSize()))
-            self._progress, self._samples, self._before = None, (), {}
+            self._progress, self._samples, self._before, self._base_revision = None, (), {}, ""
             self._unacknowledged.append(report)
             return report
 
@@ -114,7 +121,12 @@ class Outbox:
 
     def _something(self) -> bool:
         return bool(
-            self._progress is not None or self._metrics or self._lines or self._samples or self._before
+            self._progress is not None
+            or self._metrics
+            or self._lines
+            or self._samples
+            or self._before
+            or self._base_revision
         )
 
 

@@ -66,6 +66,10 @@ def _prepare(
     shards.prefetch(index for index, count in enumerate(counts) if count)
     resumed = _download_checkpoint(claim, settings.scratch_dir, transfer)
     built = build.build(claim.spec, _sources(claim, settings, shards, transfer, resumed))
+    if built.base_revision:
+        # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
+        attempt.outbox.base_revision(built.base_revision)
+        attempt.flush()
     torch.set_num_threads(settings.threads or _threads(built.parameter_count))
     training = _training(claim, built, counts)
     if resumed:
@@ -157,7 +161,7 @@ class Session:
         shutil.rmtree(folder, ignore_errors=True)
         story = artifacts.Story(
             training_job=claim.training_job,
-            spec=claim.spec,
+            spec=claim.spec.at(training.built.base_revision),
             spec_digest=claim.spec_digest,
             dataset_digest=claim.manifest.digest,
             metrics_before=self.metrics_before,

@@ -98,6 +98,8 @@ async def test_a_lost_worker_is_replaced_from_the_last_checkpoint(trainer: Train
     job = await trainer.create()
     first = await trainer.claimed(job)
     await first.report(samples=[pb.Sample(example="e", before="1")], metrics_before={"loss": 3.0})
+    await first.report(base_revision="c0ffee")
+    await first.report(base_revision="another")
     await first.checkpoint(10, b"ten")
     await first.metrics(11, loss=1.5)
     await first.create("checkpoints/step-20", {"half.bin": b"half"})
@@ -110,6 +112,7 @@ async def test_a_lost_worker_is_replaced_from_the_last_checkpoint(trainer: Train
     assert answer.content == b"ten"
     assert [sample.before for sample in claim.samples] == ["1"]
     assert claim.metrics_before == {"loss": 3.0}
+    assert claim.base_revision == "c0ffee"
     await second.metrics(11, loss=1.25)
     points = await trainer.call("ListMetrics", pb.ListMetricsRequest(parent=job.name))
     assert [(each.values["loss"], each.attempt) for each in points.points] == [(1.25, 2)]

@@ -90,20 +90,29 @@ def test_a_folder_below_the_allowed_roots_trains_by_lora(tmp_path: Path, snapsho
         }
 
 
-def test_a_hub_repository_is_taken_from_the_cache_when_offline(tmp_path: Path, snapshot: Path) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
+def test_every_attempt_loads_the_commit_that_the_first_one_did(tmp_path: Path, snapshot: Path) -> None:
+    """From the cache of a machine that is offline."""
+    first, second = "0123456789abcdef0123456789abcdef01234567", "f" * 40
     repository = tmp_path / "hub" / "models--owner--tiny"
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(commit)
-    shutil.copytree(snapshot, repository / "snapshots" / commit)
-    spec = lora_spec({"hub": {"repo_id": "owner/tiny"}})
-    with worker_run.job(tmp_path, spec) as trainer:
-        process = worker_run.start(
-            trainer, tmp_path / "scratch", HF_HUB_CACHE=str(tmp_path / "hub"), HF_HUB_OFFLINE="1"
-        )
-        assert process.wait(timeout=150) == Exit.DONE
-        config = PeftConfig.from_pretrained(str(published(trainer, "adapter")))
-        assert (config.base_model_name_or_path, config.revision) == ("owner/tiny", "main")
+    (repository / "refs" / "main").write_text(first)
+    shutil.copytree(snapshot, repository / "snapshots" / first)
+    (repository / "snapshots" / second).mkdir()
+    (repository / "snapshots" / second / "config.json").write_text('{"model_type": "bert"}')
+    cache = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    with worker_run.job(tmp_path, lora_spec({"hub": {"repo_id": "owner/tiny"}})) as trainer:
+        for _ in range(2):
+            process = worker_run.start(trainer, tmp_path / "scratch", **cache)
+            assert process.wait(timeout=150) == Exit.DONE, trainer.finished
+            assert trainer.base_revision == first
+            folder = published(trainer, "adapter")
+            config = PeftConfig.from_pretrained(str(folder))
+            assert (config.base_model_name_or_path, config.revision) == ("owner/tiny", first)
+            assert f'revision="{first}"' in (folder / "README.md").read_text()
+            assert f"revision: {first}" in (folder / "reproduce.yaml").read_text()
+            # The branch moves on; the next attempt does not.
+            (repository / "refs" / "main").write_text(second)
+            trainer.next_attempt()
 
 
 def serve_layer(trainer: Trainer, source: Path, name: str, *, is_adapter: bool) -> None:

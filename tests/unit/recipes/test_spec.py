@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pydantic import BaseModel, ValidationError
 from visiontune.trainer.v1 import trainer_pb2 as pb
-from visiontune_recipes.spec import Method, Spec, digest
+from visiontune_recipes.spec import Base, Method, Spec, digest
 
 VERSION = "projects/p/datasets/d/versions/v1"
 
@@ -115,3 +115,14 @@ def test_the_digest_depends_on_the_values_and_not_on_their_order() -> None:
     assert digest(changed) != digest(spec)
     assert digest(spec).startswith("sha256:")
     assert len(digest(spec)) == 71
+
+
+def test_a_repository_is_pinned_to_a_commit_and_nothing_else_changes() -> None:
+    asked = to_spec(message())
+    pinned = asked.at("c0ffee")
+    assert pinned.base_model.hub is not None
+    assert (pinned.base_model.hub.repo_id, pinned.base_model.hub.revision) == ("owner/name", "c0ffee")
+    assert pinned.model_copy(update={"base_model": asked.base_model}) == asked
+    assert asked.at("") == asked
+    preset = asked.model_copy(update={"base_model": Base(preset="tiny-llava")})
+    assert preset.at("c0ffee") == preset

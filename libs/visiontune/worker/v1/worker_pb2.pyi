@@ -117,6 +117,7 @@ class ClaimAttemptResponse(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     METRICS_BEFORE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
     training_job: _builtins.str
     """The job's name."""
     attempt_number: _builtins.int
@@ -129,6 +130,10 @@ class ClaimAttemptResponse(_message.Message):
     """
     heartbeat_interval_s: _builtins.float
     """Send a report at least this often, in seconds, or be taken for dead."""
+    base_revision: _builtins.str
+    """Commit of the Hub repository that the first attempt loaded; load the same, wherever its branch is
+    now. Empty for the first attempt and for other sources.
+    """
     @_builtins.property
     def spec(self) -> _trainer_pb2.TrainingJobSpec:
         """The resolved spec."""
@@ -167,10 +172,11 @@ class ClaimAttemptResponse(_message.Message):
         samples: _abc.Iterable[_trainer_pb2.Sample] | None = ...,
         metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         heartbeat_interval_s: _builtins.float = ...,
+        base_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_number", b"attempt_number", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_number", b"attempt_number", "base_revision", b"base_revision", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,11 +274,14 @@ class ReportRequest(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     LOG_LINES_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
     METRICS_BEFORE_FIELD_NUMBER: _builtins.int
     attempt: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}/attempts/{attempt}`, in every message."""
     sequence: _builtins.int
     """Grows by one with each report of the attempt, from 1."""
+    base_revision: _builtins.str
+    """Commit of the Hub repository that the base model was loaded from, once; the first one told stays."""
     @_builtins.property
     def progress(self) -> _trainer_pb2.Progress:
         """How far the attempt is; absent when unchanged."""
@@ -302,11 +311,12 @@ class ReportRequest(_message.Message):
         metrics: _abc.Iterable[_trainer_pb2.MetricPoint] | None = ...,
         log_lines: _abc.Iterable[_trainer_pb2.LogLine] | None = ...,
         samples: _abc.Iterable[_trainer_pb2.Sample] | None = ...,
+        base_revision: _builtins.str = ...,
         metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "log_lines", b"log_lines", "metrics", b"metrics", "metrics_before", b"metrics_before", "progress", b"progress", "samples", b"samples", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_revision", b"base_revision", "log_lines", b"log_lines", "metrics", b"metrics", "metrics_before", b"metrics_before", "progress", b"progress", "samples", b"samples", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

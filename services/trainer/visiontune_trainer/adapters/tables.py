@@ -117,6 +117,7 @@ JOBS = Table(
     Column("metrics_before", NUMBERS, nullable=False),
     Column("metrics_after", NUMBERS, nullable=False),
     Column("parameter_count", BigInteger, nullable=False),
+    Column("base_revision", String(100), nullable=False),
     Column("cancel_requested_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),

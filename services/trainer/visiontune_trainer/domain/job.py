@@ -70,6 +70,7 @@ class Job:
     metrics_before: Mapping[str, float] = field(default_factory=dict)
     metrics_after: Mapping[str, float] = field(default_factory=dict)
     parameter_count: int = 0
+    base_revision: str = ""  # commit of the Hub repository that the first attempt loaded
     cancel_requested_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -91,3 +91,4 @@ class Report:
     log_lines: tuple[LogLine, ...] = ()
     samples: tuple[Sample, ...] = ()
     metrics_before: Mapping[str, float] = field(default_factory=dict)
+    base_revision: str = ""

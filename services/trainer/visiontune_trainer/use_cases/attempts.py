@@ -57,6 +57,7 @@ class Claim:
     model_files: tuple[SignedFiles, ...]  # the base, then each adapter on top
     samples: tuple[Sample, ...]
     metrics_before: Mapping[str, float]
+    base_revision: str
     heartbeat_interval_s: float
 
 
@@ -137,6 +138,7 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         model_files=tuple([await _signed_model(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
         metrics_before=job.metrics_before,
+        base_revision=job.base_revision,
         heartbeat_interval_s=deps.heartbeat_interval_s,
     )
 
@@ -239,6 +241,8 @@ async def _store(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, no
         job = job.updated_with(progress=report.progress)
     if report.metrics_before and report.metrics_before != job.metrics_before:
         job = job.updated_with(metrics_before=dict(report.metrics_before))
+    if report.base_revision and not job.base_revision:
+        job = job.updated_with(base_revision=report.base_revision)
     return job
 
 

@@ -47,7 +47,7 @@ async def register_model(command: RegisterModel, deps: Deps) -> Model:
             description=command.description,
             family=job.family,
             training_job=job.name,
-            base_model=job.resolved.base_model,
+            base_model=job.resolved.base_model.at(job.base_revision),
             is_adapter=result.is_adapter,
             parameter_count=job.parameter_count,
             owner=result.owner,
