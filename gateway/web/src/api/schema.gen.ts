@@ -54,7 +54,7 @@ export interface paths {
         put?: never;
         /**
          * Verifies size and sha256 of what was PUT, then turns the reservation into an object
-         * @description Verifies size and sha256 of what was PUT, then turns the reservation into an object. Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+         * @description Verifies size and sha256 of what was PUT, then turns the reservation into an object. Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
          */
         post: operations["CompleteUpload"];
         delete?: never;
@@ -154,7 +154,7 @@ export interface paths {
         put?: never;
         /**
          * Deletes objects by name, or all that one owner has
-         * @description Deletes objects by name, or all that one owner has. Objects that are already gone are not an error, so the call can be repeated.
+         * @description Deletes objects by name, or all that one owner has. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs and models go with these (PERMISSION_DENIED, reason OwnerReserved).
          */
         post: operations["DeleteObjects"];
         delete?: never;
@@ -250,7 +250,7 @@ export interface paths {
         put?: never;
         /**
          * Starts an import of one uploaded archive as a new version
-         * @description Starts an import of one uploaded archive as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. Data equal to the newest version's gives that version back instead of a new one.
+         * @description Starts an import of one uploaded archive as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -1616,7 +1616,7 @@ export interface components {
             time?: string;
             /** @description `debug`, `info`, `warning` or `error`. */
             level?: string;
-            /** @description The text. */
+            /** @description The text; a worker cuts longer ones. */
             message?: string;
             /**
              * Format: int32
@@ -1950,7 +1950,7 @@ export interface components {
             /** @description The first places, at most 20. */
             problems?: components["schemas"]["Problem"][];
         };
-        /** @description What the model says about one held-out example, before and after training. */
+        /** @description What the model says about one held-out example, before and after training. A worker cuts longer texts. */
         Sample: {
             /** @description The example: `…/versions/{version}/examples/{example}`. */
             example?: string;
@@ -2219,7 +2219,7 @@ export interface components {
             sha256: string;
             /** @description MIME type stored with the object; `application/octet-stream` when empty. */
             contentType?: string;
-            /** @description Resource on whose behalf the object is kept, for example a dataset version. Whoever deletes the owner deletes its objects. Empty means the upload itself owns it. */
+            /** @description Resource on whose behalf the object is kept, for example a dataset version. Whoever deletes the owner deletes its objects. Empty means the upload itself owns it. Only services may name another owner (PERMISSION_DENIED, reason OwnerReserved). */
             owner?: string;
             /** @description Where the upload stands. */
             readonly state?: components["schemas"]["Upload.State"];
