@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class Kind(StrEnum):
@@ -112,7 +113,7 @@ def text_of(message: Message) -> str:
 
 def canonical(value: Any) -> bytes:
     """`value` as canonical JSON: UTF-8, sorted keys, no spaces."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def content_of(example: Example) -> list[Any]:

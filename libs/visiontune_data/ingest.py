@@ -231,8 +231,10 @@ class _Job:
             shards.append(shard)
             self._finished(shard)
 
-        writer = ShardWriter(
-            self._scratch, columns, self._spools.images, thumbnails, finish, self._options.shard_bytes
+        writer = self._stack.enter_context(
+            ShardWriter(
+                self._scratch, columns, self._spools.images, thumbnails, finish, self._options.shard_bytes
+            )
         )
         digest = ExamplesDigest()
         for example in assembly.examples(splits):

@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -92,7 +93,10 @@ def columns_for(*, images: bool, messages: bool, texts: bool) -> list[str]:
 
 
 class ShardWriter:
-    """Writes examples into shards of about 128 MB, a row group at a time."""
+    """Writes examples into shards of about 128 MB, a row group at a time, in a thread of its own.
+
+    As a context manager it waits for that thread; only `close` finishes what was added.
+    """
 
     def __init__(
         self,
@@ -114,34 +118,54 @@ class ShardWriter:
         self._rows_bytes = 0
         self._open: _OpenShard | None = None
         self._index = 0
+        # Arrow, reads and sha256 let other threads run: the next examples are made meanwhile.
+        self._thread = ThreadPoolExecutor(1, "shards")
+        self._writing: Future[Shard | None] | None = None
 
     def add(self, example: Example) -> None:
         """Adds one example, whose images are in the spool."""
         size = sum(image.length for image in example.images)
         if self._rows and (len(self._rows) == ROW_GROUP_ROWS or self._rows_bytes + size > ROW_GROUP_BYTES):
-            self._write_row_group()
+            self._flush()
         self._rows.append(example)
         self._rows_bytes += size
 
     def close(self) -> None:
         """Finishes the last shard."""
         if self._rows:
-            self._write_row_group()
+            self._flush()
+        self._settle()
         if self._open:
-            self._finish(self._open)
+            self._finished(self._finish(self._open))
 
-    def _write_row_group(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def _flush(self) -> None:
+        """Has the row group written; at most one other is in memory then."""
+        self._settle()
+        self._writing = self._thread.submit(self._write_row_group, self._rows)
+        self._rows, self._rows_bytes = [], 0
+
+    def _settle(self) -> None:
+        """Waits for the row group that is being written; announces its shard if it was the last of it."""
+        if self._writing and (shard := self._writing.result()):
+            self._finished(shard)
+        self._writing = None
+
+    def _write_row_group(self, rows: Sequence[Example]) -> Shard | None:
         if self._open is None:
             self._open = _OpenShard(self._scratch, self._index, self._schema)
-        self._open.write(self._rows, self._images, self._thumbnails)
-        self._rows, self._rows_bytes = [], 0
-        if self._open.size_bytes >= self._shard_bytes:
-            self._finish(self._open)
+        self._open.write(rows, self._images, self._thumbnails)
+        return self._finish(self._open) if self._open.size_bytes >= self._shard_bytes else None
 
-    def _finish(self, shard: "_OpenShard") -> None:
+    def _finish(self, shard: "_OpenShard") -> Shard:
         self._open = None
         self._index += 1
-        self._finished(shard.finish())
+        return shard.finish()
 
 
 class _OpenShard:

@@ -3,17 +3,15 @@
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from typing_extensions import Buffer
 
 from visiontune_data.limits import KIB
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A run of bytes in a spool."""
 
     offset: int
