@@ -94,7 +94,8 @@ def wait_ready(
             raise StackFailure(_last_words(home))
         found = state.read(home.state)
         if found and found.running:
-            waiting = unready(found.url)
+            # Another stack's gateway may answer there while ours has yet to find that the port is taken.
+            waiting = unready(found.url) if _runs(found, "gateway") else ["gateway"]
             if not waiting:
                 return found
             progress(waiting)
@@ -102,6 +103,11 @@ def wait_ready(
     ends = "".join(f" {name} {end}; its log is {home.log_of(name)}." for name, end in _deaths(home))
     late = ", ".join(waiting)
     raise DidNotStart(f"Not ready after {timeout_s:.0f} s: {late}.{ends} See: visiontune status")
+
+
+def _runs(found: StackState, program: str) -> bool:
+    state_of = found.programs.get(program)
+    return state_of is not None and state_of.process is not None and state_of.process.alive()
 
 
 def stop(settings: StackSettings) -> bool:

@@ -98,7 +98,6 @@ async def walk(stub: Any, metadata: Any, request_id: str) -> str:
         filename="f",
         size_bytes=len(CONTENT),
         sha256=hashlib.sha256(CONTENT).hexdigest(),
-        owner="projects/p/d",
     )
     request = pb.CreateUploadRequest(parent="projects/p", upload=upload, request_id=request_id)
     created = await stub.CreateUpload(request, metadata=metadata, timeout=5)

@@ -21,9 +21,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackSettings:
     return made
 
 
-def running_at(url: str, settings: StackSettings) -> None:
-    """Writes a state whose supervisor is this very process."""
+def running_at(url: str, settings: StackSettings, *, gateway: bool = True) -> None:
+    """Writes a state whose supervisor, and gateway if wanted, is this very process."""
     programs = {"trainer": ProgramState(None, 0.0, 4, "d", "ended with exit code 1")}
+    if gateway:
+        programs["gateway"] = ProgramState(find(os.getpid()), 0.0, 0, "d", "")
     state.write(settings.layout.state, StackState(url, 1, "0", find(os.getpid()), programs))
 
 
@@ -32,6 +34,13 @@ def test_a_gateway_that_answers_is_ready(settings: StackSettings) -> None:
         running_at(server.url, settings)
         assert control.wait_ready(settings, None, 5).url == server.url
         assert control.status(settings).ready
+
+
+def test_the_gateway_of_another_stack_is_not_taken_for_ours(settings: StackSettings) -> None:
+    with scripted(lambda _seen: as_json({"status": "SERVING", "services": {}})) as server:
+        running_at(server.url, settings, gateway=False)
+        with pytest.raises(DidNotStart, match="gateway"):
+            control.wait_ready(settings, None, 0.3)
 
 
 @pytest.mark.usefixtures("dead_proxy")
