@@ -56,10 +56,14 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos" $(ARGS)
+	python -m pytest -m "not slow and not chaos and not cluster" $(ARGS)
 
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
-	python -m pytest -m "slow or chaos" $(ARGS)
+	python -m pytest -m "(slow or chaos) and not cluster" $(ARGS)
+
+test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; the first time it is built with Go.
+	python -m tests.cluster.build
+	python -m pytest tests/cluster -m cluster $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)
@@ -89,4 +93,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-slow lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-slow test-cluster lint format breaking bench clean
