@@ -21,9 +21,9 @@ class Cluster:
     def add_node(self, name: str, labels: Mapping[str, str] | None = None, **capacity: str) -> Node:
         """Register a node and wait until pods may land on it. capacity: `gpus="2"`, or `cpu`, `memory`."""
         node = Node(self.api, self.machine, self.plane.certificates, name)
-        self.nodes[name] = node
         gpus = capacity.pop("gpus", "0")
         node.start(labels or {}, {"nvidia.com/gpu": gpus, **capacity})
+        self.nodes[name] = node
         until(lambda: not self.api.get("nodes", name)["spec"].get("taints"), f"{name} takes pods")
         return node
 

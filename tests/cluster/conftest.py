@@ -1,6 +1,7 @@
 """A control plane for the whole run, nodes with GPUs that are not there, and a namespace for each test."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,9 +44,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace that enforces restricted pods, with the account that every pod of a test runs as."""
-    name = f"test-{abs(hash(request.node.nodeid)) % 16**8:x}"
+    name = f"test-{secrets.token_hex(4)}"
     cluster.api.create("namespaces", {"metadata": {"name": name, "labels": RESTRICTED}})
     until(lambda: cluster.api.find("serviceaccounts", "default", name), "the default account")
     yield name

@@ -6,13 +6,12 @@ are left to real nodes.
 """
 
 import contextlib
-import os
 import signal
 import ssl
 import subprocess
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import psutil
 
 from tests.cluster import pods
 from tests.cluster.api import WATCH_S, Api, ApiError, Resource
@@ -30,6 +30,8 @@ from tests.cluster.control_plane import child, free_ports
 HEARTBEAT_EVERY_S = 2.0
 RETRY_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
+# Marks all processes of a pod, with its uid.
+POD_VARIABLE = "VISIONTUNE_TEST_POD"
 # What a shell answers for a command that it cannot start, and Kubernetes too.
 CANNOT_START = 128
 KILLED = 137
@@ -41,9 +43,8 @@ class Machine:
 
     folder: Path
     images: Mapping[str, Mapping[str, str]]  # image to its environment variables, PATH above all
-    names: dict[str, str] = field(
-        default_factory=dict
-    )  # host or host:port of a service, to the same on loopback
+    # Host, or host:port, of a service to the same on loopback.
+    names: dict[str, str] = field(default_factory=dict)
     _ports: dict[str, int] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -127,6 +128,7 @@ class Node:
                 found = self.api.list("pods", **mine)
                 for pod in found["items"]:
                     self._see("ADDED", pod)
+                self._forget({pod["metadata"]["uid"] for pod in found["items"]})
                 for change, pod in self.api.watch("pods", found["metadata"]["resourceVersion"], **mine):
                     if self._stopped.is_set() or change == "ERROR":
                         break
@@ -138,13 +140,17 @@ class Node:
         uid, metadata = pod["metadata"]["uid"], pod["metadata"]
         known = self._pods.get(uid)
         if change == "DELETED":
-            if gone := self._pods.pop(uid, None):
-                gone.kill()
+            self._forget(self._pods.keys() - {uid})
         elif known is None and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
             self._pods[uid] = known = PodProcess(self.api, self.machine, pod, self._stopped)
             threading.Thread(target=known.live, name=metadata["name"], daemon=True).start()
         if known and "deletionTimestamp" in metadata:
             known.end(float(metadata.get("deletionGracePeriodSeconds", 30)))
+
+    def _forget(self, present: Set[str]) -> None:
+        """Kill the pods that the API server no longer has."""
+        for uid in self._pods.keys() - present:
+            self._pods.pop(uid).kill()
 
 
 class PodProcess:
@@ -194,13 +200,16 @@ class PodProcess:
 
     def kill(self) -> None:
         """Kill the container's first process and all its children."""
-        self._ending.set()
-        self._kill_group()
+        with self._lock:
+            self._ending.set()
+        self._kill_all()
 
-    def _kill_group(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+    def _kill_all(self) -> None:
+        """Kill by the variable that all inherited: torchrun puts each worker into a session of its own."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(POD_VARIABLE) == self.uid:
+                    process.kill()
 
     def _run(self) -> Resource:
         """Return the `terminated` state of the container."""
@@ -220,11 +229,11 @@ class PodProcess:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        except (OSError, ValueError, KeyError, ApiError) as error:
+        except (OSError, ValueError, KeyError, ApiError, httpx.TransportError) as error:
             return _terminated(CANNOT_START, "StartError", started_at, str(error))
         self._report("Running", {"running": {"startedAt": started_at}})
         code = self._process.wait()
-        self._kill_group()  # a container's processes end with the first
+        self._kill_all()  # a container's processes end with the first
         code = code if code >= 0 else 128 - code  # as a shell says that a signal ended it
         return _terminated(code, "Completed" if code == 0 else "Error", started_at)
 
@@ -247,10 +256,8 @@ class PodProcess:
         variables = {name: translate(value) for name, value in own.items()}
         words = container.get("command", []) + container.get("args", [])
         command = [translate(pods.expand(word, variables)) for word in words]
-        return command, {**self.machine.images[container["image"]], "HOSTNAME": self._hostname(), **variables}
-
-    def _hostname(self) -> str:
-        return str(self.pod["spec"].get("hostname", self.name))
+        given = {"HOSTNAME": self.pod["spec"].get("hostname", self.name), POD_VARIABLE: self.uid}
+        return command, {**self.machine.images[container["image"]], **given, **variables}
 
     def _volume(self, volume: Resource) -> Path:
         folder = self.folder / "volumes" / str(volume["name"])
@@ -283,19 +290,21 @@ class PodProcess:
         """Return a token bound to this pod. It is not renewed: a test ends before it does."""
         bound = {"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid}
         spec = {
-            "audiences": [wanted["audience"]],
+            "audiences": [wanted["audience"]] if "audience" in wanted else [],
             "expirationSeconds": wanted.get("expirationSeconds", 3600),
             "boundObjectRef": bound,
         }
         account = self.pod["spec"]["serviceAccountName"]
-        made = self.api.create("serviceaccounts", {"spec": spec}, self.namespace, f"{account}/token")
+        made = self._ask(
+            lambda: self.api.create("serviceaccounts", {"spec": spec}, self.namespace, f"{account}/token")
+        )
         return str(made["status"]["token"])
 
     def _configured(self, kind: str, name: str, key: str) -> str:
         return self._data(kind, name)[key]
 
     def _data(self, kind: str, name: str) -> dict[str, str]:
-        found = self.api.get(kind, name, self.namespace)
+        found = self._ask(lambda: self.api.get(kind, name, self.namespace))
         if kind == "configmaps":
             return dict(found.get("data", {}))
         return {key: b64decode(value).decode() for key, value in found.get("data", {}).items()}
@@ -344,6 +353,14 @@ class PodProcess:
         """Tell the API server that nothing of the pod runs any more, which frees its name."""
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}}
         self._persist(lambda: self.api.delete("pods", self.name, self.namespace, options))
+
+    def _ask(self, call: Callable[[], Resource]) -> Resource:
+        """Repeat the call for a while: a pod may be younger than what the API server knows of its node."""
+        for _ in range(20):
+            with contextlib.suppress(ApiError, httpx.TransportError):
+                return call()
+            self._stopped.wait(RETRY_EVERY_S)
+        return call()
 
     def _persist(self, call: Callable[[], Any]) -> None:
         """Repeat the call until the API server took it, knows no such pod, or the node is lost."""

@@ -31,9 +31,13 @@ def wait_for_pod(cluster: Cluster, namespace: str, name: str, phase: str) -> Res
     return until(reached, f"pod {name} is {phase}") or {}
 
 
-def wait_for_job(cluster: Cluster, namespace: str, name: str, kind: str) -> Resource:
+def wait_for_job(cluster: Cluster, namespace: str, name: str, kind: str, within_s: float = 60) -> Resource:
     """Waits until the Job has this condition; returns the condition."""
-    return until(lambda: condition(cluster.api.get("jobs", name, namespace), kind), f"job {name} is {kind}")
+
+    def reached() -> Resource:
+        return condition(cluster.api.get("jobs", name, namespace), kind)
+
+    return until(reached, f"job {name} is {kind}", within_s)
 
 
 def log_of(cluster: Cluster, namespace: str, name: str) -> str:
@@ -235,8 +239,8 @@ def test_a_lost_node_disrupts_its_pods(cluster: Cluster, namespace: str) -> None
         assert not condition(cluster.api.get("jobs", "one", namespace), "Failed")
     finally:
         cluster.remove_node("doomed")
-    # Once the Node object is gone, Kubernetes says that the pod failed.
-    assert wait_for_job(cluster, namespace, "one", "Failed")["message"].endswith("rule at index 0")
+    # Once the Node object is gone (for 40 s, and then within 20 s), Kubernetes says that the pod failed.
+    assert wait_for_job(cluster, namespace, "one", "Failed", 150)["message"].endswith("rule at index 0")
 
 
 def test_an_exhausted_quota_is_an_event_of_the_job(cluster: Cluster, namespace: str) -> None:
