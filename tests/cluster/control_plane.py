@@ -30,7 +30,8 @@ USERS: Mapping[str, str] = {
 
 def child(command: list[str]) -> list[str]:
     """Return the command so that it ends with the thread that starts it, even when that one is killed."""
-    return [*(("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()), *command]
+    setpriv = shutil.which("setpriv")  # of Linux; elsewhere the tests' own clean-up has to do
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
 
 
 @dataclass

@@ -6,6 +6,7 @@ are left to real nodes.
 """
 
 import contextlib
+import shutil
 import signal
 import ssl
 import subprocess
@@ -30,11 +31,15 @@ from tests.cluster.control_plane import child, free_ports
 HEARTBEAT_EVERY_S = 2.0
 RETRY_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
+# The variable with the port where the pods of a Job meet.
+MASTER_PORT = "VISIONTUNE_MASTER_PORT"
 # Marks all processes of a pod, with its uid.
 POD_VARIABLE = "VISIONTUNE_TEST_POD"
-# What a shell answers for a command that it cannot start, and Kubernetes too.
+# What a container runtime answers for a command that it cannot start.
 CANNOT_START = 128
 KILLED = 137
+# Of a log in a pod's status, at the most.
+MESSAGE_BYTES = 2048
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Machine:
         return self.folder / "logs" / namespace / pod
 
     def master_port(self, master: str) -> int:
-        """Return the port where the pods of one Job meet: they have one host, so each Job needs its own."""
+        """Return the port where processes meet: all pods have one host, so each master needs its own."""
         with self._lock:
             return self._ports.setdefault(master, free_ports(1)[0])
 
@@ -235,7 +240,15 @@ class PodProcess:
         code = self._process.wait()
         self._kill_all()  # a container's processes end with the first
         code = code if code >= 0 else 128 - code  # as a shell says that a signal ended it
-        return _terminated(code, "Completed" if code == 0 else "Error", started_at)
+        if code == 0:
+            return _terminated(code, "Completed", started_at)
+        return _terminated(code, "Error", started_at, self._last_words())
+
+    def _last_words(self) -> str:
+        """Return the end of the log for the pod's status, where the container's policy asks for it."""
+        if self.container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+            return ""
+        return self.log.read_bytes()[-MESSAGE_BYTES:].decode(errors="replace")
 
     def _prepare(self) -> tuple[list[str], dict[str, str]]:
         """Make the volumes; return the command and its whole environment."""
@@ -251,11 +264,14 @@ class PodProcess:
         own = pods.environment(
             container, {**self.pod, "status": {"podIP": LOOPBACK, "hostIP": LOOPBACK}}, self._configured
         )
-        if master := pods.master(self.pod):
-            own["VISIONTUNE_MASTER_PORT"] = str(self.machine.master_port(f"{master}.{self.namespace}"))
+        if MASTER_PORT in own:
+            master = pods.master(self.pod) or self.name
+            own[MASTER_PORT] = str(self.machine.master_port(f"{master}.{self.namespace}"))
         variables = {name: translate(value) for name, value in own.items()}
         words = container.get("command", []) + container.get("args", [])
         command = [translate(pods.expand(word, variables)) for word in words]
+        if shutil.which(command[0], path=self.machine.images[container["image"]]["PATH"]) is None:
+            raise FileNotFoundError(f'exec: "{command[0]}": executable file not found in $PATH')
         given = {"HOSTNAME": self.pod["spec"].get("hostname", self.name), POD_VARIABLE: self.uid}
         return command, {**self.machine.images[container["image"]], **given, **variables}
 

@@ -40,6 +40,11 @@ def wait_for_job(cluster: Cluster, namespace: str, name: str, kind: str, within_
     return until(reached, f"job {name} is {kind}", within_s)
 
 
+def state_of(ended: Resource) -> Resource:
+    """State of the pod's only container."""
+    return dict(ended["status"]["containerStatuses"][0]["state"])
+
+
 def log_of(cluster: Cluster, namespace: str, name: str) -> str:
     return cluster.plane.kubectl("logs", "--namespace", namespace, name).stdout
 
@@ -145,10 +150,16 @@ def test_an_image_that_cannot_be_pulled_keeps_its_pod_pending(cluster: Cluster, 
 
 def test_a_command_that_cannot_start_is_told(cluster: Cluster, namespace: str) -> None:
     cluster.api.create("pods", pod("typo", "", container={"command": ["no-such-program"]}), namespace)
-    ended = wait_for_pod(cluster, namespace, "typo", "Failed")
-    terminated = ended["status"]["containerStatuses"][0]["state"]["terminated"]
-    assert terminated["reason"] == "StartError"
-    assert "no-such-program" in terminated["message"]
+    terminated = state_of(wait_for_pod(cluster, namespace, "typo", "Failed"))["terminated"]
+    assert terminated["exitCode"] == 128
+    assert '"no-such-program": executable file not found' in terminated["message"]
+
+
+def test_the_last_words_of_a_container_come_with_its_status(cluster: Cluster, namespace: str) -> None:
+    container = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    cluster.api.create("pods", pod("one", "echo no space left; exit 1", container=container), namespace)
+    terminated = state_of(wait_for_pod(cluster, namespace, "one", "Failed"))["terminated"]
+    assert terminated["message"] == "no space left\n"
 
 
 def test_a_deleted_pod_may_end_in_peace(cluster: Cluster, namespace: str) -> None:
