@@ -173,12 +173,7 @@ class PodProcess:
 
     @property
     def container(self) -> Resource:
-        containers = self.pod["spec"].get("initContainers", []) + self.pod["spec"]["containers"]
-        if len(containers) != 1:
-            raise ValueError(
-                f"The test kubelet runs pods of one container; {self.name} has {len(containers)}."
-            )
-        return dict(containers[0])
+        return dict(self.pod["spec"]["containers"][0])
 
     def live(self) -> None:
         """Run the pod to its end and report it; a thread of its own does this."""
@@ -253,6 +248,8 @@ class PodProcess:
     def _prepare(self) -> tuple[list[str], dict[str, str]]:
         """Make the volumes; return the command and its whole environment."""
         container = self.container
+        if len(self.pod["spec"]["containers"] + self.pod["spec"].get("initContainers", [])) > 1:
+            raise ValueError("The test kubelet runs pods of one container.")
         self.folder.mkdir(parents=True)
         volumes = {volume["name"]: self._volume(volume) for volume in self.pod["spec"].get("volumes", [])}
         folders = {
