@@ -28,7 +28,7 @@ def wait_for_pod(cluster: Cluster, namespace: str, name: str, phase: str) -> Res
         found = cluster.api.find("pods", name, namespace)
         return found if found and found["status"].get("phase") == phase else None
 
-    return until(reached, f"pod {name} is {phase}") or {}
+    return until(reached, f"pod {name} is {phase}")
 
 
 def wait_for_job(cluster: Cluster, namespace: str, name: str, kind: str, within_s: float = 60) -> Resource:

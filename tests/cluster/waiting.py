@@ -7,7 +7,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def until(condition: Callable[[], Value], what: str, within_s: float = 60.0) -> Value:
+def until(condition: Callable[[], Value | None], what: str, within_s: float = 60.0) -> Value:
     """Return the first truthy value of `condition`. Raises AssertionError when none came in time."""
     deadline = time.monotonic() + within_s
     while True:
