@@ -151,7 +151,8 @@ def starting(**fields: object) -> tuple[Job, Attempt]:
 
 
 def test_a_worker_may_wait_for_its_place_for_ever_and_the_user_hears_why() -> None:
-    assert decide(*starting(), waiting("no GPU")) == Tell("no GPU")
+    assert decide(*starting(), waiting("no GPU"), now_s=2) == Wait()
+    assert decide(*starting(), waiting("no GPU"), now_s=3) == Tell("no GPU")
     told = starting(waiting="no GPU", waiting_since=NOW)
     assert decide(*told, waiting("no GPU"), now_s=1_000_000) == Wait()
 

@@ -94,6 +94,7 @@ Step = Wait | Begin | Launch | Tell | Stop | Retry | End
 # A job that loses its machine this often is charged again: something else is wrong.
 MOST_UNCHARGED = 100
 # News about a waiting worker at most this often, so that a busy cluster does not fill the job's events.
+_TELL_AFTER = timedelta(seconds=3)  # most workers start before
 _TELL_EVERY = timedelta(seconds=10)
 
 
@@ -232,7 +233,7 @@ def _while_starting(
 def _while_waiting(job: Job, attempt: Attempt, seen: Observation, now: datetime, policy: Policy) -> Step:
     told_at = attempt.waiting_since or attempt.created_at
     if seen.waiting != attempt.waiting:
-        is_news = not attempt.waiting or seen.is_stuck or now - told_at >= _TELL_EVERY
+        is_news = seen.is_stuck or now - told_at >= (_TELL_EVERY if attempt.waiting else _TELL_AFTER)
         return Tell(seen.waiting) if is_news else Wait()
     if seen.is_stuck and now - told_at >= policy.start_timeout:
         return End(State.FAILED, Reason.START_TIMEOUT, f"For {policy.start_timeout}: {seen.waiting}")
