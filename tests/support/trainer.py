@@ -39,6 +39,7 @@ class HandBackend:
         self.seen: dict[str, Observation] = {}
         self.stopped: list[str] = []
         self.refusal: Exception | None = None
+        self.waiting = ""  # what is seen of a worker that was launched
         self.machine_tokens: dict[str, str] = {}  # machine's token -> attempt
 
     def problems_of(self, resources: Resources) -> list[Problem]:
@@ -53,7 +54,7 @@ class HandBackend:
         if self.refusal is not None:
             raise self.refusal
         self.launched[launch.attempt] = launch.token
-        self.seen[launch.attempt] = Observation(Sight.ALIVE)
+        self.seen[launch.attempt] = Observation(Sight.ALIVE, waiting=self.waiting)
 
     async def observe(self, attempt: str) -> Observation:
         return self.seen.get(attempt, Observation(Sight.ABSENT))

@@ -130,6 +130,13 @@ def test_the_first_failure_is_the_cause_not_its_peers() -> None:
     assert look(job, peer, first) == Observation(Sight.EXITED, 1, "ValueError: x")
 
 
+def test_a_failure_waits_for_the_pod_that_tells_its_cause() -> None:
+    job = make_job(failed("", "BackoffLimitExceeded"))
+    behind = make_pod(SCHEDULED, phase="Running", state=running())
+    assert look(job, behind, now_s=4) == Observation(Sight.UNREACHABLE)
+    assert look(job, behind, now_s=5) == Observation(Sight.EXITED)
+
+
 def test_memory_that_did_not_suffice_is_named() -> None:
     job = make_job(failed("Job has reached the specified backoff limit", "BackoffLimitExceeded"))
     pod = make_pod(SCHEDULED, phase="Failed", state=terminated(137, reason="OOMKilled"))

@@ -19,6 +19,7 @@ Object = Mapping[str, Any]
 
 # Past the end of its grace a pod that is still there is on a node that does not answer.
 STUCK_AFTER = timedelta(seconds=60)
+_WATCHES_APART = timedelta(seconds=5)
 _RULE = re.compile(r"rule at index (\d+)")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 _SIGNALS = 128  # a shell's and a container runtime's way to say: ended by a signal
@@ -43,7 +44,7 @@ def observation(
     """What is seen of an attempt. `events` are those of the Job and of its pods."""
     if job is None or _deleted_at(job):
         return Observation(Sight.ABSENT)
-    ended = _ended(job, pods)
+    ended = _ended(job, pods, now)
     if ended is not None:
         return ended
     taken = _taken_away(pods, now) or _evicted(workload)
@@ -94,7 +95,7 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _ended(job: Object, pods: Sequence[Object]) -> Observation | None:
+def _ended(job: Object, pods: Sequence[Object], now: datetime) -> Observation | None:
     """How the Job ended, by its own conditions, which outlive the pods.
 
     FailureTarget comes before Failed, while other pods still leave: the first failure is the cause, not
@@ -105,8 +106,15 @@ def _ended(job: Object, pods: Sequence[Object]) -> Observation | None:
     for kind in ("FailureTarget", "Failed"):
         failed = condition(job, kind)
         if failed is not None and failed.get("status") == "True":
-            return _failed(failed, pods)
+            return Observation(Sight.UNREACHABLE) if _is_early(failed, pods, now) else _failed(failed, pods)
     return None
+
+
+def _is_early(failed: Object, pods: Sequence[Object], now: datetime) -> bool:
+    """True while the pod that failed the Job has not been seen to end: two watches tell of the two."""
+    since = failed.get("lastTransitionTime")
+    is_recent = since is not None and now - time_of(since) < _WATCHES_APART
+    return is_recent and all(map(is_live, pods))
 
 
 def _failed(failed: Object, pods: Sequence[Object]) -> Observation:
