@@ -60,6 +60,7 @@ def _attempt(settings: Settings, interrupts: Interrupts) -> Attempt:
         target=settings.trainer_target,
         name=settings.attempt,
         token=settings.token.get_secret_value(),
+        pod_token_file=settings.pod_token_file,
         worker_id=str(uuid.uuid4()),
         interrupts=interrupts,
         patience_s=settings.patience_s,

@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -19,7 +20,14 @@ class Settings(BaseSettings):
         pattern=r"^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$",
         description="The attempt to run: projects/P/trainingJobs/J/attempts/N.",
     )
-    token: SecretStr = Field(description="The attempt's token.")
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The attempt's token; empty where `pod_token_file` is given.",
+    )
+    pod_token_file: Path | None = Field(
+        default=None,
+        description="This pod's own token, to be exchanged for the attempt's.",
+    )
     scratch_dir: Path = Field(
         description="Folder of its own for shards, checkpoints and results in the making."
     )
@@ -49,6 +57,12 @@ class Settings(BaseSettings):
     traceparent: str = Field(
         default="", validation_alias="TRACEPARENT", description="W3C trace context of the launch."
     )
+
+    @model_validator(mode="after")
+    def _has_a_token(self) -> Self:
+        if not self.token.get_secret_value() and self.pod_token_file is None:
+            raise ValueError("set VISIONTUNE_WORKER_TOKEN, or VISIONTUNE_WORKER_POD_TOKEN_FILE in a pod")
+        return self
 
     @property
     def roots(self) -> tuple[Path, ...]:
