@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from visiontune_kit import channels, errors
 from visiontune_kit.server import Program, running
 from visiontune_kit.settings import ServerSettings
@@ -48,7 +49,7 @@ async def health(target: str, tls: ClientTls | None) -> int:
         answer = await health_pb2_grpc.HealthStub(channel).Check(HEALTH, timeout=5)
         return int(answer.status)
     finally:
-        await channel.close()
+        await channel.close(None)
 
 
 async def test_a_program_shows_its_certificate_to_others(
@@ -77,7 +78,7 @@ async def test_a_server_of_another_authority_is_not_believed(server: ServerSetti
 async def test_probes_need_no_certificate_and_get_nothing_but_health(server: ServerSettings) -> None:
     assert await health(f"127.0.0.1:{server.health_port}", None) == health_pb2.HealthCheckResponse.SERVING
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.health_port}") as channel:
-        call = channel.unary_unary("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call(b"", timeout=5)
+            await reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest()])).read()
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
