@@ -41,6 +41,8 @@ lock: $(VENV)/.uv ## Pin the newest versions that pyproject.toml allows.
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra stack --python-version 3.11 \
 		--custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-stack.lock
+	echo uv==$(UV_VERSION) | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" - -o k8s/images/uv.lock
 
 protos: $(VENV)/.dev ## Generate code from protos/.
 	python tools/generate_protos.py
@@ -71,6 +73,7 @@ lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files
 	mypy $(SOURCES)
 	lint-imports
 	buf lint
+	hadolint k8s/images/Dockerfile
 	python tools/check_generated.py
 	cd $(WEB) && npm run --silent lint && npm run --silent types:check
 

@@ -109,6 +109,8 @@ class Settings(ServerSettings):
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
+            "VISIONTUNE_WORKER_TLS_CERTIFICATE_FILE": str(self.tls_certificate_file or ""),
+            "VISIONTUNE_WORKER_TLS_KEY_FILE": str(self.tls_key_file or ""),
             "VISIONTUNE_WORKER_LOG_LEVEL": self.log_level,
             "VISIONTUNE_WORKER_LOG_FORMAT": self.log_format,
         }

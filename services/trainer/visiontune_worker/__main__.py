@@ -64,7 +64,7 @@ def _attempt(settings: Settings, interrupts: Interrupts) -> Attempt:
         worker_id=str(uuid.uuid4()),
         interrupts=interrupts,
         patience_s=settings.patience_s,
-        ca_file=settings.tls_ca_file,
+        tls=settings.client_tls,
     )
 
 

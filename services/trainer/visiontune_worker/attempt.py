@@ -9,7 +9,6 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -18,6 +17,7 @@ from google.protobuf.message import Message
 from visiontune.worker.v1 import worker_pb2, worker_pb2_grpc
 from visiontune_kit import errors, status
 from visiontune_kit.channels import connect
+from visiontune_kit.tls import ClientTls
 
 from visiontune_worker.claim import Claim, Manifest, claim_from, manifest_from
 from visiontune_worker.faults import Cancelled, EnvironmentFault, Fault, PassingFault, Stale
@@ -54,12 +54,12 @@ class Attempt:
         interrupts: Interrupts,
         pod_token_file: Path | None = None,
         patience_s: float = 600.0,
-        ca_file: Path | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
         self.name = name
         self.outbox = Outbox(name)
         self._target = target
-        self._ca_file = ca_file
+        self._tls = tls
         self._token = token
         self._pod_token_file = pod_token_file
         self._worker_id = worker_id
@@ -196,7 +196,7 @@ class Attempt:
         self._token = (await self._patiently(exchange, self._patience_s)).token
 
     async def _open(self) -> None:
-        self._channel = connect(self._target, ca_file=self._ca_file)
+        self._channel = connect(self._target, tls=self._tls)
         self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
 
     async def _close(self) -> None:

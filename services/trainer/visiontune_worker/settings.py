@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from visiontune_kit.tls import ClientTls
 
 MIB = 1024 * 1024
 
@@ -47,6 +48,10 @@ class Settings(BaseSettings):
         default=600.0, gt=0, description="How long an absent trainer or object store is waited for."
     )
     tls_ca_file: Path | None = Field(default=None, description="CA of the trainer; empty means plain text.")
+    tls_certificate_file: Path | None = Field(
+        default=None, description="Certificate (PEM) for a trainer that demands mTLS."
+    )
+    tls_key_file: Path | None = Field(default=None, description="Private key of the certificate (PEM).")
     otlp_endpoint: str = Field(
         default="",
         validation_alias="VISIONTUNE_OTLP_ENDPOINT",
@@ -63,6 +68,11 @@ class Settings(BaseSettings):
         if not self.token.get_secret_value() and self.pod_token_file is None:
             raise ValueError("set VISIONTUNE_WORKER_TOKEN, or VISIONTUNE_WORKER_POD_TOKEN_FILE in a pod")
         return self
+
+    @property
+    def client_tls(self) -> ClientTls | None:
+        """How the trainer is called; None means plain text."""
+        return ClientTls.of(self.tls_ca_file, self.tls_certificate_file, self.tls_key_file)
 
     @property
     def roots(self) -> tuple[Path, ...]:
