@@ -63,6 +63,19 @@ class Settings(BaseSettings):
         default="", validation_alias="TRACEPARENT", description="W3C trace context of the launch."
     )
 
+    # What torchrun sets in each of several processes; one process alone has none of them.
+    rank: int = Field(default=0, ge=0, validation_alias="RANK", description="Number of this process.")
+    ranks: int = Field(default=1, ge=1, validation_alias="WORLD_SIZE", description="Processes in all.")
+    local_rank: int = Field(
+        default=0, ge=0, validation_alias="LOCAL_RANK", description="Number among those of this machine."
+    )
+    local_ranks: int = Field(
+        default=1, ge=1, validation_alias="LOCAL_WORLD_SIZE", description="Processes on this machine."
+    )
+    master_addr: str = Field(
+        default="127.0.0.1", validation_alias="MASTER_ADDR", description="Host of process 0."
+    )
+
     @model_validator(mode="after")
     def _has_a_token(self) -> Self:
         if not self.token.get_secret_value() and self.pod_token_file is None:
@@ -73,6 +86,11 @@ class Settings(BaseSettings):
     def client_tls(self) -> ClientTls | None:
         """How the trainer is called; None means plain text."""
         return ClientTls.of(self.tls_ca_file, self.tls_certificate_file, self.tls_key_file)
+
+    @property
+    def own_scratch_dir(self) -> Path:
+        """The part of the scratch folder that no other process of this machine uses."""
+        return self.scratch_dir / f"rank-{self.rank}" if self.ranks > 1 else self.scratch_dir
 
     @property
     def roots(self) -> tuple[Path, ...]:
