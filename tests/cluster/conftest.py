@@ -27,6 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     image = {
         "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "VISIONTUNE_WORKER_DEVICE": "cpu",  # the nodes' accelerators are not there
     }
     machine = Machine(tmp_path_factory.mktemp("machine"), {IMAGE: image})
     made = Cluster(plane, plane.api(), machine, {})

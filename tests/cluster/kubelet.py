@@ -165,6 +165,7 @@ class PodProcess:
         self.api, self.machine, self.pod, self._stopped = api, machine, pod, stopped
         metadata: Mapping[str, str] = pod["metadata"]
         self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        self.seen_at = _now()
         self.folder = machine.folder / "pods" / self.uid
         self.log = machine.log(self.namespace, self.name)
         self._ending = threading.Event()
@@ -334,7 +335,7 @@ class PodProcess:
             "hostIP": LOOPBACK,
             "podIP": LOOPBACK,
             "podIPs": [{"ip": LOOPBACK}],
-            "startTime": self.pod["status"].get("startTime") or _now(),
+            "startTime": self.seen_at,
             "conditions": [
                 {"type": "Initialized", "status": "True"},
                 {"type": "Ready", "status": ready},
@@ -352,7 +353,6 @@ class PodProcess:
                 }
             ],
         }
-        self.pod["status"] = {**self.pod["status"], "startTime": status["startTime"]}
         self._persist(
             lambda: self.api.patch(
                 "pods",

@@ -89,14 +89,19 @@ class Built:
 
 
 def build(
-    spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIES, *, local_rank: int = 0
+    spec: Spec,
+    sources: Sources,
+    families: Mapping[str, Family] = FAMILIES,
+    *,
+    local_rank: int = 0,
+    on_cpu: bool = False,
 ) -> Built:
     """Builds model and processor of a resolved spec; the same spec and sources give the same weights.
 
-    local_rank: which of several accelerators of this machine to take.
+    local_rank: which of several accelerators of this machine to take. on_cpu: none of them.
     """
     seed(spec.hyperparameters.seed or 0)
-    device = ranks.device(spec.resources.accelerator_count, local_rank)
+    device = ranks.device(0 if on_cpu else spec.resources.accelerator_count, local_rank)
     dtype = _base_dtype(spec)
     preset = PRESETS.get(spec.base_model.preset or "")
     if preset:

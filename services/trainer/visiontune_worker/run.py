@@ -85,7 +85,8 @@ def _prepare(
     shards.prefetch(index for index, count in enumerate(counts) if count)
     resumed = _download_checkpoint(claim, settings.own_scratch_dir, transfer)
     sources = _sources(claim, settings, shards, transfer, resumed)
-    built = build.build(claim.spec, sources, local_rank=settings.local_rank)
+    on_cpu = settings.device == "cpu"
+    built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
     training = _training(claim, built, counts, ranks)
     if resumed:

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
         validation_alias="VISIONTUNE_OTLP_ENDPOINT",
         description="OTLP gRPC collector; empty: none.",
     )
+    device: str = Field(
+        default="auto",
+        pattern="^(auto|cpu)$",
+        description="auto: the accelerators that the job asks for. cpu: the processor all the same, for "
+        "test clusters whose nodes only claim to have accelerators.",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="json or console.")
     traceparent: str = Field(

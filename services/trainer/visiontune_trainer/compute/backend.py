@@ -64,10 +64,9 @@ def _kubernetes(settings: Settings) -> Backend:
 
 
 def _of_pods(settings: Settings) -> dict[str, str]:
-    """What every worker is told, but for the path of a file that its pod does not have."""
+    """What every worker is told, but for the paths of files that its pod does not have."""
     told = settings.worker_environment()
-    told.pop("VISIONTUNE_WORKER_TLS_CA_FILE", None)
-    return told
+    return {name: value for name, value in told.items() if not name.startswith("VISIONTUNE_WORKER_TLS_")}
 
 
 BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {"local": _local, "kubernetes": _kubernetes}
