@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+import yaml
 from visiontune_dataset.settings import Settings as DatasetSettings
 from visiontune_gateway.settings import Settings as GatewaySettings
 from visiontune_kit.settings import COMMON_PREFIX, ServerSettings, describe
 from visiontune_storage.settings import Settings as StorageSettings
 from visiontune_trainer.settings import Settings as TrainerSettings
+from visiontune_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import OVERLAYS, SERVERS, of_kind, server, settings
 
@@ -108,6 +110,36 @@ def test_what_a_server_reads_is_mounted(overlay: str, name: str, monkeypatch: py
     assert "/tmp" in folders  # noqa: S108 - where scratch files go by default
     mtls = overlay == "overlays/production-mtls"
     assert (found.tls_certificate_file is not None, found.tls_ca_file is not None) == (mtls, mtls)
+
+
+def test_workers_show_the_certificate_that_is_made_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay = "overlays/production-mtls"
+    (patch,) = (
+        yaml.safe_load(each["data"]["worker-pod-patch.yaml"])["spec"]
+        for each in of_kind(overlay, "ConfigMap")
+        if each["metadata"]["name"].startswith("visiontune-worker-pod-patch-")
+    )
+    (container,) = patch["containers"]
+    needed = {
+        "VISIONTUNE_WORKER_TRAINER_TARGET": "t",
+        "VISIONTUNE_WORKER_ATTEMPT": "projects/p/trainingJobs/j/attempts/1",
+        "VISIONTUNE_WORKER_TOKEN": "t",
+        "VISIONTUNE_WORKER_SCRATCH_DIR": "/scratch",
+    }
+    for variable, value in [*needed.items(), *((each["name"], each["value"]) for each in container["env"])]:
+        monkeypatch.setenv(variable, value)
+    tls = WorkerSettings().client_tls
+    assert tls is not None
+    files = (tls.ca_file, tls.certificate_file, tls.key_file)
+    assert [f"{file}" for file in files] == [
+        f"{container['volumeMounts'][0]['mountPath']}/{name}" for name in ("ca.crt", "tls.crt", "tls.key")
+    ]
+    secrets = {
+        each["spec"]["secretName"]
+        for each in of_kind(overlay, "Certificate")
+        if each["metadata"]["namespace"] == "visiontune-jobs"
+    }
+    assert {each["secret"]["secretName"] for each in patch["volumes"]} == secrets
 
 
 def test_a_certificate_names_every_host_that_clients_ask_for() -> None:
