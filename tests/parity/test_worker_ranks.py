@@ -118,6 +118,15 @@ def test_a_rank_that_is_killed_ends_the_other_which_says_who(tmp_path: Path) -> 
         assert ending(trainer).message.startswith("Rank 1 (")
 
 
+def test_a_rank_in_a_call_that_does_not_return_is_ended_and_the_trainer_told(tmp_path: Path) -> None:
+    with job(tmp_path) as trainer:
+        # As NCCL does when a peer is gone: rank 0 never comes back from step 3.
+        assert ranks(trainer, tmp_path, at="0:3:hang,1:3:SIGKILL", nodes=2) == {1}
+        assert (ending(trainer).outcome, ending(trainer).reason) == (worker_pb2.OUTCOME_RETRY, "RANK_LOST")
+        assert "exitcode  : 75" in (tmp_path / "log-0").read_text()
+    assert not (tmp_path / "scratch" / "rank-0").exists()
+
+
 def test_lack_of_memory_on_one_rank_is_told_with_its_number(tmp_path: Path) -> None:
     with job(tmp_path) as trainer:
         assert ranks(trainer, tmp_path, at="1:3:memory") == {1}

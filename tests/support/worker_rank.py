@@ -1,12 +1,14 @@
 """The worker as torchrun starts it, to one rank of which something happens at a step.
 
-VISIONTUNE_TEST_AT is `rank:step:what`; what is SIGKILL or SIGTERM to that rank, `launcher` for SIGTERM to
-torchrun, as the end of a pod is, or `memory` when the accelerator has none left.
+VISIONTUNE_TEST_AT is `rank:step:what`, several separated by commas. What happens: SIGKILL or SIGTERM to that
+rank; `launcher`: SIGTERM to torchrun, as when a pod ends; `memory`: the accelerator has none left; `hang`: a
+call that does not return.
 """
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
@@ -21,6 +23,8 @@ from visiontune_worker.ranks import Ranks
 def happen(what: str) -> None:
     if what == "launcher":
         os.kill(os.getppid(), signal.SIGTERM)
+    elif what == "hang":
+        time.sleep(3600)
     else:
         os.kill(os.getpid(), signal.Signals[what])
 
@@ -43,10 +47,10 @@ def arrange(at_step: int, what: str) -> None:
 
 if __name__ == "__main__":
     rank = os.environ["RANK"]
-    target, _, rest = os.environ.get("VISIONTUNE_TEST_AT", "").partition(":")
-    if target == rank:
-        step, _, what = rest.partition(":")
-        arrange(int(step), what)
+    for each in filter(None, os.environ.get("VISIONTUNE_TEST_AT", "").split(",")):
+        target, step, what = each.split(":")
+        if target == rank:
+            arrange(int(step), what)
     code = main()
     Path(os.environ["VISIONTUNE_TEST_FOLDER"], f"exit-{rank}").write_text(str(int(code)))
     sys.exit(code)
