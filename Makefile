@@ -41,6 +41,8 @@ lock: $(VENV)/.uv ## Pin the newest versions that pyproject.toml allows.
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra stack --python-version 3.11 \
 		--custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-stack.lock
+	echo uv==$(UV_VERSION) | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" - -o k8s/images/uv.lock
 
 protos: $(VENV)/.dev ## Generate code from protos/.
 	python tools/generate_protos.py
@@ -57,13 +59,17 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 # One process a core; a file's tests share its stack, so they stay together.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos" --numprocesses logical --dist loadfile $(ARGS)
+	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile $(ARGS)
 
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.
-	python -m pytest -m "slow" $(ARGS)
+	python -m pytest -m "slow and not cluster" $(ARGS)
+
+test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; the first time it is built with Go.
+	python -m tests.cluster.build
+	python -m pytest tests/cluster -m cluster $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)
@@ -71,6 +77,7 @@ lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files
 	mypy $(SOURCES)
 	lint-imports
 	buf lint
+	hadolint k8s/images/Dockerfile
 	python tools/check_generated.py
 	cd $(WEB) && npm run --silent lint && npm run --silent types:check
 
@@ -93,4 +100,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow test-cluster lint format breaking bench clean

@@ -1,4 +1,4 @@
-"""`python -m visiontune_gateway [serve|migrate|init-keys|create-api-key]`."""
+"""`python -m visiontune_gateway [serve|migrate|await-migration|init-keys|create-api-key]`."""
 
 import argparse
 import asyncio
@@ -31,7 +31,9 @@ def main(given: Sequence[str] | None = None) -> None:
     settings = Settings()
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_gateway")
-    if command == "serve":
+    if command == "await-migration":
+        migrations.wait(settings.database_url, "visiontune_gateway")
+    elif command == "serve":
         asyncio.run(app.serve(settings))
     elif command == "create-api-key":
         role = Role[arguments.role.upper()]
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("serve", help="serve until stopped (the default)")
     commands.add_parser("migrate", help="bring the database to the newest schema")
+    commands.add_parser("await-migration", help="return once the database is at the newest schema")
     init_keys = commands.add_parser("init-keys", help="make the services' signing keys; keeps what exists")
     init_keys.add_argument("--keys-dir", type=Path, required=True)
     create = commands.add_parser("create-api-key", help="make an API key, straight in the database")

@@ -111,7 +111,7 @@ async def running(settings: Settings) -> AsyncIterator[Addresses]:
     try:
         async with (
             server.running(identity_program(settings, deps)) as grpc_address,
-            Upstreams.open(targets(settings, grpc_address), settings.tls_ca_file) as upstreams,
+            Upstreams.open(targets(settings, grpc_address), settings.client_tls) as upstreams,
             http_server.serving(
                 build(settings, deps, upstreams, stopping),
                 settings.host,

@@ -5,7 +5,6 @@ Needs grpc and the contracts only, since the worker uses it too.
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from opentelemetry import propagate
 
 from visiontune_kit import deadlines, errors, status
 from visiontune_kit.errors import Failure
+from visiontune_kit.tls import ClientTls
 
 Tokens = Callable[[Message], str]
 
@@ -32,7 +32,8 @@ _SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # CANCELLED is what a call gets that reaches a server in the instant in which it stops.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
@@ -62,22 +63,28 @@ def connect(
     target: str,
     *,
     tokens: Tokens | None = None,
-    ca_file: Path | None = None,
+    tls: ClientTls | None = None,
     options: list[tuple[str, Any]] | None = None,
 ) -> grpc.aio.Channel:
     """Opens a channel on which unary calls raise `visiontune_kit.errors.Failure`.
 
     target: `host:port`, or `dns:///name:port` for round robin over a headless service.
     tokens: gives the bearer token for a request; None sends what the caller put into the metadata.
-    ca_file: trusts this CA and speaks TLS; None speaks plain text.
+    tls: None speaks plain text.
     Calls get 30 s unless `timeout=` says otherwise, and never more than the running call has left.
     """
     interceptors: list[Any] = [_Unary(tokens), _Stream(tokens), _BothStreams(tokens)]
     settings = [*OPTIONS, *(options or [])]
-    if ca_file is None:
+    if tls is None:
         return grpc.aio.insecure_channel(target, settings, interceptors=interceptors)
-    credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
-    return grpc.aio.secure_channel(target, credentials, settings, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, credentials_of(tls), settings, interceptors=interceptors)
+
+
+def credentials_of(tls: ClientTls) -> grpc.ChannelCredentials:
+    """Reads the files: another certificate is shown from the next start on."""
+    key = tls.key_file.read_bytes() if tls.key_file else None
+    certificate = tls.certificate_file.read_bytes() if tls.certificate_file else None
+    return grpc.ssl_channel_credentials(tls.ca_file.read_bytes(), key, certificate)
 
 
 class _Outgoing:

@@ -114,6 +114,7 @@ async def running(program: Program) -> AsyncIterator[str]:
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     port = _bind(server, settings)
     await server.start()
+    probes = await _serve_probes(checks, settings)
     every = (*names, "")
     tasks = [asyncio.create_task(_keep_running(work)) for work in program.background]
     if program.until_ready is None:
@@ -135,6 +136,7 @@ async def running(program: Program) -> AsyncIterator[str]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop(settings.stop_grace_s)
+        await probes.stop(None)
         if program.database is not None:
             await program.database.close()
         log.info("server_stopped")
@@ -177,6 +179,16 @@ def _bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
         )
         return server.add_secure_port(address, credentials)
     return server.add_insecure_port(address)
+
+
+async def _serve_probes(checks: Any, settings: ServerSettings) -> grpc.aio.Server:
+    """A kubelet's gRPC probe speaks no TLS, so health answers on a port of its own too."""
+    probes = grpc.aio.server(options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, probes)
+    if settings.health_port:
+        probes.add_insecure_port(f"{settings.host}:{settings.health_port}")
+    await probes.start()
+    return probes
 
 
 async def _keep_running(work: Background) -> None:

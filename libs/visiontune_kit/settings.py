@@ -13,6 +13,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from visiontune_kit.tls import ClientTls
+
 COMMON_PREFIX = "VISIONTUNE_"
 
 
@@ -40,15 +42,28 @@ class ServerSettings(BaseSettings):
     )
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("json", pattern="^(json|console)$", description="json or console.")
-    tls_certificate_file: Path | None = Field(None, description="Server certificate chain (PEM).")
+    tls_certificate_file: Path | None = Field(
+        None, description="Certificate chain (PEM) that this program shows to clients, and to other services."
+    )
     tls_key_file: Path | None = Field(None, description="Private key of the certificate (PEM).")
     tls_ca_file: Path | None = Field(
         None, description="CA of clients (server side: demands mTLS) and of other services (client side)."
+    )
+    health_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of grpc.health.v1 alone, in plain text, for probes that speak no TLS; 0: none.",
     )
     stop_grace_s: float = Field(25.0, gt=0, description="Seconds that running calls get at shutdown.")
     drain_s: float = Field(
         0.0, ge=0, description="Seconds between NOT_SERVING and the end of accepting calls (3 in a cluster)."
     )
+
+    @property
+    def client_tls(self) -> ClientTls | None:
+        """How this program calls others; None means plain text."""
+        return ClientTls.of(self.tls_ca_file, self.tls_certificate_file, self.tls_key_file)
 
     @classmethod
     def settings_customise_sources(

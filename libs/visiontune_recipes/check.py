@@ -181,16 +181,6 @@ def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
         )
 
 
-def _too_many_accelerators(job: _Job) -> Iterator[Problem]:
-    if job.spec.resources.accelerator_count > 1:
-        yield Problem(
-            "resources.accelerator_count",
-            "too_many_accelerators",
-            f"A job runs on one accelerator; {job.spec.resources.accelerator_count} were asked for.",
-            "Set it to 1, or to 0 to train on the CPU.",
-        )
-
-
 RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _unknown_preset,
     _kind_not_taken,
@@ -202,5 +192,4 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _bad_target_modules,
     _everything_frozen,
     _nothing_to_adapt,
-    _too_many_accelerators,
 )

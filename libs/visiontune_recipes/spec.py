@@ -47,6 +47,13 @@ class Precision(StrEnum):
     BF16 = "PRECISION_BF16"
 
 
+class Spot(StrEnum):
+    """Whether a job runs on machines that can be taken away."""
+
+    NEVER = "SPOT_NEVER"
+    ONLY = "SPOT_ONLY"
+
+
 def _unspecified_is_none(value: object) -> object:
     return None if isinstance(value, str) and value.endswith("_UNSPECIFIED") else value
 
@@ -153,6 +160,21 @@ class Resources(_Message):
     accelerator_count: int = Field(default=0, ge=0, le=64)
     max_attempts: int | None = Field(default=None, ge=1, le=100)
     max_duration: str | None = Field(default=None, pattern=DURATION_PATTERN)
+    # None where unset, resolved too, so that the digests of specs without them stay what they were.
+    nodes: int | None = Field(default=None, ge=1, le=512)
+    spot: Unset[Spot] = None
+    queue: str | None = Field(default=None, max_length=63)
+    priority: str | None = Field(default=None, max_length=63)
+
+    @property
+    def node_count(self) -> int:
+        """Machines that train together."""
+        return self.nodes or 1
+
+    @property
+    def is_spot(self) -> bool:
+        """True when it runs on spot machines."""
+        return self.spot is Spot.ONLY
 
 
 class Spec(_Message):

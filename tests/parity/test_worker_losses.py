@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
-from visiontune_worker import build, loop
+from visiontune_worker import build, checkpoints, loop
 from visiontune_worker.data import Examples, step_batches
 from visiontune_worker.objectives.causal_lm import Encoder
 from visiontune_worker.order import Order
@@ -103,6 +103,37 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(tmp_path: Path, accumula
 
     assert ours == pytest.approx(plain, abs=1e-5)
     assert plain[-1] < plain[0]
+
+
+def test_dropout_draws_the_same_after_a_resume(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [worker_data.row(index) for index in range(100)]
+    manifest = worker_data.write_shards(tmp_path / "data", rows)
+    lora = {"rank": 4, "alpha": 8, "dropout": 0.5}
+    asked = worker_data.spec(adaptation={"method": "METHOD_LORA", "lora": lora})
+    spec = resolve(asked, manifest.facts)
+    shards = worker_data.local_shards(manifest, tmp_path / "data", tmp_path / "scratch")
+
+    def training() -> loop.Training:
+        built = build.build(spec, build.Sources(texts=worker_data.texts()))
+        order = Order(shards.counts("train"), 8, 1, seed=7)
+        built.train()
+        return loop.Training(built, spec.hyperparameters, order, total_steps=10)
+
+    def losses(trained: loop.Training, stop: int) -> list[float]:
+        encoder = Encoder(trained.built.processor, max_length=2048, stop_ids=trained.built.stop_ids)
+        examples = Examples(shards, "train", encoder, cache_bytes=10**8)
+        pad_id = trained.built.pad_id
+        steps = step_batches(examples, shards, trained.order, start=trained.step, stop=stop, pad_id=pad_id)
+        return [trained.advance(batches).loss.item() for batches in steps]
+
+    straight = losses(training(), 6)
+    first = training()
+    before = losses(first, 3)
+    checkpoints.write(first, spec, "sha256:0", tmp_path / "checkpoint")
+    torch.manual_seed(99)
+    second = training()
+    checkpoints.read(second, tmp_path / "checkpoint")
+    assert [*before, *losses(second, 6)] == straight
 
 
 def indices(order: Order, rows: list[dict[str, Any]], shards: int) -> list[list[int]]:

@@ -12,7 +12,10 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.trainer.v1 import trainer_pb2_grpc
 from visiontune_kit import channels, migrations, server
 from visiontune_kit.clock import Clock
+from visiontune_kit.errors import Unauthenticated
 from visiontune_kit.identity import Role
+from visiontune_recipes.check import Problem
+from visiontune_recipes.spec import Resources
 from visiontune_trainer import app, ports
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.settings import Settings
@@ -36,12 +39,22 @@ class HandBackend:
         self.seen: dict[str, Observation] = {}
         self.stopped: list[str] = []
         self.refusal: Exception | None = None
+        self.waiting = ""  # what is seen of a worker that was launched
+        self.machine_tokens: dict[str, str] = {}  # machine's token -> attempt
+
+    def problems_of(self, resources: Resources) -> list[Problem]:
+        return []
+
+    async def attempt_of(self, machine_token: str) -> str:
+        if machine_token not in self.machine_tokens:
+            raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
+        return self.machine_tokens[machine_token]
 
     async def launch(self, launch: ports.Launch) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.launched[launch.attempt] = launch.token
-        self.seen[launch.attempt] = Observation(Sight.ALIVE)
+        self.seen[launch.attempt] = Observation(Sight.ALIVE, waiting=self.waiting)
 
     async def observe(self, attempt: str) -> Observation:
         return self.seen.get(attempt, Observation(Sight.ABSENT))

@@ -1,6 +1,7 @@
 """Runs the worker in this process or in one of its own, against the doubles of trainer and store."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from torch import Tensor
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
 from visiontune_worker import loop
@@ -82,7 +82,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Non
     """Has something happen right after an optimiser step, once."""
     advance = loop.Training.advance
 
-    def then_act(training: loop.Training, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+    def then_act(training: loop.Training, batches: Sequence[Batch]) -> loop.Measured:
         measured = advance(training, batches)
         if training.step == step:
             action()
@@ -99,3 +99,32 @@ def start(trainer: Trainer, scratch: Path, **more: str) -> subprocess.Popen[byte
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def start_ranks(trainer: Trainer, folder: Path, nodes: int = 1, **more: str) -> list[subprocess.Popen[bytes]]:
+    """Starts two ranks of a worker with torchrun, as pods do: two in one, or each in its own.
+
+    What they write is in `folder / "log-0"`; see exit_codes and worker_rank for what else is told and asked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes)]
+    torchrun += ["--nproc-per-node", str(2 // nodes), "--rdzv-backend", "static", "--max-restarts", "0"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
+    own = environment(trainer, folder / "scratch", VISIONTUNE_TEST_FOLDER=str(folder), **more)
+    launchers = []
+    for node in range(nodes):
+        with (folder / f"log-{node}").open("wb") as log:
+            command = [*torchrun, "--node-rank", str(node), "-m", "tests.support.worker_rank"]
+            launchers.append(subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log))
+    return launchers
+
+
+def _free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def exit_codes(folder: Path) -> dict[int, int]:
+    """How the ranks ended, those that ended by themselves."""
+    return {int(each.name[5:]): int(each.read_text()) for each in sorted(folder.glob("exit-*"))}

@@ -39,6 +39,8 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     layers: list[worker_pb2.ModelFiles] = field(default_factory=list)
     attempt: int = 1
     token: str = "secret"
+    pod_token: str = "pod-secret"
+    exchanges: list[str] = field(default_factory=list)  # what came as authorization
     heartbeat_s: float = 1.0
     order: worker_pb2.ReportResponse.Order.ValueType = worker_pb2.ReportResponse.ORDER_CONTINUE
     stale: bool = False
@@ -118,6 +120,13 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             )
 
     # The service.
+
+    async def ExchangeToken(self, request: Any, context: Any) -> worker_pb2.ExchangeTokenResponse:
+        given = dict(context.invocation_metadata()).get("authorization")
+        self.exchanges.append(str(given))
+        if given != f"Bearer {self.pod_token}":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the cluster cannot be asked now")
+        return worker_pb2.ExchangeTokenResponse(token=self.token)
 
     async def ClaimAttempt(self, request: Any, context: Any) -> worker_pb2.ClaimAttemptResponse:
         await self._authenticate(request, context)

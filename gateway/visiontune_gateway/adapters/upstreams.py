@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import grpc
@@ -12,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visiontune_kit import channels, status
 from visiontune_kit.errors import Failure, Unavailable
+from visiontune_kit.tls import ClientTls
 
 from visiontune_gateway.rest.routes import Route
 
@@ -34,9 +34,9 @@ class Upstreams:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, targets: Mapping[str, str], ca_file: Path | None = None) -> AsyncIterator[Self]:
+    async def open(cls, targets: Mapping[str, str], tls: ClientTls | None = None) -> AsyncIterator[Self]:
         """Opens a channel to each target and closes them at the end of the block."""
-        opened = {name: _channel(target, ca_file) for name, target in targets.items()}
+        opened = {name: _channel(target, tls) for name, target in targets.items()}
         try:
             yield cls(opened)
         finally:
@@ -100,11 +100,10 @@ def failure_of(upstream: str, error: grpc.aio.AioRpcError) -> Failure:
     return failure
 
 
-def _channel(target: str, ca_file: Path | None) -> grpc.aio.Channel:
-    if ca_file is None:
+def _channel(target: str, tls: ClientTls | None) -> grpc.aio.Channel:
+    if tls is None:
         return grpc.aio.insecure_channel(target, channels.OPTIONS)
-    credentials = grpc.ssl_channel_credentials(ca_file.read_bytes())
-    return grpc.aio.secure_channel(target, credentials, channels.OPTIONS)
+    return grpc.aio.secure_channel(target, channels.credentials_of(tls), channels.OPTIONS)
 
 
 async def _health(channel: grpc.aio.Channel, timeout_s: float) -> str:

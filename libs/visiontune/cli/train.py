@@ -56,6 +56,19 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, above 0.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
     rank: Annotated[int | None, typer.Option(help="Rank of LoRA.")] = None,
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            help="NAME or NAME:COUNT from the operator's list, for example nvidia-l4:1; COUNT is per node.",
+            metavar="NAME[:COUNT]",
+        ),
+    ] = "",
+    nodes: Annotated[int | None, typer.Option(help="Machines that train together.", min=1)] = None,
+    spot: Annotated[
+        bool | None, typer.Option(help="Run on machines that are cheaper and can be taken away.")
+    ] = None,
+    queue: Annotated[str, typer.Option(help="A queue from the operator's list.")] = "",
+    priority: Annotated[str, typer.Option(help="A priority from the operator's list.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the job and show every choice; start nothing.")
     ] = False,
@@ -75,6 +88,7 @@ def train(
     request = _from_file(file)
     spec = request.training_job.spec
     _apply(spec, given, method, rank)
+    _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id
     choose_data(session.client, spec, dataset)
@@ -173,3 +187,29 @@ def _apply(
         spec.adaptation.method = trainer_pb2.Adaptation.Method.Value(f"METHOD_{method.name}")
     if rank is not None:
         spec.adaptation.lora.rank = rank
+
+
+def _place(
+    resources: "trainer_pb2.Resources",
+    accelerator: str,
+    nodes: int | None,
+    spot: bool | None,
+    queue: str,
+    priority: str,
+) -> None:
+    """Flags win over the file."""
+    from visiontune.trainer.v1 import trainer_pb2
+
+    if accelerator:
+        name, _, count = accelerator.partition(":")
+        if not name or not (count or "1").isdecimal():
+            raise typer.BadParameter(f"--accelerator {accelerator}: write NAME or NAME:COUNT")
+        resources.accelerator, resources.accelerator_count = name, int(count or 1)
+    if nodes is not None:
+        resources.nodes = nodes
+    if spot is not None:
+        resources.spot = trainer_pb2.Resources.SPOT_ONLY if spot else trainer_pb2.Resources.SPOT_NEVER
+    if queue:
+        resources.queue = queue
+    if priority:
+        resources.priority = priority

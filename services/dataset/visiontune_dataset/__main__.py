@@ -1,4 +1,4 @@
-"""`python -m visiontune_dataset [serve|migrate]`."""
+"""`python -m visiontune_dataset [serve|migrate|await-migration]`."""
 
 import argparse
 import asyncio
@@ -13,11 +13,15 @@ def main() -> None:
     from visiontune_dataset.settings import Settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="visiontune_dataset", description="Datasets and their versions.")
-    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=["serve", "migrate", "await-migration"], default="serve"
+    )
     command = parser.parse_args().command
     settings = Settings()
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_dataset")
+    if command == "await-migration":
+        migrations.wait(settings.database_url, "visiontune_dataset")
     if command == "serve":
 
         async def serve() -> None:

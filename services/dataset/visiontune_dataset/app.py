@@ -34,9 +34,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     clock = clock or SystemClock()
     database = Database.open(settings.database_url)
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
-    channel = channels.connect(
-        settings.storage_target, tokens=_tokens(settings), ca_file=settings.tls_ca_file
-    )
+    channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
     storage = StorageClient(channel, http)
     running = DurableImports()
     deps = Deps(

@@ -1,4 +1,4 @@
-"""`python -m visiontune_storage [serve|migrate]`."""
+"""`python -m visiontune_storage [serve|migrate|await-migration]`."""
 
 import argparse
 import asyncio
@@ -12,11 +12,15 @@ from visiontune_storage.settings import Settings
 def main() -> None:
     """Reads the settings and does one of the two."""
     parser = argparse.ArgumentParser(prog="visiontune_storage", description="Uploads, objects and quotas.")
-    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=["serve", "migrate", "await-migration"], default="serve"
+    )
     command = parser.parse_args().command
     settings = Settings()
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_storage")
+    if command == "await-migration":
+        migrations.wait(settings.database_url, "visiontune_storage")
     if command == "serve":
         asyncio.run(server.serve(app.build(settings)))
 

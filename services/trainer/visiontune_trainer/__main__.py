@@ -1,4 +1,4 @@
-"""`python -m visiontune_trainer [serve|migrate]`."""
+"""`python -m visiontune_trainer [serve|migrate|await-migration]`."""
 
 import argparse
 import asyncio
@@ -14,11 +14,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="visiontune_trainer", description="Training jobs and their workers."
     )
-    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=["serve", "migrate", "await-migration"], default="serve"
+    )
     command = parser.parse_args().command
     settings = Settings()
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_trainer")
+    if command == "await-migration":
+        migrations.wait(settings.database_url, "visiontune_trainer")
     if command == "serve":
         asyncio.run(_serve(settings))
 

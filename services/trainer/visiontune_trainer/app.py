@@ -32,10 +32,10 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=StorageClient(
-            channels.connect(settings.storage_target, tokens=tokens, ca_file=settings.tls_ca_file)
+            channels.connect(settings.storage_target, tokens=tokens, tls=settings.client_tls)
         ),
         datasets=DatasetClient(
-            channels.connect(settings.dataset_target, tokens=tokens, ca_file=settings.tls_ca_file)
+            channels.connect(settings.dataset_target, tokens=tokens, tls=settings.client_tls)
         ),
         backend=backend or BACKENDS[settings.backend](settings),
         clock=clock or SystemClock(),

@@ -1,11 +1,13 @@
 """What the use cases need from outside, as protocols. `adapters` and `compute` implement them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType, Protocol, Self
 
+from visiontune_recipes.check import Problem
 from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.spec import Resources
 
 from visiontune_trainer.domain.folders import Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Event, Job
@@ -95,6 +97,10 @@ class Launch:
     attempt: str  # the attempt's name, which is the worker's name as well
     token: str
     traceparent: str
+    uid: str = ""  # of the job: tells it from a deleted one of the same name
+    spec_digest: str = ""
+    resources: Resources = field(default_factory=Resources)
+    remaining_s: float | None = None  # what max_duration leaves; None for no limit
 
 
 class Backend(Protocol):
@@ -102,10 +108,20 @@ class Backend(Protocol):
 
     slots: int | None  # workers that fit at once; None when the backend queues by itself
 
+    def problems_of(self, resources: Resources) -> Sequence[Problem]:
+        """What stands against running a job with these resources here; fields are paths within the spec."""
+
     async def launch(self, launch: Launch) -> None:
         """Starts the attempt's worker, or finds the one that an earlier call started.
 
-        Raises LaunchRefused when it will never start, BackendUnavailable when nobody can tell now.
+        Raises LaunchRefused when it will never start, LaunchPostponed when it cannot start yet for a reason
+        that the user should know, BackendUnavailable when nobody can tell now.
+        """
+
+    async def attempt_of(self, machine_token: str) -> str:
+        """Returns the attempt whose worker holds this token, made by the machine's own identity.
+
+        Raises Unauthenticated when it is no such token, BackendUnavailable when nobody can tell now.
         """
 
     async def observe(self, attempt: str) -> Observation:

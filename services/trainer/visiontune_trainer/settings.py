@@ -19,7 +19,7 @@ class Settings(ServerSettings):
 
     storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service (gRPC).")
     dataset_target: str = Field("127.0.0.1:8702", description="host:port of the dataset service (gRPC).")
-    backend: str = Field("local", description="Where workers run: local.")
+    backend: str = Field("local", description="Where workers run: local or kubernetes.")
     worker_target: str = Field(
         "", description="host:port at which workers reach this service; empty: its own host and port."
     )
@@ -42,6 +42,37 @@ class Settings(ServerSettings):
         True,
         description="Ask workers to leave at shutdown; they go on from their checkpoint at the next start. "
         "False leaves them running.",
+    )
+    kubernetes_namespace: str = Field("visiontune-jobs", description="Namespace of the workers' pods.")
+    kubernetes_kubeconfig: str = Field(
+        "", description="Kubeconfig by which the cluster is reached; empty: this pod's own account."
+    )
+    kubernetes_worker_image: str = Field("", description="Image of the worker; required for kubernetes.")
+    kubernetes_image_pull_policy: str = Field(
+        "IfNotPresent", pattern="^(Always|IfNotPresent|Never)$", description="When the image is pulled."
+    )
+    kubernetes_accelerators_file: Path | None = Field(
+        None, description="YAML file with the names of accelerators, queues and priorities that jobs may use."
+    )
+    kubernetes_pod_patch_file: Path | None = Field(
+        None, description="YAML file with a strategic-merge patch of the workers' pod template."
+    )
+    kubernetes_service_account: str = Field(
+        "visiontune-worker", description="Service account of the workers' pods; it needs no rights."
+    )
+    kubernetes_ca_config_map: str = Field(
+        "", description="ConfigMap with ca.crt by which workers trust the trainer; empty: no TLS."
+    )
+    kubernetes_cpus: float = Field(2.0, gt=0, description="CPUs for each process of a worker.")
+    kubernetes_memory_gib: int = Field(16, ge=1, description="GiB of memory for each process of a worker.")
+    kubernetes_shm_gib: int = Field(2, ge=1, description="GiB of shared memory for each process, on top.")
+    kubernetes_scratch_gib: int = Field(50, ge=1, description="GiB of scratch disk of a worker's pod.")
+    kubernetes_user_id: int = Field(10001, ge=1, description="User id of the workers' processes.")
+    kubernetes_stop_grace_s: int = Field(
+        120, ge=1, description="Seconds that a pod gets to save a checkpoint when asked to end."
+    )
+    kubernetes_keep_s: int = Field(
+        86_400, ge=0, description="Seconds that the Job of an ended worker stays to be looked at."
     )
     heartbeat_interval_s: float = Field(2.0, gt=0, description="Seconds between two reports of a worker.")
     heartbeat_timeout_s: float = Field(
@@ -78,6 +109,8 @@ class Settings(ServerSettings):
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
+            "VISIONTUNE_WORKER_TLS_CERTIFICATE_FILE": str(self.tls_certificate_file or ""),
+            "VISIONTUNE_WORKER_TLS_KEY_FILE": str(self.tls_key_file or ""),
             "VISIONTUNE_WORKER_LOG_LEVEL": self.log_level,
             "VISIONTUNE_WORKER_LOG_FORMAT": self.log_format,
         }

@@ -74,6 +74,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         end_time=time_to(job.ended_at),
         next_attempt_time=time_to(job.next_attempt_at),
         etag=f'"{job.updated}"',
+        uncharged_attempts=job.uncharged,
     )
 
 

@@ -36,9 +36,20 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
         self._deps = deps
 
     async def authenticate(self, token: str) -> Principal:
-        """Believes tokens of attempts; whether the attempt is still current is asked in each call."""
+        """Believes tokens of attempts; whether the attempt is still current is asked in each call.
+
+        A machine's own token is believed for ExchangeToken alone, for which its subject is made.
+        """
+        if not token.startswith(attempts.TOKEN_PREFIX):
+            name = await self._deps.backend.attempt_of(token)
+            return Principal(_machine_of(name), project_of(name), Role.EDITOR, Kind.WORKER)
         attempt = await attempts.authenticate(token, self._deps)
         return Principal(attempt.name, project_of(attempt.job), Role.EDITOR, Kind.WORKER)
+
+    async def ExchangeToken(self, request: pb.ExchangeTokenRequest, context: Any) -> pb.ExchangeTokenResponse:
+        if identity.current().subject != _machine_of(request.attempt):
+            raise OtherAttempt(request.attempt)
+        return pb.ExchangeTokenResponse(token=await attempts.issue_token(request.attempt, self._deps))
 
     async def ClaimAttempt(self, request: pb.ClaimAttemptRequest, context: Any) -> pb.ClaimAttemptResponse:
         attempt = _own(request.attempt)
@@ -72,6 +83,11 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
     async def FinishAttempt(self, request: pb.FinishAttemptRequest, context: Any) -> pb.FinishAttemptResponse:
         _own(request.attempt)
         return wire.finished_to(await attempts.finish(wire.finish_from(request), self._deps))
+
+
+def _machine_of(attempt: str) -> str:
+    """Subject of the machine that runs an attempt; differs from that of the attempt's worker."""
+    return f"{attempt}/machine"
 
 
 def _own(attempt: str) -> str:

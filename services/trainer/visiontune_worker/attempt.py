@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from visiontune.worker.v1 import worker_pb2, worker_pb2_grpc
 from visiontune_kit import errors, status
 from visiontune_kit.channels import connect
+from visiontune_kit.tls import ClientTls
 
 from visiontune_worker.claim import Claim, Manifest, claim_from, manifest_from
 from visiontune_worker.faults import Cancelled, EnvironmentFault, Fault, PassingFault, Stale
@@ -52,14 +53,16 @@ class Attempt:
         token: str,
         worker_id: str,
         interrupts: Interrupts,
+        pod_token_file: Path | None = None,
         patience_s: float = 600.0,
-        ca_file: Path | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
         self.name = name
         self.outbox = Outbox(name)
         self._target = target
-        self._ca_file = ca_file
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._tls = tls
+        self._token = token
+        self._pod_token_file = pod_token_file
         self._worker_id = worker_id
         self._interrupts = interrupts
         self._patience_s = patience_s
@@ -84,7 +87,9 @@ class Attempt:
         self._loop.close()
 
     def claim(self) -> Claim:
-        """Takes the attempt and starts to report."""
+        """Takes the attempt and starts to report; without a token, first exchanges the pod's for one."""
+        if not self._token:
+            self._run(self._exchange_token())
         answer = self._call(
             "ClaimAttempt", worker_pb2.ClaimAttemptRequest(attempt=self.name, worker_id=self._worker_id)
         )
@@ -169,7 +174,9 @@ class Attempt:
     def _call(self, method: str, request: Message, *, patience_s: float | None = None) -> Any:
         return self._run(
             self._patiently(
-                lambda: getattr(self._stub, method)(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S),
+                lambda: getattr(self._stub, method)(
+                    request, metadata=_bearer(self._token), timeout=CALL_TIMEOUT_S
+                ),
                 self._patience_s if patience_s is None else patience_s,
             )
         )
@@ -178,8 +185,19 @@ class Attempt:
         # In the context that opened the attempt, whichever thread calls: its trace goes on.
         return self._context.copy().run(asyncio.run_coroutine_threadsafe, work, self._loop).result()
 
+    async def _exchange_token(self) -> None:
+        request = worker_pb2.ExchangeTokenRequest(attempt=self.name)
+
+        def exchange() -> Any:
+            # Read anew each time: the kubelet renews it.
+            return self._stub.ExchangeToken(
+                request, metadata=_bearer(_read_token(self._pod_token_file)), timeout=CALL_TIMEOUT_S
+            )
+
+        self._token = (await self._patiently(exchange, self._patience_s)).token
+
     async def _open(self) -> None:
-        self._channel = connect(self._target, ca_file=self._ca_file)
+        self._channel = connect(self._target, tls=self._tls)
         self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
 
     async def _close(self) -> None:
@@ -237,7 +255,7 @@ class Attempt:
 
     async def _report_once(self) -> None:
         """One stream, until it breaks: sends what is due, hears acknowledgements and orders."""
-        stream = self._stub.Report(self._outgoing(), metadata=self._metadata)
+        stream = self._stub.Report(self._outgoing(), metadata=_bearer(self._token))
         try:
             while True:
                 # Each report is answered; silence for several heartbeats means that nobody is there.
@@ -262,6 +280,17 @@ class Attempt:
                 continue
             sent_at = time.monotonic()
             yield following
+
+
+def _bearer(token: str) -> tuple[tuple[str, str]]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def _read_token(path: Path | None) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentFault("NO_POD_TOKEN", f"The pod's token cannot be read: {error}.") from error
 
 
 def _refused(failure: errors.Failure) -> EnvironmentFault:

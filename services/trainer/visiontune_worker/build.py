@@ -17,8 +17,8 @@ from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS, Preset
 from visiontune_recipes.spec import Adaptation, Base, Method, Precision, Spec
 
-from visiontune_worker import presets
-from visiontune_worker.faults import ConfigurationFault, EnvironmentFault, PassingFault
+from visiontune_worker import presets, ranks
+from visiontune_worker.faults import ConfigurationFault, PassingFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,20 @@ class Built:
         )
 
 
-def build(spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIES) -> Built:
-    """Builds model and processor of a resolved spec; the same spec and sources give the same weights."""
+def build(
+    spec: Spec,
+    sources: Sources,
+    families: Mapping[str, Family] = FAMILIES,
+    *,
+    local_rank: int = 0,
+    on_cpu: bool = False,
+) -> Built:
+    """Builds model and processor of a resolved spec; the same spec and sources give the same weights.
+
+    local_rank: which of several accelerators of this machine to take. on_cpu: none of them.
+    """
     seed(spec.hyperparameters.seed or 0)
-    device = _device(spec)
+    device = ranks.device(0 if on_cpu else spec.resources.accelerator_count, local_rank)
     dtype = _base_dtype(spec)
     commit = _commit(spec.base_model)
     spec = spec.at(commit)  # one commit for all files, also when the branch moves meanwhile
@@ -115,20 +125,10 @@ def build(spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIE
 
 
 def seed(value: int) -> None:
-    """Seeds every generator that training draws from."""
+    """Seeds every generator that building draws from."""
     random.seed(value)
     np.random.seed(value % 2**32)
     torch.manual_seed(value)
-
-
-def _device(spec: Spec) -> torch.device:
-    if not spec.resources.accelerator_count:
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise EnvironmentFault(
-            "NO_ACCELERATOR", "The job asks for an accelerator, but this machine offers none to torch."
-        )
-    return torch.device("cuda")
 
 
 def _base_dtype(spec: Spec) -> torch.dtype:

@@ -1,14 +1,14 @@
-"""Everything from which a training goes on as if it had not stopped: weights, optimiser, chance, position."""
+"""Everything from which a training goes on as if it had not stopped: weights, optimiser, position.
+
+Nothing in it depends on the number of ranks. What a step draws at random follows from its position (`loop`).
+"""
 
 import json
-import random
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from visiontune_recipes.spec import Method, Spec
@@ -31,7 +31,7 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_file(_weights(training, spec), folder / WEIGHTS)
-    torch.save({"optimiser": training.optimiser.state_dict(), "chance": _chance()}, folder / STATE)
+    torch.save({"optimiser": training.optimiser.state_dict()}, folder / STATE)
     about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
     (folder / ABOUT).write_text(json.dumps(about))
     # The tokenizer of a preset is part of what was trained.
@@ -50,7 +50,6 @@ def read(training: Training, folder: Path) -> None:
         )
     state = torch.load(folder / STATE, map_location=device, weights_only=True)
     training.optimiser.load_state_dict(state["optimiser"])
-    _set_chance(state["chance"])
     training.step = json.loads((folder / ABOUT).read_text())["step"]
 
 
@@ -80,10 +79,13 @@ def _below(folder: Path, path: str) -> Path:
 
 
 class Saver:
-    """Saves checkpoints: written between two steps, uploaded while training goes on."""
+    """Saves checkpoints: written between two steps, uploaded while training goes on.
+
+    attempt: None where another rank saves; then saving is remembering the step.
+    """
 
     def __init__(
-        self, attempt: Attempt, transfer: Transfer, spec: Spec, spec_digest: str, scratch: Path
+        self, attempt: Attempt | None, transfer: Transfer, spec: Spec, spec_digest: str, scratch: Path
     ) -> None:
         self._attempt = attempt
         self._transfer = transfer
@@ -97,10 +99,12 @@ class Saver:
     def save(self, training: Training) -> None:
         """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
         self.wait()
+        self.saved_step = training.step
+        if self._attempt is None:
+            return
         folder = self._scratch / f"step-{training.step}"
         write(training, self._spec, self._spec_digest, folder)
-        self._pending = self._pool.submit(self._upload, folder, training.step, training.epoch)
-        self.saved_step = training.step
+        self._pending = self._pool.submit(self._upload, self._attempt, folder, training.step, training.epoch)
 
     def wait(self) -> None:
         """Waits until the last checkpoint is committed."""
@@ -112,9 +116,9 @@ class Saver:
         """Lets a running upload end and forgets about its fate."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _upload(self, folder: Path, step: int, epoch: float) -> None:
-        files = upload_folder(self._attempt, self._transfer, folder, f"checkpoints/step-{step}")
-        self._attempt.commit_checkpoint(step=step, epoch=epoch, files=files)
+    def _upload(self, attempt: Attempt, folder: Path, step: int, epoch: float) -> None:
+        files = upload_folder(attempt, self._transfer, folder, f"checkpoints/step-{step}")
+        attempt.commit_checkpoint(step=step, epoch=epoch, files=files)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -125,22 +129,3 @@ def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
         training.built.model.state_dict() if whole else training.built.trainable()
     )
     return {name: each.detach().contiguous() for name, each in weights.items()}
-
-
-def _chance() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, np.asarray(keys).tolist(), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_chance(chance: Mapping[str, Any]) -> None:
-    random.setstate(chance["python"])
-    kind, keys, position, has_gauss, gauss = chance["numpy"]
-    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(chance["torch"].cpu())
-    if chance["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([each.cpu() for each in chance["cuda"]])

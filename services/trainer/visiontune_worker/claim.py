@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from google.protobuf.json_format import MessageToDict
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2
@@ -84,6 +84,11 @@ class Claim:
     samples: Sequence[Sample] = ()
     metrics_before: Mapping[str, float] = field(default_factory=dict)
     heartbeat_interval_s: float = 10.0
+
+
+# As JSON, for the other ranks of the attempt.
+CLAIM = TypeAdapter(Claim)
+MANIFEST = TypeAdapter(Manifest)
 
 
 def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:

@@ -1,7 +1,7 @@
 """Measures a model on held-out examples: what it says when asked, compared with the answer in the data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -10,6 +10,8 @@ from visiontune_worker.claim import Sample
 from visiontune_worker.data import Examples
 from visiontune_worker.objectives import causal_lm
 from visiontune_worker.objectives.causal_lm import Encoded
+from visiontune_worker.order import part
+from visiontune_worker.ranks import Ranks
 
 LARGEST_BATCH = 128
 # Examples held in memory at a time, in batches.
@@ -25,17 +27,29 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What a rank found on its part of the held-out examples; sums, so that parts add up."""
+
+    loss: float
+    right: int
+    tokens: int
+    exact: int
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """The examples that a model is measured on, always the same ones of a version."""
 
     examples: Examples
     places: Sequence[tuple[int, int]]
 
-    def batches(self, size: int) -> Iterator[list[Encoded]]:
-        """The examples, those of like length together within a window, so that little is padded."""
+    def batches(self, size: int, ranks: Ranks) -> Iterator[list[Encoded]]:
+        """A rank's part, examples of like length together within a window, so that little is padded."""
+        ours = self.places[part(len(self.places), ranks.rank, ranks.count)]
         window = WINDOW_BATCHES * size
-        for first in range(0, len(self.places), window):
-            places = self.places[first : first + window]
+        for first in range(0, len(ours), window):
+            places = ours[first : first + window]
             encoded = sorted(self.examples.at(places), key=lambda each: len(each.input_ids))
             yield from (encoded[start : start + size] for start in range(0, len(encoded), size))
 
@@ -54,18 +68,32 @@ def evaluate(
     *,
     batch_size: int,
     max_new_tokens: int,
+    ranks: Ranks,
     check: Callable[[], None] = lambda: None,
 ) -> Result:
     """Loss and token accuracy with the answer given, exact match by greedy generation without it.
 
-    check: called between batches, may raise to stop. Leaves the model in evaluation mode.
+    Each rank measures its part, and all get the whole. check: called between batches and while waiting for
+    the others, may raise to stop. Leaves the model in evaluation mode.
     """
+    ours = _measure(built, held_out, batch_size, max_new_tokens, ranks, check)
+    return _result([Counts(**each) for each in ranks.exchange(asdict(ours), check)])
+
+
+def _measure(
+    built: Built,
+    held_out: HeldOut,
+    batch_size: int,
+    max_new_tokens: int,
+    ranks: Ranks,
+    check: Callable[[], None],
+) -> Counts:
     built.model.eval()
     size = min(LARGEST_BATCH, 4 * batch_size)
     summed, right, tokens, exact = 0.0, 0, 0, 0
     answers: dict[str, str] = {}
     with torch.inference_mode(), built.autocast():
-        for examples in held_out.batches(size):
+        for examples in held_out.batches(size, ranks):
             check()
             batch = causal_lm.collate(examples, built.pad_id)
             loss, hits = causal_lm.loss(built.model, batch.to(built.device))
@@ -73,10 +101,16 @@ def evaluate(
             for each, answer in zip(examples, _generate(built, examples, max_new_tokens), strict=True):
                 answers[each.name] = answer
                 exact += answer == each.expected
+    return Counts(summed, right, tokens, exact, answers)
+
+
+def _result(parts: Sequence[Counts]) -> Result:
+    answers = {name: answer for each in parts for name, answer in each.answers.items()}
+    tokens = max(1, sum(each.tokens for each in parts))
     metrics = {
-        "loss": summed / max(1, tokens),
-        "exact_match": exact / max(1, len(answers)),
-        "token_accuracy": right / max(1, tokens),
+        "loss": sum(each.loss for each in parts) / tokens,
+        "exact_match": sum(each.exact for each in parts) / max(1, len(answers)),
+        "token_accuracy": sum(each.right for each in parts) / tokens,
     }
     return Result(metrics, answers)
 

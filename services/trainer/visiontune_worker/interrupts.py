@@ -4,23 +4,36 @@ import signal
 import threading
 from types import FrameType
 
-from visiontune_worker.faults import Cancelled, Order, Preempted, Stale
+from visiontune_worker.faults import Cancelled, Ending, Fault, Preempted, Stale
 
 
 class Interrupts:
-    """Remembers the strongest order heard: stale before cancelled before preempted. Safe from any thread."""
+    """Remembers the strongest ending heard: stale, another rank's fault, cancelled, preempted.
 
-    _RANK: tuple[type[Order], ...] = (Preempted, Cancelled, Stale)
+    Safe from any thread.
+    """
+
+    _RISING: tuple[type[Ending], ...] = (Preempted, Cancelled, Fault, Stale)
 
     def __init__(self) -> None:
-        self._heard: Order | None = None
+        self._heard: Ending | None = None
         self._lock = threading.Lock()
 
-    def hear(self, order: Order) -> None:
-        """Notes an order; a weaker one than before changes nothing."""
+    @classmethod
+    def strength(cls, ending: Ending) -> int:
+        """Of two endings the one with the larger number counts."""
+        return next(index for index, kind in enumerate(cls._RISING) if isinstance(ending, kind))
+
+    def hear(self, ending: Ending) -> None:
+        """Notes an ending; a weaker one than before changes nothing."""
         with self._lock:
-            if self._heard is None or self._RANK.index(type(order)) > self._RANK.index(type(self._heard)):
-                self._heard = order
+            if self._heard is None or self.strength(ending) > self.strength(self._heard):
+                self._heard = ending
+
+    @property
+    def heard(self) -> Ending | None:
+        """The strongest so far; None while nobody has said stop."""
+        return self._heard
 
     @property
     def quiet(self) -> bool:
@@ -28,12 +41,12 @@ class Interrupts:
         return self._heard is None
 
     def check(self) -> None:
-        """Raises the order that was heard, if any."""
+        """Raises what was heard, if anything."""
         if self._heard is not None:
             raise self._heard
 
     def check_final(self) -> None:
-        """Raises the order that was heard, unless it is Preempted: what is half saved gets saved."""
+        """Raises what was heard, unless it is Preempted: what is half saved gets saved."""
         if not isinstance(self._heard, Preempted):
             self.check()
 

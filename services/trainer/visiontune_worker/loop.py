@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from visiontune_recipes.spec import Hyperparameters, Schedule
@@ -14,11 +16,21 @@ from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
 from visiontune_worker.objectives import causal_lm
 from visiontune_worker.objectives.causal_lm import Batch
 from visiontune_worker.order import Order
+from visiontune_worker.ranks import Ranks
 
 # Points measured are read back and told at most this often: reading waits for the device.
 TELL_EVERY_S = 0.5
 # Points of a whole job: a longer one is told every so many steps.
 MOST_POINTS = 5000
+
+
+class Measured(NamedTuple):
+    """A step of all ranks: the mean loss of its tokens, the gradient's norm before clipping, and its size."""
+
+    loss: Tensor
+    norm: Tensor
+    examples: int
+    padded_tokens: int
 
 
 @dataclass(slots=True)
@@ -29,6 +41,7 @@ class Training:
     numbers: Hyperparameters
     order: Order
     total_steps: int
+    ranks: Ranks = field(default_factory=Ranks)
     step: int = 0
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
     optimiser: torch.optim.AdamW = field(init=False)
@@ -52,12 +65,18 @@ class Training:
             schedule=self.numbers.schedule or Schedule.LINEAR,
         )
 
-    def advance(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """One optimiser step. Returns the mean loss of its tokens and the gradient's norm before clipping.
+    def advance(self, batches: Sequence[Batch]) -> Measured:
+        """One optimiser step; batches are this rank's part of it, perhaps none.
 
-        The mean is over the tokens of all passes together, so that accumulation does not change the gradient.
+        The mean is over the tokens of all passes of all ranks together, so that neither accumulation nor the
+        number of ranks changes the gradient.
         """
-        tokens = max(1, sum(each.tokens for each in batches))
+        tokens, examples, padded_tokens = self.ranks.totals(
+            sum(each.tokens for each in batches),
+            sum(each.examples for each in batches),
+            sum(each.padded_tokens for each in batches),
+        )
+        torch.manual_seed(seed_of_step(self.order.seed, self.step, self.ranks.rank))
         rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -65,14 +84,23 @@ class Training:
         for batch in batches:
             with self.built.autocast():
                 summed, _ = causal_lm.loss(self.built.model, batch.to(self.built.device))
-            loss = summed / tokens
+            loss = summed / max(1, tokens)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
             total += loss.detach()
+        self.ranks.sum_gradients(self.parameters, total)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        return total, norm
+        return Measured(total, norm, examples, padded_tokens)
+
+
+def seed_of_step(seed: int, step: int, rank: int) -> int:
+    """What dropout draws from: a function of these alone, so that resuming needs no memory of it.
+
+    Ranks draw differently. On another number of ranks the draws are others, of the same distribution.
+    """
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +123,17 @@ class Meter:
     _examples: int = 0
     _tokens: int = 0
 
-    def add(self, batches: Sequence[Batch], rate: float, loss: Tensor, norm: Tensor) -> None:
-        """Notes a step that was just made."""
-        self._examples += sum(each.examples for each in batches)
-        self._tokens += sum(each.padded_tokens for each in batches)
+    def add(self, rate: float, measured: Measured) -> None:
+        """Notes a step that was just made. Rank 0 speaks for all."""
+        if not self.training.ranks.leads:
+            return
+        self._examples += measured.examples
+        self._tokens += measured.padded_tokens
         every = max(1, self.training.total_steps // MOST_POINTS)
         if self.training.step % every == 0:
-            self._waiting.append((self.training.step, self.training.epoch, rate, loss, norm))
+            self._waiting.append(
+                (self.training.step, self.training.epoch, rate, measured.loss, measured.norm)
+            )
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self.flush()
 
@@ -150,8 +182,7 @@ def run(
     try:
         for each in batches:
             rate = training.learning_rate()
-            loss, norm = training.advance(each)
-            meter.add(each, rate, loss, norm)
+            meter.add(rate, training.advance(each))
             after_step()
         meter.flush()
     except torch.OutOfMemoryError as error:

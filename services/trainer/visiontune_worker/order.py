@@ -14,12 +14,17 @@ class Order:
 
     counts: examples of the split in each shard. In every epoch the shards are shuffled anew, and the examples
     within each, so that one shard after another is read whole.
+
+    rank, ranks: which part of each step is ours. All parts together are the step of one process, so that what
+    a step sees does not depend on the number of processes.
     """
 
     counts: tuple[int, ...]
     batch_size: int
     accumulation: int
     seed: int
+    rank: int = 0
+    ranks: int = 1
 
     @property
     def examples(self) -> int:
@@ -52,13 +57,16 @@ class Order:
         return np.concatenate(parts) if parts else np.empty((0, 2), np.int64)
 
     def batches(self, places: NDArray[np.int64], step: int) -> list[list[tuple[int, int]]]:
-        """The places of a step's forward passes, given the places of the step's epoch."""
+        """The places of our forward passes of a step, given the places of the step's epoch.
+
+        As few passes as batch_size allows; none when the step has fewer examples than there are ranks.
+        """
         within = step % self.steps_per_epoch
-        first = within * self.examples_per_step
-        last = min(first + self.examples_per_step, len(places))
+        whole = places[within * self.examples_per_step :][: self.examples_per_step]
+        ours = whole[part(len(whole), self.rank, self.ranks)]
         return [
-            [(int(shard), int(nth)) for shard, nth in places[start : min(start + self.batch_size, last)]]
-            for start in range(first, last, self.batch_size)
+            [(int(shard), int(nth)) for shard, nth in ours[start : start + self.batch_size]]
+            for start in range(0, len(ours), self.batch_size)
         ]
 
     def shards_from(self, places: NDArray[np.int64], step: int) -> Sequence[int]:
@@ -66,3 +74,8 @@ class Order:
         within = step % self.steps_per_epoch
         rest = places[within * self.examples_per_step :, 0]
         return [int(shard) for shard in dict.fromkeys(rest.tolist())]
+
+
+def part(size: int, rank: int, ranks: int) -> slice:
+    """A rank's part of so many: neighbours, and at most one more than any other rank has."""
+    return slice(rank * size // ranks, (rank + 1) * size // ranks)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +12,37 @@ from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
 from visiontune_worker import artifacts, build, checkpoints, evaluate, loop
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.claim import Claim
+from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import DataFault, Preempted
+from visiontune_worker.faults import DataFault, PassingFault, Preempted
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.objectives.causal_lm import Batch, Encoder
 from visiontune_worker.order import Order
+from visiontune_worker.ranks import Ranks
+from visiontune_worker.reports import Outbox
 from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Shards
 from visiontune_worker.transfer import Transfer
 from visiontune_worker.uploads import upload_folder
 
 
-def run(attempt: Attempt, claim: Claim, settings: Settings, interrupts: Interrupts) -> None:
-    """Trains, measures and publishes; what was claimed is finished when this returns.
+def run(
+    attempt: Attempt | None,
+    claim: Claim,
+    settings: Settings,
+    interrupts: Interrupts,
+    *,
+    renew: Callable[[], Manifest],
+    ranks: Ranks | None = None,
+) -> None:
+    """Trains, measures and publishes; what was claimed is finished when rank 0 returns from this.
 
-    Raises a Fault when something is wrong and an Order when somebody said stop.
+    attempt: rank 0 has it alone; the others only train and measure. renew: gives the manifest with fresh
+    URLs. Raises a Fault when something is wrong and an Order when somebody said stop.
     """
-    scratch = settings.scratch_dir
+    ranks = ranks or Ranks()
+    scratch = settings.own_scratch_dir
     with ExitStack() as stack:
         transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
         stack.callback(transfer.close)
@@ -38,48 +50,64 @@ def run(attempt: Attempt, claim: Claim, settings: Settings, interrupts: Interrup
             claim.manifest,
             scratch / "shards",
             transfer,
-            limit_bytes=settings.shard_cache_bytes,
-            renew=attempt.renew_manifest,
+            limit_bytes=settings.shard_cache_bytes // settings.local_ranks,
+            renew=renew,
         )
         stack.callback(shards.close)
         uploads = Transfer(patience_s=settings.patience_s, check=interrupts.check_final)
         stack.callback(uploads.close)
         saver = checkpoints.Saver(attempt, uploads, claim.spec, claim.spec_digest, scratch / "checkpoints")
         stack.callback(saver.close)
-        session = _prepare(attempt, claim, settings, interrupts, shards, transfer, saver)
+        # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
+        outbox = attempt.outbox if attempt else Outbox("")
+        session = _prepare(outbox, claim, settings, interrupts, shards, transfer, saver, ranks)
+        if attempt and (revision := session.training.built.base_revision):
+            # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
+            attempt.outbox.base_revision(revision)
+            attempt.flush()
         session.measure_before()
         session.train()
-        session.publish(uploads, scratch)
+        session.measure_after()
+        # Before rank 0 publishes: the others need not wait for that.
+        ranks.close()
+        if attempt:
+            session.publish(attempt, uploads, scratch)
 
 
 def _prepare(
-    attempt: Attempt,
+    outbox: Outbox,
     claim: Claim,
     settings: Settings,
     interrupts: Interrupts,
     shards: Shards,
     transfer: Transfer,
     saver: checkpoints.Saver,
+    ranks: Ranks,
 ) -> "Session":
-    attempt.outbox.progress(step=claim.resume_step, total_steps=0, epoch=0.0, phase="loading")
+    outbox.progress(step=claim.resume_step, total_steps=0, epoch=0.0, phase="loading")
     counts = shards.counts("train")
     shards.prefetch(index for index, count in enumerate(counts) if count)
-    resumed = _download_checkpoint(claim, settings.scratch_dir, transfer)
-    built = build.build(claim.spec, _sources(claim, settings, shards, transfer, resumed))
-    if built.base_revision:
-        # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
-        attempt.outbox.base_revision(built.base_revision)
-        attempt.flush()
-    torch.set_num_threads(settings.threads or _threads(built.parameter_count))
-    training = _training(claim, built, counts)
+    resumed = _download_checkpoint(claim, settings.own_scratch_dir, transfer)
+    sources = _sources(claim, settings, shards, transfer, resumed)
+    on_cpu = settings.device == "cpu"
+    built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
+    torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
+    training = _training(claim, built, counts, ranks)
     if resumed:
         checkpoints.read(training, resumed)
         saver.saved_step = training.step
+    # However long the others took to load; a branch of the Hub may have moved between their downloads.
+    if len(set(ranks.exchange(built.base_revision, interrupts.check))) > 1:
+        raise PassingFault(
+            "BASE_MODEL_MOVED", "The base model changed while it was loaded. Name a commit as its revision."
+        )
+    ranks.start(built.device)
+    ranks.share(training.parameters)
     numbers, evaluation = claim.spec.hyperparameters, claim.spec.evaluation
     encoder = Encoder(built.processor, max_length=numbers.max_length or 2048, stop_ids=built.stop_ids)
-    half = settings.example_cache_bytes // 2
+    half = settings.example_cache_bytes // settings.local_ranks // 2
     session = Session(
-        attempt=attempt,
+        outbox=outbox,
         claim=claim,
         interrupts=interrupts,
         training=training,
@@ -93,7 +121,7 @@ def _prepare(
         metrics_before=dict(claim.metrics_before),
         answers_before={each.example: each.before for each in claim.samples},
     )
-    attempt.outbox.log("info", _what_trains(session))
+    outbox.log("info", _what_trains(session))
     return session
 
 
@@ -101,7 +129,7 @@ def _prepare(
 class Session:
     """A prepared attempt: what is trained, on what, and whom to tell."""
 
-    attempt: Attempt
+    outbox: Outbox
     claim: Claim
     interrupts: Interrupts
     training: loop.Training
@@ -119,13 +147,11 @@ class Session:
         if self.metrics_before:
             return
         if self.training.step:
-            self.attempt.outbox.log(
-                "warning", "The metrics before training were lost with an earlier attempt."
-            )
+            self.outbox.log("warning", "The metrics before training were lost with an earlier attempt.")
             return
         result = self._evaluate()
         self.metrics_before, self.answers_before = result.metrics, result.answers
-        self.attempt.outbox.metrics_before(result.metrics)
+        self.outbox.metrics_before(result.metrics)
         self._tell_evaluation(result)
 
     def train(self) -> None:
@@ -150,10 +176,13 @@ class Session:
             self._save(meter)
         self.saver.wait()
 
-    def publish(self, transfer: Transfer, scratch: Path) -> None:
-        """Measures the trained model, uploads it, and ends the attempt well."""
+    def measure_after(self) -> None:
+        """Measures the trained model, unless that was the last thing that training did."""
         if self.metrics_after is None or self.measured_step != self.training.step:
             self._measure()
+
+    def publish(self, attempt: Attempt, transfer: Transfer, scratch: Path) -> None:
+        """Uploads the trained model and ends the attempt well."""
         self._tell_phase("publishing")
         claim, training = self.claim, self.training
         kind = artifacts.artifact_id(claim.spec)
@@ -170,8 +199,8 @@ class Session:
         )
         artifacts.write(training.built, story, folder)
         self.interrupts.check()
-        files = upload_folder(self.attempt, transfer, folder, f"artifacts/{kind}")
-        self.attempt.succeed(
+        files = upload_folder(attempt, transfer, folder, f"artifacts/{kind}")
+        attempt.succeed(
             artifact=kind,
             files=files,
             metrics=self.metrics_after or {},
@@ -182,7 +211,7 @@ class Session:
         training, spec = self.training, self.claim.spec
         last = training.step == training.total_steps
         try:
-            self.interrupts.check()
+            training.ranks.check(self.interrupts)
         except Preempted:
             self._save(meter)
             self.saver.wait()
@@ -216,31 +245,30 @@ class Session:
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
             max_new_tokens=spec.evaluation.max_new_tokens or 32,
+            ranks=self.training.ranks,
             check=self.interrupts.check,
         )
 
     def _tell_evaluation(self, result: evaluate.Result) -> None:
         training = self.training
         values = {f"eval_{name}": value for name, value in result.metrics.items()}
-        self.attempt.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
+        self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
         count = self.claim.spec.evaluation.sample_count or 0
         untrained = training.step == 0
         after = {} if untrained else result.answers
-        self.attempt.outbox.samples(
-            evaluate.samples(self.held_out, count, self.answers_before, after, training.step)
-        )
+        self.outbox.samples(evaluate.samples(self.held_out, count, self.answers_before, after, training.step))
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
-        self.attempt.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
+        self.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
 
     def _tell_points(self, points: Sequence[loop.Point]) -> None:
         for point in points:
-            self.attempt.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
+            self.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
         self._tell_phase("training", points[-1].values.get("samples_per_second"))
 
     def _tell_phase(self, phase: str, samples_per_second: float | None = None) -> None:
         training = self.training
         examples = (training.total_steps - training.step) * training.order.examples_per_step
-        self.attempt.outbox.progress(
+        self.outbox.progress(
             step=training.step,
             total_steps=training.total_steps,
             epoch=training.epoch,
@@ -249,22 +277,25 @@ class Session:
         )
 
 
-def _threads(parameter_count: int) -> int:
+def _threads(parameter_count: int, local_ranks: int) -> int:
     """Threads of torch. A small model's operations are too short to be shared out."""
-    return 1 if parameter_count < SMALL_MODEL_PARAMETERS else len(os.sched_getaffinity(0))
+    cores = max(1, len(os.sched_getaffinity(0)) // local_ranks)
+    return 1 if parameter_count < SMALL_MODEL_PARAMETERS else cores
 
 
-def _training(claim: Claim, built: build.Built, counts: tuple[int, ...]) -> loop.Training:
+def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: Ranks) -> loop.Training:
     numbers = claim.spec.hyperparameters
     order = Order(
         counts=counts,
         batch_size=numbers.batch_size or 1,
         accumulation=numbers.gradient_accumulation_steps or 1,
         seed=numbers.seed or 0,
+        rank=ranks.rank,
+        ranks=ranks.count,
     )
     if not order.examples:
         raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
-    return loop.Training(built, numbers, order, total_steps(claim.spec, claim.manifest.facts))
+    return loop.Training(built, numbers, order, total_steps(claim.spec, claim.manifest.facts), ranks)
 
 
 def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:
@@ -280,7 +311,7 @@ def _sources(
         build.Layer(
             layer.name,
             layer.is_adapter,
-            checkpoints.download(layer.files, settings.scratch_dir / "base" / str(number), transfer),
+            checkpoints.download(layer.files, settings.own_scratch_dir / "base" / str(number), transfer),
         )
         for number, layer in enumerate(claim.layers)
     )
@@ -304,5 +335,10 @@ def _what_trains(session: Session) -> str:
     return (
         f"Training {trainable:,} of {training.built.parameter_count:,} parameters "
         f"on {training.order.examples:,} examples, steps {training.step} to {training.total_steps}, "
-        f"on {training.built.device}."
+        f"on {_where(training)}."
     )
+
+
+def _where(training: loop.Training) -> str:
+    device, count = training.built.device, training.ranks.count
+    return f"{count} processes, each on {device.type}" if count > 1 else str(device)

@@ -2,17 +2,19 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
-from visiontune.worker.v1 import worker_pb2
+from visiontune.worker.v1 import worker_pb2, worker_pb2_grpc
 from visiontune_kit import errors, status
-from visiontune_trainer.domain.problems import LaunchRefused
+from visiontune_trainer.domain.problems import LaunchPostponed, LaunchRefused
 
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.trainer import TrainerHandle, running_trainer
+from tests.support.worker_client import WorkerClient
 
 STATE = pb.TrainingJob
 
@@ -334,3 +336,93 @@ async def test_one_slot_runs_one_job_at_a_time(trainer: TrainerHandle) -> None:
     await worker.succeed()
     trainer.backend.exits(worker.attempt, 0)
     await trainer.claimed(second)
+
+
+async def exchange(trainer: TrainerHandle, attempt: str, machine_token: str) -> str:
+    stub = worker_pb2_grpc.WorkerServiceStub(trainer.channel)
+    request = worker_pb2.ExchangeTokenRequest(attempt=attempt)
+    answer = await stub.ExchangeToken(request, metadata=[("authorization", f"Bearer {machine_token}")])
+    token: str = answer.token
+    return token
+
+
+async def test_a_machine_gets_its_own_attempts_token_and_nothing_else(trainer: TrainerHandle) -> None:
+    job = await trainer.create()
+    attempt = f"{job.name}/attempts/1"
+    await trainer.worker(job)
+    trainer.backend.machine_tokens = {"pod-1": attempt, "pod-2": f"{job.name}/attempts/2"}
+    with pytest.raises(errors.PermissionDenied) as refused:
+        await exchange(trainer, attempt, "pod-2")
+    assert refused.value.reason == "OtherAttempt"
+    with pytest.raises(errors.Unavailable) as unknown:
+        await exchange(trainer, attempt, "no-pod")
+    assert unknown.value.reason == "ServiceIdentityRefused"
+    as_machine = WorkerClient(trainer.channel, trainer.storage.http, attempt, "pod-1")
+    with pytest.raises(errors.PermissionDenied):
+        await as_machine.claim()
+    worker = WorkerClient(
+        trainer.channel, trainer.storage.http, attempt, await exchange(trainer, attempt, "pod-1")
+    )
+    await worker.claim()
+    with pytest.raises(errors.PermissionDenied) as another_use:
+        await exchange(trainer, attempt, worker._token)
+    assert another_use.value.reason == "OtherAttempt"
+
+
+async def test_a_new_token_replaces_the_one_before_and_a_stale_attempt_gets_none(
+    trainer: TrainerHandle,
+) -> None:
+    job = await trainer.create()
+    attempt = f"{job.name}/attempts/1"
+    old = await trainer.worker(job)
+    trainer.backend.machine_tokens = {"pod-1": attempt}
+    worker = WorkerClient(
+        trainer.channel, trainer.storage.http, attempt, await exchange(trainer, attempt, "pod-1")
+    )
+    with pytest.raises(errors.PermissionDenied):
+        await old.claim()
+    await worker.claim()
+    trainer.backend.exits(attempt, 1)
+    await trainer.claimed(job, 2)
+    with pytest.raises(errors.PermissionDenied) as refused:
+        await exchange(trainer, attempt, "pod-1")
+    assert refused.value.reason == "StaleAttempt"
+
+
+async def test_a_worker_that_was_sent_away_costs_no_attempt(trainer: TrainerHandle) -> None:
+    job = await trainer.create(resources=pb.Resources(max_attempts=1))
+    first = await trainer.claimed(job)
+    assert await first.finish(worker_pb2.OUTCOME_RETRY, reason="PREEMPTED") == STATE.STATE_RETRYING
+    second = await trainer.claimed(job, 2)
+    assert (await trainer.get(job.name)).uncharged_attempts == 1
+    assert await second.finish(worker_pb2.OUTCOME_RETRY, reason="S3_AWAY") == STATE.STATE_FAILED
+
+
+async def test_why_a_worker_waits_is_shown_and_told(trainer: TrainerHandle) -> None:
+    trainer.backend.waiting = "3 nvidia-l4 nodes lack 2 free GPUs."
+    job = await trainer.create()
+
+    async def told() -> Any:
+        found = await trainer.get(job.name)
+        return found if found.state_reason == "WAITING" else None
+
+    found = await eventually(told)
+    assert found.state == STATE.STATE_STARTING
+    assert found.state_message == "3 nvidia-l4 nodes lack 2 free GPUs."
+    worker = await trainer.claimed(job)
+    await worker.succeed()
+    assert (await trainer.events(job.name)).count("WAITING") == 1
+
+
+async def test_why_a_launch_is_put_off_is_shown_and_it_is_tried_again(trainer: TrainerHandle) -> None:
+    trainer.backend.refusal = LaunchPostponed("Quota q: 8 of 8 GPUs used.")
+    job = await trainer.create()
+
+    async def told() -> bool:
+        return (await trainer.get(job.name)).state_message == "Quota q: 8 of 8 GPUs used."
+
+    await eventually(told)
+    trainer.backend.refusal = None
+    worker = await trainer.claimed(job)
+    await worker.succeed()
+    assert (await trainer.get(job.name)).uncharged_attempts == 0

@@ -93,3 +93,29 @@ def test_a_dry_run_lists_problems_fails_and_creates_nothing() -> None:
     assert result.exit_code == 1
     assert "spec.x: It is wrong. Mend it." in result.output
     assert all(not seen.path.endswith("/trainingJobs") for seen in server.seen)
+
+
+def test_a_place_is_asked_for_in_one_line() -> None:
+    place = ("--accelerator", "nvidia-l4:4", "--nodes", "2", "--spot", "--queue", "q", "--priority", "high")
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", *place)
+    assert body["spec"]["resources"] == {
+        "accelerator": "nvidia-l4",
+        "accelerator_count": 4,
+        "nodes": 2,
+        "spot": "SPOT_ONLY",
+        "queue": "q",
+        "priority": "high",
+    }
+
+
+def test_one_accelerator_is_meant_when_no_number_is_given() -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", "--accelerator", "nvidia-l4")
+    assert body["spec"]["resources"] == {"accelerator": "nvidia-l4", "accelerator_count": 1}
+
+
+@pytest.mark.parametrize("wrong", [":1", "nvidia-l4:many", "nvidia-l4:-1"])
+def test_an_accelerator_that_cannot_be_read_is_wrong_use(wrong: str) -> None:
+    with scripted(gateway) as server:
+        connection = ["--server", server.url, "--api-key", "k", "--project", "p"]
+        command = ["train", "-d", "d/v1", "-m", "tiny-llava", "--accelerator", wrong, *connection]
+        assert CliRunner().invoke(app, command).exit_code == 2

@@ -30,12 +30,6 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
     ),
     "nothing_to_adapt": ("adaptation", MODEL, {"adaptation": {"language_model": "PART_FREEZE"}}, GOOD),
     "everything_frozen": ("adaptation", MODEL, {"adaptation": FROZEN}, GOOD),
-    "too_many_accelerators": (
-        "resources.accelerator_count",
-        PRESET,
-        {"resources": {"accelerator_count": 2}},
-        GOOD,
-    ),
 }
 
 
@@ -78,11 +72,10 @@ def test_freezing_the_two_parts_that_would_train_is_freezing_everything() -> Non
 
 
 def test_all_problems_are_listed_at_once() -> None:
-    bad = spec(PRESET, adaptation={"lora": {}}, resources={"accelerator_count": 2})
+    bad = spec(PRESET, adaptation={"lora": {}})
     assert [problem.rule for problem in check(bad, CAPTIONS)] == [
         "kind_not_taken",
         "lora_with_full",
-        "too_many_accelerators",
     ]
 
 

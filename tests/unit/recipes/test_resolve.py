@@ -38,6 +38,10 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
         "hyperparameters.max_steps",
         "evaluation.max_examples",
         "resources.max_duration",
+        "resources.nodes",
+        "resources.spot",
+        "resources.queue",
+        "resources.priority",
         "adaptation.lora",
     }
     assert open_fields <= may_stay_open

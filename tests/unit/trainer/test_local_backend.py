@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from visiontune_recipes.spec import Resources, Spot
 from visiontune_trainer.compute.local import LocalBackend
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
@@ -34,6 +35,20 @@ OBEDIENT = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75));"
     "print('up', flush=True); time.sleep(60)"
 )
+
+
+def test_what_takes_a_cluster_is_refused(tmp_path: Path) -> None:
+    fine = Resources(accelerator="nvidia-l4", accelerator_count=1, nodes=1, spot=Spot.NEVER)
+    assert backend(tmp_path, SLEEP).problems_of(fine) == []
+    asked = Resources(accelerator_count=2, nodes=2, spot=Spot.ONLY, queue="q", priority="high")
+    problems = backend(tmp_path, SLEEP).problems_of(asked)
+    assert [problem.field.removeprefix("resources.") for problem in problems] == [
+        "accelerator_count",
+        "nodes",
+        "spot",
+        "queue",
+        "priority",
+    ]
 
 
 def backend(folder: Path, program: str, **settings: object) -> LocalBackend:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from visiontune_trainer.domain.job import Attempt, Job
 from visiontune_trainer.domain.next_step import (
+    MOST_UNCHARGED,
     Begin,
     End,
     Launch,
@@ -16,6 +17,7 @@ from visiontune_trainer.domain.next_step import (
     Sight,
     Step,
     Stop,
+    Tell,
     Wait,
     next_step,
 )
@@ -140,9 +142,83 @@ def test_a_worker_that_never_claims_is_given_up() -> None:
     assert step.reason == "START_TIMEOUT"
 
 
+def waiting(text: str, **fields: object) -> Observation:
+    return Observation(Sight.ALIVE, waiting=text, **fields)  # type: ignore[arg-type]  # of Observation
+
+
+def starting(**fields: object) -> tuple[Job, Attempt]:
+    return make_job(state=State.STARTING, attempt=1), make_attempt(**fields)
+
+
+def test_a_worker_may_wait_for_its_place_for_ever_and_the_user_hears_why() -> None:
+    assert decide(*starting(), waiting("no GPU"), now_s=2) == Wait()
+    assert decide(*starting(), waiting("no GPU"), now_s=3) == Tell("no GPU")
+    told = starting(waiting="no GPU", waiting_since=NOW)
+    assert decide(*told, waiting("no GPU"), now_s=1_000_000) == Wait()
+
+
+def test_news_about_waiting_are_told_at_most_every_ten_seconds() -> None:
+    told = starting(waiting="3 nodes are full", waiting_since=NOW)
+    assert decide(*told, waiting("2 nodes are full"), now_s=9) == Wait()
+    assert decide(*told, waiting("2 nodes are full"), now_s=10) == Tell("2 nodes are full")
+    assert decide(*told, waiting("no such image", is_stuck=True), now_s=1) == Tell("no such image")
+
+
+def test_what_time_does_not_mend_fails_the_job_after_a_while() -> None:
+    told = starting(waiting="no such image", waiting_since=NOW)
+    assert decide(*told, waiting("no such image", is_stuck=True), now_s=299) == Wait()
+    step = decide(*told, waiting("no such image", is_stuck=True), now_s=300)
+    assert isinstance(step, End)
+    assert step.reason == "START_TIMEOUT"
+    assert "no such image" in step.message
+
+
+def test_the_time_to_claim_counts_from_the_start_of_the_machine() -> None:
+    late = Observation(Sight.ALIVE, started_at=at(1000))
+    assert decide(*starting(), late, now_s=1299) == Wait()
+    assert isinstance(decide(*starting(), late, now_s=1300), Retry)
+
+
+def test_a_machine_that_was_taken_away_costs_no_attempt() -> None:
+    spec = make_spec(resources={"max_attempts": 1})
+    taken = Observation(Sight.EXITED, 75, disrupted=True, message="Evicted.")
+    step = decide(*running(spec=spec), taken)
+    assert step == Retry("PREEMPTED", "Evicted.", at(1), charged=False)
+
+
+def test_a_machine_that_does_not_answer_costs_no_attempt() -> None:
+    step = decide(*running(), Observation(Sight.ALIVE, disrupted=True), now_s=31)
+    assert isinstance(step, Retry)
+    assert (step.reason, step.charged) == ("PREEMPTED", False)
+
+
+def test_only_charged_attempts_are_counted() -> None:
+    spec = make_spec(resources={"max_attempts": 2})
+    job = make_job(spec=spec, state=State.RUNNING, attempt=5, uncharged=4)
+    assert isinstance(decide(job, make_attempt(number=5, claimed_at=NOW), Observation(Sight.EXITED)), Retry)
+    job = make_job(spec=spec, state=State.RUNNING, attempt=6, uncharged=4)
+    step = decide(job, make_attempt(number=6, claimed_at=NOW), Observation(Sight.EXITED))
+    assert isinstance(step, End)
+
+
+def test_a_job_cannot_lose_its_machine_for_ever() -> None:
+    job = make_job(state=State.RUNNING, attempt=MOST_UNCHARGED + 5, uncharged=MOST_UNCHARGED)
+    attempt = make_attempt(number=job.attempt, claimed_at=NOW)
+    assert isinstance(decide(job, attempt, Observation(Sight.EXITED, disrupted=True)), End)
+
+
 _seconds = st.floats(0, 10_000, allow_nan=False)
 _maybe_time = st.none() | _seconds.map(at)
-_observations = st.builds(Observation, st.sampled_from(Sight), st.none() | st.integers(-64, 255), st.just(""))
+_observations = st.builds(
+    Observation,
+    st.sampled_from(Sight),
+    st.none() | st.integers(-64, 255),
+    st.just(""),
+    disrupted=st.booleans(),
+    waiting=st.sampled_from(["", "no GPU"]),
+    is_stuck=st.booleans(),
+    started_at=st.none() | st.floats(0, 10_000).map(at),
+)
 
 
 @st.composite
@@ -159,6 +235,7 @@ def _situations(draw: st.DrawFn) -> tuple[Job, Attempt | None]:
         spec=spec,
         state=state,
         attempt=number,
+        uncharged=draw(st.integers(0, max(0, number - 1))),
         cancel_requested_at=draw(_maybe_time),
         next_attempt_at=draw(_maybe_time) if state is State.RETRYING else None,
         ran_s=0.0 if number == 0 else draw(_seconds),
@@ -186,13 +263,16 @@ def test_every_decision_is_one_that_the_states_allow(
             assert job.cancel_requested_at is not None
         case Retry():
             assert State.RETRYING in ALLOWED[job.state]
-            assert job.attempt < job.max_attempts
+            assert not step.charged or job.charged < job.max_attempts
             assert step.at >= at(now_s)
         case End():
             assert step.state in ALLOWED[job.state]
             assert step.state is not State.SUCCEEDED
             assert step.reason
             assert step.message
+        case Tell():
+            assert job.state is State.STARTING
+            assert step.waiting
         case Wait():
             pass
     if job.state in FINAL:

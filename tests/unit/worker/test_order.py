@@ -63,3 +63,22 @@ def test_steps_agree_with_what_the_recipe_counted(examples: int, batch: int, acc
 
 def test_the_epoch_grows_with_the_steps_and_is_whole_at_its_end() -> None:
     assert [ORDER.epoch_at(step) for step in (0, 1, 4, 5, 8)] == pytest.approx([0, 4 / 15, 1, 1 + 4 / 15, 2])
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_the_parts_of_all_ranks_are_the_step_of_one_process(ranks: int, accumulation: int) -> None:
+    alone = Order((30, 7), batch_size=4, accumulation=accumulation, seed=3)
+    parts = [Order((30, 7), 4, accumulation, seed=3, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for step in range(2 * alone.steps_per_epoch):
+        together = [seen(each, range(step, step + 1)) for each in parts]
+        assert [place for each in together for place in each] == seen(alone, range(step, step + 1))
+        assert max(map(len, together)) - min(map(len, together)) <= 1
+        passes = [each.batches(each.epoch(step // each.steps_per_epoch), step) for each in parts]
+        assert all(len(batch) <= 4 for each in passes for batch in each)
+
+
+def test_a_rank_has_no_pass_when_a_step_has_fewer_examples_than_ranks() -> None:
+    [first, last] = [Order((5,), batch_size=4, accumulation=1, seed=3, rank=rank, ranks=2) for rank in (0, 1)]
+    assert first.batches(first.epoch(0), 1) == []
+    assert len(last.batches(last.epoch(0), 1)) == 1

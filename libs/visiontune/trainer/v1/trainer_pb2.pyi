@@ -130,6 +130,7 @@ class TrainingJob(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    UNCHARGED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/trainingJobs/{job}`."""
     uid: _builtins.str
@@ -152,6 +153,10 @@ class TrainingJob(_message.Message):
     """Set when a user asked to cancel."""
     etag: _builtins.str
     """Changes with every change."""
+    uncharged_attempts: _builtins.int
+    """Attempts among `attempt` that ended because their machine was taken away, and so do not count
+    against `resources.max_attempts`.
+    """
     @_builtins.property
     def spec(self) -> Global___TrainingJobSpec:
         """What to train, as asked: unset fields are chosen by the service."""
@@ -211,10 +216,11 @@ class TrainingJob(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        uncharged_attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid", "uncharged_attempts", b"uncharged_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -760,16 +766,53 @@ class Resources(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Spot:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SpotEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Resources._Spot.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SPOT_UNSPECIFIED: Resources._Spot.ValueType  # 0
+        """SPOT_NEVER."""
+        SPOT_NEVER: Resources._Spot.ValueType  # 1
+        """Ordinary machines only."""
+        SPOT_ONLY: Resources._Spot.ValueType  # 2
+        """Spot machines only; the job goes on from its newest checkpoint when one is taken away."""
+
+    class Spot(_Spot, metaclass=_SpotEnumTypeWrapper):
+        """Whether the job may run on machines that are cheaper because they can be taken away at any time."""
+
+    SPOT_UNSPECIFIED: Resources.Spot.ValueType  # 0
+    """SPOT_NEVER."""
+    SPOT_NEVER: Resources.Spot.ValueType  # 1
+    """Ordinary machines only."""
+    SPOT_ONLY: Resources.Spot.ValueType  # 2
+    """Spot machines only; the job goes on from its newest checkpoint when one is taken away."""
+
     ACCELERATOR_FIELD_NUMBER: _builtins.int
     ACCELERATOR_COUNT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MAX_DURATION_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    SPOT_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     accelerator: _builtins.str
     """A name from the operator's list, for example `nvidia-l4`; empty means what the backend has."""
     accelerator_count: _builtins.int
-    """How many of them; 0 means none."""
+    """How many of them on each node; 0 means none."""
     max_attempts: _builtins.int
-    """Attempts in all before a lost worker fails the job; 5 when absent."""
+    """Attempts in all before a lost worker fails the job; 5 when absent. Attempts that ended because their
+    machine was taken away do not count.
+    """
+    nodes: _builtins.int
+    """Machines that train together, each with `accelerator_count` accelerators; 1 when absent."""
+    spot: Global___Resources.Spot.ValueType
+    """Whether to run on spot machines."""
+    queue: _builtins.str
+    """A queue from the operator's list; empty means none, or the operator's default."""
+    priority: _builtins.str
+    """A priority from the operator's list; empty means the cluster's default."""
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
         """The job fails when its attempts together ran longer; absent means no limit."""
@@ -781,14 +824,23 @@ class Resources(_message.Message):
         accelerator_count: _builtins.int = ...,
         max_attempts: _builtins.int | None = ...,
         max_duration: _duration_pb2.Duration | None = ...,
+        nodes: _builtins.int | None = ...,
+        spot: Global___Resources.Spot.ValueType = ...,
+        queue: _builtins.str = ...,
+        priority: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "max_attempts", b"max_attempts", "max_duration", b"max_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes", "priority", b"priority", "queue", b"queue", "spot", b"spot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__nodes: _TypeAlias = _typing.Literal["nodes"]  # noqa: Y015
+    _WhichOneofArgType__nodes: _TypeAlias = _typing.Literal["_nodes", b"_nodes"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nodes) -> _WhichOneofReturnType__nodes | None: ...
 
 Global___Resources: _TypeAlias = Resources  # noqa: Y015
 

@@ -40,6 +40,11 @@ class WorkerServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ExchangeToken = channel.unary_unary(
+                '/visiontune.worker.v1.WorkerService/ExchangeToken',
+                request_serializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenRequest.SerializeToString,
+                response_deserializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenResponse.FromString,
+                _registered_method=True)
         self.ClaimAttempt = channel.unary_unary(
                 '/visiontune.worker.v1.WorkerService/ClaimAttempt',
                 request_serializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ClaimAttemptRequest.SerializeToString,
@@ -79,6 +84,15 @@ class WorkerServiceServicer:
     that is no longer the current one is refused with PERMISSION_DENIED, reason StaleAttempt: the
     worker then exits without touching anything.
     """
+
+    def ExchangeToken(self, request, context):
+        """Gives the pod of an attempt that attempt's token. The call itself carries the pod's own service
+        account token, made for the audience `visiontune-worker`. Refused with PERMISSION_DENIED, reason
+        OtherAttempt, when the pod runs another attempt. Each answer replaces the token given before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ClaimAttempt(self, request, context):
         """Takes the attempt and returns all that is needed to run it. Repeating it with the same
@@ -129,6 +143,11 @@ class WorkerServiceServicer:
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ExchangeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeToken,
+                    request_deserializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenRequest.FromString,
+                    response_serializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenResponse.SerializeToString,
+            ),
             'ClaimAttempt': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimAttempt,
                     request_deserializer=visiontune_dot_worker_dot_v1_dot_worker__pb2.ClaimAttemptRequest.FromString,
@@ -174,6 +193,33 @@ class WorkerService:
     that is no longer the current one is refused with PERMISSION_DENIED, reason StaleAttempt: the
     worker then exits without touching anything.
     """
+
+    @staticmethod
+    def ExchangeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.worker.v1.WorkerService/ExchangeToken',
+            visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenRequest.SerializeToString,
+            visiontune_dot_worker_dot_v1_dot_worker__pb2.ExchangeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ClaimAttempt(request,

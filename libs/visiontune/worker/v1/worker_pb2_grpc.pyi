@@ -39,6 +39,11 @@ class WorkerServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
+    ExchangeToken: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ExchangeTokenRequest, _worker_pb2.ExchangeTokenResponse]
+    """Gives the pod of an attempt that attempt's token. The call itself carries the pod's own service
+    account token, made for the audience `visiontune-worker`. Refused with PERMISSION_DENIED, reason
+    OtherAttempt, when the pod runs another attempt. Each answer replaces the token given before.
+    """
     ClaimAttempt: _grpc.UnaryUnaryMultiCallable[_worker_pb2.ClaimAttemptRequest, _worker_pb2.ClaimAttemptResponse]
     """Takes the attempt and returns all that is needed to run it. Repeating it with the same
     `worker_id` returns the same; another `worker_id` gets ALREADY_EXISTS.
@@ -70,6 +75,11 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ExchangeToken: _aio.UnaryUnaryMultiCallable[_worker_pb2.ExchangeTokenRequest, _worker_pb2.ExchangeTokenResponse]  # type: ignore[assignment]
+    """Gives the pod of an attempt that attempt's token. The call itself carries the pod's own service
+    account token, made for the audience `visiontune-worker`. Refused with PERMISSION_DENIED, reason
+    OtherAttempt, when the pod runs another attempt. Each answer replaces the token given before.
+    """
     ClaimAttempt: _aio.UnaryUnaryMultiCallable[_worker_pb2.ClaimAttemptRequest, _worker_pb2.ClaimAttemptResponse]  # type: ignore[assignment]
     """Takes the attempt and returns all that is needed to run it. Repeating it with the same
     `worker_id` returns the same; another `worker_id` gets ALREADY_EXISTS.
@@ -98,6 +108,17 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     that is no longer the current one is refused with PERMISSION_DENIED, reason StaleAttempt: the
     worker then exits without touching anything.
     """
+
+    @_abc_1.abstractmethod
+    def ExchangeToken(
+        self,
+        request: _worker_pb2.ExchangeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_pb2.ExchangeTokenResponse, _abc.Awaitable[_worker_pb2.ExchangeTokenResponse]]:
+        """Gives the pod of an attempt that attempt's token. The call itself carries the pod's own service
+        account token, made for the audience `visiontune-worker`. Refused with PERMISSION_DENIED, reason
+        OtherAttempt, when the pod runs another attempt. Each answer replaces the token given before.
+        """
 
     @_abc_1.abstractmethod
     def ClaimAttempt(

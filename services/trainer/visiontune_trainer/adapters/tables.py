@@ -113,6 +113,7 @@ JOBS = Table(
     Column("reason", String(63), nullable=False),
     Column("message", PlainText, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("uncharged", Integer, nullable=False),
     Column("progress", PROGRESS, nullable=False),
     Column("metrics_before", NUMBERS, nullable=False),
     Column("metrics_after", NUMBERS, nullable=False),
@@ -141,6 +142,8 @@ ATTEMPTS = Table(
     Column("claimed_at", UtcDateTime),
     Column("heartbeat_at", UtcDateTime),
     Column("acknowledged", BigInteger, nullable=False),
+    Column("waiting", PlainText, nullable=False),
+    Column("waiting_since", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("finished_state", STATE),
 )

@@ -2,9 +2,21 @@
 
 from collections.abc import Callable, Mapping
 
+import yaml
+from visiontune_kit.clock import SystemClock
+
 from visiontune_trainer.compute.local import LocalBackend
 from visiontune_trainer.ports import Backend
 from visiontune_trainer.settings import Settings
+
+
+class SettingsMissing(ValueError):  # noqa: N818 - told at start, to the operator
+    """A backend lacks settings."""
+
+    def __init__(self, *variables: str) -> None:
+        super().__init__(
+            "The kubernetes backend needs " + " and ".join(f"VISIONTUNE_TRAINER_{name}" for name in variables)
+        )
 
 
 def _local(settings: Settings) -> Backend:
@@ -17,4 +29,44 @@ def _local(settings: Settings) -> Backend:
     )
 
 
-BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {"local": _local}
+def _kubernetes(settings: Settings) -> Backend:
+    # Installed with the extra `kubernetes` alone.
+    from visiontune_trainer.compute.kubernetes.accelerators import Places  # noqa: PLC0415
+    from visiontune_trainer.compute.kubernetes.api import connect  # noqa: PLC0415
+    from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend  # noqa: PLC0415
+    from visiontune_trainer.compute.kubernetes.manifests import PodChoices  # noqa: PLC0415
+
+    if not settings.kubernetes_worker_image or not settings.worker_target:
+        raise SettingsMissing("KUBERNETES_WORKER_IMAGE", "WORKER_TARGET")
+    patch = settings.kubernetes_pod_patch_file
+    choices = PodChoices(
+        image=settings.kubernetes_worker_image,
+        namespace=settings.kubernetes_namespace,
+        service_account=settings.kubernetes_service_account,
+        image_pull_policy=settings.kubernetes_image_pull_policy,
+        environment=_of_pods(settings),
+        cpus=settings.kubernetes_cpus,
+        memory_gib=settings.kubernetes_memory_gib,
+        shm_gib=settings.kubernetes_shm_gib,
+        scratch_gib=settings.kubernetes_scratch_gib,
+        user_id=settings.kubernetes_user_id,
+        grace_s=settings.kubernetes_stop_grace_s,
+        keep_s=settings.kubernetes_keep_s,
+        ca_config_map=settings.kubernetes_ca_config_map,
+        patch=yaml.safe_load(patch.read_text(encoding="utf-8")) if patch else {},
+    )
+    return KubernetesBackend(
+        lambda: connect(settings.kubernetes_kubeconfig, settings.kubernetes_namespace),
+        Places.from_file(settings.kubernetes_accelerators_file),
+        choices,
+        SystemClock(),
+    )
+
+
+def _of_pods(settings: Settings) -> dict[str, str]:
+    """What every worker is told, but for the paths of files that its pod does not have."""
+    told = settings.worker_environment()
+    return {name: value for name, value in told.items() if not name.startswith("VISIONTUNE_WORKER_TLS_")}
+
+
+BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {"local": _local, "kubernetes": _kubernetes}

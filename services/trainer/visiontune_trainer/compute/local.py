@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visiontune_kit import logs
+from visiontune_kit.errors import Unauthenticated
+from visiontune_recipes.check import Problem
+from visiontune_recipes.spec import Resources
 
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
@@ -89,6 +92,26 @@ class LocalBackend:
         self._stop_grace_s = stop_grace_s
         self._stop_workers_at_exit = stop_workers_at_exit
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def problems_of(self, resources: Resources) -> list[Problem]:
+        """One process, at most one accelerator; nothing that needs a scheduler."""
+        asked: Mapping[str, tuple[bool, str]] = {
+            "accelerator_count": (resources.accelerator_count > 1, "Set it to 1, or to 0 for the CPU."),
+            "nodes": (resources.node_count > 1, "Set it to 1."),
+            "spot": (resources.is_spot, "Leave it unset."),
+            "queue": (bool(resources.queue), "Leave it empty."),
+            "priority": (bool(resources.priority), "Leave it empty."),
+        }
+        message = "Jobs run on one machine here; resources.{} takes a cluster."
+        return [
+            Problem(f"resources.{name}", "needs_a_cluster", message.format(name), remedy)
+            for name, (wrong, remedy) in asked.items()
+            if wrong
+        ]
+
+    async def attempt_of(self, machine_token: str) -> str:
+        """Processes get their attempt's own token, so that any other is nobody's."""
+        raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
 
     async def launch(self, launch: Launch) -> None:
         """Starts the worker unless one was started for this attempt already."""

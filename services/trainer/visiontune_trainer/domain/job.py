@@ -66,6 +66,7 @@ class Job:
     reason: str = Reason.QUEUED
     message: str = "Waits for a place to run."
     attempt: int = 0
+    uncharged: int = 0  # attempts that do not count against max_attempts
     progress: Progress = field(default_factory=Progress)
     metrics_before: Mapping[str, float] = field(default_factory=dict)
     metrics_after: Mapping[str, float] = field(default_factory=dict)
@@ -92,8 +93,13 @@ class Job:
         return self.state in WITH_WORKER
 
     @property
+    def charged(self) -> int:
+        """Attempts that count against max_attempts, the current one included."""
+        return self.attempt - self.uncharged
+
+    @property
     def max_attempts(self) -> int:
-        """Attempts in all before a lost worker fails the job."""
+        """Charged attempts before a lost worker fails the job."""
         return self.resolved.resources.max_attempts or DEFAULT_MAX_ATTEMPTS
 
     @property
@@ -136,6 +142,8 @@ class Attempt:
     claimed_at: datetime | None = None
     heartbeat_at: datetime | None = None
     acknowledged: int = 0  # sequence of the last report taken
+    waiting: str = ""  # why its worker has not started, as last told
+    waiting_since: datetime | None = None  # since when that
     ended_at: datetime | None = None
     finished_state: State | None = None  # state that FinishAttempt answered; None when it did not end so
 

@@ -26,6 +26,11 @@ class Observation:
     sight: Sight
     exit_code: int | None = None  # of EXITED; negative for a signal; None when nobody could read it
     log_tail: str = ""  # last lines of its output
+    message: str = ""  # how it ended, where the backend knows better than the exit code
+    disrupted: bool = False  # its machine was taken away or does not answer: no fault of the job
+    waiting: str = ""  # why it has not started, as a sentence; empty once it has
+    is_stuck: bool = False  # waiting for something that time alone does not mend
+    started_at: datetime | None = None  # when it started, where the backend knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,20 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the user why the worker has not started."""
+
+    waiting: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """The attempt is over; another follows at `at`."""
 
     reason: str
     message: str
     at: datetime
+    charged: bool = True  # False when the attempt does not count against max_attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,12 @@ class End:
     message: str
 
 
-Step = Wait | Begin | Launch | Stop | Retry | End
+Step = Wait | Begin | Launch | Tell | Stop | Retry | End
+# A job that loses its machine this often is charged again: something else is wrong.
+MOST_UNCHARGED = 100
+# News about a waiting worker at most this often, so that a busy cluster does not fill the job's events.
+_TELL_AFTER = timedelta(seconds=3)  # most workers start before
+_TELL_EVERY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +141,24 @@ def next_step(
     return _while_running(job, attempt, seen, now, since, policy)
 
 
-def after_retryable(job: Job, reason: str, message: str, now: datetime, policy: Policy) -> Retry | End:
-    """The attempt is lost: another one, or the end when it was the last."""
+def after_retryable(
+    job: Job, reason: str, message: str, now: datetime, policy: Policy, *, charged: bool = True
+) -> Retry | End:
+    """The attempt is lost: another one, or the end when it was the last.
+
+    charged: False when the machine was taken away, which is no fault of the job.
+    """
     if job.cancel_requested_at is not None:
         return _cancelled()
-    if job.attempt >= job.max_attempts:
+    charged = charged or job.uncharged >= MOST_UNCHARGED
+    if charged and job.charged >= job.max_attempts:
         return End(
             State.FAILED,
             Reason.ATTEMPTS_EXHAUSTED,
-            f"Attempt {job.attempt} of {job.max_attempts} was lost too ({reason}): {message}",
+            f"Attempt {job.charged} of {job.max_attempts} was lost too ({reason}): {message}",
         )
     wait = min(policy.backoff_first * 2 ** min(job.attempt - 1, 20), policy.backoff_most)
-    return Retry(reason, message, now + wait)
+    return Retry(reason, message, now + wait, charged)
 
 
 def _without_worker(job: Job, now: datetime) -> Step:
@@ -158,27 +182,26 @@ def _cancelling(
 
 
 def _after_exit(job: Job, seen: Observation, now: datetime, policy: Policy) -> Step:
+    if seen.disrupted:
+        message = seen.message or "The worker's machine was taken away."
+        return after_retryable(job, Reason.PREEMPTED, message, now, policy, charged=False)
     known = _EXITS.get(seen.exit_code)
     if known is None:
         how = (
             f"exit code {seen.exit_code}" if (seen.exit_code or 0) > 0 else f"signal {-(seen.exit_code or 0)}"
         )
         known = _Exit(Reason.WORKER_EXITED, f"The worker ended with {how}.")
+    message = seen.message or known.message
     if known.final:
-        return End(State.FAILED, known.reason, known.message)
-    return after_retryable(job, known.reason, known.message, now, policy)
+        return End(State.FAILED, known.reason, message)
+    return after_retryable(job, known.reason, message, now, policy)
 
 
 def _while_running(
     job: Job, attempt: Attempt, seen: Observation, now: datetime, since: datetime, policy: Policy
 ) -> Step:
     if attempt.claimed_at is None:
-        if seen.sight is Sight.ABSENT:
-            return Launch()
-        if now - max(attempt.created_at, since) < policy.start_timeout:
-            return Wait()
-        message = f"The worker did not claim its attempt within {policy.start_timeout}."
-        return after_retryable(job, Reason.START_TIMEOUT, message, now, policy)
+        return _while_starting(job, attempt, seen, now, since, policy)
     silent_since = max(attempt.heartbeat_at or attempt.claimed_at, since)
     if now - silent_since < policy.heartbeat_timeout:
         return Wait()
@@ -186,8 +209,35 @@ def _while_running(
     if seen.sight is Sight.ABSENT:
         message = f"No trace of the worker is left, and it said nothing for {silence}."
         return after_retryable(job, Reason.WORKER_LOST, message, now, policy)
+    if seen.disrupted:
+        message = f"The worker's machine does not answer, and the worker said nothing for {silence}."
+        return after_retryable(job, Reason.PREEMPTED, seen.message or message, now, policy, charged=False)
     message = f"The worker runs, but said nothing for {silence}."
     return after_retryable(job, Reason.HEARTBEAT_LOST, message, now, policy)
+
+
+def _while_starting(
+    job: Job, attempt: Attempt, seen: Observation, now: datetime, since: datetime, policy: Policy
+) -> Step:
+    """A worker that waits for its place has all the time of the world, unless time does not help."""
+    if seen.sight is Sight.ABSENT:
+        return Launch()
+    if seen.waiting:
+        return _while_waiting(job, attempt, seen, now, policy)
+    if now - max(attempt.created_at, since, seen.started_at or since) < policy.start_timeout:
+        return Wait()
+    message = f"The worker did not claim its attempt within {policy.start_timeout}."
+    return after_retryable(job, Reason.START_TIMEOUT, message, now, policy)
+
+
+def _while_waiting(job: Job, attempt: Attempt, seen: Observation, now: datetime, policy: Policy) -> Step:
+    told_at = attempt.waiting_since or attempt.created_at
+    if seen.waiting != attempt.waiting:
+        is_news = seen.is_stuck or now - told_at >= (_TELL_EVERY if attempt.waiting else _TELL_AFTER)
+        return Tell(seen.waiting) if is_news else Wait()
+    if seen.is_stuck and now - told_at >= policy.start_timeout:
+        return End(State.FAILED, Reason.START_TIMEOUT, f"For {policy.start_timeout}: {seen.waiting}")
+    return Wait()
 
 
 def _is_over_time(job: Job, attempt: Attempt | None, now: datetime) -> bool:

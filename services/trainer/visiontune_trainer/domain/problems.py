@@ -160,5 +160,9 @@ class BackendUnavailable(Unavailable):
     """The backend cannot be asked now; says nothing about any worker."""
 
 
+class LaunchPostponed(Unavailable):
+    """The backend cannot start this worker yet; the message says why."""
+
+
 class LaunchRefused(FailedPrecondition):
     """The backend will not start this worker."""

@@ -8,6 +8,7 @@ class Reason(StrEnum):
 
     QUEUED = "QUEUED"  # the job was accepted
     ATTEMPT_LAUNCHED = "ATTEMPT_LAUNCHED"  # a worker was asked for
+    WAITING = "WAITING"  # the worker has not started; the message says why
     ATTEMPT_STARTED = "ATTEMPT_STARTED"  # the worker claimed the attempt
     CHECKPOINT_SAVED = "CHECKPOINT_SAVED"  # a checkpoint is complete
     SUCCEEDED = "SUCCEEDED"  # the artifacts are there

@@ -101,6 +101,16 @@ async def authenticate(token: str, deps: Deps) -> Attempt:
     return attempt
 
 
+async def issue_token(attempt_name: str, deps: Deps) -> str:
+    """Gives the attempt a new token, which replaces the one before. Raises StaleAttempt."""
+    token = deps.new_token()
+    async with deps.unit_of_work() as uow:
+        _, attempt = await fence.current(uow, attempt_name)
+        await uow.jobs.save_attempt(replace(attempt, token_hash=hash_of(token)))
+        await uow.commit()
+    return token
+
+
 async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
     """Takes the attempt for a worker. Raises StaleAttempt, AttemptClaimed."""
     now = deps.clock.now()
@@ -220,7 +230,7 @@ def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Re
         return End(State.FAILED, command.reason or Reason.FAILED, message)
     # Told to stop, but not by a user: by its backend.
     reason = command.reason or (Reason.PREEMPTED if command.outcome == "CANCELLED" else Reason.WORKER_EXITED)
-    return after_retryable(job, reason, message, now, policy)
+    return after_retryable(job, reason, message, now, policy, charged=reason != Reason.PREEMPTED)
 
 
 def _results(job: Job, command: Finish) -> dict[str, object]:

@@ -67,6 +67,7 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
         raise VisionTrainingDisabled(name)
     problems += check(resolved, version.facts, registered_family=family)
+    problems += deps.backend.problems_of(resolved.resources)
     return Plan(tuple(problems), resolved, total_steps(resolved, version.facts), name, version.digest)
 
 

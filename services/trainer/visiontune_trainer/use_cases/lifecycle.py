@@ -30,6 +30,7 @@ async def end_attempt(
     state = step.state if isinstance(step, End) else State.RETRYING
     if isinstance(step, Retry):
         changes["next_attempt_at"] = step.at
+        changes["uncharged"] = job.uncharged + (not step.charged)
     if attempt is not None and job.has_worker:
         changes["ran_s"] = job.ran_s + attempt.ran_s(now)
         finished = state if finished_by_worker else None

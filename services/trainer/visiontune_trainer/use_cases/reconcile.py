@@ -22,11 +22,12 @@ from visiontune_trainer.domain.next_step import (
     Sight,
     Step,
     Stop,
+    Tell,
     Wait,
     after_retryable,
     next_step,
 )
-from visiontune_trainer.domain.problems import BackendUnavailable, LaunchRefused
+from visiontune_trainer.domain.problems import BackendUnavailable, LaunchPostponed, LaunchRefused
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import LogLine
 from visiontune_trainer.domain.states import State
@@ -138,7 +139,9 @@ class Reconciler:
             # Only the token's hash was kept, so a launch that is repeated takes a new one.
             token = self._deps.new_token()
             await uow.jobs.save_attempt(replace(attempt, token_hash=hash_of(token)))
-            return ports.Launch(attempt.name, token, job.traceparent)
+            return _launch_of(job, attempt, token)
+        if isinstance(step, Tell) and attempt is not None:
+            await _tell(uow, job, attempt, step.waiting, now)
         if isinstance(step, Retry | End):
             job = await _keep_output(uow, job, seen, now)
             job = await end_attempt(uow, job, attempt, step, now)
@@ -154,29 +157,41 @@ class Reconciler:
         await uow.jobs.save(job)
         await uow.jobs.add_attempt(attempt)
         await uow.records.add_event(event)
-        return ports.Launch(attempt.name, token, job.traceparent)
+        return _launch_of(job, attempt, token)
 
     async def _launch(self, launch: ports.Launch) -> None:
         try:
             await self._deps.backend.launch(launch)
         except BackendUnavailable as error:
             log.warning("launch_postponed", attempt=launch.attempt, error=error.message)
+        except LaunchPostponed as error:
+            log.info("launch_postponed", attempt=launch.attempt, error=error.message)
+            await self._postpone(launch.attempt, error.message)
         except LaunchRefused as error:
             await self._give_up(launch.attempt, error.message)
 
     async def _give_up(self, attempt_name: str, message: str) -> None:
         """Records that the backend will not start this worker."""
-        job_name, number = job_of_attempt(attempt_name)
         now = self._deps.clock.now()
         async with self._deps.unit_of_work() as uow:
-            job = await uow.jobs.lock(job_name)
-            if job is None or job.attempt != number or not job.has_worker:
+            job, attempt = await _current(uow, attempt_name)
+            if job is None:
                 return
-            attempt = await uow.jobs.get_attempt(job_name, number)
             step = after_retryable(job, Reason.LAUNCH_REFUSED, message, now, self._deps.policy)
             await end_attempt(uow, job, attempt, step, now)
             await uow.commit()
-        self._deps.wakeups.notify(job_name)
+        self._deps.wakeups.notify(job.name)
+
+    async def _postpone(self, attempt_name: str, message: str) -> None:
+        """Tells the user why the backend cannot start this worker yet."""
+        now = self._deps.clock.now()
+        async with self._deps.unit_of_work() as uow:
+            job, attempt = await _current(uow, attempt_name)
+            if job is None or attempt is None or attempt.waiting == message:
+                return
+            await _tell(uow, job, attempt, message, now)
+            await uow.commit()
+        self._deps.wakeups.notify(job.name)
 
     async def _stop_strays(self, names: Sequence[str]) -> None:
         """Ends the workers, and clears what is left of them, that no current attempt has a claim to."""
@@ -231,6 +246,36 @@ class Reconciler:
 
 def _attempt_name(job: Job) -> str:
     return f"{job.name}/attempts/{job.attempt}"
+
+
+def _launch_of(job: Job, attempt: Attempt, token: str) -> ports.Launch:
+    limit = job.max_duration
+    return ports.Launch(
+        attempt=attempt.name,
+        token=token,
+        traceparent=job.traceparent,
+        uid=job.uid,
+        spec_digest=job.spec_digest,
+        resources=job.resolved.resources,
+        remaining_s=None if limit is None else max(0.0, limit.total_seconds() - job.ran_s),
+    )
+
+
+async def _current(uow: UnitOfWork, attempt_name: str) -> tuple[Job | None, Attempt | None]:
+    """Returns job, locked, and attempt; (None, None) when it is not the current one any more."""
+    job_name, number = job_of_attempt(attempt_name)
+    job = await uow.jobs.lock(job_name)
+    if job is None or job.attempt != number or not job.has_worker:
+        return None, None
+    return job, await uow.jobs.get_attempt(job_name, number)
+
+
+async def _tell(uow: UnitOfWork, job: Job, attempt: Attempt, waiting: str, now: datetime) -> None:
+    """Shows the user why the worker has not started."""
+    job, event = job.updated_with(reason=Reason.WAITING, message=waiting).noted(Reason.WAITING, waiting, now)
+    await uow.jobs.save(job)
+    await uow.jobs.save_attempt(replace(attempt, waiting=waiting, waiting_since=now))
+    await uow.records.add_event(event)
 
 
 async def _keep_output(uow: UnitOfWork, job: Job, seen: Observation, now: datetime) -> Job:

@@ -1,0 +1,19 @@
+"""Waiting for another process to migrate, on a database that is away, empty and then ready."""
+
+import asyncio
+from pathlib import Path
+
+from visiontune_kit import migrations
+
+PACKAGE = "visiontune_storage"
+
+
+async def test_waiting_ends_when_the_schema_is_there(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'later' / 'storage.db'}"  # no such folder: cannot be opened
+    waiting = asyncio.create_task(asyncio.to_thread(migrations.wait, url, PACKAGE, 0.05))
+    await asyncio.sleep(0.3)
+    (tmp_path / "later").mkdir()
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    await asyncio.to_thread(migrations.upgrade, url, PACKAGE)
+    await asyncio.wait_for(waiting, 30)

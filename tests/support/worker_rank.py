@@ -1,0 +1,56 @@
+"""The worker as torchrun starts it, to one rank of which something happens at a step.
+
+VISIONTUNE_TEST_AT is `rank:step:what`, several separated by commas. What happens: SIGKILL or SIGTERM to that
+rank; `launcher`: SIGTERM to torchrun, as when a pod ends; `memory`: the accelerator has none left; `hang`: a
+call that does not return.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import torch
+from visiontune_worker import loop
+from visiontune_worker.__main__ import main
+from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.ranks import Ranks
+
+
+def happen(what: str) -> None:
+    if what == "launcher":
+        os.kill(os.getppid(), signal.SIGTERM)
+    elif what == "hang":
+        time.sleep(3600)
+    else:
+        os.kill(os.getpid(), signal.Signals[what])
+
+
+def arrange(at_step: int, what: str) -> None:
+    """Has it happen once that step is made; lack of memory at the end of its backward passes."""
+    advance = loop.Training.advance
+
+    def then_happen(training: loop.Training, batches: Sequence[Batch]) -> loop.Measured:
+        if what == "memory" and training.step + 1 == at_step:
+            with mock.patch.object(Ranks, "sum_gradients", side_effect=torch.OutOfMemoryError):
+                return advance(training, batches)
+        measured = advance(training, batches)
+        if training.step == at_step:
+            happen(what)
+        return measured
+
+    mock.patch.object(loop.Training, "advance", then_happen).start()
+
+
+if __name__ == "__main__":
+    rank = os.environ["RANK"]
+    for each in filter(None, os.environ.get("VISIONTUNE_TEST_AT", "").split(",")):
+        target, step, what = each.split(":")
+        if target == rank:
+            arrange(int(step), what)
+    code = main()
+    Path(os.environ["VISIONTUNE_TEST_FOLDER"], f"exit-{rank}").write_text(str(int(code)))
+    sys.exit(code)
