@@ -61,6 +61,9 @@ test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: kills, large archives, whole trainings.
 	python -m pytest -m "slow or chaos" $(ARGS)
 
+soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
+	VISIONTUNE_SOAK_STEPS=100000 python -m pytest tests/unit/trainer/kubernetes/test_any_order.py $(ARGS)
+
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)
 	ruff format --check $(SOURCES)
@@ -89,4 +92,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-slow lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-slow soak lint format breaking bench clean

@@ -303,3 +303,48 @@ def test_what_the_operator_has_not_listed_is_refused(connected: Callable[[], Api
 def test_names_lead_back_to_attempts() -> None:
     launch = Launch(f"{JOB}/attempts/12", "", "")
     assert name_of(launch.attempt).endswith("-a12")
+
+
+async def test_accelerators_are_counted_by_the_clocks_of_their_nodes(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    with pytest.raises(BackendUnavailable):
+        backend.machine_times()
+    await until(backend, Sight.ABSENT)
+    await backend.launch(LAUNCH)
+    job = cluster.objects["jobs", NAME]
+    cluster.make_pods(job)
+    (pod,) = cluster.pods_of(job)
+    cluster.run(pod)
+    started_at = cluster.now
+    await eventually(lambda: len(backend.machine_times()) == 1)
+    cluster.now += timedelta(hours=1)
+    cluster.exit(cluster.objects["pods", pod["metadata"]["name"]], 1)
+    await eventually(lambda: backend.machine_times()[0].ended_at)
+    cluster.remove("pods", pod["metadata"]["name"])
+    (time,) = backend.machine_times()
+    assert (time.machine, time.job, time.attempt) == (pod["metadata"]["uid"], JOB, 1)
+    assert (time.accelerator, time.accelerator_count, time.price_per_hour) == ("nvidia-l4", 2, 0.5)
+    assert (time.started_at, time.ended_at) == (started_at, started_at + timedelta(hours=1))
+
+
+async def test_a_pod_that_vanished_unseen_is_not_counted_on(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    await until(backend, Sight.ABSENT)
+    await backend.launch(LAUNCH)
+    cluster.make_pods(cluster.objects["jobs", NAME])
+    cluster.run(cluster.all("pods")[0])
+    await eventually(lambda: len(backend.machine_times()) == 1)
+    cluster.remove("pods", cluster.all("pods")[0]["metadata"]["name"])
+    await eventually(lambda: backend.machine_times() == [])
+
+
+async def test_a_job_on_cpus_has_no_accelerator_hours(backend: KubernetesBackend, cluster: Cluster) -> None:
+    await until(backend, Sight.ABSENT)
+    await backend.launch(make_launch(resources={}))
+    job = cluster.objects["jobs", NAME]
+    cluster.make_pods(job)
+    cluster.run(cluster.pods_of(job)[0])
+    await eventually(_starts(backend))
+    assert backend.machine_times() == []
