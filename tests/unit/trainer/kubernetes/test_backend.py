@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from visiontune_trainer.compute.kubernetes import api as api_module
-from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes.api import Api
 from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend
 from visiontune_trainer.compute.kubernetes.manifests import name_of
@@ -210,7 +209,7 @@ async def test_what_cannot_be_seen_is_not_listed(backend: KubernetesBackend, clu
 
 
 async def test_a_quota_puts_the_launch_off_and_is_asked_for_now_and_then(
-    backend: KubernetesBackend, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    backend: KubernetesBackend, cluster: Cluster
 ) -> None:
     said = 'jobs "x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, '
     said += "used: count/jobs.batch=9, limited: count/jobs.batch=9"
@@ -219,7 +218,7 @@ async def test_a_quota_puts_the_launch_off_and_is_asked_for_now_and_then(
         with pytest.raises(LaunchPostponed, match="Quota q: 9 of 9 jobs used"):
             await backend.launch(LAUNCH)
     assert cluster.calls["create jobs"] == 1
-    monkeypatch.setattr(backend_module.time, "monotonic", lambda: 10.0**9)
+    backend._postponed.clear()
     await backend.launch(LAUNCH)
 
 
