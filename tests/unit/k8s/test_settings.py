@@ -19,14 +19,6 @@ PROGRAMS: dict[str, type[ServerSettings]] = {
     "dataset": DatasetSettings,
     "trainer": TrainerSettings,
 }
-# Of the Kubernetes backend, which lands beside these manifests. Delete this with it.
-AWAITED = {
-    "VISIONTUNE_TRAINER_KUBERNETES_NAMESPACE",
-    "VISIONTUNE_TRAINER_KUBERNETES_WORKER_IMAGE",
-    "VISIONTUNE_TRAINER_KUBERNETES_ACCELERATORS_FILE",
-    "VISIONTUNE_TRAINER_KUBERNETES_POD_PATCH_FILE",
-}
-
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 every_server = pytest.mark.parametrize("name", SERVERS)
 
@@ -51,7 +43,7 @@ def read(overlay: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 @every_overlay
 def test_every_variable_is_a_setting(overlay: str) -> None:
     known = set().union(*(names(program) for program in PROGRAMS.values()))
-    given = settings(overlay).keys() - AWAITED
+    given = settings(overlay).keys()
     assert given - known == set()
     for name, program in PROGRAMS.items():
         own = {each["name"] for each in server(overlay, name).server["env"]}
