@@ -30,7 +30,7 @@ def _local(settings: Settings) -> Backend:
 
 
 def _kubernetes(settings: Settings) -> Backend:
-    # Installed with the extra `kubernetes` alone.
+    # Where workers are child processes, the cluster's client need not be installed.
     from visiontune_trainer.compute.kubernetes.accelerators import Places  # noqa: PLC0415
     from visiontune_trainer.compute.kubernetes.api import connect  # noqa: PLC0415
     from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """What is asked of the cluster for one attempt. Pure: the same launch and settings give the same objects.
 
-Every field has its reason in docs/decisions/0009-kubernetes-jobs.md.
+Every field has its reason in docs/decisions/0010-kubernetes-jobs.md.
 """
 
 import hashlib
