@@ -10,6 +10,8 @@ from visiontune_data.text import shorten
 
 _ABSOLUTE = re.compile(r"^(?:[/\\]|[A-Za-z]:[/\\])")
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|data:)", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 _JUNK_FOLDERS = frozenset({"__MACOSX", "@eaDir", ".git"})
 
@@ -56,9 +58,9 @@ def broken_rule(raw: str, limits: Limits) -> Problem | None:
     """The first rule that a member's raw path breaks and that stops the import, or None."""
     place = Place(raw)
     shown = shorten(raw)
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in raw):
+    if _SURROGATE.search(raw):
         return Problem("path-not-utf8", place, f'the path "{shown}" is not UTF-8', shown)
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in raw):
+    if _CONTROL.search(raw):
         return Problem("path-control", place, f'the path "{shown}" contains control characters', shown)
     if _ABSOLUTE.match(raw):
         return Problem("path-absolute", place, f'the path "{shown}" is absolute', shown)

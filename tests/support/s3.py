@@ -83,9 +83,9 @@ class SeaweedFS:
         self.client().remove_bucket(name)
 
     def keys(self, bucket: str | None = None) -> list[str]:
-        """Keys of all objects in the bucket, sorted."""
+        """Keys of all objects in the bucket, sorted; not the probe of a storage service that starts."""
         found = self.client().list_objects(bucket or self.bucket, recursive=True)
-        return sorted(str(entry.object_name) for entry in found if not entry.is_dir)
+        return sorted(str(entry.object_name) for entry in found if entry.object_name != ".probe")
 
     def start(self) -> None:
         """Returns when a probe object was put and read back."""
