@@ -176,6 +176,7 @@ class ControlPlane:
             "--bind-address=127.0.0.1",
             f"--secure-port={port['kube-controller-manager']}",
             "--leader-elect=false",
+            "--use-service-account-credentials",  # each controller with its own rights, as everywhere
             "--node-monitor-period=1s",
             f"--node-monitor-grace-period={NODE_GRACE_S}s",
             "--node-eviction-rate=10",
