@@ -67,6 +67,9 @@ test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; th
 	python -m tests.cluster.build
 	python -m pytest tests/cluster -m cluster $(ARGS)
 
+soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
+	VISIONTUNE_SOAK_STEPS=100000 python -m pytest tests/unit/trainer/kubernetes/test_any_order.py $(ARGS)
+
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.
 	ruff check $(SOURCES)
 	ruff format --check $(SOURCES)
@@ -96,4 +99,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-slow test-cluster lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-slow test-cluster soak lint format breaking bench clean

@@ -330,6 +330,14 @@ class Client:
 
     # Models
 
+    def accelerator_usage(self, job: str = "") -> trainer_pb2.GetAcceleratorUsageResponse:
+        """Accelerator hours of the project, or of one job."""
+        request = trainer_pb2.GetAcceleratorUsageRequest(
+            parent=self.project, training_job=self.job_name(job) if job else ""
+        )
+        answer = trainer_pb2.GetAcceleratorUsageResponse()
+        return self.call(_method(_TRAINER, "GetAcceleratorUsage"), request, answer)
+
     def list_models(self) -> Iterator[trainer_pb2.Model]:
         """What a job can start from: presets first, then the project's models."""
         return self.pages(

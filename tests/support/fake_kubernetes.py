@@ -289,8 +289,13 @@ class FakeApi:
 
     def watch(self, kind: str, version: str, selector: str = "") -> Iterator[Object]:
         """All that has happened so far; then the watch ends."""
+        self._cluster.published.setdefault("/watch", {})
+        self._call("watch", "raw", "/watch")
         yield {}
-        yield from self._cluster.events_since(kind, int(version))
+        try:
+            yield from self._cluster.events_since(kind, int(version))
+        except Answered as gone:
+            raise Expired(str(gone)) from None
 
 
 class _Handler(BaseHTTPRequestHandler):

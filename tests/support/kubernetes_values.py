@@ -70,6 +70,7 @@ def make_pod(
         "namespace": "visiontune-jobs",
         "uid": f"pod-{name}-{index}",
         "resourceVersion": "1",
+        "annotations": dict(job["spec"]["template"]["metadata"]["annotations"]),
         "labels": {**job["spec"]["template"]["metadata"]["labels"], JOB_NAME_LABEL: name},
         "ownerReferences": [
             {

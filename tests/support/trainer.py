@@ -18,6 +18,7 @@ from visiontune_recipes.check import Problem
 from visiontune_recipes.spec import Resources
 from visiontune_trainer import app, ports
 from visiontune_trainer.domain.next_step import Observation, Sight
+from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.settings import Settings
 
 from tests.support import trust
@@ -39,6 +40,7 @@ class HandBackend:
         self.seen: dict[str, Observation] = {}
         self.stopped: list[str] = []
         self.refusal: Exception | None = None
+        self.times: list[MachineTime] = []
         self.waiting = ""  # what is seen of a worker that was launched
         self.machine_tokens: dict[str, str] = {}  # machine's token -> attempt
 
@@ -66,6 +68,9 @@ class HandBackend:
 
     async def attempts(self) -> list[str]:
         return list(self.seen)
+
+    def machine_times(self) -> list[MachineTime]:
+        return self.times
 
     async def close(self) -> None:
         return

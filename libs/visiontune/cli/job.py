@@ -149,6 +149,31 @@ def samples(session: Session, job: JobName) -> None:
     )
 
 
+@app.command("usage")
+@talks
+def usage(
+    session: Session,
+    job: Annotated[str, typer.Argument(help="Id or full name; the whole project when absent.")] = "",
+) -> None:
+    """Show accelerator hours, and what they cost where the operator named prices."""
+    found = session.client.accelerator_usage(job)
+    if session.is_json:
+        session.resource(found)
+        return
+    session.table(
+        ["ACCELERATOR", "HOURS", "COST"],
+        (
+            [
+                escape(each.accelerator),
+                f"{each.accelerator_hours:.2f}",
+                f"{each.cost:.2f}" if each.HasField("cost") else "-",
+            ]
+            for each in found.usage
+        ),
+        empty="No accelerator hours yet.",
+    )
+
+
 @app.command("delete")
 @talks
 def delete(session: Session, job: JobName) -> None:

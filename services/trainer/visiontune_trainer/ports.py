@@ -14,6 +14,7 @@ from visiontune_trainer.domain.job import Attempt, Event, Job
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.next_step import Observation
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.usage import MachineTime
 
 # A serialised visiontune.dataset.v1.ReadManifest, which this service passes on unread.
 Manifest = NewType("Manifest", bytes)
@@ -132,6 +133,9 @@ class Backend(Protocol):
 
     async def attempts(self) -> Sequence[str]:
         """Names of all attempts of which something is left. Raises BackendUnavailable."""
+
+    def machine_times(self) -> Sequence[MachineTime]:
+        """Times of all machines of which something is known. Raises BackendUnavailable."""
 
     async def close(self) -> None:
         """Called at shutdown, while the services still answer."""
@@ -255,6 +259,19 @@ class Models(Protocol):
         """Tells whether a model's files belong to `owner`."""
 
 
+class Usage(Protocol):
+    """Machines' times. They stay when their job is deleted."""
+
+    async def put(self, time: MachineTime, /) -> None:
+        """Replaces the time of the same machine."""
+
+    async def running(self) -> list[MachineTime]:
+        """Times without an end."""
+
+    async def between(self, project: str, job: str, start: datetime, end: datetime) -> list[MachineTime]:
+        """Times of a project that touch the span; only those of `job`, unless that is empty."""
+
+
 class Leases(Protocol):
     """Rights that one replica has at a time."""
 
@@ -272,6 +289,7 @@ class UnitOfWork(Protocol):
     records: Records
     folders: Folders
     models: Models
+    usage: Usage
     leases: Leases
 
     async def __aenter__(self) -> Self: ...

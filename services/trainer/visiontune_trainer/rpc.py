@@ -18,7 +18,7 @@ from visiontune_recipes.presets import Preset
 from visiontune_trainer import wire
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
-from visiontune_trainer.use_cases import catalogue, jobs, models, records, watch
+from visiontune_trainer.use_cases import catalogue, jobs, models, records, usage, watch
 from visiontune_trainer.use_cases.deps import Deps
 
 NAME = "visiontune.trainer.v1.TrainerService"
@@ -37,6 +37,7 @@ _METHODS = {
         "ListModels",
         "GetModel",
         "ListModelFamilies",
+        "GetAcceleratorUsage",
     ),
     Role.EDITOR: ("CreateTrainingJob", "CancelTrainingJob", "DeleteTrainingJob", "RegisterModel"),
 }
@@ -181,6 +182,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             description=request.model.description,
         )
         return wire.model_to(await models.register_model(command, self._deps))
+
+    async def GetAcceleratorUsage(
+        self, request: pb.GetAcceleratorUsageRequest, context: Any
+    ) -> pb.GetAcceleratorUsageResponse:
+        start = wire.time_from(request.start_time) if request.HasField("start_time") else None
+        end = wire.time_from(request.end_time) if request.HasField("end_time") else None
+        project = project_of(request.parent)
+        sums = await usage.usage_of(project, request.training_job, start, end, self._deps)
+        return pb.GetAcceleratorUsageResponse(usage=[wire.usage_to(each) for each in sums])
 
     async def ListModelFamilies(
         self, request: pb.ListModelFamiliesRequest, context: Any

@@ -20,6 +20,7 @@ from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import State
+from visiontune_trainer.domain.usage import Sum
 from visiontune_trainer.ports import SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
@@ -231,6 +232,16 @@ def family_to(family: Family) -> pb.ModelFamily:
         takes=list(family.takes),
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
+    )
+
+
+def usage_to(found: Sum) -> pb.GetAcceleratorUsageResponse.AcceleratorUsage:
+    """Returns the hours of one kind of accelerator as a message."""
+    return pb.GetAcceleratorUsageResponse.AcceleratorUsage(
+        accelerator=found.accelerator,
+        accelerator_hours=found.hours,
+        cost=found.cost,
+        estimated_hours=found.estimated_hours,
     )
 
 

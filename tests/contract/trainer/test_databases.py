@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from visiontune_trainer.adapters.database import LostRace, UnitOfWork
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State
+from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.ports import Launch
+from visiontune_trainer.use_cases.usage import Meter, usage_of
 
 from tests.support.eventually import eventually
 from tests.support.fake_services import running_datasets
@@ -116,6 +119,24 @@ async def test_a_lease_has_one_holder_until_it_runs_out(database: Database) -> N
         await uow.leases.release("loop", "b")
         await uow.commit()
     assert await take("a", 11)
+
+
+async def test_an_end_that_nobody_saw_is_guessed_from_the_workers_last_word(database: Database) -> None:
+    async with UnitOfWork(database) as uow:
+        await uow.jobs.add_attempt(make_attempt(claimed_at=NOW, heartbeat_at=at(1800)))
+        await uow.commit()
+    backend = HandBackend()
+    backend.times = [MachineTime("pod-1", "default", JOB, 1, "nvidia-l4", 2, None, NOW)]
+    clock: Any = SimpleNamespace(now=lambda: at(3600))
+    deps: Any = SimpleNamespace(unit_of_work=lambda: UnitOfWork(database), backend=backend, clock=clock)
+    await Meter(deps).tick()
+    assert [each.hours for each in await usage_of("default", "", None, None, deps)] == [2.0]
+    backend.times = []
+    for _ in range(2):  # The next trainer, which never saw that pod; the second time changes nothing.
+        await Meter(deps).tick()
+    (found,) = await usage_of("default", JOB, None, None, deps)
+    assert (found.hours, found.estimated_hours, found.cost) == (1.0, 1.0, None)
+    assert await usage_of("other", "", None, None, deps) == []
 
 
 async def test_jobs_with_a_worker_come_before_those_that_wait(database: Database) -> None:

@@ -351,7 +351,7 @@ async def test_a_machine_gets_its_own_attempts_token_and_nothing_else(trainer: T
     with pytest.raises(errors.PermissionDenied) as refused:
         await exchange(trainer, attempt, "pod-2")
     assert refused.value.reason == "OtherAttempt"
-    with pytest.raises(errors.Unavailable) as unknown:
+    with pytest.raises(errors.Failure) as unknown:
         await exchange(trainer, attempt, "no-pod")
     assert unknown.value.reason == "ServiceIdentityRefused"
     as_machine = WorkerClient(trainer.channel, trainer.storage.http, attempt, "pod-1")

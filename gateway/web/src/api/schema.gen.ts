@@ -54,7 +54,7 @@ export interface paths {
         put?: never;
         /**
          * Verifies size and sha256 of what was PUT, then turns the reservation into an object
-         * @description Verifies size and sha256 of what was PUT, then turns the reservation into an object. Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared: they are deleted and the upload is ABORTED.
+         * @description Verifies size and sha256 of what was PUT, then turns the reservation into an object. Repeating it after success returns the same upload. FAILED_PRECONDITION when parts are missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
          */
         post: operations["CompleteUpload"];
         delete?: never;
@@ -815,6 +815,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/acceleratorUsage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own times
+         * @description Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own times. Empty where the backend does not count.
+         */
+        get: operations["GetAcceleratorUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/modelFamilies": {
         parameters: {
             query?: never;
@@ -1320,6 +1340,31 @@ export interface components {
             exampleRecord?: string;
             /** @description Suffixes of the archives it comes in. */
             archiveSuffixes?: string[];
+        };
+        /** @description Answer of GetAcceleratorUsage. */
+        GetAcceleratorUsageResponse: {
+            /** @description One entry a kind, in order of its name. */
+            usage?: components["schemas"]["GetAcceleratorUsageResponse.AcceleratorUsage"][];
+        };
+        /** @description Hours of one kind of accelerator. */
+        "GetAcceleratorUsageResponse.AcceleratorUsage": {
+            /** @description The operator's name for it. */
+            accelerator?: string;
+            /**
+             * Format: double
+             * @description Accelerators times hours, from when a machine was given to the job until its worker ended.
+             */
+            acceleratorHours?: number;
+            /**
+             * Format: double
+             * @description What they cost, in the operator's currency; absent when a price is missing.
+             */
+            cost?: number;
+            /**
+             * Format: double
+             * @description Part of `accelerator_hours` whose end nobody saw, and which is taken from the worker's last word.
+             */
+            estimatedHours?: number;
         };
         /** @description Answer of GetThumbnails. */
         GetThumbnailsResponse: {
@@ -1914,17 +1959,37 @@ export interface components {
             accelerator?: string;
             /**
              * Format: int32
-             * @description How many of them; 0 means none.
+             * @description How many of them on each node; 0 means none.
              */
             acceleratorCount?: number;
             /**
              * Format: int32
-             * @description Attempts in all before a lost worker fails the job; 5 when absent.
+             * @description Attempts in all before a lost worker fails the job; 5 when absent. Attempts that ended because their machine was taken away do not count.
              */
             maxAttempts?: number;
             /** @description The job fails when its attempts together ran longer; absent means no limit. Must be at least 1 s and at most 2,592,000 s. */
             maxDuration?: string;
+            /**
+             * Format: int32
+             * @description Machines that train together, each with `accelerator_count` accelerators; 1 when absent.
+             */
+            nodes?: number;
+            /** @description Whether to run on spot machines. */
+            spot?: components["schemas"]["Resources.Spot"];
+            /** @description A queue from the operator's list; empty means none, or the operator's default. */
+            queue?: string;
+            /** @description A priority from the operator's list; empty means the cluster's default. */
+            priority?: string;
         };
+        /**
+         * @description Whether the job may run on machines that are cheaper because they can be taken away at any time.
+         *
+         *     - `SPOT_UNSPECIFIED`: SPOT_NEVER.
+         *     - `SPOT_NEVER`: Ordinary machines only.
+         *     - `SPOT_ONLY`: Spot machines only; the job goes on from its newest checkpoint when one is taken away.
+         * @enum {string}
+         */
+        "Resources.Spot": "SPOT_UNSPECIFIED" | "SPOT_NEVER" | "SPOT_ONLY";
         /**
          * @description What a caller may do; each role may all that the one before may.
          *
@@ -2172,6 +2237,11 @@ export interface components {
             readonly nextAttemptTime?: string;
             /** @description Changes with every change. */
             readonly etag?: string;
+            /**
+             * Format: int32
+             * @description Attempts among `attempt` that ended because their machine was taken away, and so do not count against `resources.max_attempts`.
+             */
+            readonly unchargedAttempts?: number;
         };
         /**
          * @description Where a job stands. Only the service changes it; every change is an event.
@@ -3734,6 +3804,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetAcceleratorUsage: {
+        parameters: {
+            query?: {
+                /** @description Only this job's: `projects/{project}/trainingJobs/{job}`; empty for all of the project. */
+                trainingJob?: string;
+                /** @description Hours from here on; absent means from the beginning. */
+                startTime?: string;
+                /** @description Hours up to here; absent means until now. */
+                endTime?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetAcceleratorUsageResponse"];
                 };
             };
             default: components["responses"]["Error"];

@@ -2093,6 +2093,102 @@ class RegisterModelRequest(_message.Message):
 Global___RegisterModelRequest: _TypeAlias = RegisterModelRequest  # noqa: Y015
 
 @_typing.final
+class GetAcceleratorUsageRequest(_message.Message):
+    """Request of GetAcceleratorUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    TRAINING_JOB_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    training_job: _builtins.str
+    """Only this job's: `projects/{project}/trainingJobs/{job}`; empty for all of the project."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Hours from here on; absent means from the beginning."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Hours up to here; absent means until now."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        training_job: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "parent", b"parent", "start_time", b"start_time", "training_job", b"training_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAcceleratorUsageRequest: _TypeAlias = GetAcceleratorUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetAcceleratorUsageResponse(_message.Message):
+    """Answer of GetAcceleratorUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AcceleratorUsage(_message.Message):
+        """Hours of one kind of accelerator."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ACCELERATOR_FIELD_NUMBER: _builtins.int
+        ACCELERATOR_HOURS_FIELD_NUMBER: _builtins.int
+        COST_FIELD_NUMBER: _builtins.int
+        ESTIMATED_HOURS_FIELD_NUMBER: _builtins.int
+        accelerator: _builtins.str
+        """The operator's name for it."""
+        accelerator_hours: _builtins.float
+        """Accelerators times hours, from when a machine was given to the job until its worker ended."""
+        cost: _builtins.float
+        """What they cost, in the operator's currency; absent when a price is missing."""
+        estimated_hours: _builtins.float
+        """Part of `accelerator_hours` whose end nobody saw, and which is taken from the worker's last word."""
+        def __init__(
+            self,
+            *,
+            accelerator: _builtins.str = ...,
+            accelerator_hours: _builtins.float = ...,
+            cost: _builtins.float | None = ...,
+            estimated_hours: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "accelerator", b"accelerator", "accelerator_hours", b"accelerator_hours", "cost", b"cost", "estimated_hours", b"estimated_hours"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
+        _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetAcceleratorUsageResponse.AcceleratorUsage]:
+        """One entry a kind, in order of its name."""
+
+    def __init__(
+        self,
+        *,
+        usage: _abc.Iterable[Global___GetAcceleratorUsageResponse.AcceleratorUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAcceleratorUsageResponse: _TypeAlias = GetAcceleratorUsageResponse  # noqa: Y015
+
+@_typing.final
 class ListModelFamiliesRequest(_message.Message):
     """Request of ListModelFamilies."""
 

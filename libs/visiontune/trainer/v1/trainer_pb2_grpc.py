@@ -116,6 +116,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
                 _registered_method=True)
+        self.GetAcceleratorUsage = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/GetAcceleratorUsage',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.FromString,
+                _registered_method=True)
         self.ListModelFamilies = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/ListModelFamilies',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFamiliesRequest.SerializeToString,
@@ -245,6 +250,14 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAcceleratorUsage(self, request, context):
+        """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
+        times. Empty where the backend does not count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModelFamilies(self, request, context):
         """Lists the families of models that can be trained.
         """
@@ -334,6 +347,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.RegisterModel,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.SerializeToString,
+            ),
+            'GetAcceleratorUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAcceleratorUsage,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.SerializeToString,
             ),
             'ListModelFamilies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModelFamilies,
@@ -774,6 +792,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/RegisterModel',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAcceleratorUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/GetAcceleratorUsage',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

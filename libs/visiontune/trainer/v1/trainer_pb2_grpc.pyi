@@ -77,6 +77,10 @@ class TrainerServiceStub:
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
     """
+    GetAcceleratorUsage: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]
+    """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
+    times. Empty where the backend does not count.
+    """
     ListModelFamilies: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]
     """Lists the families of models that can be trained."""
 
@@ -127,6 +131,10 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     RegisterModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.RegisterModelRequest, _trainer_pb2.Model]  # type: ignore[assignment]
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
+    """
+    GetAcceleratorUsage: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]  # type: ignore[assignment]
+    """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
+    times. Empty where the backend does not count.
     """
     ListModelFamilies: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]  # type: ignore[assignment]
     """Lists the families of models that can be trained."""
@@ -271,6 +279,16 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.Model, _abc.Awaitable[_trainer_pb2.Model]]:
         """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
         ALREADY_EXISTS when the id is taken.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAcceleratorUsage(
+        self,
+        request: _trainer_pb2.GetAcceleratorUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.GetAcceleratorUsageResponse, _abc.Awaitable[_trainer_pb2.GetAcceleratorUsageResponse]]:
+        """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
+        times. Empty where the backend does not count.
         """
 
     @_abc_1.abstractmethod

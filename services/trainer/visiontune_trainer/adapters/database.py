@@ -18,6 +18,7 @@ from visiontune_trainer.domain.job import Attempt, Event, Job
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import FINAL, WITH_WORKER
+from visiontune_trainer.domain.usage import MachineTime
 
 T = TypeVar("T")
 _MOST_UNFINISHED = 500
@@ -217,6 +218,27 @@ class _Models:
         return bool(found)
 
 
+class _Usage:
+    def __init__(self, session: AsyncSession) -> None:
+        self._times = _Rows(session, tables.MACHINE_TIMES, MachineTime)
+        self.put = self._times.put
+
+    async def running(self) -> list[MachineTime]:
+        columns = tables.MACHINE_TIMES.c
+        return await self._times.some(columns.ended_at.is_(None), order=[columns.machine])
+
+    async def between(self, project: str, job: str, start: datetime, end: datetime) -> list[MachineTime]:
+        columns = tables.MACHINE_TIMES.c
+        conditions = [
+            columns.project == project,
+            columns.started_at < end,
+            or_(columns.ended_at.is_(None), columns.ended_at > start),
+        ]
+        if job:
+            conditions.append(columns.job == job)
+        return await self._times.some(*conditions, order=[columns.machine])
+
+
 class _Leases:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -255,6 +277,7 @@ class UnitOfWork(database.UnitOfWork):
     records: ports.Records
     folders: ports.Folders
     models: ports.Models
+    usage: ports.Usage
     leases: ports.Leases
 
     def open(self) -> None:
@@ -263,6 +286,7 @@ class UnitOfWork(database.UnitOfWork):
         self.records = _Records(self.session)
         self.folders = _Folders(self.session)
         self.models = _Models(self.session)
+        self.usage = _Usage(self.session)
         self.leases = _Leases(self.session)
 
 

@@ -234,6 +234,23 @@ MODELS = Table(
     Index("ix_models_project_created_at", "project", "created_at"),
 )
 
+# No foreign key to jobs: what was used stays used when a job is deleted.
+MACHINE_TIMES = Table(
+    "machine_times",
+    METADATA,
+    Column("machine", String(100), primary_key=True),
+    Column("project", String(63), nullable=False),
+    Column("job", NAME, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("accelerator", String(63), nullable=False),
+    Column("accelerator_count", Integer, nullable=False),
+    Column("price_per_hour", Float),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("is_estimated", Boolean, nullable=False),
+    Index("ix_machine_times_project_started_at", "project", "started_at"),
+)
+
 LEASES = Table(
     "leases",
     METADATA,

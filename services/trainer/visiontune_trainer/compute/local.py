@@ -28,6 +28,7 @@ from visiontune_recipes.spec import Resources
 
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
+from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.ports import Launch
 
 # The shell writes down who it is and becomes the worker. The hard link is exclusive: of two that were started
@@ -128,6 +129,10 @@ class LocalBackend:
     async def attempts(self) -> list[str]:
         """Attempts of which a folder is left."""
         return await asyncio.to_thread(self._attempts)
+
+    def machine_times(self) -> list[MachineTime]:
+        """None: this machine's accelerators are nobody's else."""
+        return []
 
     async def close(self) -> None:
         """Asks the workers to leave and waits for them, unless they are to outlive the trainer."""

@@ -35,6 +35,7 @@ from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.attempts import hash_of
 from visiontune_trainer.use_cases.deps import RECONCILER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
+from visiontune_trainer.use_cases.usage import Meter
 
 INTERVAL_S = 0.5
 _LEASE = "reconcile"
@@ -53,6 +54,7 @@ class Reconciler:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._lease_until: datetime | None = None
+        self._meter = Meter(deps)
         self._since: datetime | None = None
         self._last: datetime | None = None
 
@@ -85,6 +87,7 @@ class Reconciler:
             if launch is not None:
                 busy.add(launch.attempt)
         await self._stop_strays([name for name in listed if name not in current])
+        await self._meter.tick()
 
     async def _reconcile(self, job: Job, since: datetime, *, has_room: bool) -> ports.Launch | None:
         """Brings one job a step further; returns the launch that this took, if any."""

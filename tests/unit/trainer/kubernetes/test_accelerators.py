@@ -77,10 +77,9 @@ def test_an_operator_without_names_has_cpus() -> None:
 
 
 def test_spot_has_a_price_of_its_own() -> None:
-    ordinary = Resources(accelerator="nvidia-l4", accelerator_count=1)
-    assert PLACES.price_of(ordinary) == 0.7
-    assert PLACES.price_of(ordinary.model_copy(update={"spot": Spot.ONLY})) == 0.2
-    assert PLACES.price_of(Resources()) is None
+    assert PLACES.price_of("nvidia-l4", is_spot=False) == 0.7
+    assert PLACES.price_of("nvidia-l4", is_spot=True) == 0.2
+    assert PLACES.price_of("gtx", is_spot=False) is None
 
 
 @pytest.mark.parametrize("text", ["accelerators: {x: {colour: red}}", "[", "accelerators: 3"])

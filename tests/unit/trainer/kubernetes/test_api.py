@@ -1,6 +1,5 @@
 """Calls of the API server and what its answers mean, over HTTP."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -166,20 +165,16 @@ async def test_a_server_that_fails_is_asked_again_and_until_then_nothing_is_know
     await until_seen(cache, "a")
 
 
-def test_a_right_that_is_missing_does_not_end_the_watch(
+async def test_a_right_that_is_missing_does_not_end_the_watch(
     connected: CONNECT, cluster: Cluster, cache: Cache
 ) -> None:
     cluster.faults.append(Fault("list", 403, message="jobs is forbidden"))
     watcher = Watcher(connected(), "jobs", cache)
     watcher.step()
     assert not cache.is_current
-    thread = threading.Thread(target=watcher.step, daemon=True)
-    thread.start()
-    for _ in range(200):
-        if cache.is_current:
-            break
-        thread.join(0.02)
-    assert cache.is_current
+    watcher.start()
+    await eventually(lambda: cache.is_current)
+    watcher.stop()
 
 
 def test_a_cache_keeps_the_last_word_of_what_vanished_when_asked_to() -> None:

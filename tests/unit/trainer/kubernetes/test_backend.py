@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from visiontune_trainer.compute.kubernetes import api as api_module
-from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes.api import Api
 from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend
 from visiontune_trainer.compute.kubernetes.manifests import name_of
@@ -210,7 +209,7 @@ async def test_what_cannot_be_seen_is_not_listed(backend: KubernetesBackend, clu
 
 
 async def test_a_quota_puts_the_launch_off_and_is_asked_for_now_and_then(
-    backend: KubernetesBackend, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    backend: KubernetesBackend, cluster: Cluster
 ) -> None:
     said = 'jobs "x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, '
     said += "used: count/jobs.batch=9, limited: count/jobs.batch=9"
@@ -219,7 +218,7 @@ async def test_a_quota_puts_the_launch_off_and_is_asked_for_now_and_then(
         with pytest.raises(LaunchPostponed, match="Quota q: 9 of 9 jobs used"):
             await backend.launch(LAUNCH)
     assert cluster.calls["create jobs"] == 1
-    monkeypatch.setattr(backend_module.time, "monotonic", lambda: 10.0**9)
+    backend._postponed.clear()
     await backend.launch(LAUNCH)
 
 
@@ -303,3 +302,48 @@ def test_what_the_operator_has_not_listed_is_refused(connected: Callable[[], Api
 def test_names_lead_back_to_attempts() -> None:
     launch = Launch(f"{JOB}/attempts/12", "", "")
     assert name_of(launch.attempt).endswith("-a12")
+
+
+async def test_accelerators_are_counted_by_the_clocks_of_their_nodes(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    with pytest.raises(BackendUnavailable):
+        backend.machine_times()
+    await until(backend, Sight.ABSENT)
+    await backend.launch(LAUNCH)
+    job = cluster.objects["jobs", NAME]
+    cluster.make_pods(job)
+    (pod,) = cluster.pods_of(job)
+    cluster.run(pod)
+    started_at = cluster.now
+    await eventually(lambda: len(backend.machine_times()) == 1)
+    cluster.now += timedelta(hours=1)
+    cluster.exit(cluster.objects["pods", pod["metadata"]["name"]], 1)
+    await eventually(lambda: backend.machine_times()[0].ended_at)
+    cluster.remove("pods", pod["metadata"]["name"])
+    (time,) = backend.machine_times()
+    assert (time.machine, time.job, time.attempt) == (pod["metadata"]["uid"], JOB, 1)
+    assert (time.accelerator, time.accelerator_count, time.price_per_hour) == ("nvidia-l4", 2, 0.5)
+    assert (time.started_at, time.ended_at) == (started_at, started_at + timedelta(hours=1))
+
+
+async def test_a_pod_that_vanished_unseen_is_not_counted_on(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    await until(backend, Sight.ABSENT)
+    await backend.launch(LAUNCH)
+    cluster.make_pods(cluster.objects["jobs", NAME])
+    cluster.run(cluster.all("pods")[0])
+    await eventually(lambda: len(backend.machine_times()) == 1)
+    cluster.remove("pods", cluster.all("pods")[0]["metadata"]["name"])
+    await eventually(lambda: backend.machine_times() == [])
+
+
+async def test_a_job_on_cpus_has_no_accelerator_hours(backend: KubernetesBackend, cluster: Cluster) -> None:
+    await until(backend, Sight.ABSENT)
+    await backend.launch(make_launch(resources={}))
+    job = cluster.objects["jobs", NAME]
+    cluster.make_pods(job)
+    cluster.run(cluster.pods_of(job)[0])
+    await eventually(_starts(backend))
+    assert backend.machine_times() == []

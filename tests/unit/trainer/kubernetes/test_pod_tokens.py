@@ -148,7 +148,7 @@ async def test_a_pod_that_took_the_name_of_another_is_not_believed(
     impostor = {"metadata": {**pod["metadata"], "uid": "another"}}
     with pytest.raises(Unauthenticated):
         await backend.attempt_of(token(impostor))
-    elsewhere = {
+    elsewhere: Any = {
         "namespace": "theirs",
         "pod": {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]},
     }

@@ -182,8 +182,11 @@ def test_pod_times_go_from_the_node_to_the_end_of_the_container() -> None:
     waits = make_pod(condition("PodScheduled", "False"))
     runs = make_pod(SCHEDULED, phase="Running", state=running(), index=1)
     ended = make_pod(SCHEDULED, phase="Failed", state=terminated(1, 100), index=2)
-    times = seeing.pod_times([waits, runs, ended])
-    assert [(time.started_at, time.ended_at) for time in times] == [(at(5), None), (at(5), at(100))]
+    assert [seeing.pod_time(pod) for pod in (waits, runs, ended)] == [
+        None,
+        seeing.PodTime(at(5), None),
+        seeing.PodTime(at(5), at(100)),
+    ]
 
 
 def test_only_conditions_end_a_job() -> None:

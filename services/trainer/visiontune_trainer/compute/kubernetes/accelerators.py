@@ -68,12 +68,12 @@ class Places(_Model):
         """Nodes of the accelerator; of the CPU when none is asked for."""
         return self.accelerators[resources.accelerator] if resources.accelerator_count else self.cpu
 
-    def price_of(self, resources: Resources) -> float | None:
+    def price_of(self, accelerator: str, *, is_spot: bool) -> float | None:
         """Price of one accelerator for an hour; None when the operator gave none."""
-        accelerator = self.accelerators.get(resources.accelerator)
-        if accelerator is None:
+        known = self.accelerators.get(accelerator)
+        if known is None:
             return None
-        return accelerator.spot_price_per_hour if resources.is_spot else accelerator.price_per_hour
+        return known.spot_price_per_hour if is_spot else known.price_per_hour
 
     def problems_of(self, resources: Resources) -> list[Problem]:
         """What stands against these resources here, with the names that would do."""

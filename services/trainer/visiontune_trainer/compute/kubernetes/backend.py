@@ -20,6 +20,7 @@ from visiontune_trainer.compute.kubernetes.manifests import (
     MANAGED,
     QUEUE_LABEL,
     SPEC_DIGEST,
+    SPOT,
     TRAINING_JOB,
     UID,
     PodChoices,
@@ -30,8 +31,10 @@ from visiontune_trainer.compute.kubernetes.manifests import (
 )
 from visiontune_trainer.compute.kubernetes.pod_tokens import PodIdentity, UnknownKey
 from visiontune_trainer.compute.kubernetes.watching import Cache, Watcher
+from visiontune_trainer.domain.job import job_of_attempt, project_of
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import BackendUnavailable, LaunchPostponed, LaunchRefused
+from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.ports import Launch
 
 Object = dict[str, Any]
@@ -127,6 +130,33 @@ class KubernetesBackend:
             return await asyncio.to_thread(self._attempt_of_pod, machine_token)
         except Refused as error:
             raise BackendUnavailable(f"The pod cannot be looked up: {error}.") from error
+
+    def machine_times(self) -> list[MachineTime]:
+        """Times of the accelerators of all pods of which the end, or the life, is known."""
+        if not self._sees():
+            raise BackendUnavailable("The cluster's pods cannot be seen now.")
+        pods = (pod for name in self.pods.groups() for pod in self.pods.of(name))
+        return [time for time in map(self._time_of, pods) if time is not None]
+
+    def _time_of(self, pod: Object) -> MachineTime | None:
+        attempt, ask, time = _attempt_of(pod), seeing.ask_of(pod), seeing.pod_time(pod)
+        if not attempt or ask.is_for_cpu or time is None:
+            return None
+        if time.ended_at is None and not self.pods.exists(pod):
+            return None  # It vanished, and nobody saw its end.
+        job_name, number = job_of_attempt(attempt)
+        is_spot = (pod["metadata"].get("annotations") or {}).get(SPOT) == "true"
+        return MachineTime(
+            machine=pod["metadata"]["uid"],
+            project=project_of(job_name),
+            job=job_name,
+            attempt=number,
+            accelerator=ask.accelerator,
+            accelerator_count=ask.count,
+            price_per_hour=self._places.price_of(ask.accelerator, is_spot=is_spot),
+            started_at=time.started_at,
+            ended_at=time.ended_at,
+        )
 
     async def close(self) -> None:
         """Stops watching; workers go on."""

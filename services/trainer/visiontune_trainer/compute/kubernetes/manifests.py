@@ -25,6 +25,7 @@ TRAINING_JOB = "visiontune.dev/training-job"
 SPEC_DIGEST = "visiontune.dev/spec-digest"
 UID = "visiontune.dev/uid"
 ACCELERATOR = "visiontune.dev/accelerator"
+SPOT = "visiontune.dev/spot"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 QUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -94,7 +95,6 @@ def job_manifest(launch: Launch, places: Places, pods: PodChoices) -> dict[str, 
                 TRAINING_JOB: job_of_attempt(launch.attempt)[0],
                 SPEC_DIGEST: launch.spec_digest,
                 UID: launch.uid,
-                ACCELERATOR: launch.resources.accelerator,
             },
         },
         "spec": spec,
@@ -206,7 +206,12 @@ def _template(launch: Launch, places: Places, pods: PodChoices) -> dict[str, Any
     template = {
         "metadata": {
             "labels": labels_of(launch.attempt),
-            "annotations": {TRAINING_JOB: job_of_attempt(launch.attempt)[0]},
+            # What the pod's hours are counted by, also when its Job is gone.
+            "annotations": {
+                TRAINING_JOB: job_of_attempt(launch.attempt)[0],
+                ACCELERATOR: launch.resources.accelerator,
+                SPOT: str(launch.resources.is_spot).lower(),
+            },
         },
         "spec": spec,
     }

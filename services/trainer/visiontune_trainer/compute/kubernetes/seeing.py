@@ -29,7 +29,6 @@ _SIGNALS = 128  # a shell's and a container runtime's way to say: ended by a sig
 class PodTime:
     """How long a pod held its node's accelerators."""
 
-    uid: str
     started_at: datetime
     ended_at: datetime | None  # None while it holds them
 
@@ -57,15 +56,12 @@ def observation(
     return Observation(Sight.ALIVE, waiting=waiting, is_stuck=stuck)
 
 
-def pod_times(pods: Iterable[Object]) -> list[PodTime]:
-    """The times of the pods that got a node, keyed by pod, so that seeing one twice counts once."""
-    found = []
-    for pod in pods:
-        scheduled = condition(pod, "PodScheduled")
-        if scheduled and scheduled.get("status") == "True":
-            started_at = time_of(scheduled["lastTransitionTime"])
-            found.append(PodTime(pod["metadata"]["uid"], started_at, _finished_at(pod)))
-    return found
+def pod_time(pod: Object) -> PodTime | None:
+    """The time of a pod with its node; None before it has got one."""
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is None or scheduled.get("status") != "True":
+        return None
+    return PodTime(time_of(scheduled["lastTransitionTime"]), _finished_at(pod))
 
 
 def is_finished(job: Object) -> bool:
@@ -211,7 +207,7 @@ def _waiting(
     waiting = [pod for pod in pods if _phase(pod) == "Pending"]
     if not waiting:
         return _not_made(job, events)
-    told = [_of_pod(pod, _events_of(events, pod), _ask(job)) for pod in waiting]
+    told = [_of_pod(pod, _events_of(events, pod), ask_of(job["spec"]["template"])) for pod in waiting]
     # What has to be mended comes before what has to be waited for.
     return max(told, key=lambda each: each[1])
 
@@ -246,12 +242,13 @@ def _of_pod(pod: Object, events: Sequence[Object], ask: pending.Ask) -> tuple[st
     return found or pending.of_events(events) or (f"The node {node} prepares the worker.", False)
 
 
-def _ask(job: Object) -> pending.Ask:
-    container = _container(job["spec"]["template"])
+def ask_of(pod: Object) -> pending.Ask:
+    """What a pod, or the template of one, asks of its node."""
+    container = _container(pod)
     requests = container.get("resources", {}).get("requests", {})
     count = next((int(amount) for name, amount in requests.items() if "/" in name), 0)
     return pending.Ask(
-        accelerator=job["metadata"].get("annotations", {}).get(ACCELERATOR, ""),
+        accelerator=(pod["metadata"].get("annotations") or {}).get(ACCELERATOR, ""),
         count=count,
         cpus=str(requests.get("cpu", "")),
         memory=str(requests.get("memory", "")).replace("Gi", " GiB"),
