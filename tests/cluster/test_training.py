@@ -120,3 +120,17 @@ def test_an_evicted_worker_goes_on_from_its_checkpoint_elsewhere(
     with stack.client() as client:
         steps = [point.step for point in client.list_metrics("evicted")]
     assert len(steps) == len(set(steps))  # nothing was trained twice
+
+
+def losses(stack: Stack, name: str) -> list[float]:
+    with stack.client() as client:
+        return [point.values["loss"] for point in client.list_metrics(name) if "loss" in point.values]
+
+
+def test_two_nodes_train_as_one_process_does(cluster: Cluster, stack: Stack, job_file: Path) -> None:
+    command = ("train", "--file", str(job_file), "--accelerator", "nvidia-l4:1", "--max-steps", "10")
+    stack.cli(*command, "--name", "alone", timeout_s=400)
+    stack.cli(*command, "--name", "together", "--nodes", "2", timeout_s=400)
+    assert len(pods(cluster, stack, "together")) == 2
+    assert len(losses(stack, "alone")) == 10
+    assert losses(stack, "together") == pytest.approx(losses(stack, "alone"), abs=1e-5)
