@@ -34,6 +34,7 @@ REQUESTS: dict[str, Any] = {
     "ListSamples": pb.ListSamplesRequest(parent=JOB),
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),
     "ListModels": pb.ListModelsRequest(parent=PARENT),
+    "GetAcceleratorUsage": pb.GetAcceleratorUsageRequest(parent=PARENT),
     "GetModel": pb.GetModelRequest(name=MODEL),
     "RegisterModel": pb.RegisterModelRequest(
         parent=PARENT, model_id="mine", model=pb.Model(training_job=JOB)

@@ -176,7 +176,8 @@ class Api:
     def _open(
         self, method: str, path: str, verb: str, kind: str, body: Any = None, read_s: float = _READ_S
     ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        # Else 406: the JWKS is served as application/jwk-set+json alone.
+        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
         self._connection.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         code = "none"
         try:
