@@ -72,7 +72,7 @@ def test_a_source_that_is_not_known_is_refused() -> None:
     ("text", "here"),
     [
         ("/scratch", "/t/a"),
-        ("/scratch/hf:/work/x", "/t/a/hf:/t/work/x"),
+        ("/scratch/hf:/data/x", "/t/a/hf:/t/data/x"),
         ("--dir=/scratch", "--dir=/t/a"),
         ("/scratchpad /data/scratch", "/scratchpad /data/scratch"),
         ("http://host/scratch", "http://host/scratch"),
@@ -85,7 +85,7 @@ def test_mounts_become_folders(text: str, here: str) -> None:
 
 
 def test_a_folder_below_a_mount_of_the_same_name_is_not_moved_twice() -> None:
-    assert pods.Translation({"/work": "/work/pod/work"}, {})("/work/x") == "/work/pod/work/x"
+    assert pods.Translation({"/data": "/data/pod/data"}, {})("/data/x") == "/data/pod/data/x"
 
 
 def test_names_of_the_cluster_become_loopback() -> None:
