@@ -74,13 +74,13 @@ def test_a_source_that_is_not_known_is_refused() -> None:
         ("/scratch", "/t/a"),
         ("/scratch/hf:/data/x", "/t/a/hf:/t/data/x"),
         ("--dir=/scratch", "--dir=/t/a"),
-        ("/scratchpad /data/scratch", "/scratchpad /data/scratch"),
+        ("/scratchpad /other/scratch", "/scratchpad /other/scratch"),
         ("http://host/scratch", "http://host/scratch"),
         ("/scratch/deep/b", "/t/deep/b"),
     ],
 )
 def test_mounts_become_folders(text: str, here: str) -> None:
-    translate = pods.Translation({"/scratch": "/t/a", "/work": "/t/work", "/scratch/deep": "/t/deep"}, {})
+    translate = pods.Translation({"/scratch": "/t/a", "/data": "/t/data", "/scratch/deep": "/t/deep"}, {})
     assert translate(text) == here
 
 
