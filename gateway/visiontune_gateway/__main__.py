@@ -9,6 +9,7 @@ from pathlib import Path
 from visiontune_kit import migrations
 from visiontune_kit.database import Database
 from visiontune_kit.identity import Kind, Principal, Role
+from visiontune_kit.settings import read
 
 from visiontune_gateway import app, keys
 from visiontune_gateway.domain.api_keys import InvalidApiKey
@@ -28,7 +29,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if command == "init-keys":
         keys.make_all(arguments.keys_dir)
         return
-    settings = Settings()
+    settings = read(Settings)
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_gateway")
     if command == "await-migration":

@@ -1,9 +1,11 @@
 """Settings that every server has, and where each value comes from."""
 
+import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -16,6 +18,10 @@ from pydantic_settings import (
 from visiontune_kit.tls import ClientTls
 
 COMMON_PREFIX = "VISIONTUNE_"
+# EX_CONFIG of sysexits.h: starting again does not help.
+EXIT_CONFIGURATION = 78
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class ServerSettings(BaseSettings):
@@ -78,6 +84,31 @@ class ServerSettings(BaseSettings):
         common_env = EnvSettingsSource(settings_cls, env_prefix=COMMON_PREFIX)
         common_dotenv = DotEnvSettingsSource(settings_cls, env_prefix=COMMON_PREFIX)
         return init_settings, env_settings, common_env, dotenv_settings, common_dotenv
+
+
+def read(settings_class: type[S]) -> S:
+    """Reads the settings. Where they do not fit, names each variable on stderr and exits with 78.
+
+    Values are not repeated: some are secret.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            sys.stderr.write(f"{_place(settings_class, problem['loc'])}{problem['msg']}.\n")
+        sys.exit(EXIT_CONFIGURATION)
+
+
+def _place(settings_class: type[BaseSettings], loc: tuple[int | str, ...]) -> str:
+    if not loc:
+        return ""
+    name = str(loc[0])
+    field = settings_class.model_fields.get(name)
+    if field is None:
+        return f"{name}: "
+    variable = _variable(settings_class.model_config.get("env_prefix", ""), name, field)
+    common = _variable(COMMON_PREFIX, name, field)
+    return f"{common if common in os.environ and variable not in os.environ else variable}: "
 
 
 def describe(settings_class: type[ServerSettings]) -> list[tuple[str, FieldInfo]]:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from visiontune_kit.settings import read
+
 from visiontune_stack import logs, programs, state
 from visiontune_stack.errors import SetupFailed, StackFailure
 from visiontune_stack.home import Home
@@ -22,7 +24,7 @@ from visiontune_stack.supervisor import Supervisor, only_supervisor
 
 def main() -> None:
     """Runs the stack of VISIONTUNE_HOME until SIGTERM; exit code 1 with one line when it cannot."""
-    settings = StackSettings()
+    settings = read(StackSettings)
     try:
         settings.layout.create()
         with only_supervisor(settings.layout):

@@ -8,6 +8,7 @@ def main() -> None:
     """Reads the settings and does one of the two."""
     # Imported here, since each process that an import spawns imports this module.
     from visiontune_kit import migrations, server  # noqa: PLC0415
+    from visiontune_kit.settings import read  # noqa: PLC0415
 
     from visiontune_dataset import app  # noqa: PLC0415
     from visiontune_dataset.settings import Settings  # noqa: PLC0415
@@ -17,7 +18,7 @@ def main() -> None:
         "command", nargs="?", choices=["serve", "migrate", "await-migration"], default="serve"
     )
     command = parser.parse_args().command
-    settings = Settings()
+    settings = read(Settings)
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_dataset")
     if command == "await-migration":

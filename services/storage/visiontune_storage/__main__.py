@@ -4,6 +4,7 @@ import argparse
 import asyncio
 
 from visiontune_kit import migrations, server
+from visiontune_kit.settings import read
 
 from visiontune_storage import app
 from visiontune_storage.settings import Settings
@@ -16,7 +17,7 @@ def main() -> None:
         "command", nargs="?", choices=["serve", "migrate", "await-migration"], default="serve"
     )
     command = parser.parse_args().command
-    settings = Settings()
+    settings = read(Settings)
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_storage")
     if command == "await-migration":

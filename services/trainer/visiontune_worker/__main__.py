@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from pydantic import ValidationError
 from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import logs, telemetry
+from visiontune_kit.settings import read
 
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import CLAIM, MANIFEST, Claim
@@ -31,11 +31,7 @@ HURRY_S = 5.0
 
 def main() -> int:
     """Runs one attempt."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.stderr.write(f"The worker's environment is incomplete:\n{error}\n")
-        return Exit.ENVIRONMENT
+    settings = read(Settings)
     logs.configure("worker", level=settings.log_level, format=settings.log_format)
     telemetry.configure("worker", otlp_endpoint=settings.otlp_endpoint)
     structlog.contextvars.bind_contextvars(attempt=settings.attempt)

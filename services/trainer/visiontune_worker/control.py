@@ -293,6 +293,7 @@ class Follower(Line):
 
     def close(self) -> None:
         """Hangs up."""
+        self._concluded.set()
         _hang_up(self._connection)
 
     def _send(self, message: Any) -> None:

@@ -202,8 +202,25 @@ def test_a_crash_is_told_and_may_be_tried_again(tmp_path: Path, monkeypatch: pyt
         assert trainer.logs[-1].level == "error"
 
 
-def test_without_its_environment_it_exits_78() -> None:
-    environment = {"PATH": os.environ["PATH"], "VISIONTUNE_WORKER_ATTEMPT": "nonsense"}
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"VISIONTUNE_WORKER_ATTEMPT": "nonsense"},
+            ["VISIONTUNE_WORKER_TRAINER_TARGET: Field required", "VISIONTUNE_WORKER_ATTEMPT: String should"],
+        ),
+        (
+            {
+                "VISIONTUNE_WORKER_ATTEMPT": "projects/p/trainingJobs/j/attempts/1",
+                "VISIONTUNE_WORKER_TRAINER_TARGET": "127.0.0.1:1",
+                "VISIONTUNE_WORKER_SCRATCH_DIR": "/nowhere",
+            },
+            ["set VISIONTUNE_WORKER_TOKEN"],
+        ),
+    ],
+)
+def test_without_its_environment_it_exits_78(given: dict[str, str], said: list[str]) -> None:
+    environment = {"PATH": os.environ["PATH"], **given}
     done = subprocess.run(
         [sys.executable, "-m", "visiontune_worker"],
         env=environment,
@@ -212,5 +229,5 @@ def test_without_its_environment_it_exits_78() -> None:
         check=False,
     )
     assert done.returncode == Exit.ENVIRONMENT
-    assert "attempt" in done.stderr
-    assert "token" in done.stderr
+    assert all(each in done.stderr for each in said)
+    assert "Traceback" not in done.stderr

@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Protocol
 
 import pytest
 from visiontune_worker import control
@@ -41,12 +41,25 @@ def leading(
         yield leader
 
 
-def follow(
-    leader: Leader, rank: int, interrupts: Interrupts | None = None, on_stuck: Any = unexpected
-) -> Follower:
-    return Follower(
-        rank, "127.0.0.1", leader.address, interrupts=interrupts or Interrupts(), on_stuck=on_stuck
-    )
+class Follow(Protocol):
+    def __call__(
+        self, leader: Leader, rank: int, interrupts: Interrupts | None = None, on_stuck: Any = unexpected
+    ) -> Follower: ...
+
+
+@pytest.fixture
+def follow() -> Iterator[Follow]:
+    with ExitStack() as stack:
+
+        def follow(
+            leader: Leader, rank: int, interrupts: Interrupts | None = None, on_stuck: Any = unexpected
+        ) -> Follower:
+            follower = Follower(
+                rank, "127.0.0.1", leader.address, interrupts=interrupts or Interrupts(), on_stuck=on_stuck
+            )
+            return stack.enter_context(closing(follower))
+
+        yield follow
 
 
 def in_background(work: Callable[[], Any]) -> Any:
@@ -60,7 +73,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_each_rank_gets_what_all_gave_in_their_order() -> None:
+def test_each_rank_gets_what_all_gave_in_their_order(follow: Follow) -> None:
     with leading(3) as leader, ThreadPoolExecutor() as pool:
         others = [follow(leader, rank) for rank in (2, 1)]
         for turn in range(50):
@@ -72,7 +85,7 @@ def test_each_rank_gets_what_all_gave_in_their_order() -> None:
             each.close()
 
 
-def test_a_fault_of_one_rank_ends_all_and_names_it() -> None:
+def test_a_fault_of_one_rank_ends_all_and_names_it(follow: Follow) -> None:
     with leading(3) as leader:
         first, second = follow(leader, 1), follow(leader, 2)
         ended = in_background(lambda: second.conclude(DataFault("IMAGE_BROKEN", "Example 'a' is broken.")))
@@ -88,7 +101,9 @@ def test_a_fault_of_one_rank_ends_all_and_names_it() -> None:
         assert (told.exit_code, ended.result(10).exit_code) == (Exit.DATA, Exit.DATA)
 
 
-def test_a_rank_that_vanishes_is_named_and_who_is_stuck_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rank_that_vanishes_is_named_and_who_is_stuck_is_ended(
+    monkeypatch: pytest.MonkeyPatch, follow: Follow
+) -> None:
     monkeypatch.setattr(control, "STUCK_S", 0.2)
     stuck: list[Ending] = []
     with leading(3, on_stuck=stuck.append) as leader:
@@ -106,7 +121,7 @@ def test_a_rank_that_vanishes_is_named_and_who_is_stuck_is_ended(monkeypatch: py
         assert stuck[0].reason == "RANK_LOST"
 
 
-def test_when_rank_0_vanishes_the_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_rank_0_vanishes_the_others_end(monkeypatch: pytest.MonkeyPatch, follow: Follow) -> None:
     monkeypatch.setattr(control, "STUCK_S", 0.2)
     stuck: list[Ending] = []
     with leading(2) as leader:
@@ -118,7 +133,7 @@ def test_when_rank_0_vanishes_the_others_end(monkeypatch: pytest.MonkeyPatch) ->
         wait_until(lambda: bool(stuck))
 
 
-def test_a_crash_that_another_rank_caused_is_told_as_what_it_was() -> None:
+def test_a_crash_that_another_rank_caused_is_told_as_what_it_was(follow: Follow) -> None:
     with leading(2) as leader:
         follower = follow(leader, 1)
         wait_until(lambda: not leader.missing())
@@ -129,7 +144,7 @@ def test_a_crash_that_another_rank_caused_is_told_as_what_it_was() -> None:
         assert told.reason == "RANK_LOST"
 
 
-def test_an_agreed_order_is_not_told_twice_and_waits_for_rank_0() -> None:
+def test_an_agreed_order_is_not_told_twice_and_waits_for_rank_0(follow: Follow) -> None:
     with leading(2) as leader:
         follower = follow(leader, 1)
         order = Preempted("Rank 1: signal SIGTERM")
@@ -142,7 +157,7 @@ def test_an_agreed_order_is_not_told_twice_and_waits_for_rank_0() -> None:
         assert ended.result(10).exit_code == Exit.RETRY
 
 
-def test_a_rank_that_comes_late_hears_the_end() -> None:
+def test_a_rank_that_comes_late_hears_the_end(follow: Follow) -> None:
     with leading(2) as leader:
         ended = in_background(lambda: leader.conclude(Stale("another attempt has taken over")))
         time.sleep(0.1)
@@ -152,7 +167,7 @@ def test_a_rank_that_comes_late_hears_the_end() -> None:
         assert isinstance(ended.result(10), Stale)
 
 
-def test_who_has_left_is_not_missed() -> None:
+def test_who_has_left_is_not_missed(follow: Follow) -> None:
     with leading(2) as leader:
         follower = follow(leader, 1)
         wait_until(lambda: not leader.missing())
@@ -176,7 +191,7 @@ def test_a_stranger_is_not_heard() -> None:
         assert leader.missing() == [1]
 
 
-def test_fresh_urls_come_by_way_of_rank_0() -> None:
+def test_fresh_urls_come_by_way_of_rank_0(follow: Follow) -> None:
     with leading(2, renew=lambda: {"shards": 3}) as leader:
         follower = follow(leader, 1)
         assert follower.renew() == {"shards": 3}
@@ -184,7 +199,7 @@ def test_fresh_urls_come_by_way_of_rank_0() -> None:
         follower.close()
 
 
-def test_when_rank_0_cannot_renew_all_end() -> None:
+def test_when_rank_0_cannot_renew_all_end(follow: Follow) -> None:
     def refused() -> Any:
         raise EnvironmentFault("TRAINER_REFUSED", "no")
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, ValidationError
-from visiontune_kit.settings import ServerSettings, describe
+from pydantic import Field
+from visiontune_kit.settings import EXIT_CONFIGURATION, ServerSettings, describe, read
 
 
 class Settings(ServerSettings, env_prefix="VISIONTUNE_STORAGE_"):
@@ -31,10 +31,17 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
     assert (settings.bucket, settings.log_level) == ("from-file", "debug")
 
 
-def test_a_wrong_value_names_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISIONTUNE_STORAGE_PORT", "many")
-    with pytest.raises(ValidationError, match="port"):
-        Settings()
+@pytest.mark.parametrize("variable", ["VISIONTUNE_STORAGE_PORT", "VISIONTUNE_PORT"])
+def test_a_wrong_value_names_its_variable_and_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    monkeypatch.setenv(variable, "many")
+    with pytest.raises(SystemExit) as ended:
+        read(Settings)
+    assert ended.value.code == EXIT_CONFIGURATION
+    said = capsys.readouterr().err
+    assert said.startswith(f"{variable}: Input should be a valid integer")
+    assert "many" not in said
 
 
 def test_every_setting_has_a_variable_and_a_description() -> None:
