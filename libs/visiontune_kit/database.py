@@ -8,11 +8,14 @@ from typing import Any, Self
 
 from sqlalchemy import DateTime, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
-from visiontune_kit import sqlite
+from visiontune_kit import logs, sqlite
+from visiontune_kit.errors import Unavailable
 
 # Constraint names that are the same in both databases, so that migrations can name them.
 NAMING = {
@@ -24,6 +27,19 @@ NAMING = {
 }
 
 IDLE_TRANSACTION_MS = "60000"
+CONNECT_TIMEOUT_S = 10.0
+# Connection failures; a limit of connections; a server that starts, stops, crashes or is somebody's standby;
+# a transaction that was idle for too long: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_AWAY = ("08", "53300", "57P", "25006", "25P03")
+
+log = logs.get(__name__)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database of this service is away, or has no connection left."""
+
+    def __init__(self) -> None:
+        super().__init__("The database of this service does not answer. Call again in a few seconds.")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -58,8 +74,11 @@ class Database:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Opens `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`; connects on first use."""
+    def open(cls, url: str, connections: int = 10) -> Self:
+        """Opens `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`; connects on first use.
+
+        connections: the most of PostgreSQL that are open at once.
+        """
         if url.startswith("sqlite"):
             path = make_url(url).database or ":memory:"
             engine = create_async_engine(url, async_creator=lambda: sqlite.connect(path))
@@ -72,9 +91,9 @@ class Database:
             create_async_engine(
                 url,
                 pool_pre_ping=True,
-                pool_size=10,
-                max_overflow=10,
-                connect_args={"server_settings": given_up},
+                pool_size=connections,
+                max_overflow=0,
+                connect_args={"server_settings": given_up, "timeout": CONNECT_TIMEOUT_S},
             )
         )
 
@@ -84,9 +103,18 @@ class Database:
 
         On SQLite the transaction takes the write lock at its start (BEGIN IMMEDIATE): a reader that
         turns writer would otherwise fail instead of waiting. So a task must not open one inside another.
+        On PostgreSQL that would wait for a connection which the task itself holds.
+
+        Raises DatabaseUnavailable, of whatever happens inside, when the database is away.
         """
-        async with self._turn, self._sessions() as session:
-            yield session
+        try:
+            async with self._turn, self._sessions() as session:
+                yield session
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("database_unavailable", error=repr(error))
+            raise DatabaseUnavailable from error
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -118,6 +146,19 @@ class UnitOfWork:
     async def commit(self) -> None:
         """Makes everything since the start visible at once."""
         await self.session.commit()
+
+
+def is_away(error: Exception) -> bool:
+    """True for what a call fails with while PostgreSQL is away, as the driver or SQLAlchemy raises it.
+
+    An OSError is the connection's, since nothing else is read or written inside a transaction.
+    """
+    if isinstance(error, OSError | NoConnectionFree):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    code = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+    return code.startswith(_AWAY)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -1,0 +1,122 @@
+"""PostgreSQL that crashes, comes back, or has no connection left: calls are refused, nothing is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from visiontune.dataset.v1 import dataset_pb2
+from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune_kit import errors
+from visiontune_kit.database import Database, DatabaseUnavailable
+
+from tests.support import archives
+from tests.support.databases import Postgres
+from tests.support.dataset import running_dataset, version_of
+from tests.support.s3 import SeaweedFS
+from tests.support.trainer import running_trainer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A server that tests may stop; each starts it again."""
+    made = Postgres()
+    yield made
+    made.close()
+
+
+@asynccontextmanager
+async def away(server: Postgres) -> AsyncIterator[None]:
+    """It crashes before the block and is back after it."""
+    await asyncio.to_thread(server.stop, "immediate")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+async def test_an_import_goes_on_after_the_database_was_away(
+    server: Postgres, s3: SeaweedFS, tmp_path: Path
+) -> None:
+    async with running_dataset(s3, tmp_path, database_url=server.make_database("imports")) as service:
+        dataset = await service.create()
+        request = dataset_pb2.GetDatasetRequest(name=dataset.name)
+        operation = await service.start(dataset, archives.numbered(14, (640, 480)), "large.tar")
+        await service.until_stage(operation, "READING")
+        async with away(server):
+            with pytest.raises(errors.Unavailable) as refused:
+                await service.call("GetDataset", request)
+            assert refused.value.reason == "DatabaseUnavailable"
+        assert (await service.call("GetDataset", request)).name == dataset.name
+        assert version_of(await service.ended(operation)).example_count == 14
+        assert len(await service.versions(dataset)) == 1
+        await service.until_objects(2)
+
+
+async def test_jobs_and_their_workers_go_on_after_the_database_was_away(
+    server: Postgres, s3: SeaweedFS, tmp_path: Path
+) -> None:
+    async with running_trainer(s3, tmp_path, database_url=server.make_database("jobs")) as trainer:
+        job = await trainer.create()
+        worker = await trainer.claimed(job)
+        async with away(server):
+            with pytest.raises(errors.Unavailable) as refused:
+                await worker.create("checkpoints/step-1", {"a.bin": b"a"})
+            assert refused.value.reason == "DatabaseUnavailable"
+            await asyncio.sleep(2)  # some rounds of the loop that leads
+        await worker.metrics(1, loss=2.0)
+        await worker.checkpoint(1)
+        assert await worker.succeed() == pb.TrainingJob.STATE_SUCCEEDED
+        trainer.backend.exits(worker.attempt, 0)
+        assert (await trainer.get(job.name)).attempt == 1
+        await trainer.claimed(await trainer.create("next"))
+
+
+async def test_a_repeated_request_goes_on_where_the_database_went_away(
+    server: Postgres, s3: SeaweedFS, tmp_path: Path
+) -> None:
+    request_id = "6f1d8cf2-5b9a-4a52-9a0e-0f6a3a0e6c11"
+    async with running_trainer(s3, tmp_path, database_url=server.make_database("requests")) as trainer:
+        async with away(server):
+            with pytest.raises(errors.Unavailable):
+                await trainer.create(request_id=request_id)
+        first = await trainer.create(request_id=request_id)
+        async with away(server):
+            pass
+        assert (await trainer.create(request_id=request_id)).uid == first.uid
+
+
+async def test_without_a_free_connection_a_call_is_unavailable_and_the_next_one_works(
+    server: Postgres,
+) -> None:
+    server.run("CREATE ROLE narrow LOGIN CONNECTION LIMIT 2")
+    url = make_url(server.url()).set(username="narrow").render_as_string(hide_password=False)
+    database = Database.open(url)
+
+    async def ask() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT pg_sleep(0.3)"))
+
+    outcomes = await asyncio.gather(*(ask() for _ in range(6)), return_exceptions=True)
+    refused = [outcome for outcome in outcomes if outcome is not None]
+    assert 0 < len(refused) < 6
+    assert {type(outcome) for outcome in refused} == {DatabaseUnavailable}
+    await ask()
+    await database.close()
+
+
+async def test_a_replica_holds_no_more_connections_than_it_is_told(server: Postgres) -> None:
+    database = Database.open(server.make_database("narrow"), connections=2)
+    most = 0
+
+    async def ask() -> None:
+        nonlocal most
+        async with database.session() as session:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'narrow'"
+            most = max(most, (await session.execute(text(count))).scalar_one())
+
+    await asyncio.gather(*(ask() for _ in range(20)))
+    assert most == 2
+    await database.close()
