@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from visiontune_kit import logs, sqlite
-from visiontune_kit.errors import Unavailable
+from visiontune_kit.errors import InvalidArgument, Unavailable
 
 # Constraint names that are the same in both databases, so that migrations can name them.
 NAMING = {
@@ -31,6 +31,8 @@ CONNECT_TIMEOUT_S = 10.0
 # Connection failures; a limit of connections; a server that starts, stops, crashes or is somebody's standby;
 # a transaction that was idle for too long: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _AWAY = ("08", "53300", "57P", "25006", "25P03")
+# What the driver refuses to send, a text that is too long, a number out of range, a character of no text.
+_UNFIT = ("22000", "22001", "22003", "22021")
 
 log = logs.get(__name__)
 
@@ -40,6 +42,15 @@ class DatabaseUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The database of this service does not answer. Call again in a few seconds.")
+
+
+class ValueUnfit(InvalidArgument):
+    """The database cannot hold or look for a value of the request, which no rule of the proto forbids."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request has a text with a NUL character or a number that is out of range. Send it without."
+        )
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -105,16 +116,19 @@ class Database:
         turns writer would otherwise fail instead of waiting. So a task must not open one inside another.
         On PostgreSQL that would wait for a connection which the task itself holds.
 
-        Raises DatabaseUnavailable, of whatever happens inside, when the database is away.
+        Raises DatabaseUnavailable, of whatever happens inside, when the database is away, and ValueUnfit
+        for a value that it refuses.
         """
         try:
             async with self._turn, self._sessions() as session:
                 yield session
         except Exception as error:
-            if not is_away(error):
-                raise
-            log.warning("database_unavailable", error=repr(error))
-            raise DatabaseUnavailable from error
+            if is_away(error):
+                log.warning("database_unavailable", error=repr(error))
+                raise DatabaseUnavailable from error
+            if is_unfit(error):
+                raise ValueUnfit from error
+            raise
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -157,8 +171,17 @@ def is_away(error: Exception) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    code = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    return code.startswith(_AWAY)
+    return _state(error).startswith(_AWAY)
+
+
+def is_unfit(error: Exception) -> bool:
+    """True for what a statement fails with when the database refuses a value; SQLite's driver overflows."""
+    return isinstance(error, OverflowError) or _state(error).startswith(_UNFIT)
+
+
+def _state(error: Exception) -> str:
+    """PostgreSQL's five characters for an error; empty when it has none."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
