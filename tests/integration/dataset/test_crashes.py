@@ -86,6 +86,25 @@ async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path
             assert list((tmp_path / "scratch" / "imports").glob("*")) == []
 
 
+async def test_two_replicas_share_imports_and_one_takes_over_what_the_other_ran(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    async with (
+        running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage,
+        program_beside(storage, tmp_path) as (_, survivor),
+        program_beside(storage, tmp_path, fault="import.shard_stored:kill@2") as (process, victim),
+    ):
+        datasets = [await survivor.create(f"d-{number}") for number in range(4)]
+        started = [await victim.start(each, archives.numbered(5), "small.tar") for each in datasets]
+        async with asyncio.timeout(60):
+            assert await process.wait() == -signal.SIGKILL  # so it ran one to its end, and another in part
+        for dataset, operation in zip(datasets, started, strict=True):
+            ended = await survivor.ended(operation)
+            assert version_of(ended).name == f"{dataset.name}/versions/v1"
+            assert [each.name for each in await survivor.versions(dataset)] == [version_of(ended).name]
+        await survivor.until_objects(8)
+
+
 async def test_what_a_killed_server_left_goes_when_its_import_is_cancelled(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:
