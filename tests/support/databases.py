@@ -1,7 +1,8 @@
 """The databases that tests run on: SQLite files, and a real PostgreSQL from its wheel.
 
 VISIONTUNE_TEST_DATABASE decides, here alone, which one every service of a test gets: sqlite, unless it says
-postgresql. Suites about the databases themselves take `database_url` and run on both, whatever it says.
+postgresql. Suites about the databases themselves take `database_url` and run on both, or on PostgreSQL alone when
+it says that, since the other half is the same then.
 """
 
 import hashlib
@@ -132,7 +133,7 @@ def postgres() -> Postgres:
     return shared()
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=DATABASES if DATABASE == "sqlite" else [DATABASE])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """SQLAlchemy URL of an empty database, once on each kind."""
     return _url_in(tmp_path, "test", request.param)
