@@ -74,17 +74,23 @@ async def test_jobs_and_their_workers_go_on_after_the_database_was_away(
         await trainer.claimed(await trainer.create("next"))
 
 
-async def test_a_repeated_request_goes_on_where_the_database_went_away(
-    server: Postgres, s3: SeaweedFS, tmp_path: Path
+async def test_a_request_in_whose_middle_the_database_went_away_can_be_repeated_at_once(
+    server: Postgres, s3: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request_id = "6f1d8cf2-5b9a-4a52-9a0e-0f6a3a0e6c11"
     async with running_trainer(s3, tmp_path, database_url=server.make_database("requests")) as trainer:
-        async with away(server):
+        kind_of = trainer.datasets._kind
+
+        def while_it_crashes(name: str) -> dataset_pb2.ExampleKind.ValueType:
+            server.stop("immediate")
+            return kind_of(name)
+
+        with monkeypatch.context() as between:
+            between.setattr(trainer.datasets, "_kind", while_it_crashes)
             with pytest.raises(errors.Unavailable):
                 await trainer.create(request_id=request_id)
+        await asyncio.to_thread(server.start)
         first = await trainer.create(request_id=request_id)
-        async with away(server):
-            pass
         assert (await trainer.create(request_id=request_id)).uid == first.uid
 
 
