@@ -1,6 +1,7 @@
 """Sessions and transactions on SQLite (embedded) and PostgreSQL (production), by the same code."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
@@ -28,6 +29,13 @@ NAMING = {
 
 IDLE_TRANSACTION_MS = "60000"
 CONNECT_TIMEOUT_S = 10.0
+# Asks after 15 s of silence, then each 5 s; what was sent is to be taken within 30 s (tcp(7)).
+_KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 15,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 30_000,
+}
 # Connection failures; a limit of connections; a server that starts, stops, crashes or is somebody's standby;
 # a transaction that was idle for too long: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _AWAY = ("08", "53300", "57P", "25006", "25P03")
@@ -98,15 +106,15 @@ class Database:
             return cls(engine, turn=asyncio.Lock())
         # A replica that is frozen in a transaction gives its row locks back.
         given_up = {"idle_in_transaction_session_timeout": IDLE_TRANSACTION_MS}
-        return cls(
-            create_async_engine(
-                url,
-                pool_pre_ping=True,
-                pool_size=connections,
-                max_overflow=0,
-                connect_args={"server_settings": given_up, "timeout": CONNECT_TIMEOUT_S},
-            )
+        engine = create_async_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=connections,
+            max_overflow=0,
+            connect_args={"server_settings": given_up, "timeout": CONNECT_TIMEOUT_S},
         )
+        event.listen(engine.sync_engine, "connect", _notice_a_lost_server)
+        return cls(engine)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -182,6 +190,16 @@ def is_unfit(error: Exception) -> bool:
 def _state(error: Exception) -> str:
     """PostgreSQL's five characters for an error; empty when it has none."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def _notice_a_lost_server(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    """Ends the wait for a server that vanished without a word after 30 s; it would last for ever."""
+    driver = connection.driver_connection
+    raw = driver._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg has no option for it
+    if raw.family in {socket.AF_INET, socket.AF_INET6}:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -1,8 +1,8 @@
 """The databases that tests run on: SQLite files, and a real PostgreSQL from its wheel.
 
 VISIONTUNE_TEST_DATABASE decides, here alone, which one every service of a test gets: sqlite, unless it says
-postgresql. Suites about the databases themselves take `database_url` and run on both; where it says postgresql,
-on that alone, since the other half stays the same.
+postgresql. Suites about the databases themselves take `database_url` and run on both, or only there where it
+says postgresql, since the other half stays the same.
 """
 
 import hashlib

@@ -1,9 +1,11 @@
 """PostgreSQL that crashes, comes back, or has no connection left: calls are refused, nothing is lost."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
@@ -126,3 +128,34 @@ async def test_a_replica_holds_no_more_connections_than_it_is_told(server: Postg
     await asyncio.gather(*(ask() for _ in range(20)))
     assert most == 2
     await database.close()
+
+
+async def test_a_server_that_vanishes_is_noticed_within_half_a_minute(server: Postgres) -> None:
+    url = make_url(server.url())
+    path = f"{url.query['host']}/.s.PGSQL.5432"
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, to = await asyncio.open_unix_connection(path)
+        await asyncio.gather(copy(reader, to), copy(back, writer))
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        database = Database.open(
+            url.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
+        )
+        async with database.engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            raw = driver._transport.get_extra_info("socket")
+            # Nobody can make the kernel lose a machine here; this is what it is told to do then.
+            assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            told = {name: raw.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names}
+            assert told["TCP_KEEPIDLE"] + told["TCP_KEEPINTVL"] * told["TCP_KEEPCNT"] <= 30
+            assert told["TCP_USER_TIMEOUT"] <= 30_000
+        await database.close()
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while some := await reader.read(65_536):
+        writer.write(some)
+    writer.close()
