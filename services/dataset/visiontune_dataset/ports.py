@@ -99,8 +99,8 @@ class Datasets(Protocol):
     async def save(self, dataset: Dataset) -> None:
         """Writes a change of the revision before. Raises StaleEtag when somebody else was first."""
 
-    async def count(self, project: str) -> int:
-        """Returns how many a project has."""
+    async def count_and_lock(self, project: str) -> int:
+        """Returns how many a project has; until the transaction ends, nobody else counts them."""
 
     async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Dataset]:
         """Returns those behind that (time, id), newest first."""

@@ -64,7 +64,12 @@ class Datasets:
         if cast("CursorResult[Any]", changed).rowcount == 0:
             raise StaleEtag(dataset.name)
 
-    async def count(self, project: str) -> int:
+    async def count_and_lock(self, project: str) -> int:
+        if (
+            self._session.get_bind().dialect.name == "postgresql"
+        ):  # SQLite has locked the whole database by then
+            key = func.hashtextextended(f"datasets of {project}", 0)
+            await self._session.execute(select(func.pg_advisory_xact_lock(key)))
         query = select(func.count()).select_from(DATASETS).where(DATASETS.c.project == project)
         return (await self._session.execute(query)).scalar_one()
 

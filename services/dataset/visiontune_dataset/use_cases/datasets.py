@@ -63,7 +63,7 @@ async def create_dataset(command: CreateDataset, deps: Deps) -> Dataset:
             return found  # the first try of this call committed, then lost its answer
         if found is not None:
             raise DatasetExists(found.name, deleting=found.deleting)
-        if await uow.datasets.count(command.project) >= deps.rules.datasets_per_project:
+        if await uow.datasets.count_and_lock(command.project) >= deps.rules.datasets_per_project:
             raise TooManyDatasets(command.project, deps.rules.datasets_per_project)
         await uow.datasets.add(made)
         await uow.commit()
