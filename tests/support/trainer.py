@@ -43,12 +43,16 @@ class HandBackend:
         self.times: list[MachineTime] = []
         self.waiting = ""  # what is seen of a worker that was launched
         self.machine_tokens: dict[str, str] = {}  # machine's token -> attempt
+        self.kinds: list[ports.AcceleratorKind] = []
 
     def problems_of(self, resources: Resources) -> list[Problem]:
         return []
 
     async def attempt_of(self, machine_token: str) -> str:
         if machine_token not in self.machine_tokens:
+    def accelerators(self) -> list[ports.AcceleratorKind]:
+        return self.kinds
+
             raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
         return self.machine_tokens[machine_token]
 

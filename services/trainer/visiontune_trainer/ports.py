@@ -92,6 +92,18 @@ class Storage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AcceleratorKind:
+    """A kind of accelerator, as far as users choose by it. None: the operator did not say."""
+
+    name: str
+    memory_bytes: int | None
+    max_count: int  # on one node
+    has_spot: bool
+    price_per_hour: float | None  # of one
+    spot_price_per_hour: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """What a backend needs to start a worker."""
 
@@ -114,6 +126,9 @@ class Backend(Protocol):
 
     async def launch(self, launch: Launch) -> None:
         """Starts the attempt's worker, or finds the one that an earlier call started.
+    def accelerators(self) -> Sequence[AcceleratorKind]:
+        """What a job may ask for by name, in order of name."""
+
 
         Raises LaunchRefused when it will never start, LaunchPostponed when it cannot start yet for a reason
         that the user should know, BackendUnavailable when nobody can tell now.

@@ -29,7 +29,7 @@ from visiontune_recipes.spec import Resources
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
 from visiontune_trainer.domain.usage import MachineTime
-from visiontune_trainer.ports import Launch
+from visiontune_trainer.ports import AcceleratorKind, Launch
 
 # The shell writes down who it is and becomes the worker. The hard link is exclusive: of two that were started
 # for one attempt, whoever is second ends before it begins.
@@ -113,6 +113,10 @@ class LocalBackend:
     async def attempt_of(self, machine_token: str) -> str:
         """Processes get their attempt's own token, so that any other is nobody's."""
         raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
+    def accelerators(self) -> list[AcceleratorKind]:
+        """None: what this machine has needs no name."""
+        return []
+
 
     async def launch(self, launch: Launch) -> None:
         """Starts the worker unless one was started for this attempt already."""

@@ -35,7 +35,7 @@ from visiontune_trainer.domain.job import job_of_attempt, project_of
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import BackendUnavailable, LaunchPostponed, LaunchRefused
 from visiontune_trainer.domain.usage import MachineTime
-from visiontune_trainer.ports import Launch
+from visiontune_trainer.ports import AcceleratorKind, Launch
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -78,6 +78,10 @@ class KubernetesBackend:
         """Makes the attempt's Job, or adopts the one that an earlier call made."""
         until, postponed = self._postponed.get(launch.attempt, (0.0, None))
         if postponed is not None and time.monotonic() < until:
+    def accelerators(self) -> Sequence[AcceleratorKind]:
+        """The operator's list."""
+        return self._places.kinds()
+
             raise postponed
         try:
             await asyncio.to_thread(self._launch, launch)
