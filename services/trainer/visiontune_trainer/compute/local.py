@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from visiontune_kit import logs
@@ -76,6 +77,8 @@ class _Process:
 class LocalBackend:
     """Implements `ports.Backend`."""
 
+    patience_with_strangers = timedelta(0)  # The folder is ours alone.
+
     def __init__(
         self,
         folder: Path,
@@ -110,13 +113,13 @@ class LocalBackend:
             if wrong
         ]
 
-    async def attempt_of(self, machine_token: str) -> str:
-        """Processes get their attempt's own token, so that any other is nobody's."""
-        raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
     def accelerators(self) -> list[AcceleratorKind]:
         """None: what this machine has needs no name."""
         return []
 
+    async def attempt_of(self, machine_token: str) -> str:
+        """Processes get their attempt's own token, so that any other is nobody's."""
+        raise Unauthenticated("This is no token of a worker.", reason="InvalidToken")
 
     async def launch(self, launch: Launch) -> None:
         """Starts the worker unless one was started for this attempt already."""
