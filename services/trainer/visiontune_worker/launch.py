@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     RETRY when this machine was asked to leave, for then torchrun asks no rank how it ended.
     """
     try:
-        run(parse_args(arguments))
+        run(parse_args(arguments))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
         sys.stderr.write(f"{error}\n")

@@ -65,10 +65,10 @@ async def test_what_a_job_may_ask_for_is_listed_in_pages(trainer: TrainerHandle)
         AcceleratorKind("nvidia-t4", None, 4, True, None, None),
     ]
     request = pb.ListAcceleratorsRequest(parent=PARENT, page_size=1)
-    first = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
+    first: pb.ListAcceleratorsResponse = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
     request.page_token = first.next_page_token
-    second = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
-    l4, t4 = [*first.accelerators, *second.accelerators]
+    second: pb.ListAcceleratorsResponse = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
+    l4, t4 = *first.accelerators, *second.accelerators
     assert (l4.name, l4.memory_bytes, l4.max_count) == (f"{PARENT}/accelerators/nvidia-l4", 24 * 1024**3, 8)
     assert (l4.spot_available, l4.price_per_hour, l4.spot_price_per_hour) == (True, 0.7, 0.2)
     assert [field.name for field, _ in t4.ListFields()] == ["name", "max_count", "spot_available"]

@@ -274,7 +274,10 @@ async def test_jobs_of_others_are_left_alone(backend: KubernetesBackend, cluster
 
 
 async def test_another_installation_in_the_same_namespace_is_left_alone(
-    backend: KubernetesBackend, cluster: Cluster, connected: Callable[[], Api]
+    backend: KubernetesBackend,
+    cluster: Cluster,
+    connected: Callable[[], Api],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     others = dataclasses.replace(CHOICES, installation="theirs")
     theirs = KubernetesBackend(connected, PLACES, others, ClusterClock(cluster))
@@ -290,7 +293,7 @@ async def test_another_installation_in_the_same_namespace_is_left_alone(
         assert len(cluster.all("pods")) == 1
         (pod,) = cluster.all("pods")
         identity = PodIdentity("visiontune-jobs", pod["metadata"]["name"], pod["metadata"]["uid"])
-        backend._identity = lambda _: identity  # type: ignore[method-assign]
+        monkeypatch.setattr(backend, "_identity", lambda _: identity)
         with pytest.raises(Unauthenticated, match="another attempt's name"):
             await backend.attempt_of("token")
     finally:
@@ -376,7 +379,7 @@ async def test_a_job_on_cpus_has_no_accelerator_hours(backend: KubernetesBackend
 
 
 async def test_every_right_in_the_trainers_role_is_one_that_it_uses(
-    backend: KubernetesBackend, cluster: Cluster
+    backend: KubernetesBackend, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That they are enough, every test with this cluster holds: it refuses what is not granted."""
     await until(backend, Sight.ABSENT)
@@ -389,7 +392,7 @@ async def test_every_right_in_the_trainers_role_is_one_that_it_uses(
     await eventually(_starts(backend))
     metadata = cluster.all("pods")[0]["metadata"]
     identity = PodIdentity("visiontune-jobs", metadata["name"], metadata["uid"])
-    backend._identity = lambda _: identity  # type: ignore[method-assign]
+    monkeypatch.setattr(backend, "_identity", lambda _: identity)
     assert await backend.attempt_of("token") == ATTEMPT
     await backend.stop(ATTEMPT)
     cluster.now += timedelta(seconds=120 + 61)
