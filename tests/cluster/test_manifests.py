@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from visiontune_trainer.compute.kubernetes.accelerators import Places
+from visiontune_trainer.compute.kubernetes.manifests import CONTAINER, PodChoices, job_manifest
+from visiontune_trainer.ports import Launch
 
 from tests.cluster import accounts, build, crds
 from tests.cluster.api import Api
 from tests.cluster.cluster import Cluster
+from tests.cluster.waiting import until
+from tests.cluster.workloads import IMAGE, condition
 from tests.support.manifests import OVERLAYS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -129,3 +134,18 @@ def test_a_trainer_pods_account_has_no_rights(cluster: Cluster) -> None:
     for group, resource in ALLOWED | REFUSED:
         assert not allowed(worker, "get", group, resource, accounts.JOBS), resource
     worker.close()
+
+
+def test_a_training_pod_has_the_trainers_ca_in_a_file(cluster: Cluster) -> None:
+    """The whole Job of an attempt is taken by a namespace that enforces restricted pods, without a warning."""
+    ca = "-----BEGIN CERTIFICATE-----\nof a test\n-----END CERTIFICATE-----\n"
+    show = {"name": CONTAINER, "command": ["cat", "/etc/visiontune/ca/ca.crt"]}
+    choices = PodChoices(image=IMAGE, ca=ca, patch={"spec": {"containers": [show]}})
+    job = job_manifest(Launch("projects/p/trainingJobs/shows-ca/attempts/1", "", ""), Places(), choices)
+    before = len(cluster.api.warnings)
+    name = cluster.api.create("jobs", job, accounts.JOBS)["metadata"]["name"]
+    assert cluster.api.warnings[before:] == []
+    until(lambda: condition(cluster.api.get("jobs", name, accounts.JOBS), "Complete"), "it is Complete")
+    logs = cluster.plane.kubectl("logs", f"--namespace={accounts.JOBS}", f"job/{name}").stdout
+    assert logs == ca
+    cluster.plane.kubectl("delete", f"--namespace={accounts.JOBS}", "job", name)
