@@ -137,7 +137,7 @@ def test_a_trainer_pods_account_has_no_rights(cluster: Cluster) -> None:
 
 
 def test_a_training_pod_has_the_trainers_ca_in_a_file(cluster: Cluster) -> None:
-    """The whole Job of an attempt is taken by a namespace that enforces restricted pods, without a warning."""
+    """The Job of an attempt is taken where restricted pods are enforced, without a warning."""
     ca = "-----BEGIN CERTIFICATE-----\nof a test\n-----END CERTIFICATE-----\n"
     show = {"name": CONTAINER, "command": ["cat", "/etc/visiontune/ca/ca.crt"]}
     choices = PodChoices(image=IMAGE, ca=ca, patch={"spec": {"containers": [show]}})
