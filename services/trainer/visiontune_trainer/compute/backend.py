@@ -53,7 +53,7 @@ def _kubernetes(settings: Settings) -> Backend:
         user_id=settings.kubernetes_user_id,
         grace_s=settings.kubernetes_stop_grace_s,
         keep_s=settings.kubernetes_keep_s,
-        ca=settings.tls_ca_file.read_text(encoding="utf-8") if settings.tls_ca_file else "",
+        ca=_ca_of(settings),
         patch=yaml.safe_load(patch.read_text(encoding="utf-8")) if patch else {},
     )
     return KubernetesBackend(
@@ -62,6 +62,13 @@ def _kubernetes(settings: Settings) -> Backend:
         choices,
         SystemClock(),
     )
+
+
+def _ca_of(settings: Settings) -> str:
+    """What workers trust this service by; empty where it serves plain text."""
+    if settings.tls_certificate_file is None or settings.tls_ca_file is None:
+        return ""
+    return settings.tls_ca_file.read_text(encoding="utf-8")
 
 
 def _of_pods(settings: Settings) -> dict[str, str]:

@@ -38,6 +38,20 @@ def test_the_settings_make_a_backend_that_connects_to_nothing_yet(tmp_path: Path
     assert backend._choices.ca == "a certificate"
 
 
+def test_workers_speak_plain_text_to_a_trainer_without_a_certificate(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text(kubeconfig("http://127.0.0.1:9"))
+    settings = Settings(
+        backend="kubernetes",
+        worker_target="t:1",
+        tls_ca_file=tmp_path / "ca.crt",  # of the services that it calls
+        kubernetes_worker_image="worker:1",
+        kubernetes_kubeconfig=str(tmp_path / "kubeconfig"),
+    )
+    backend = BACKENDS[settings.backend](settings)
+    assert isinstance(backend, KubernetesBackend)
+    assert backend._choices.ca == ""
+
+
 @pytest.mark.parametrize("given", [{}, {"kubernetes_worker_image": "w"}, {"worker_target": "t:1"}])
 def test_what_is_missing_is_named(given: dict[str, str]) -> None:
     with pytest.raises(SettingsMissing, match="VISIONTUNE_TRAINER_KUBERNETES_WORKER_IMAGE"):
