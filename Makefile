@@ -67,8 +67,8 @@ test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main j
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.
 	python -m pytest -m "slow and not cluster" $(ARGS)
 
-test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; the first time it is built with Go.
-	python -m tests.cluster.build
+test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane, built with Go once; KUEUE=--kueue builds Kueue too.
+	python -m tests.cluster.build $(KUEUE)
 	python -m pytest tests/cluster -m cluster $(ARGS)
 
 soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
