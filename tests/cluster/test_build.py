@@ -122,3 +122,12 @@ def test_a_module_that_cannot_be_had_is_named(
     go.write_text('#!/bin/sh\necho \'{"Error": "no such host"}\'\nexit 1\n')
     with pytest.raises(crds.FetchError, match="was not fetched: no such host"):
         crds.fetch(tmp_path, limit_s=30)
+
+
+def test_the_control_plane_is_there_also_where_definitions_cannot_be_had(
+    go: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(crds, "SOURCES", (source("h1:right"),))
+    go.write_text("""#!/bin/sh\n[ "$1" = mod ] && exit 1\n""" + BUILDS.removeprefix("#!/bin/sh\n"))
+    assert set(build.build(limit_s=30)) == set(build.PROGRAMS)
+    assert "Manifests will not be checked" in capsys.readouterr().out

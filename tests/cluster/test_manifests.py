@@ -51,7 +51,7 @@ def namespaces(cluster: Cluster) -> None:
     cluster.plane.kubectl("create", "namespace", "cert-manager")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def foreign_kinds(cluster: Cluster) -> None:
     """Kinds of other people's controllers, without the controllers."""
     definitions = crds.folder(build.cache())
@@ -71,6 +71,7 @@ def trainer(cluster: Cluster) -> Iterator[Api]:
     caller.close()
 
 
+@pytest.mark.usefixtures("foreign_kinds")
 @pytest.mark.parametrize("folder", [*OVERLAYS, "monitoring"])
 def test_the_api_server_takes_every_object_without_a_warning(cluster: Cluster, folder: str) -> None:
     built = cluster.plane.kubectl("kustomize", str(K8S / folder)).stdout
@@ -79,11 +80,13 @@ def test_the_api_server_takes_every_object_without_a_warning(cluster: Cluster, f
     assert done.stdout.count("serverside-applied") == sum(1 for _ in yaml.safe_load_all(built))
 
 
+@pytest.mark.usefixtures("foreign_kinds")
 @pytest.mark.parametrize("example", sorted(path.name for path in (K8S / "examples").glob("*.yaml")))
 def test_the_api_server_takes_the_examples(cluster: Cluster, example: str) -> None:
     cluster.plane.kubectl(*DRY_RUN, stdin=(K8S / "examples" / example).read_text())
 
 
+@pytest.mark.usefixtures("foreign_kinds")
 @pytest.mark.parametrize(
     ("kind", "spec", "said"),
     [
