@@ -10,6 +10,8 @@ SOURCES := libs services gateway stack tests benchmarks examples tools
 WEB := gateway/web
 WEB_BUILD := gateway/visiontune_gateway/web/index.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Bytecode is worth its files: without it a worker takes three times as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +61,7 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 # One process a core; a file's tests share its stack, so they stay together.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile $(ARGS)
+	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)

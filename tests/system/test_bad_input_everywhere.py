@@ -222,6 +222,7 @@ async def test_a_bad_archive_is_refused_alike(everywhere: Everywhere, tmp_path: 
     assert refused.message.startswith(text)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert f"{filename} was not imported" in done.stderr
+    assert done.stderr.rstrip().endswith("reason: ImportRefused")
     for _, text, _ in refused.places:
         assert text in done.stderr
     assert "Traceback" not in done.stderr
