@@ -259,7 +259,7 @@ class _Job:
         )
 
     def _percent_now(self) -> int:
-        """Reading counts as far as what was read is decoded too. Less than before when images come quickly."""
+        """Reading counts as far as what was read is decoded too; it may fall while images come."""
         read = self._source.read_bytes / max(self._source.size, 1)
         decoded = self._decoder.done_count / max(self._decoder.submitted_count, 1)
         written = self._written_count / max(self._to_write_count, 1)
