@@ -278,6 +278,11 @@ class PodProcess:
         folder.mkdir(parents=True)
         if "emptyDir" in volume:
             return folder
+        if "downwardAPI" in volume:
+            for item in volume["downwardAPI"]["items"]:
+                text = pods.field_of(self.pod, item["fieldRef"]["fieldPath"])
+                (folder / item["path"]).write_text(text)
+            return folder
         if "projected" in volume:
             sources = volume["projected"]["sources"]
         else:

@@ -11,6 +11,7 @@ from visiontune.trainer.v1 import trainer_pb2
 from tests.cluster import accounts
 from tests.cluster.api import Resource
 from tests.cluster.cluster import Cluster
+from tests.cluster.control_plane import free_ports
 from tests.cluster.waiting import until
 from tests.cluster.workloads import IMAGE, exit_code
 from tests.support import stack as stacks
@@ -34,10 +35,12 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     accounts.install(cluster)
     folder = tmp_path_factory.mktemp("stack")
     kubeconfig = cluster.plane.kubeconfig("trainer", accounts.trainer_token(cluster))
-    target = f"{accounts.TRAINER}.{accounts.SERVICES}.svc:8703"
+    target = f"{accounts.TRAINER}.{accounts.SERVICES}.svc:8705"
+    (worker_port,) = free_ports(1)
     made = stacks.make(
         folder / "home",
         VISIONTUNE_TRAINER_BACKEND="kubernetes",
+        VISIONTUNE_TRAINER_WORKER_PORT=str(worker_port),
         VISIONTUNE_TRAINER_WORKER_TARGET=target,
         VISIONTUNE_TRAINER_KUBERNETES_KUBECONFIG=str(kubeconfig),
         VISIONTUNE_TRAINER_KUBERNETES_WORKER_IMAGE=IMAGE,
@@ -45,7 +48,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             ROOT / "k8s/accelerators/gpu-feature-discovery.yaml"
         ),
     )
-    cluster.machine.names[target] = f"127.0.0.1:{made.port + 3}"
+    cluster.machine.names[target] = f"127.0.0.1:{worker_port}"
     archive = folder / "digits.tar.gz"
     subprocess.run([sys.executable, str(ROOT / "examples/digits.py"), str(archive)], check=True)
     made.up()

@@ -57,6 +57,7 @@ class Reconciler:
         self._meter = Meter(deps)
         self._since: datetime | None = None
         self._last: datetime | None = None
+        self._strangers: dict[str, datetime] = {}  # attempts that the database does not know; since when
 
     async def run(self) -> None:
         """Runs until cancelled; then stops what must not outlive this program and hands the lease over."""
@@ -199,10 +200,17 @@ class Reconciler:
     async def _stop_strays(self, names: Sequence[str]) -> None:
         """Ends the workers, and clears what is left of them, that no current attempt has a claim to."""
         now = self._deps.clock.now()
+        known_before, self._strangers = self._strangers, {}
         for name in names:
             async with self._deps.unit_of_work() as uow:
                 attempt = await uow.jobs.get_attempt(*job_of_attempt(name))
-            if attempt is not None and attempt.finished_state is not None and attempt.ended_at is not None:
+            if attempt is None:
+                if name not in known_before:
+                    log.warning("stranger_seen", attempt=name)
+                self._strangers[name] = since = known_before.get(name, now)
+                if now - since < self._deps.backend.patience_with_strangers:
+                    continue
+            elif attempt.finished_state is not None and attempt.ended_at is not None:
                 seen = await self._deps.backend.observe(name)
                 if seen.sight is Sight.ALIVE and now - attempt.ended_at < _LEAVE:
                     continue

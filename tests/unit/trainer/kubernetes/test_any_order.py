@@ -26,7 +26,7 @@ from visiontune_trainer.adapters import tables
 from visiontune_trainer.adapters.database import UnitOfWork
 from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes import seeing
-from visiontune_trainer.compute.kubernetes.backend import SELECTOR, KubernetesBackend
+from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend
 from visiontune_trainer.compute.kubernetes.manifests import JOB_NAME_LABEL, TRAINING_JOB
 from visiontune_trainer.compute.kubernetes.watching import Watcher
 from visiontune_trainer.domain.job import Job
@@ -86,8 +86,8 @@ class SteppedBackend(KubernetesBackend):
         if self._watchers:
             return
         self._watchers = [
-            Watcher(self._connect(), "jobs", self.jobs, SELECTOR),
-            Watcher(self._connect(), "pods", self.pods, SELECTOR),
+            Watcher(self._connect(), "jobs", self.jobs, self.selector),
+            Watcher(self._connect(), "pods", self.pods, self.selector),
         ]
 
 
