@@ -26,6 +26,16 @@ USERS: Mapping[str, str] = {
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
 }
+# The calls of the services' accounts are written down: who asked for what, not what was said.
+AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts:visiontune"]},
+        {"level": "None"},
+    ],
+}
 
 
 def child(command: list[str]) -> list[str]:
@@ -55,6 +65,7 @@ class ControlPlane:
         for user in USERS:
             self.kubeconfig(user.rpartition(":")[2], self.tokens[user])
         (self.folder / "scheduler.json").write_text(json.dumps(self._scheduler_configuration()))
+        (self.folder / "audit.json").write_text(json.dumps(AUDIT))
 
     @property
     def url(self) -> str:
@@ -63,6 +74,11 @@ class ControlPlane:
     @property
     def admin_kubeconfig(self) -> Path:
         return self.folder / "admin.kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """The calls of the services, a JSON object a line."""
+        return self.folder / "audit.log"
 
     def api(self, token: str = "") -> Api:
         """Return a client, the administrator's when no token is given."""
@@ -168,6 +184,8 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",
             "--kubelet-preferred-address-types=InternalIP",
             "--profiling=false",
+            f"--audit-policy-file={own / 'audit.json'}",
+            f"--audit-log-path={self.audit_log}",
         ]
         controllers = [
             f"--kubeconfig={own / 'kube-controller-manager.kubeconfig'}",
