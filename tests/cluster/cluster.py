@@ -1,12 +1,18 @@
 """What a test of the cluster drives."""
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.cluster import build
 from tests.cluster.api import Api
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import Machine, Node
 from tests.cluster.waiting import until
+from tests.cluster.workloads import IMAGE
 
 
 @dataclass
@@ -43,3 +49,22 @@ class Cluster:
             node.lose()  # first, so that all wind down at once
         for node in nodes:
             node.remove()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A control plane without nodes inside the block; its programs have been built."""
+    plane = ControlPlane(build.programs(), folder)
+    image = {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "VISIONTUNE_WORKER_DEVICE": "cpu",  # the nodes' accelerators are not there
+    }
+    made = Cluster(plane, plane.api(), Machine(folder / "machine", {IMAGE: image}), {})
+    try:
+        plane.start()
+        yield made
+    finally:
+        for node in made.nodes.values():
+            node.lose()
+        plane.stop()

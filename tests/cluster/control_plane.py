@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -75,10 +76,10 @@ class ControlPlane:
     def admin_kubeconfig(self) -> Path:
         return self.folder / "admin.kubeconfig"
 
-    @property
-    def audit_log(self) -> Path:
-        """The calls of the services, a JSON object a line."""
-        return self.folder / "audit.log"
+    def audited(self) -> list[dict[str, Any]]:
+        """Return the services' calls of the API server, as its audit log has them."""
+        log = self.folder / "audit.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def api(self, token: str = "") -> Api:
         """Return a client, the administrator's when no token is given."""
@@ -185,7 +186,7 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
             "--profiling=false",
             f"--audit-policy-file={own / 'audit.json'}",
-            f"--audit-log-path={self.audit_log}",
+            f"--audit-log-path={own / 'audit.log'}",
         ]
         controllers = [
             f"--kubeconfig={own / 'kube-controller-manager.kubeconfig'}",

@@ -1,14 +1,12 @@
 """Many jobs on many nodes: the real trainer on a real control plane, with stand-ins for the training."""
 
 import asyncio
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -22,9 +20,11 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.trainer.v1 import trainer_pb2_grpc
 from visiontune_kit import channels, migrations
@@ -46,6 +46,7 @@ STAND_IN = "visiontune-worker:stand-in"
 ACCELERATOR, LABELS = "nvidia-t4", {"nvidia.com/gpu.product": "Tesla-T4"}
 GPUS_OF_A_NODE = 4
 SIZES = (1, 1, 2, 4)
+USERS = 5  # who create jobs at the same time
 STATE = pb.TrainingJob
 ENDED = frozenset({STATE.STATE_SUCCEEDED, STATE.STATE_FAILED, STATE.STATE_CANCELLED})
 
@@ -161,6 +162,28 @@ class Loop:
         self.loop.close()
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Medians over jobs, in seconds, but for the longest idleness; calls of the API server a job."""
+
+    start_s: float  # from a job's creation to its first pod's
+    end_s: float  # from the success of a pod to SUCCEEDED; 0 where the trainer was told before
+    answer_s: float  # from a worker's word that it has succeeded to SUCCEEDED
+    silent_end_s: float  # from the end of a pod that told nobody to FAILED
+    idle_s: float  # see recorder.longest_idle
+    calls: Mapping[str, float]  # by verb and kind
+
+    def __str__(self) -> str:
+        calls = ", ".join(f"{call} {count:.2f}" for call, count in self.calls.items())
+        return (
+            f"created to pod created {self.start_s:.2f} s; "
+            f"pod succeeded to SUCCEEDED {self.end_s:.2f} s, worker's word to it {self.answer_s:.2f} s; "
+            f"pod failed without a word to FAILED {self.silent_end_s:.2f} s; "
+            f"room for the first that waits unused for {self.idle_s:.2f} s at the most; "
+            f"calls a job {sum(self.calls.values()):.2f} ({calls})"
+        )
+
+
 @dataclass
 class Fleet:
     """Nodes, the trainer, and what was recorded of its doings."""
@@ -174,19 +197,22 @@ class Fleet:
     loop: Loop
     trusted: trust.Trust
     channel: grpc.aio.Channel
-    created_at: dict[str, float] = field(default_factory=dict)  # job's id -> when it was asked for
-    seen_ended_at: dict[str, float] = field(default_factory=dict)  # job's id -> when a watch told
+    audited_before: int  # calls that were written down when it began
 
     def submit(self) -> Future[None]:
-        """Begin to create all jobs, one after another, each with the trainer's answer to the last."""
+        """Begin to create all jobs, a few at a time: a call that a kill cuts may last for a minute."""
         return self.loop.begin(self._submit())
 
     async def _submit(self) -> None:
-        for plan in self.plans:
+        room = asyncio.Semaphore(USERS)
+
+        async def create(plan: Plan) -> None:
             resources = pb.Resources(accelerator=ACCELERATOR, accelerator_count=plan.gpus, nodes=plan.nodes)
-            request = create_request(plan.id, request_id=str(uuid.uuid4()), resources=resources)
-            self.created_at[plan.id] = time.time()
-            await self._call("CreateTrainingJob", request)
+            async with room:
+                request = create_request(plan.id, request_id=str(uuid.uuid4()), resources=resources)
+                await self._call("CreateTrainingJob", request)
+
+        await asyncio.gather(*map(create, self.plans))
 
     def jobs(self) -> list[pb.TrainingJob]:
         request = pb.ListTrainingJobsRequest(parent="projects/default", page_size=1000)
@@ -232,30 +258,59 @@ class Fleet:
         """Names of the attempts that the jobs are to have had."""
         return {attempt for attempt, _ in self.ranks()}
 
-    def longest_idle_s(self) -> float:
-        """See `recorder.longest_idle`."""
-        jobs = {f"projects/default/trainingJobs/{plan.id}": plan for plan in self.plans}
-        places = []
-        for pod in self.recorder.pods.values():
-            job, _, number = pod.attempt.rpartition("/attempts/")
-            # Before its pod was made, only a first attempt is known to have been wanted.
-            wanted_at = self.created_at[jobs[job].id] if number == "1" else pod.created_at
-            assert pod.placed_at
-            assert pod.ended_at
-            places.append(Place(pod.gpus, wanted_at, pod.placed_at, pod.ended_at, pod.node))
-        return longest_idle(places, dict.fromkeys(self.nodes, GPUS_OF_A_NODE))
+    def figures(self) -> Figures:
+        """How quick the trainer was, once all jobs have ended."""
+        jobs = {job.name: job for job in self.jobs()}
+        acts = {f"projects/default/trainingJobs/{plan.id}": plan.part.act for plan in self.plans}
+        starts, ends, answers, silent_ends = [], [], [], []
+        for name, job in jobs.items():
+            first = self.recorder.pod(f"{name}/attempts/1")
+            starts.append(first.created_at - _seconds(job.create_time))
+            after_end_s = _seconds(job.end_time) - _known(first.ended_at)
+            if acts[name] is Act.SUCCEEDS:
+                ends.append(max(after_end_s, 0.0))
+                answers.append(_seconds(job.end_time) - self.stand_ins.finishing_at[first.attempt])
+            if acts[name] is Act.FAILS_SILENTLY:
+                silent_ends.append(after_end_s)
+        places = [
+            Place(
+                pod.gpus,
+                # Before its pod was made, only a first attempt is known to have been wanted.
+                _seconds(jobs[job].create_time) if number == "1" else pod.created_at,
+                _known(pod.placed_at),
+                _known(pod.ended_at),
+                pod.node,
+            )
+            for pod in self.recorder.pods.values()
+            for job, _, number in [pod.attempt.rpartition("/attempts/")]
+        ]
+        return Figures(
+            start_s=median(starts),
+            end_s=median(ends),
+            answer_s=median(answers),
+            silent_end_s=median(silent_ends),
+            idle_s=longest_idle(places, dict.fromkeys(self.nodes, GPUS_OF_A_NODE)),
+            calls={call: count / len(jobs) for call, count in sorted(self.calls().items())},
+        )
 
     def calls(self) -> Counter[str]:
         """The trainer's calls of the API server so far, by verb and kind."""
-        lines = self.cluster.plane.audit_log.read_text().splitlines()
         calls: Counter[str] = Counter()
-        for line in lines:
-            event = json.loads(line)
+        for event in self.cluster.plane.audited()[self.audited_before :]:
             if event["verb"] == "watch" and event["stage"] != "ResponseStarted":
                 continue
             asked = event.get("objectRef", {})
             calls[f"{event['verb']} {asked.get('resource', event['requestURI'])}"] += 1
         return calls
+
+
+def _seconds(time: Timestamp) -> float:
+    return time.ToNanoseconds() / 1e9
+
+
+def _known(at: float | None) -> float:
+    assert at is not None, "it has not happened, or nobody saw it"
+    return at
 
 
 def _state(job: pb.TrainingJob) -> str:
@@ -311,7 +366,8 @@ def running(cluster: Cluster, folder: Path, planned: Sequence[Plan], node_count:
         }
         trainer = TrainerProgram(environment, folder / "trainer.log")
         stack.callback(trainer.stop)
-        yield Fleet(cluster, names, trainer, recorder, stand_ins, planned, loop, trusted, channel)
+        before = len(cluster.plane.audited())
+        yield Fleet(cluster, names, trainer, recorder, stand_ins, planned, loop, trusted, channel, before)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ finishes over the real worker API, waits for a trainer that is away, and exits a
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class StandIns:
     channel: grpc.aio.Channel
     parts: Mapping[str, Part]  # by the job's id
     evict: Callable[[str], None]
-    finishing_at: dict[str, float] = field(default_factory=dict)  # attempt -> loop time of its FinishAttempt
+    finishing_at: dict[str, float] = field(default_factory=dict)  # attempt -> when it began to tell its end
     _endings: dict[str, "asyncio.Future[int]"] = field(default_factory=dict)  # attempt -> rank 0's exit code
 
     def __call__(self, environment: Mapping[str, str], ending: threading.Event) -> int:
@@ -117,7 +118,7 @@ class StandIns:
                 await _until(ending.is_set)
             words = WORDS[Act.LEAVES if ending.is_set() and act not in EVICTED else act]
             if words.outcome:
-                self.finishing_at[attempt] = self.loop.time()
+                self.finishing_at[attempt] = time.time()
                 await patiently(lambda: worker.finish(words.outcome, reason=words.reason, message="As told."))
         return words.exit_code
 

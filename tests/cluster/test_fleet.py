@@ -18,12 +18,20 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 LIVES_S = (1.0, 12.0)
 
 
+# Those of the issue, for the median of 100 jobs on two cores; here they also hold for few on a busy machine.
+START_S, END_S, IDLE_S = 1.0, 2.0, 5.0
+
+
 def kill_again_and_again(fleet: Fleet, chance: random.Random, kills: int) -> None:
     """Kills the trainer at random moments, also while it starts; each time another one follows at once."""
     for _ in range(kills):
         time.sleep(chance.uniform(*LIVES_S))
         fleet.trainer.kill()
         fleet.trainer.start()
+
+
+def wait_for_all(fleet: Fleet) -> None:
+    until(lambda: not fleet.unfinished() or None, "all jobs have ended", within_s=600)
 
 
 def planned(chance: random.Random, count: int) -> list[Plan]:
@@ -47,7 +55,7 @@ def test_kills_of_the_trainer_lose_nothing_and_make_nothing_twice(
         submitting.result()
         assert fleet.unfinished(), "the jobs ended before the last kill: let them run for longer"
         print(f"killed {kills} times in {time.monotonic() - started:.0f} s")
-        until(lambda: not fleet.unfinished() or None, "all jobs have ended", within_s=600)
+        wait_for_all(fleet)
         print(f"all jobs have ended after {time.monotonic() - started:.0f} s")
 
         ended = {job.name.rpartition("/")[2]: job for job in fleet.jobs()}
@@ -61,3 +69,19 @@ def test_kills_of_the_trainer_lose_nothing_and_make_nothing_twice(
         until(lambda: not fleet.running() or None, "nothing runs")
         fleet.clear()
         until(lambda: not fleet.left() or None, "nothing is left of Jobs that have gone")
+
+
+def test_jobs_start_and_end_soon_and_cost_few_calls(cluster: Cluster, tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    with fleets.running(cluster, tmp_path, planned(random.Random(seed), 14), node_count=4) as fleet:
+        fleet.trainer.start()
+        fleet.submit().result()
+        wait_for_all(fleet)
+        figures = fleet.figures()
+        print(figures)
+        assert figures.start_s < START_S
+        assert figures.end_s < END_S
+        assert figures.silent_end_s < END_S
+        assert figures.idle_s < IDLE_S
+        assert fleet.calls()["create jobs"] == len(fleet.attempts())
