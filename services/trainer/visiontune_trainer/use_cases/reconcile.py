@@ -33,7 +33,7 @@ from visiontune_trainer.domain.reports import LogLine
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.attempts import hash_of
-from visiontune_trainer.use_cases.deps import RECONCILER, Deps
+from visiontune_trainer.use_cases.deps import RECONCILER, Deps, within
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.usage import Meter
 
@@ -61,10 +61,12 @@ class Reconciler:
     async def run(self) -> None:
         """Runs until cancelled; then stops what must not outlive this program and hands the lease over."""
         try:
-            while True:
-                if await self._leads():
-                    await self.tick()
-                await self._deps.wakeups.wait(RECONCILER, INTERVAL_S)
+            with self._deps.wakeups.listening(RECONCILER) as woken:
+                while True:
+                    woken.clear()
+                    if await self._leads():
+                        await self.tick()
+                    await within(INTERVAL_S, woken)
         except asyncio.CancelledError:
             await asyncio.shield(self._leave())
             raise
@@ -76,11 +78,11 @@ class Reconciler:
         listed = await self._listed()
         async with self._deps.unit_of_work() as uow:
             jobs = await uow.jobs.unfinished()
-        current = {_attempt_name(job) for job in jobs if job.has_worker}
+        current = {_attempt_name(job) for job, _ in jobs if job.has_worker}
         busy = current | set(listed)
-        for job in jobs:
+        for job, attempt in jobs:
             try:
-                launch = await self._reconcile(job, since, has_room=self._has_room(busy))
+                launch = await self._reconcile(job, attempt, since, has_room=self._has_room(busy))
             except Exception as error:
                 log.exception("job_not_reconciled", job=job.name, error=repr(error))
                 continue
@@ -89,12 +91,17 @@ class Reconciler:
         await self._stop_strays([name for name in listed if name not in current])
         await self._meter.tick()
 
-    async def _reconcile(self, job: Job, since: datetime, *, has_room: bool) -> ports.Launch | None:
+    async def _reconcile(
+        self, job: Job, attempt: Attempt | None, since: datetime, *, has_room: bool
+    ) -> ports.Launch | None:
         """Brings one job a step further; returns the launch that this took, if any."""
         if not (job.has_worker or has_room or job.cancel_requested_at or job.state is State.RETRYING):
             return None
         name = _attempt_name(job)
         seen = await self._deps.backend.observe(name) if job.has_worker else Observation(Sight.ABSENT)
+        now = self._deps.clock.now()
+        if isinstance(next_step(job, attempt, seen, now, since, self._deps.policy), Wait):
+            return None  # The rows may be a moment old; the next round reads them again.
         effect = await self._decide(job, seen, since, has_room=has_room)
         if isinstance(effect, Stop):
             await self._deps.backend.stop(name)
