@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -228,6 +229,13 @@ class Fleet:
     def unfinished(self) -> list[str]:
         return [f"{job.name}: {_state(job)}" for job in self.jobs() if job.state not in ENDED]
 
+    def wait_for_all(self, within_s: float = 600) -> None:
+        """Return once every job has ended. Raises AssertionError, naming those that have not in time."""
+        deadline = time.monotonic() + within_s
+        while unfinished := self.unfinished():
+            assert time.monotonic() < deadline, unfinished
+            time.sleep(1)
+
     def running(self) -> list[str]:
         """Jobs that have not ended, and pods with processes."""
         return [name for name, each in self._left("jobs", "pods") if not _has_ended(each)]
@@ -304,8 +312,8 @@ class Fleet:
         return calls
 
 
-def _seconds(time: Timestamp) -> float:
-    return time.ToNanoseconds() / 1e9
+def _seconds(at: Timestamp) -> float:
+    return at.ToNanoseconds() / 1e9
 
 
 def _known(at: float | None) -> float:
@@ -320,6 +328,7 @@ def _state(job: pb.TrainingJob) -> str:
 @contextmanager
 def running(cluster: Cluster, folder: Path, planned: Sequence[Plan], node_count: int) -> Iterator[Fleet]:
     """A fleet inside the block, its trainer not started yet; afterwards nothing of it is left."""
+    folder.mkdir(exist_ok=True)
     accounts.install(cluster)
     trusted = trust.make(folder / "keys")
     (port,) = free_ports(1)

@@ -30,10 +30,6 @@ def kill_again_and_again(fleet: Fleet, chance: random.Random, kills: int) -> Non
         fleet.trainer.start()
 
 
-def wait_for_all(fleet: Fleet) -> None:
-    until(lambda: not fleet.unfinished() or None, "all jobs have ended", within_s=600)
-
-
 def planned(chance: random.Random, count: int) -> list[Plan]:
     return fleets.plans(chance, count, run_s=(3.0, 12.0 if count < 50 else 75.0))
 
@@ -55,7 +51,7 @@ def test_kills_of_the_trainer_lose_nothing_and_make_nothing_twice(
         submitting.result()
         assert fleet.unfinished(), "the jobs ended before the last kill: let them run for longer"
         print(f"killed {kills} times in {time.monotonic() - started:.0f} s")
-        wait_for_all(fleet)
+        fleet.wait_for_all()
         print(f"all jobs have ended after {time.monotonic() - started:.0f} s")
 
         ended = {job.name.rpartition("/")[2]: job for job in fleet.jobs()}
@@ -77,7 +73,7 @@ def test_jobs_start_and_end_soon_and_cost_few_calls(cluster: Cluster, tmp_path: 
     with fleets.running(cluster, tmp_path, planned(random.Random(seed), 14), node_count=4) as fleet:
         fleet.trainer.start()
         fleet.submit().result()
-        wait_for_all(fleet)
+        fleet.wait_for_all()
         figures = fleet.figures()
         print(figures)
         assert figures.start_s < START_S
