@@ -105,3 +105,26 @@ async def test_a_job_that_comes_during_a_round_is_taken_up_right_after_it(
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+class SociableBackend(HandBackend):
+    """A launch succeeds only while another one runs; that of the first job fails."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=None)
+        self.meeting = asyncio.Barrier(2)
+
+    async def launch(self, launch: ports.Launch) -> None:
+        if launch.attempt.startswith(f"{JOB}-1/"):
+            raise RuntimeError("the backend has a bug")
+        async with asyncio.timeout(5):
+            await self.meeting.wait()
+        await super().launch(launch)
+
+
+async def test_launches_wait_for_each_other_neither_in_time_nor_in_trouble(database: Database) -> None:
+    backend = SociableBackend()
+    world = World(database, backend)
+    await world.queue(1, 2, 3)
+    await world.loop.tick()
+    assert sorted(backend.launched) == [f"{JOB}-2/attempts/1", f"{JOB}-3/attempts/1"]

@@ -38,6 +38,8 @@ from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.usage import Meter
 
 INTERVAL_S = 0.5
+# Most of a launch is waiting for the backend to answer.
+LAUNCHES_AT_ONCE = 8
 _LEASE = "reconcile"
 _LEASE_FOR = timedelta(seconds=5)
 # A longer pause than this means that nobody listened to the workers.
@@ -80,6 +82,7 @@ class Reconciler:
             jobs = await uow.jobs.unfinished()
         current = {_attempt_name(job) for job, _ in jobs if job.has_worker}
         busy = current | set(listed)
+        launches: list[ports.Launch] = []
         for job, attempt in jobs:
             try:
                 launch = await self._reconcile(job, attempt, since, has_room=self._has_room(busy))
@@ -88,13 +91,18 @@ class Reconciler:
                 continue
             if launch is not None:
                 busy.add(launch.attempt)
+                launches.append(launch)
+            if len(launches) == LAUNCHES_AT_ONCE:
+                await asyncio.gather(*map(self._launch, launches))
+                launches.clear()
+        await asyncio.gather(*map(self._launch, launches))
         await self._stop_strays([name for name in listed if name not in current])
         await self._meter.tick()
 
     async def _reconcile(
         self, job: Job, attempt: Attempt | None, since: datetime, *, has_room: bool
     ) -> ports.Launch | None:
-        """Brings one job a step further; returns the launch that this took, if any."""
+        """Brings one job a step further; returns the launch that has to follow, if any."""
         if not (job.has_worker or has_room or job.cancel_requested_at or job.state is State.RETRYING):
             return None
         name = _attempt_name(job)
@@ -105,12 +113,7 @@ class Reconciler:
         effect = await self._decide(job, seen, since, has_room=has_room)
         if isinstance(effect, Stop):
             await self._deps.backend.stop(name)
-        if not isinstance(effect, ports.Launch):
-            return None
-        faults.point("launch.before")
-        await self._launch(effect)
-        faults.point("launch.after")
-        return effect
+        return effect if isinstance(effect, ports.Launch) else None
 
     async def _decide(
         self, job: Job, seen: Observation, since: datetime, *, has_room: bool
@@ -170,6 +173,15 @@ class Reconciler:
         return _launch_of(job, attempt, token)
 
     async def _launch(self, launch: ports.Launch) -> None:
+        """Asks the backend for a worker; after a failure the next round finds the attempt without one."""
+        try:
+            faults.point("launch.before")
+            await self._ask_for(launch)
+            faults.point("launch.after")
+        except Exception as error:
+            log.exception("attempt_not_launched", attempt=launch.attempt, error=repr(error))
+
+    async def _ask_for(self, launch: ports.Launch) -> None:
         try:
             await self._deps.backend.launch(launch)
         except BackendUnavailable as error:
