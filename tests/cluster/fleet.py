@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
@@ -223,17 +223,16 @@ class Fleet:
     async def _call(self, method: str, request: Any) -> Any:
         stub = trainer_pb2_grpc.TrainerServiceStub(self.channel)
         metadata = self.trusted.metadata()
-        call: Callable[[], Awaitable[Any]] = lambda: getattr(stub, method)(request, metadata=metadata)  # noqa: E731
-        return await patiently(call)
+        return await patiently(lambda: getattr(stub, method)(request, metadata=metadata))
 
     def unfinished(self) -> list[str]:
         return [f"{job.name}: {_state(job)}" for job in self.jobs() if job.state not in ENDED]
 
     def wait_for_all(self, within_s: float = 600) -> None:
-        """Return once every job has ended. Raises AssertionError, naming those that have not in time."""
+        """Return once all jobs have ended and nothing of them runs. AssertionError names what has not."""
         deadline = time.monotonic() + within_s
-        while unfinished := self.unfinished():
-            assert time.monotonic() < deadline, unfinished
+        while left := self.unfinished() or self.running():
+            assert time.monotonic() < deadline, left
             time.sleep(1)
 
     def running(self) -> list[str]:

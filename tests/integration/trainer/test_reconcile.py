@@ -3,22 +3,25 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from visiontune_kit import migrations
-from visiontune_kit.clock import SystemClock
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
-from visiontune_trainer.use_cases import reconcile
+from visiontune_trainer.domain.next_step import End
+from visiontune_trainer.domain.states import State
+from visiontune_trainer.use_cases import fence, reconcile
 from visiontune_trainer.use_cases.deps import RECONCILER, Deps
+from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.reconcile import Reconciler
 
 from tests.support.eventually import eventually
 from tests.support.trainer import HandBackend
-from tests.support.trainer_values import JOB, make_job
+from tests.support.trainer_values import JOB, at, make_job
 
 
 class World:
@@ -27,6 +30,7 @@ class World:
     def __init__(self, database: Database, backend: HandBackend) -> None:
         self._database = database
         self.transactions = 0
+        self.seconds = 0.0
         nothing: Any = None
         tokens = iter(range(1000))
         self.deps = Deps(
@@ -34,11 +38,14 @@ class World:
             storage=nothing,
             datasets=nothing,
             backend=backend,
-            clock=SystemClock(),
+            clock=self,
             replica="r-1",
             new_token=lambda: f"token-{next(tokens)}",
         )
         self.loop = Reconciler(self.deps)
+
+    def now(self) -> datetime:
+        return at(self.seconds)
 
     def _begin(self) -> UnitOfWork:
         self.transactions += 1
@@ -128,3 +135,19 @@ async def test_launches_wait_for_each_other_neither_in_time_nor_in_trouble(datab
     await world.queue(1, 2, 3)
     await world.loop.tick()
     assert sorted(backend.launched) == [f"{JOB}-2/attempts/1", f"{JOB}-3/attempts/1"]
+
+
+async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
+    backend = HandBackend()
+    world = World(database, backend)
+    await world.queue(1)
+    await world.loop.tick()
+    (attempt,) = backend.launched
+    async with world.deps.unit_of_work() as uow:
+        job, current = await fence.current(uow, attempt)
+        done = End(State.FAILED, "BAD_DATA", "As told.")
+        await end_attempt(uow, job, current, done, world.now(), finished_by_worker=True)
+        await uow.commit()
+    for world.seconds, stopped in ((0.0, []), (20.0, []), (31.0, [attempt])):
+        await world.loop.tick()
+        assert backend.stopped == stopped

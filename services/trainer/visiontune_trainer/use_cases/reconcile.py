@@ -44,8 +44,9 @@ _LEASE = "reconcile"
 _LEASE_FOR = timedelta(seconds=5)
 # A longer pause than this means that nobody listened to the workers.
 _BREAK = timedelta(seconds=15)
-# A worker that has finished may leave by itself for this long.
-_LEAVE = timedelta(seconds=5)
+# A worker that has finished may leave by itself for this long: a big process takes its time to end, and one
+# that is stopped takes its Job and its logs with it.
+_LEAVE = timedelta(seconds=30)
 
 log = logs.get(__name__)
 
