@@ -231,11 +231,11 @@ class Fleet:
     def wait_for_all(self, within_s: float = 600) -> None:
         """Return once all jobs have ended and nothing of them runs. AssertionError names what has not."""
         deadline = time.monotonic() + within_s
-        while left := self.unfinished() or self.running():
+        while left := self.unfinished() or self.alive():
             assert time.monotonic() < deadline, left
             time.sleep(1)
 
-    def running(self) -> list[str]:
+    def alive(self) -> list[str]:
         """Jobs that have not ended, and pods with processes."""
         return [name for name, each in self._left("jobs", "pods") if not _has_ended(each)]
 

@@ -116,6 +116,7 @@ class Node:
         """Take the node out of the cluster, as an operator does after a loss."""
         self.lose()
         self._admin.delete("nodes", self.name)
+        self._admin.delete("leases", self.name, "kube-node-lease")
         for thread in self._threads:
             thread.join(timeout=WATCH_S + 5)
         self._logs.server_close()
