@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stack $(WEB_BUILD) ## Make .venv with everything that `visiontune up` needs.
 
@@ -71,7 +71,11 @@ test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large
 
 test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; the first time it is built with Go.
 	python -m tests.cluster.build
-	python -m pytest tests/cluster -m cluster $(ARGS)
+	python -m pytest tests/cluster -m "cluster and not slow" $(ARGS)
+
+test-cluster-slow: $(VENV)/.dev ## Kill the trainer 20 times while 100 jobs run on a real control plane.
+	python -m tests.cluster.build
+	python -m pytest tests/cluster -m "cluster and slow" $(ARGS)
 
 soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
 	VISIONTUNE_SOAK_STEPS=100000 python -m pytest tests/unit/trainer/kubernetes/test_any_order.py $(ARGS)
@@ -105,4 +109,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow test-cluster soak lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow test-cluster test-cluster-slow soak lint format breaking bench clean

@@ -117,8 +117,9 @@ class LoudLog:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Any:
     """One database and one event loop for all that happens."""
-    before = reconcile.log, backend_module._ASK_AGAIN_S
+    before = reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE
     reconcile.log, backend_module._ASK_AGAIN_S = LoudLog(), 0.0
+    reconcile.AT_ONCE = 1  # else threads decide which call comes first
     with tempfile.TemporaryDirectory(prefix="visiontune-orders-") as folder, asyncio.Runner() as runner:
         database = Database.open(f"sqlite+aiosqlite:///{Path(folder)}/trainer.db")
 
@@ -130,7 +131,7 @@ def world() -> Any:
         World.runner, World.database = runner, database
         yield
         runner.run(database.close())
-    reconcile.log, backend_module._ASK_AGAIN_S = before
+    reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE = before
 
 
 class World:
