@@ -63,6 +63,10 @@ test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
 	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-postgres: $(VENV)/.dev $(WEB_BUILD) ## Run the tests on PostgreSQL instead of SQLite.
+	VISIONTUNE_TEST_DATABASE=postgresql \
+		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
+
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)
 
@@ -109,4 +113,5 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-chaos test-slow test-cluster test-cluster-slow soak lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-postgres test-chaos test-slow \
+	test-cluster test-cluster-slow soak lint format breaking bench clean

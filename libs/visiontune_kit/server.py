@@ -215,6 +215,9 @@ async def _keep_running(work: Background) -> None:
     while True:
         try:
             await work()
+        except errors.Unavailable as error:
+            log.warning("background_work_paused", error=error.message)
+            await asyncio.sleep(_RESTART_DELAY_S)
         except Exception:
             log.exception("background_work_crashed")
             await asyncio.sleep(_RESTART_DELAY_S)

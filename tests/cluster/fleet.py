@@ -17,6 +17,7 @@ from contextlib import (
     AsyncExitStack,
     ExitStack,
     asynccontextmanager,
+    closing,
     contextmanager,
 )
 from dataclasses import dataclass, field
@@ -343,8 +344,8 @@ def running(cluster: Cluster, folder: Path, planned: Sequence[Plan], node_count:
     with ExitStack() as stack:
         loop = Loop()
         stack.callback(loop.close)
-        server_url = stack.enter_context(databases.postgres_server())
-        url = loop.run(databases.new_postgres_database(server_url))
+        postgres = stack.enter_context(closing(databases.Postgres()))
+        url = postgres.make_database("trainer")
         migrations.upgrade(url, "visiontune_trainer")
         datasets, channel = stack.enter_context(loop.within(_beside(port, trusted)))
         stand_ins = StandIns(loop.loop, channel, {plan.id: plan.part for plan in planned}, evict)

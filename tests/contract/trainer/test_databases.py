@@ -25,6 +25,7 @@ from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.ports import Launch
+from visiontune_trainer.use_cases.reconcile import Reconciler
 from visiontune_trainer.use_cases.usage import Meter, usage_of
 
 from tests.support.eventually import eventually
@@ -238,10 +239,16 @@ class CountingBackend(HandBackend):
         await super().launch(launch)
 
 
+async def leave(reconciler: Reconciler) -> None:
+    """What a leader does that is killed."""
+
+
+@pytest.mark.parametrize("how", [Reconciler._leave, leave], ids=["leaves", "dies"])
 async def test_two_replicas_launch_each_attempt_once_and_the_other_goes_on(
-    s3: SeaweedFS, tmp_path: Path, database_url: str
+    s3: SeaweedFS, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, how: Any
 ) -> None:
     backend = CountingBackend(slots=None)
+    monkeypatch.setattr(Reconciler, "_leave", how)
     async with (
         running_storage(s3, tmp_path) as storage,
         running_datasets(storage.trust.issuers_file) as (datasets, target),
