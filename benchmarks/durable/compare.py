@@ -12,16 +12,17 @@ import random
 import statistics
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.durable.scenarios import HERE, LEASES, SCENARIOS, Engine, Lane, Outcome
-from tests.support.databases import new_postgres_database, postgres_server
+from tests.support.databases import Postgres
 
 
 async def compare(
-    engines: list[Engine], server_url: str, folder: Path, arguments: argparse.Namespace
+    engines: list[Engine], server: Postgres, folder: Path, arguments: argparse.Namespace
 ) -> None:
     """Runs each engine on each database at the same time, and prints a row a scenario."""
     seed, rounds = arguments.seed, arguments.rounds
@@ -30,19 +31,19 @@ async def compare(
     print("|---|---|---|---|---|---|---|---|---|---|")
     lanes = [(engine, database) for engine in engines for database in ("SQLite", "PostgreSQL")]
     for scenario in arguments.only or SCENARIOS:
-        jobs = [run(scenario, *lane, server_url, folder, rounds, seed) for lane in lanes]
+        jobs = [run(scenario, *lane, server, folder, rounds, seed) for lane in lanes]
         for (engine, database), outcome in zip(lanes, await asyncio.gather(*jobs), strict=True):
             print(row(outcome, engine, database), flush=True)
 
 
 async def run(
-    scenario: str, engine: Engine, database: str, server_url: str, folder: Path, rounds: int, seed: int
+    scenario: str, engine: Engine, database: str, server: Postgres, folder: Path, rounds: int, seed: int
 ) -> Outcome:
     """Runs one scenario on a database of its own."""
     file = folder / f"{scenario}-{engine.program.stem}.db"
     url = f"sqlite+aiosqlite:///{file}"
     if database == "PostgreSQL":
-        url = await new_postgres_database(server_url)
+        url = server.make_database(f"{scenario}_{engine.program.stem}")
     lane = Lane(engine, url, random.Random(seed))  # noqa: S311 - moments, not secrets
     return await SCENARIOS[scenario](lane, rounds)
 
@@ -68,8 +69,8 @@ def main() -> None:
     engines = [LEASES]
     if arguments.dbos_python:
         engines.append(Engine("DBOS 3.4", HERE / "replica_dbos.py", arguments.dbos_python))
-    with tempfile.TemporaryDirectory() as folder, postgres_server() as server_url:
-        asyncio.run(compare(engines, server_url, Path(folder), arguments))
+    with tempfile.TemporaryDirectory() as folder, closing(Postgres()) as server:
+        asyncio.run(compare(engines, server, Path(folder), arguments))
 
 
 if __name__ == "__main__":

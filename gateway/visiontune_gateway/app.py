@@ -105,7 +105,7 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Addresses]:
     """Serves HTTP and gRPC inside the block."""
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, settings.database_connections)
     deps = deps_of(settings, database)
     stopping = asyncio.Event()
     try:

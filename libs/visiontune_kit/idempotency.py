@@ -54,14 +54,14 @@ class RequestInFlight(Unavailable):
         super().__init__("The first call with this request_id is still running. Retry with the same id.")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class _Key:
     """One request by one principal."""
 
     principal: str
     method: str
     request_id: str
-    ids: int = field(default=0)  # ids derived from it so far
+    ids: int = field(default=0, compare=False)  # ids derived from it so far
 
 
 _current: ContextVar[_Key | None] = ContextVar("idempotency_key", default=None)
@@ -103,6 +103,7 @@ class Requests:
         self._database = database
         self._clock = clock or SystemClock()
         self._table = table(MetaData())
+        self._failed: set[_Key] = set()  # whose rows are still there, since the database was away
 
     async def begin(self, principal: str, method: str, request: Message) -> bytes | None:
         """Returns the stored answer, or None when the caller is to do the work.
@@ -137,14 +138,17 @@ class Requests:
         key = _current.get()
         if key is None:
             return
+        self._failed.add(key)
         async with self._database.session() as session:
             await session.execute(
                 delete(self._table).where(*self._matches(key), self._table.c.answer.is_(None))
             )
             await session.commit()
+        self._failed.discard(key)
 
     async def sweep(self) -> None:
         """Deletes what is older than 24 hours."""
+        self._failed.clear()  # a minute is enough for them
         async with self._database.session() as session:
             await session.execute(
                 delete(self._table).where(self._table.c.create_time < self._clock.now() - _KEEP)
@@ -158,7 +162,8 @@ class Requests:
             if row is not None:
                 if row.digest != digest:
                     raise RequestIdReused
-                if row.answer is not None or row.create_time > now - _IN_FLIGHT:
+                runs = row.create_time > now - _IN_FLIGHT and key not in self._failed
+                if row.answer is not None or runs:
                     return _Found(row.answer)
                 await session.execute(delete(self._table).where(*self._matches(key)))
             try:
@@ -174,6 +179,7 @@ class Requests:
                 await session.commit()
             except IntegrityError:
                 return _Found(None)
+        self._failed.discard(key)
         return None
 
     def _matches(self, key: _Key) -> tuple[ColumnElement[bool], ...]:

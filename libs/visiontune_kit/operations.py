@@ -79,6 +79,7 @@ class Operations:
         self._concurrency = concurrency
         self._holder = replicas.new_name()
         self._seen: dict[str, tuple[Beat, float]] = {}  # name: what it showed, since when (monotonic)
+        self._heard_at = 0.0  # when it last looked (monotonic)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cleaning: set[str] = set()  # those of the tasks that need no slot any more
         self._changed = asyncio.Event()
@@ -192,9 +193,13 @@ class Operations:
         )
 
     def _silent(self, beats: Mapping[str, Beat]) -> dict[str, Beat]:
-        """Returns those whose replica is dead, or has shown the same beat for `lease_s`."""
+        """Returns those whose replica is dead, or has shown the same beat for `lease_s`.
+
+        While this replica was frozen or without its database, it heard nobody, which is no silence.
+        """
         now = _now()
-        before = self._seen
+        before = self._seen if now - self._heard_at < self._lease_s else {}
+        self._heard_at = now
         self._seen = {
             name: before[name] if name in before and before[name][0] == beat else (beat, now)
             for name, beat in beats.items()

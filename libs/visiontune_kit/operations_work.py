@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import faults, logs, telemetry
 from visiontune_kit import operations_store as store
 from visiontune_kit.clock import Clock
-from visiontune_kit.database import Database
+from visiontune_kit.database import Database, DatabaseUnavailable
 from visiontune_kit.errors import DeadlineExceeded, Failure, Internal, Unavailable
 from visiontune_kit.operations_store import Lease, LeaseLost, OperationCancelled
 from visiontune_kit.status import code_of
@@ -26,7 +26,7 @@ MOST_RETRIES = 3
 MOST_TRANSIENT_RETRIES = 8  # about 75 s: another service may be restarting
 MOST_BACKOFF_S = 15.0
 TRANSIENT = (Unavailable, DeadlineExceeded, OperationalError, InterfaceError)
-DATABASE_ERRORS = (SQLAlchemyError, OSError)
+DATABASE_ERRORS = (SQLAlchemyError, DatabaseUnavailable)
 _log = logs.get(__name__)
 _durations = metrics.get_meter("visiontune").create_histogram(
     "visiontune_operation_duration_seconds",

@@ -38,6 +38,9 @@ class ServerSettings(BaseSettings):
         "sqlite+aiosqlite://",
         description="SQLAlchemy URL: sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME.",
     )
+    database_connections: int = Field(
+        10, ge=1, description="Most connections to PostgreSQL that this replica holds at once."
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics; 0 switches it off.")
     signing_key_file: Path | None = Field(
         None, description="Ed25519 key (PEM) with which this service signs calls to others."

@@ -16,7 +16,7 @@ from visiontune_stack import logs, programs, state
 from visiontune_stack.errors import SetupFailed, StackFailure
 from visiontune_stack.home import Home
 from visiontune_stack.ports import LOOPBACK
-from visiontune_stack.programs import Plan, S3Keys
+from visiontune_stack.programs import Plan, Program, S3Keys
 from visiontune_stack.settings import StackSettings
 from visiontune_stack.state import StackState
 from visiontune_stack.supervisor import Supervisor, only_supervisor
@@ -63,24 +63,29 @@ def run(settings: StackSettings, given: Mapping[str, str]) -> None:
 
 
 def start(supervisor: Supervisor, plan: Plan, given: Mapping[str, str]) -> None:
-    """Starts the programs, making keys just before the first program that needs them."""
-    home = plan.home
+    """Starts the programs, making keys and schemas just before the first program that needs them."""
+    home, gateway = plan.home, programs.gateway(plan)
     supervisor.start({programs.OBJECT_STORE})
     if not (home.keys / "issuers.json").exists():
-        set_up("Making the services' keys", programs.init_keys(plan), plan, given)
+        set_up("Making the services' keys", programs.init_keys(plan), gateway, plan, given)
+    for server in programs.with_own_database(plan, given):
+        step = f"Bringing {server.database_variable} to its newest schema"
+        set_up(step, programs.migrate(server), server, plan, given)
     supervisor.start({"storage", "dataset", "trainer"})
     if not (home.api_key.exists() and (home.data / "gateway.db").exists()):
-        set_up("Making the first API key", programs.create_api_key(plan), plan, given)
+        set_up("Making the first API key", programs.create_api_key(plan), gateway, plan, given)
     supervisor.start({"gateway"})
 
 
-def set_up(step: str, command: tuple[str, ...], plan: Plan, given: Mapping[str, str]) -> None:
-    """Runs one command to its end with the gateway's environment. Raises SetupFailed."""
+def set_up(
+    step: str, command: tuple[str, ...], server: Program, plan: Plan, given: Mapping[str, str]
+) -> None:
+    """Runs one command to its end with a server's environment. Raises SetupFailed."""
     log_file = plan.home.log_of("setup")
     with logs.open_for(log_file) as log:
         done = subprocess.run(
             command,
-            env=programs.gateway(plan).environment(given),
+            env=server.environment(given),
             cwd=plan.home.root,
             stdin=subprocess.DEVNULL,
             stdout=log,

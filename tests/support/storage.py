@@ -18,7 +18,7 @@ from visiontune_kit.identity import Role
 from visiontune_storage import app
 from visiontune_storage.settings import Settings
 
-from tests.support import trust
+from tests.support import databases, trust
 from tests.support.s3 import SeaweedFS
 
 
@@ -109,12 +109,12 @@ class StorageHandle:
 async def running_storage(
     s3: SeaweedFS, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[StorageHandle]:
-    """Serves inside the block. `folder` keeps keys and the SQLite file.
+    """Serves inside the block. `folder` keeps the keys, and names the database.
 
     The bucket is new and goes afterwards, unless `bucket` names one. settings: fields of Settings.
     """
     trusted = trust.make(folder / "keys") if not (folder / "keys").exists() else trust.Trust(folder / "keys")
-    url = database_url or f"sqlite+aiosqlite:///{folder}/storage.db"
+    url = database_url or databases.url_in(folder, "storage")
     await asyncio.to_thread(migrations.upgrade, url, "visiontune_storage")
     bucket = settings.pop("bucket", None)
     values = {

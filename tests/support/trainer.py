@@ -22,7 +22,7 @@ from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.settings import Settings
 
-from tests.support import trust
+from tests.support import databases, trust
 from tests.support.eventually import eventually
 from tests.support.fake_services import FakeDatasets, running_datasets
 from tests.support.s3 import SeaweedFS
@@ -199,7 +199,7 @@ async def trainer_beside(
     **settings: Any,
 ) -> AsyncIterator[TrainerHandle]:
     """A trainer, or one more replica, beside services that run."""
-    url = database_url or f"sqlite+aiosqlite:///{folder}/trainer.db"
+    url = database_url or databases.url_in(folder, "trainer")
     await asyncio.to_thread(migrations.upgrade, url, "visiontune_trainer")
     values = {
         "database_url": url,

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from examples import digits
-from tests.support import stack as stacks
 from tests.support import web
 from tests.support.stack import Stack
 from tests.support.web import NARROW, WIDE, Visit
@@ -21,14 +20,6 @@ STEPS = 12
 JOB_TIMEOUT_MS = 150_000
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = stacks.make(tmp_path_factory.mktemp("web") / "home")
-    made.up()
-    yield made
-    made.down()
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ _SWEEP_INTERVAL_S = 60.0
 def build(settings: Settings, clock: Clock | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
     clock = clock or SystemClock()
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, settings.database_connections)
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
     channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
     storage = StorageClient(channel, http)

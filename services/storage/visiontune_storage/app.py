@@ -21,7 +21,7 @@ from visiontune_storage.use_cases.sweep import sweep
 
 def build(settings: Settings, clock: Clock | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, settings.database_connections)
     store = MinioStore(bucket_of(settings))
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database, settings.default_limit_bytes),

@@ -27,7 +27,7 @@ _ISSUER = "visiontune-trainer"
 
 def build(settings: Settings, clock: Clock | None = None, backend: Backend | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, settings.database_connections)
     tokens = _tokens(settings)
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),

@@ -179,8 +179,11 @@ class Jobs(Protocol):
     async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
         """Newest first, after the position (created_at, name)."""
 
-    async def unfinished(self) -> list[Job]:
-        """Jobs of all projects that are not in a final state, oldest first."""
+    async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
+        """Jobs of all projects that are not in a final state, those with a worker first, then oldest first.
+
+        Each with its current attempt, None without a worker.
+        """
 
     async def change_of(self, name: str) -> int | None:
         """Returns the job's `change`, cheaply."""

@@ -14,9 +14,9 @@ from visiontune_gateway.domain.api_keys import ApiKey
 from visiontune_kit import migrations
 from visiontune_kit.database import Database
 
-from tests.support.databases import database_url, postgres
+from tests.support.databases import database_url
 
-__all__ = ["database_url", "postgres"]
+__all__ = ["database_url"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 

@@ -319,6 +319,23 @@ async def test_a_cancelled_operation_cannot_finish_or_report_before_its_replica_
             assert await replica.effects() == []
 
 
+async def test_silence_that_nobody_could_hear_takes_nothing_from_its_holder(service: Service) -> None:
+    async with (
+        service.replica(hang, lease_s=60) as holder,
+        service.replica(succeed, running=False, lease_s=0.3) as other,
+    ):
+        await holder.create()
+        await until(lambda: holder.runs)
+        await other.operations._take()
+        await asyncio.sleep(0.4)  # as if it was frozen, or its database was away
+        await other.operations._take()
+        assert (await other.row())["lease"] == 1
+        for _ in range(4):
+            await asyncio.sleep(0.1)
+            await other.operations._take()
+        assert (await other.row())["lease"] == 2
+
+
 async def test_cancel_before_the_start_ends_the_operation_at_once_and_cleans_up(service: Service) -> None:
     async with service.replica(succeed, running=False) as idle:
         await idle.create()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import database_url, postgres
+from tests.support.databases import database_url
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
-__all__ = ["database_url", "postgres"]
+__all__ = ["database_url"]
 
 MIB = 1024 * 1024
 

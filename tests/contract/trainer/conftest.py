@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import database_url, postgres
+from tests.support.databases import database_url
 from tests.support.s3 import SeaweedFS
 from tests.support.trainer import TrainerHandle, running_trainer
 
-__all__ = ["database_url", "postgres"]
+__all__ = ["database_url"]
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import MachineTime
 from visiontune_trainer.ports import Launch
+from visiontune_trainer.use_cases.reconcile import Reconciler
 from visiontune_trainer.use_cases.usage import Meter, usage_of
 
 from tests.support.eventually import eventually
@@ -143,11 +144,16 @@ async def test_jobs_with_a_worker_come_before_those_that_wait(database: Database
     async with UnitOfWork(database) as uow:
         for number, state in enumerate((State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING)):
             created_at = NOW + timedelta(seconds=number)
-            await uow.jobs.add(make_job(name=f"{JOB}-{number}", state=state, created_at=created_at))
+            job = make_job(name=f"{JOB}-{number}", state=state, created_at=created_at, attempt=2)
+            await uow.jobs.add(job)
+            for attempt in (1, 2):
+                token_hash = f"{number}-{attempt}"
+                await uow.jobs.add_attempt(make_attempt(job=job.name, number=attempt, token_hash=token_hash))
         await uow.commit()
     async with UnitOfWork(database) as uow:
-        states = [job.state for job in await uow.jobs.unfinished()]
-    assert states == [State.RUNNING, State.QUEUED, State.RETRYING]
+        found = await uow.jobs.unfinished()
+    assert [job.state for job, _ in found] == [State.RUNNING, State.QUEUED, State.RETRYING]
+    assert [attempt and attempt.name for _, attempt in found] == [f"{JOB}-1/attempts/2", None, None]
 
 
 async def test_a_job_goes_all_the_way(trainer: TrainerHandle) -> None:
@@ -233,10 +239,16 @@ class CountingBackend(HandBackend):
         await super().launch(launch)
 
 
+async def leave(reconciler: Reconciler) -> None:
+    """What a leader does that is killed."""
+
+
+@pytest.mark.parametrize("how", [Reconciler._leave, leave], ids=["leaves", "dies"])
 async def test_two_replicas_launch_each_attempt_once_and_the_other_goes_on(
-    s3: SeaweedFS, tmp_path: Path, database_url: str
+    s3: SeaweedFS, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, how: Any
 ) -> None:
     backend = CountingBackend(slots=None)
+    monkeypatch.setattr(Reconciler, "_leave", how)
     async with (
         running_storage(s3, tmp_path) as storage,
         running_datasets(storage.trust.issuers_file) as (datasets, target),

@@ -1,4 +1,4 @@
-"""The dataset service over SQLite, real storage and a real S3 server."""
+"""The dataset service over a database, real storage and a real S3 server."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -9,11 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 from google.rpc import code_pb2
-from visiontune_kit import migrations
 from visiontune_kit.database import Database
 from visiontune_kit.operations import Operations
 
-from tests.support import archives
+from tests.support import archives, databases
 from tests.support.dataset import DatasetHandle, metadata_of, program_beside, version_of
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
@@ -73,8 +72,6 @@ async def test_a_cancelled_import_leaves_nothing(service: DatasetHandle, tmp_pat
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path: Path, point: str) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/dataset.db"
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
         async with program_beside(storage, tmp_path, fault=f"{point}:kill@1") as (process, service):
             dataset = await service.create()
@@ -89,11 +86,28 @@ async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path
             assert list((tmp_path / "scratch" / "imports").glob("*")) == []
 
 
+async def test_two_replicas_share_imports_and_one_takes_over_what_the_other_ran(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    async with (
+        running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage,
+        program_beside(storage, tmp_path) as (_, survivor),
+        program_beside(storage, tmp_path, fault="import.shard_stored:kill@2") as (process, victim),
+    ):
+        datasets = [await survivor.create(f"d-{number}") for number in range(4)]
+        started = [await victim.start(each, archives.numbered(5), "small.tar") for each in datasets]
+        async with asyncio.timeout(60):
+            assert await process.wait() == -signal.SIGKILL  # so it ran one to its end, and another in part
+        for dataset, operation in zip(datasets, started, strict=True):
+            ended = await survivor.ended(operation)
+            assert version_of(ended).name == f"{dataset.name}/versions/v1"
+            assert [each.name for each in await survivor.versions(dataset)] == [version_of(ended).name]
+        await survivor.until_objects(8)
+
+
 async def test_what_a_killed_server_left_goes_when_its_import_is_cancelled(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/dataset.db"
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
     imports = tmp_path / "scratch" / "imports"
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
         async with program_beside(storage, tmp_path, fault="import.shard_stored:kill@1") as (
@@ -105,7 +119,7 @@ async def test_what_a_killed_server_left_goes_when_its_import_is_cancelled(
                 assert await process.wait() == -signal.SIGKILL
         assert len(list(imports.iterdir())) == 1
         # By what no replica has seen yet when the next one starts: it would begin the import anew otherwise.
-        database = Database.open(url)
+        database = Database.open(databases.url_in(tmp_path, "dataset"))
         await Operations(database, {}).cancel(operation.name)
         await database.close()
         async with program_beside(storage, tmp_path) as (_, service):

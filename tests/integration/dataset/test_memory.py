@@ -19,7 +19,7 @@ from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit import channels
 
-from tests.support import archives, trust
+from tests.support import archives, databases, trust
 from tests.support.dataset import DatasetHandle, connected, version_of
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle
@@ -187,7 +187,7 @@ async def program(
     """Runs one of our servers; yields its pid and address."""
     prefix = f"VISIONTUNE_{name.upper()}"
     common = {
-        f"{prefix}_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/{name}.db",
+        f"{prefix}_DATABASE_URL": await asyncio.to_thread(databases.migrated_in, folder, name),
         f"{prefix}_PORT": "0",
         "VISIONTUNE_ISSUERS_FILE": str(trusted.issuers_file),
         "VISIONTUNE_LOG_FORMAT": "json",

@@ -15,10 +15,12 @@ from visiontune.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from visiontune_gateway import app, keys
 from visiontune_gateway.__main__ import provide_api_key
 from visiontune_gateway.settings import Settings
-from visiontune_kit import errors, identity, migrations, server, telemetry
+from visiontune_kit import errors, identity, server, telemetry
 from visiontune_kit.identity import Role
 from visiontune_kit.server import Program, Rpc
 from visiontune_kit.settings import ServerSettings
+
+from tests.support import databases
 
 DATASETS = "visiontune.dataset.v1.DatasetService"
 TRAINER = "visiontune.trainer.v1.TrainerService"
@@ -154,13 +156,11 @@ async def upstream(seen: Seen, keys_folder: Path) -> AsyncIterator[str]:
 
 @pytest.fixture
 def settings(tmp_path: Path, keys_folder: Path, upstream: str) -> Settings:
-    url = f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
-    migrations.upgrade(url, "visiontune_gateway")
     return Settings(
         host="127.0.0.1",
         port=0,
         grpc_port=0,
-        database_url=url,
+        database_url=databases.migrated_in(tmp_path, "gateway"),
         signing_key_file=keys_folder / "gateway.pem",
         issuers_file=keys_folder / "issuers.json",
         dataset_target=upstream,

@@ -1,7 +1,5 @@
 """Keys, roles and projects: who gets in, and how far."""
 
-from pathlib import Path
-
 import httpx
 import pytest
 from visiontune.identity.v1 import identity_pb2, identity_pb2_grpc
@@ -16,6 +14,7 @@ from visiontune_kit.identity import Kind, Principal, Role
 from visiontune_kit.tokens import TokenMinter
 
 from tests.integration.gateway.conftest import Client, Seen
+from tests.support import databases
 
 KEYS = "/v1/projects/default/apiKeys"
 REQUEST_ID = "0b9fb4a5-1c74-4f5e-bd0b-2f5dbd9f4f2e"
@@ -77,8 +76,7 @@ async def test_a_made_key_works_and_its_secret_is_shown_once(operator: Client) -
 async def test_only_a_digest_lies_in_the_database(operator: Client, settings: Settings) -> None:
     made = await operator.post(KEYS, json={"role": "ROLE_VIEWER"}, params={"requestId": REQUEST_ID})
     secret = made.json()["secret"].split("_", 2)[2]
-    folder = Path(settings.database_url.partition(":///")[2]).parent
-    stored = b"".join([file.read_bytes() for file in folder.glob("gateway.db*")])
+    stored = databases.stored_in(settings.database_url)
     assert b"ROLE" not in stored
     assert made.json()["name"].rpartition("/")[2].encode() in stored
     assert secret.encode() not in stored

@@ -16,6 +16,7 @@ from visiontune_gateway.settings import Settings
 from visiontune_kit.database import Database
 
 from tests.integration.gateway.conftest import Client
+from tests.support import databases
 
 
 async def test_health_says_that_it_lives(http: httpx.AsyncClient) -> None:
@@ -87,7 +88,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     variables = {
         "VISIONTUNE_GATEWAY_PORT": str(free_port()),
         "VISIONTUNE_GATEWAY_METRICS_PORT": str(free_port()),
-        "VISIONTUNE_GATEWAY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/gateway.db",
+        "VISIONTUNE_GATEWAY_DATABASE_URL": databases.migrated_in(tmp_path, "gateway"),
         "VISIONTUNE_GATEWAY_SIGNING_KEY_FILE": str(keys / "gateway.pem"),
         "VISIONTUNE_ISSUERS_FILE": str(keys / "issuers.json"),
     }

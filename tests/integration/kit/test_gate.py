@@ -1,4 +1,4 @@
-"""The gate, health and lifecycle of a server, over a real socket and a real SQLite file."""
+"""The gate, health and lifecycle of a server, over a real socket and a real database."""
 
 import asyncio
 import uuid
@@ -23,7 +23,7 @@ from visiontune_kit.identity import Kind, Role
 from visiontune_kit.server import Program, Rpc, ShuttingDown, running, stopping
 from visiontune_kit.settings import ServerSettings
 
-from tests.support import trust
+from tests.support import databases, trust
 
 STORAGE = "visiontune.storage.v1.StorageService"
 TRAINER = "visiontune.trainer.v1.TrainerService"
@@ -101,7 +101,7 @@ class Running:
 
 @asynccontextmanager
 async def start(tmp_path: Path) -> AsyncIterator[Running]:
-    database = Database.open(f"sqlite+aiosqlite:///{tmp_path / 'kit.db'}")
+    database = Database.open(databases.url_in(tmp_path, "kit"))
     metadata = MetaData(naming_convention=NAMING)
     idempotency.table(metadata)
     async with database.engine.begin() as connection:

@@ -8,8 +8,9 @@ from visiontune_kit import migrations
 PACKAGE = "visiontune_storage"
 
 
+# SQLite whatever the tests run on: a folder that is not there is a database that is away.
 async def test_waiting_ends_when_the_schema_is_there(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'later' / 'storage.db'}"  # no such folder: cannot be opened
+    url = f"sqlite+aiosqlite:///{tmp_path / 'later' / 'storage.db'}"
     waiting = asyncio.create_task(asyncio.to_thread(migrations.wait, url, PACKAGE, 0.05))
     await asyncio.sleep(0.3)
     (tmp_path / "later").mkdir()

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from benchmarks.durable.scenarios import LEASES, SCENARIOS, Lane, restarted, stormy
-from tests.support.databases import database_url, postgres
+from tests.support.databases import database_url
 
-__all__ = ["database_url", "postgres"]
+__all__ = ["database_url"]
 
 
 def lane(url: str) -> Lane:

@@ -1,4 +1,4 @@
-"""The storage service over SQLite and a real S3 server."""
+"""The storage service over a database and a real S3 server."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

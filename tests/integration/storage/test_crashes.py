@@ -19,7 +19,7 @@ from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit import channels, errors
 from visiontune_kit.database import Database
 
-from tests.support import trust
+from tests.support import databases, trust
 from tests.support.s3 import SeaweedFS
 
 # One of them runs with every `make test`; each starts the program twice.
@@ -84,7 +84,7 @@ def program(s3: SeaweedFS, tmp_path: Path) -> Program:
     trusted = trust.make(tmp_path / "keys")
     environment = {
         **s3.environment(s3.make_bucket()),
-        "VISIONTUNE_STORAGE_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/storage.db",
+        "VISIONTUNE_STORAGE_DATABASE_URL": databases.migrated_in(tmp_path, "storage"),
         "VISIONTUNE_ISSUERS_FILE": str(trusted.issuers_file),
         "VISIONTUNE_STORAGE_SWEEP_INTERVAL_S": "0.2",
         "VISIONTUNE_STORAGE_PORT": "0",

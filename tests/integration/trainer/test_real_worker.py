@@ -16,6 +16,7 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.trainer.v1 import trainer_pb2_grpc
 from visiontune_kit import channels, errors
 
+from tests.support import databases
 from tests.support.eventually import eventually
 from tests.support.fake_services import FakeDatasets, running_datasets
 from tests.support.s3 import SeaweedFS
@@ -35,7 +36,7 @@ class TrainerProgram:
         self._environment = {
             **os.environ,
             "VISIONTUNE_TRAINER_PORT": str(self.port),
-            "VISIONTUNE_TRAINER_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/trainer.db",
+            "VISIONTUNE_TRAINER_DATABASE_URL": databases.migrated_in(folder, "trainer"),
             "VISIONTUNE_TRAINER_SIGNING_KEY_FILE": str(storage.trust.key_file("trainer")),
             "VISIONTUNE_TRAINER_RETRY_FIRST_S": "0.2",
             "VISIONTUNE_ISSUERS_FILE": str(storage.trust.issuers_file),

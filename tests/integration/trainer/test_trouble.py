@@ -15,6 +15,7 @@ from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import BackendUnavailable
 from visiontune_trainer.use_cases import attempts
 
+from tests.support import databases
 from tests.support.eventually import eventually
 from tests.support.fake_services import running_datasets
 from tests.support.s3 import SeaweedFS
@@ -110,7 +111,7 @@ async def test_jobs_go_on_while_storage_is_away(s3: SeaweedFS, tmp_path: Path) -
             await trainer.create("next")
             trainer.backend.exits(worker.attempt, 1)
             await trainer.claimed(await trainer.get(f"{job.name.rpartition('/')[0]}/next"))
-        database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/trainer.db")
+        database = Database.open(databases.url_in(tmp_path, "trainer"))
 
         async def doomed() -> list[str]:
             async with UnitOfWork(database) as uow:

@@ -1,11 +1,7 @@
 """Secrets: named by the manifests, made by the commands of docs/operating.md, held by nobody else."""
 
 import json
-import os
 import re
-import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +10,16 @@ from sqlalchemy import make_url
 from visiontune_kit.identity import Kind, Principal, Role
 from visiontune_kit.tokens import TokenMinter, TokenVerifier
 
-from tests.support.kustomize import ROOT, build
+from tests.support import manual
+from tests.support.kustomize import build
 from tests.support.manifests import OVERLAYS, SERVERS, of_kind, workloads
 
-MANUAL = (ROOT / "docs" / "operating.md").read_text("utf-8")
 # Stands for kubectl: writes down what it is asked to create. Values may be files, read at once.
-KUBECTL = f"""#!{sys.executable}
+KUBECTL = """
 import json, pathlib, sys
 arguments = sys.argv[1:]
 if "create" in arguments:
-    made = {{}}
+    made = {}
     for each in arguments:
         option, _, rest = each.partition("=")
         key, _, value = rest.partition("=")
@@ -60,23 +56,7 @@ def needed(overlay: str) -> dict[str, set[str]]:
 
 def run_manual(folder: Path, *blocks: str) -> Secrets:
     """Runs the marked commands of the manual with a kubectl that only takes notes."""
-    shim = folder / "kubectl"
-    shim.write_text(KUBECTL, "utf-8")
-    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-    commands = [
-        re.search(rf"<!-- run: {block} -->\n```bash\n(.*?)```", MANUAL, re.DOTALL)[1]  # type: ignore[index]
-        for block in blocks
-    ]
-    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        input="typed\n" * 20,
-        text=True,
-        check=True,
-        capture_output=True,
-    )
+    manual.run(folder, KUBECTL, *blocks)
     return dict(json.loads(line) for line in (folder / "made.jsonl").read_text("utf-8").splitlines())
 
 
@@ -124,7 +104,7 @@ def test_the_public_halves_belong_to_the_keys(local: Secrets, name: str, tmp_pat
 def test_every_secret_is_in_the_manuals_table(overlay: str) -> None:
     rows = {
         name: line
-        for line in MANUAL.splitlines()
+        for line in manual.MANUAL.splitlines()
         for name in re.findall(r"^\| (?:secret|config map) `([\w-]+)`", line)
     }
     assert needed(overlay).keys() | {"visiontune-issuers"} <= rows.keys()

@@ -1,4 +1,4 @@
-"""Transactions on a real SQLite file."""
+"""Transactions on a real SQLite file, whatever the tests run on: how they take turns is about SQLite."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone

@@ -35,6 +35,20 @@ def test_only_storage_and_the_store_see_credentials() -> None:
         assert ("common-of-the-shell" in seen) == (name in {"seaweedfs", "storage"}), name
 
 
+def test_a_server_sees_its_own_database_alone_and_the_operators_is_migrated_first() -> None:
+    given = {
+        "VISIONTUNE_STORAGE_DATABASE_URL": "postgresql+asyncpg://storage:hush@db/s",
+        "VISIONTUNE_DATASET_DATABASE_URL": "postgresql+asyncpg://dataset:hush@db/d",
+        "VISIONTUNE_DATABASE_URL": "postgresql+asyncpg://one-for-all@db/x",
+    }
+    for name, program in by_name().items():
+        seen = {key for key in program.environment(given) if key.endswith("DATABASE_URL")}
+        assert seen == (set() if name == "seaweedfs" else {program.database_variable}), name
+    migrated = programs.with_own_database(PLAN, given)
+    assert [program.name for program in migrated] == ["storage", "dataset"]
+    assert programs.migrate(migrated[0])[1:] == ("-m", "visiontune_storage", "migrate")
+
+
 def test_another_object_store_replaces_the_embedded_one() -> None:
     plan = Plan(PLAN.home, PLAN.ports, s3=None)
     given = {"VISIONTUNE_STORAGE_S3_ENDPOINT": "s3.example.org", "VISIONTUNE_STORAGE_S3_SECRET_KEY": "k"}

@@ -46,7 +46,7 @@ _TAIL_BYTES = 2_000
 _TAIL_LINES = 20
 # A worker runs what users bring: of our variables it gets its own alone, since any other may be a secret.
 _OWN = "VISIONTUNE_WORKER_"
-_PRIVATE = ("VISIONTUNE_", "AWS_")
+_PRIVATE = ("VISIONTUNE_", "AWS_", "PG")
 
 log = logs.get(__name__)
 

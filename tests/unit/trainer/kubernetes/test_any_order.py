@@ -38,6 +38,7 @@ from visiontune_trainer.use_cases import attempts, jobs, reconcile
 from visiontune_trainer.use_cases.deps import Deps
 from visiontune_trainer.use_cases.reconcile import Reconciler
 
+from tests.support import databases
 from tests.support.fake_kubernetes import Answered, Cluster, FakeApi, Fault
 from tests.support.kubernetes_values import CHOICES, PLACES
 from tests.support.trainer_values import make_job, make_spec
@@ -117,10 +118,11 @@ class LoudLog:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Any:
     """One database and one event loop for all that happens."""
-    before = reconcile.log, backend_module._ASK_AGAIN_S
+    before = reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE
     reconcile.log, backend_module._ASK_AGAIN_S = LoudLog(), 0.0
+    reconcile.AT_ONCE = 1  # else threads decide which call comes first
     with tempfile.TemporaryDirectory(prefix="visiontune-orders-") as folder, asyncio.Runner() as runner:
-        database = Database.open(f"sqlite+aiosqlite:///{Path(folder)}/trainer.db")
+        database = Database.open(databases.url_in(Path(folder), "trainer"))
 
         async def create() -> None:
             async with database.engine.begin() as connection:
@@ -130,7 +132,7 @@ def world() -> Any:
         World.runner, World.database = runner, database
         yield
         runner.run(database.close())
-    reconcile.log, backend_module._ASK_AGAIN_S = before
+    reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE = before
 
 
 class World:

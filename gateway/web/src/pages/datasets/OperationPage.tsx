@@ -69,7 +69,7 @@ function Import({ operation }: { operation: Operation }) {
             failed={error !== undefined}
           />
           {!operation.done && (
-            <Meter label="Archive read" done={int(metadata.readBytes)} total={int(metadata.totalBytes)} />
+            <Meter label="Import" done={metadata.progressPercent ?? 0} total={100} />
           )}
           {!metadata.validationReport && <Figures rows={figures(metadata)} />}
           {int(metadata.restartCount) > 0 && (
