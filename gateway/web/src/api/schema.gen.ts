@@ -1556,6 +1556,11 @@ export interface components {
              * @description Times the import was begun anew after a server died.
              */
             restartCount?: number;
+            /**
+             * Format: int32
+             * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
+             */
+            progressPercent?: number;
         };
         /**
          * @description What the import is doing.
