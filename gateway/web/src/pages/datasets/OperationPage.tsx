@@ -68,9 +68,7 @@ function Import({ operation }: { operation: Operation }) {
             current={operation.done && !error ? STAGES.length : stageIndex(metadata.stage)}
             failed={error !== undefined}
           />
-          {!operation.done && (
-            <Meter label="Import" done={metadata.progressPercent ?? 0} total={100} />
-          )}
+          {!operation.done && <Meter label="Import" done={metadata.progressPercent ?? 0} total={100} />}
           {!metadata.validationReport && <Figures rows={figures(metadata)} />}
           {int(metadata.restartCount) > 0 && (
             <p className="muted">
