@@ -10,9 +10,11 @@ SOURCES := libs services gateway stack tests benchmarks examples tools
 WEB := gateway/web
 WEB_BUILD := gateway/visiontune_gateway/web/index.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Bytecode is worth its files: without it a worker takes three times as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stack $(WEB_BUILD) ## Make .venv with everything that `visiontune up` needs.
 
@@ -59,11 +61,11 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 # One process a core; a file's tests share its stack, so they stay together.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile $(ARGS)
+	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: $(VENV)/.dev $(WEB_BUILD) ## Run the tests on PostgreSQL instead of SQLite.
 	VISIONTUNE_TEST_DATABASE=postgresql \
-		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile $(ARGS)
+		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)
@@ -71,9 +73,13 @@ test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main j
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.
 	python -m pytest -m "slow and not cluster" $(ARGS)
 
-test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane; the first time it is built with Go.
+test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane, built with Go once; KUEUE=--kueue builds Kueue too.
+	python -m tests.cluster.build $(KUEUE)
+	python -m pytest tests/cluster -m "cluster and not slow" $(ARGS)
+
+test-cluster-slow: $(VENV)/.dev ## Kill the trainer 20 times while 100 jobs run on a real control plane.
 	python -m tests.cluster.build
-	python -m pytest tests/cluster -m cluster $(ARGS)
+	python -m pytest tests/cluster -m "cluster and slow" $(ARGS)
 
 soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
 	VISIONTUNE_SOAK_STEPS=100000 python -m pytest tests/unit/trainer/kubernetes/test_any_order.py $(ARGS)
@@ -107,4 +113,5 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	rm -rf $(WEB)/node_modules gateway/visiontune_gateway/web
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock protos up demo demo-full test test-postgres test-chaos test-slow test-cluster soak lint format breaking bench clean
+.PHONY: help setup lock protos up demo demo-full test test-postgres test-chaos test-slow \
+	test-cluster test-cluster-slow soak lint format breaking bench clean

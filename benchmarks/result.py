@@ -14,15 +14,16 @@ class Result:
     """Medians of interleaved runs."""
 
     name: str  # what is measured, with the peer's name
-    unit: str  # for example `images/s`; more is better
+    unit: str  # for example `images/s`
     ours: float
     peer: float
     aim: float  # the ratio that we want at least
+    less_is_better: bool = False
 
     @property
     def ratio(self) -> float:
-        """Ours over the peer's: above 1 we are faster."""
-        return self.ours / self.peer
+        """Ours over the peer's, or the other way round where less is better: above 1 we are faster."""
+        return self.peer / self.ours if self.less_is_better else self.ours / self.peer
 
     def as_json(self) -> dict[str, Any]:
         """Returns the row of results.json."""
@@ -41,8 +42,12 @@ def table(results: Sequence[Result]) -> str:
     """Returns the results as a Markdown table."""
     rows = ["| what | unit | ours | peer | ratio | aim | |", "|---|---|---:|---:|---:|---:|---|"]
     rows += [
-        f"| {r.name} | {r.unit} | {r.ours:,.1f} | {r.peer:,.1f} | {r.ratio:.2f} | {r.aim:.2f} | "
+        f"| {r.name} | {r.unit} | {_figure(r.ours)} | {_figure(r.peer)} | {r.ratio:.2f} | {r.aim:.2f} | "
         f"{'reached' if r.ratio >= r.aim else 'short'} |"
         for r in results
     ]
     return "\n".join(rows)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"

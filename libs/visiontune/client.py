@@ -338,6 +338,15 @@ class Client:
         answer = trainer_pb2.GetAcceleratorUsageResponse()
         return self.call(_method(_TRAINER, "GetAcceleratorUsage"), request, answer)
 
+    def list_accelerators(self) -> Iterator[trainer_pb2.Accelerator]:
+        """Kinds of accelerators that a job may ask for; none on a single machine."""
+        return self.pages(
+            _method(_TRAINER, "ListAccelerators"),
+            trainer_pb2.ListAcceleratorsRequest(parent=self.project),
+            trainer_pb2.ListAcceleratorsResponse(),
+            "accelerators",
+        )
+
     def list_models(self) -> Iterator[trainer_pb2.Model]:
         """What a job can start from: presets first, then the project's models."""
         return self.pages(

@@ -78,10 +78,11 @@ class Decoder:
         self._batch: list[Task] = []
         self._batch_bytes = 0
         self._futures: list[Future[list[Result]]] = []
-        self.done_count = 0
+        self.submitted_count = self.done_count = 0
 
     def submit(self, task: Task) -> None:
         """Queues one image whose bytes are in the spool already."""
+        self.submitted_count += 1
         self._batch.append(task)
         self._batch_bytes += task.extent.length
         if len(self._batch) >= _BATCH_IMAGES or self._batch_bytes >= _BATCH_BYTES:

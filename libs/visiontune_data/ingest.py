@@ -26,6 +26,8 @@ from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
 
 _PROGRESS_EVERY_S = 0.25
+# Share of reading and decoding in the work; the rest is writing.
+_READING_PERCENT = 80
 _SAME_ANSWER_SHARE = 0.95
 _FEW_EXAMPLES = 20
 
@@ -55,6 +57,7 @@ class Progress:
     """Figures of an import that runs."""
 
     stage: Stage
+    percent: int  # of the whole work, 0 to 99
     read_bytes: int
     image_count: int
     record_count: int
@@ -145,6 +148,7 @@ class _Job:
         # Reported after those of the images, whichever is ready first.
         self._record_problems = Report(report.archive)
         self._stage, self._told_at = Stage.READING, 0.0
+        self._written_count = self._to_write_count = self._percent = 0
 
     def run(self) -> Version | None:
         """Reads, gathers, and writes if nothing forbids it."""
@@ -214,7 +218,7 @@ class _Job:
         return any(rule.scope in {Scope.ARCHIVE, Scope.VERSION} for rule in errors)
 
     def _write(self, assembly: Assembly, format_name: str) -> Version:
-        self._stage = Stage.WRITING
+        self._stage, self._to_write_count = Stage.WRITING, len(assembly.ids)
         statistics = assembly.statistics
         columns = columns_for(
             images=statistics.image_bytes > 0,
@@ -240,6 +244,7 @@ class _Job:
         for example in assembly.examples(splits):
             digest.add(example)
             writer.add(example)
+            self._written_count += 1
             self._tell()
         writer.close()
         counts = {name: splits.count(name) for name in SPLIT_NAMES if name in splits}
@@ -253,15 +258,24 @@ class _Job:
             row_splits=bytes(map(SPLIT_NAMES.index, splits)),
         )
 
+    def _percent_now(self) -> int:
+        """Reading counts as far as what was read is decoded too; it may fall while images come."""
+        read = self._source.read_bytes / max(self._source.size, 1)
+        decoded = self._decoder.done_count / max(self._decoder.submitted_count, 1)
+        written = self._written_count / max(self._to_write_count, 1)
+        return min(int(_READING_PERCENT * read * decoded + (100 - _READING_PERCENT) * written), 99)
+
     def _tell(self, *, always: bool = False) -> None:
         now = time.monotonic()
         if now - self._told_at < _PROGRESS_EVERY_S and not always:
             return
         self._told_at = now
+        self._percent = max(self._percent, self._percent_now())
         reports = (self._report, self._record_problems)
         self._progress(
             Progress(
                 stage=self._stage,
+                percent=self._percent,
                 read_bytes=self._source.read_bytes,
                 image_count=self._decoder.done_count,
                 record_count=sum(report.record_count for report in reports),

@@ -1,10 +1,12 @@
 """A gRPC server from start to graceful stop: health, reflection, the gate, background work."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -42,6 +44,9 @@ class Rpc:
     register: Callable[[Any, grpc.aio.Server], None]
     servicer: object
     authenticate: Authenticator | None = None  # None: JWTs of the listed issuers
+    # 0: served with the others. Else a port where it is served alone, and only there: under TLS like the
+    # others, but to callers without a certificate, who hold nothing but a token.
+    own_port: int = 0
 
 
 @dataclass
@@ -102,20 +107,19 @@ async def running(program: Program) -> AsyncIterator[str]:
     _stopping = asyncio.Event()
     settings = program.settings
     requests = idempotency.Requests(program.database) if program.database else None
-    server = grpc.aio.server(
-        interceptors=[Gate(_policy(program), requests)],
-        options=_OPTIONS,
-    )
-    for rpc in program.rpcs:
-        rpc.register(rpc.servicer, server)
+    gate = Gate(_policy(program), requests)
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack aio
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    names = [rpc.name for rpc in program.rpcs]
-    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = _bind(server, settings)
-    await server.start()
+    server = _server([rpc for rpc in program.rpcs if not rpc.own_port], gate, checks)
+    port = _bind(server, settings, settings.port, settings.tls_ca_file)
+    servers = [server]
+    for rpc in program.rpcs:
+        if rpc.own_port:
+            servers.append(_server([rpc], gate, checks))
+            _bind(servers[-1], settings, rpc.own_port, None)
+    for each in servers:
+        await each.start()
     probes = await _serve_probes(checks, settings)
-    every = (*names, "")
+    every = (*(rpc.name for rpc in program.rpcs), "")
     tasks = [asyncio.create_task(_keep_running(work)) for work in program.background]
     if program.until_ready is None:
         await _announce(checks, every, _HEALTH.SERVING)
@@ -124,6 +128,8 @@ async def running(program: Program) -> AsyncIterator[str]:
         tasks.append(asyncio.create_task(_serve_after(program.until_ready, checks, every)))
     if requests is not None:
         tasks.append(asyncio.create_task(_keep_running(lambda: _sweep(requests))))
+    # What is there now stays; looking for garbage in it was an eighth of a small call.
+    gc.freeze()
     log.info("server_started", host=settings.host, port=port)
     try:
         yield f"{settings.host}:{port}"
@@ -135,7 +141,7 @@ async def running(program: Program) -> AsyncIterator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await server.stop(settings.stop_grace_s)
+        await asyncio.gather(*(each.stop(settings.stop_grace_s) for each in servers))
         await probes.stop(None)
         if program.database is not None:
             await program.database.close()
@@ -167,15 +173,28 @@ def _policy(program: Program) -> Policy:
     )
 
 
-def _bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
-    """Returns the port. Raises RuntimeError naming the address when it is taken."""
-    address = f"{settings.host}:{settings.port}"
+def _server(rpcs: Sequence[Rpc], gate: Gate, checks: Any) -> grpc.aio.Server:
+    """These services behind the gate, with health and reflection."""
+    server = grpc.aio.server(interceptors=[gate], options=_OPTIONS)
+    for rpc in rpcs:
+        rpc.register(rpc.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = [rpc.name for rpc in rpcs]
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server
+
+
+def _bind(server: grpc.aio.Server, settings: ServerSettings, port: int, callers_ca: Path | None) -> int:
+    """Returns the port. callers_ca: has to have signed what callers show; None: they show nothing.
+
+    Raises RuntimeError naming the address when it is taken.
+    """
+    address = f"{settings.host}:{port}"
     if settings.tls_certificate_file and settings.tls_key_file:
-        ca = settings.tls_ca_file.read_bytes() if settings.tls_ca_file else None
         credentials = grpc.ssl_server_credentials(
             [(settings.tls_key_file.read_bytes(), settings.tls_certificate_file.read_bytes())],
-            root_certificates=ca,
-            require_client_auth=ca is not None,
+            root_certificates=callers_ca.read_bytes() if callers_ca else None,
+            require_client_auth=callers_ca is not None,
         )
         return server.add_secure_port(address, credentials)
     return server.add_insecure_port(address)

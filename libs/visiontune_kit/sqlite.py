@@ -1,7 +1,8 @@
 """SQLite connections that answer a statement in one hop to their thread.
 
 aiosqlite hops once each for cursor, execute, fetch and close, and a hop costs more than a small
-statement. Here the four are one function call in the connection's thread.
+statement. Here the four are one function call in the connection's thread, which begins the transaction too,
+and nobody waits for a rollback.
 """
 
 import sqlite3
@@ -16,6 +17,22 @@ BUSY_TIMEOUT_S = 30.0
 class Connection(aiosqlite.Connection):
     """Like its parent; its cursors hold a whole result."""
 
+    _begin = ""
+
+    def begin(self, sql: str) -> None:
+        """Has the next statement begin a transaction: one that never comes needs none."""
+        self._begin = sql
+
+    async def commit(self) -> None:
+        """Makes what was written durable."""
+        if not self._take_begin():
+            await super().commit()
+
+    async def rollback(self) -> None:
+        """Undoes what was written, before whatever this connection is asked next."""
+        if not self._take_begin():
+            self._tx.put_nowait((None, self._conn.rollback))
+
     async def cursor(self) -> "Cursor":  # type: ignore[override]  # awaitable, which is all SQLAlchemy asks
         """Returns a cursor; nothing happens in the thread yet."""
         return Cursor(self)
@@ -24,10 +41,16 @@ class Connection(aiosqlite.Connection):
         """Runs a function in the connection's thread."""
         return await self._execute(function, *arguments)  # type: ignore[no-untyped-call]
 
-    @property
-    def raw(self) -> sqlite3.Connection:
-        """The connection itself, for use in its thread."""
-        return self._conn
+    def new_cursor(self) -> sqlite3.Cursor:
+        """A cursor of the connection itself, in the transaction; for its thread."""
+        cursor = self._conn.cursor()
+        if begin := self._take_begin():
+            cursor.execute(begin)
+        return cursor
+
+    def _take_begin(self) -> str:
+        begin, self._begin = self._begin, ""
+        return begin
 
 
 class Cursor:
@@ -56,7 +79,7 @@ class Cursor:
         """Nothing is open."""
 
     def _run(self, execute: Any, sql: str, parameters: Any) -> None:
-        cursor = self._connection.raw.cursor()
+        cursor = self._connection.new_cursor()
         try:
             execute(cursor, sql, parameters)
             self._rows = cursor.fetchall() if cursor.description else []

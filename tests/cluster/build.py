@@ -1,5 +1,7 @@
 """Builds the control plane of the cluster tests: etcd and four programs of Kubernetes, pinned by go.mod.
 
+The definitions of other projects' kinds are fetched with them.
+
 They are built once for each go.sum, into a cache outside the tree. What KUBEBUILDER_ASSETS has is taken from
 there instead.
 """
@@ -17,6 +19,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.cluster import crds
+
 HERE = Path(__file__).parent
 KUBERNETES = tuple(
     f"k8s.io/kubernetes/cmd/{name}"
@@ -27,6 +31,8 @@ PROGRAMS: Mapping[str, tuple[str, Path]] = {
     "etcd": ("go.etcd.io/etcd/server/v3", HERE / "etcd"),
     **{package.rpartition("/")[2]: (package, HERE) for package in KUBERNETES},
 }
+# Built on demand: it takes as long as all others together, and only its own tests need it.
+KUEUE = HERE / "kueue"
 GO_ENVIRONMENT = {
     "CGO_ENABLED": "0",
     "GOTOOLCHAIN": "local",
@@ -62,6 +68,16 @@ def programs() -> dict[str, Path]:
     return {name: paths[0] for name, paths in found.items() if paths}
 
 
+def kueue() -> Path | None:
+    """Return the folder with Kueue's program and, in `config`, its manifests; None while it is not built."""
+    made = _kueue_folder()
+    return made if (made / "kueue").is_file() else None
+
+
+def _kueue_folder() -> Path:
+    return cache() / f"kueue-{hashlib.sha256((KUEUE / 'go.sum').read_bytes()).hexdigest()[:16]}"
+
+
 def missing() -> list[str]:
     """Return the programs that are not there, in the order in which they are built."""
     present = programs()
@@ -78,9 +94,9 @@ def linker_flags(go_mod: str) -> str:
     return f"-s -w -X {place}.gitVersion=v{full} -X {place}.gitMajor={major} -X {place}.gitMinor={minor}"
 
 
-def build(limit_s: float) -> dict[str, Path]:
+def build(limit_s: float, *, with_kueue: bool = False) -> dict[str, Path]:
     """Build what is missing, one build at a time on this machine; the next try goes on from there."""
-    if not missing():
+    if not missing() and crds.folder(cache()).exists() and (kueue() or not with_kueue):
         return programs()
     if shutil.which("go") is None:
         raise NotNowError(
@@ -94,6 +110,12 @@ def build(limit_s: float) -> dict[str, Path]:
             started = time.monotonic()
             _build_one(name, deadline)
             print(f"built {name} in {time.monotonic() - started:.0f} s", flush=True)
+        try:
+            crds.fetch(cache(), max(1.0, deadline - time.monotonic()))
+        except crds.FetchError as error:
+            print(f"Manifests will not be checked against the API server: {error}", flush=True)
+        if with_kueue and not kueue():
+            _build_kueue(deadline)
     return programs()
 
 
@@ -111,8 +133,22 @@ def _wait_for(lock: int, deadline: float) -> None:
 
 def _build_one(name: str, deadline: float) -> None:
     package, module = PROGRAMS[name]
-    unfinished = cache() / f"{name}.part"
     flags = linker_flags((HERE / "go.mod").read_text()) if module == HERE else "-s -w"
+    _compile(package, module, flags, cache() / name, deadline)
+
+
+def _build_kueue(deadline: float) -> None:
+    made = _kueue_folder()
+    made.mkdir(exist_ok=True)
+    _compile("sigs.k8s.io/kueue/cmd/kueue", KUEUE, "-s -w", made / "kueue.built", deadline)
+    where = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kueue"]
+    module = subprocess.check_output(where, cwd=KUEUE, env=os.environ | GO_ENVIRONMENT, text=True).strip()
+    shutil.copytree(Path(module, "config"), made / "config", dirs_exist_ok=True)
+    (made / "kueue.built").rename(made / "kueue")  # last: it says that all is there
+
+
+def _compile(package: str, module: Path, flags: str, target: Path, deadline: float) -> None:
+    unfinished = target.with_name(f"{target.name}.part")
     compiler = subprocess.Popen(
         ["nice", "-n", "19", "go", "build", "-o", unfinished, "-ldflags", flags, package],
         cwd=module,
@@ -123,7 +159,7 @@ def _build_one(name: str, deadline: float) -> None:
         code = compiler.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as error:
         raise NotNowError(
-            f"{name} was not built in time. Run `make test-cluster` again: Go goes on where it was."
+            f"{target.name} was not built in time. Run `make test-cluster` again: Go goes on where it was."
         ) from error
     finally:
         if compiler.poll() is None:
@@ -131,7 +167,7 @@ def _build_one(name: str, deadline: float) -> None:
             compiler.wait()
     if code != 0:
         raise BuildError(f"`go build {package}` ended with {code}; its errors are above.")
-    unfinished.replace(cache() / name)
+    unfinished.replace(target)
 
 
 def main() -> int:
@@ -140,8 +176,10 @@ def main() -> int:
     parser.add_argument(
         "--limit-s", type=float, default=3600, help="give up after this many seconds (default 3600)"
     )
+    parser.add_argument("--kueue", action="store_true", help="build Kueue too")
+    asked = parser.parse_args()
     try:
-        for name, path in build(parser.parse_args().limit_s).items():
+        for name, path in build(asked.limit_s, with_kueue=asked.kueue).items():
             print(f"{name}: {path}")
     except BuildError as error:
         print(error, file=sys.stderr)

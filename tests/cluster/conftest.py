@@ -1,19 +1,13 @@
 """A control plane for the whole run, nodes with GPUs that are not there, and a namespace for each test."""
 
-import os
 import secrets
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.cluster import build
-from tests.cluster.cluster import Cluster
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.kubelet import Machine
+from tests.cluster.cluster import Cluster, running
 from tests.cluster.waiting import until
-from tests.cluster.workloads import IMAGE
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
@@ -23,25 +17,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A control plane with two nodes of L4, one of A100 and one without GPUs, each with a kubelet."""
     if lacking := build.missing():
         pytest.skip(f"{', '.join(lacking)} not built; `make test-cluster` builds them once (with Go 1.26).")
-    plane = ControlPlane(build.programs(), tmp_path_factory.mktemp("control-plane"))
-    image = {
-        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "VISIONTUNE_WORKER_DEVICE": "cpu",  # the nodes' accelerators are not there
-    }
-    machine = Machine(tmp_path_factory.mktemp("machine"), {IMAGE: image})
-    made = Cluster(plane, plane.api(), machine, {})
-    try:
-        plane.start()
+    with running(tmp_path_factory.mktemp("control-plane")) as made:
         for name in ("l4-0", "l4-1"):
             made.add_node(name, {"nvidia.com/gpu.product": "NVIDIA-L4"}, gpus="2")
         made.add_node("a100-0", {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}, gpus="8")
         made.add_node("cpu-0")
         yield made
-    finally:
-        for node in made.nodes.values():
-            node.lose()
-        plane.stop()
 
 
 @pytest.fixture

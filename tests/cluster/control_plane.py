@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -25,6 +26,16 @@ USERS: Mapping[str, str] = {
     "admin": "system:masters",
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
+}
+# The calls of the services' accounts are written down: who asked for what, not what was said.
+AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts:visiontune"]},
+        {"level": "None"},
+    ],
 }
 
 
@@ -55,6 +66,7 @@ class ControlPlane:
         for user in USERS:
             self.kubeconfig(user.rpartition(":")[2], self.tokens[user])
         (self.folder / "scheduler.json").write_text(json.dumps(self._scheduler_configuration()))
+        (self.folder / "audit.json").write_text(json.dumps(AUDIT))
 
     @property
     def url(self) -> str:
@@ -63,6 +75,11 @@ class ControlPlane:
     @property
     def admin_kubeconfig(self) -> Path:
         return self.folder / "admin.kubeconfig"
+
+    def audited(self) -> list[dict[str, Any]]:
+        """Return the services' calls of the API server, as its audit log has them."""
+        log = self.folder / "audit.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def api(self, token: str = "") -> Api:
         """Return a client, the administrator's when no token is given."""
@@ -168,6 +185,8 @@ class ControlPlane:
             "--enable-admission-plugins=NodeRestriction",
             "--kubelet-preferred-address-types=InternalIP",
             "--profiling=false",
+            f"--audit-policy-file={own / 'audit.json'}",
+            f"--audit-log-path={own / 'audit.log'}",
         ]
         controllers = [
             f"--kubeconfig={own / 'kube-controller-manager.kubeconfig'}",

@@ -1,4 +1,5 @@
-"""A node that is not there, with a kubelet that runs each pod's command as a process of this machine.
+"""A node that is not there, with a kubelet that runs each pod's command as a process of this machine, or has
+a function stand in for it.
 
 It does for a pod what the Job controller and the trainer can see of a real node: environment, volumes,
 projected token, status, logs, graceful end. It isolates nothing: users, limits, read-only roots and networks
@@ -40,6 +41,9 @@ CANNOT_START = 128
 KILLED = 137
 # Of a log in a pod's status, at the most.
 MESSAGE_BYTES = 2048
+# Does in this process what an image's program would: from its environment, and an event that asks it to end,
+# to its exit code.
+StandIn = Callable[[Mapping[str, str], threading.Event], int]
 
 
 @dataclass
@@ -47,7 +51,8 @@ class Machine:
     """What all test nodes share: the images that they can pull, and what names of the cluster mean here."""
 
     folder: Path
-    images: Mapping[str, Mapping[str, str]]  # image to its environment variables, PATH above all
+    images: dict[str, Mapping[str, str]]  # image to its environment variables, PATH above all
+    stand_ins: dict[str, StandIn] = field(default_factory=dict)  # by image; the others' commands are run
     # Host, or host:port, of a service to the same on loopback.
     names: dict[str, str] = field(default_factory=dict)
     _ports: dict[str, int] = field(default_factory=dict, init=False)
@@ -111,6 +116,7 @@ class Node:
         """Take the node out of the cluster, as an operator does after a loss."""
         self.lose()
         self._admin.delete("nodes", self.name)
+        self._admin.delete("leases", self.name, "kube-node-lease")
         for thread in self._threads:
             thread.join(timeout=WATCH_S + 5)
         self._logs.server_close()
@@ -207,6 +213,8 @@ class PodProcess:
 
     def _kill_all(self) -> None:
         """Kill by the variable that all inherited: torchrun puts each worker into a session of its own."""
+        if self._process is None:
+            return
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(POD_VARIABLE) == self.uid:
@@ -216,29 +224,37 @@ class PodProcess:
         """Return the `terminated` state of the container."""
         started_at = _now()
         try:
-            command, environment = self._prepare()
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("ab") as output, self._lock:
-                if self._ending.is_set():
-                    return _terminated(KILLED, "Error", started_at)
-                self._process = subprocess.Popen(
-                    child(command),
-                    env=environment,
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            wait = self._begin()
         except (OSError, ValueError, KeyError, ApiError, httpx.TransportError) as error:
             return _terminated(CANNOT_START, "StartError", started_at, str(error))
         self._report("Running", {"running": {"startedAt": started_at}})
-        code = self._process.wait()
+        code = wait()
         self._kill_all()  # a container's processes end with the first
         code = code if code >= 0 else 128 - code  # as a shell says that a signal ended it
         if code == 0:
             return _terminated(code, "Completed", started_at)
         return _terminated(code, "Error", started_at, self._last_words())
+
+    def _begin(self) -> Callable[[], int]:
+        """Start the container; return what waits for its exit code."""
+        command, environment = self._prepare()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output, self._lock:
+            stand_in = self.machine.stand_ins.get(self.container["image"])
+            if self._ending.is_set():
+                return lambda: KILLED
+            if stand_in is not None:
+                return lambda: stand_in(environment, self._ending)
+            self._process = subprocess.Popen(
+                child(command),
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            return self._process.wait
 
     def _last_words(self) -> str:
         """Return the end of the log for the pod's status, where the container's policy asks for it."""
@@ -277,6 +293,11 @@ class PodProcess:
         folder = self.folder / "volumes" / str(volume["name"])
         folder.mkdir(parents=True)
         if "emptyDir" in volume:
+            return folder
+        if "downwardAPI" in volume:
+            for item in volume["downwardAPI"]["items"]:
+                text = pods.field_of(self.pod, item["fieldRef"]["fieldPath"])
+                (folder / item["path"]).write_text(text)
             return folder
         if "projected" in volume:
             sources = volume["projected"]["sources"]

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import build
+from tests.cluster import build, crds
 
 BUILDS = """#!/bin/sh
 while [ "$1" != "-o" ]; do shift; done
 echo "$*" > "$2"
 """
+
+
+@pytest.fixture(autouse=True)
+def no_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crds, "SOURCES", ())
 
 
 @pytest.fixture
@@ -83,3 +88,46 @@ def test_a_second_build_waits_for_the_first(go: Path) -> None:
 def test_a_pin_without_a_version_is_an_error() -> None:
     with pytest.raises(build.BuildError, match="requires no version"):
         build.linker_flags("module x\n")
+
+
+ANSWER = """#!/bin/sh
+echo '{"Dir": "DIR", "Sum": "h1:right"}'
+"""
+
+
+def source(sum_: str) -> crds.Source:
+    return crds.Source("example.org/module", "v1.0.0", sum_, ("crds/kind.yaml",))
+
+
+def test_definitions_are_taken_from_a_module_of_the_pinned_content_once(
+    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module/crds").mkdir(parents=True)
+    (tmp_path / "module/crds/kind.yaml").write_text("kind: CustomResourceDefinition")
+    go.write_text(ANSWER.replace("DIR", str(tmp_path / "module")))
+    monkeypatch.setattr(crds, "SOURCES", (source("h1:wrong"),))
+    with pytest.raises(crds.FetchError, match="not the one that is pinned"):
+        crds.fetch(tmp_path, limit_s=30)
+    monkeypatch.setattr(crds, "SOURCES", (source("h1:right"),))
+    filled = crds.fetch(tmp_path, limit_s=30)
+    assert [path.name for path in filled.iterdir()] == ["kind.yaml"]
+    go.unlink()
+    assert crds.fetch(tmp_path, limit_s=30) == filled
+
+
+def test_a_module_that_cannot_be_had_is_named(
+    go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crds, "SOURCES", (source("h1:right"),))
+    go.write_text('#!/bin/sh\necho \'{"Error": "no such host"}\'\nexit 1\n')
+    with pytest.raises(crds.FetchError, match="was not fetched: no such host"):
+        crds.fetch(tmp_path, limit_s=30)
+
+
+def test_the_control_plane_is_there_also_where_definitions_cannot_be_had(
+    go: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(crds, "SOURCES", (source("h1:right"),))
+    go.write_text("""#!/bin/sh\n[ "$1" = mod ] && exit 1\n""" + BUILDS.removeprefix("#!/bin/sh\n"))
+    assert set(build.build(limit_s=30)) == set(build.PROGRAMS)
+    assert "Manifests will not be checked" in capsys.readouterr().out

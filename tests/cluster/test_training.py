@@ -1,7 +1,10 @@
 """The whole path on Kubernetes: jobs of the CLI become pods on the right nodes, and train for real."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +14,9 @@ from visiontune.trainer.v1 import trainer_pb2
 from tests.cluster import accounts
 from tests.cluster.api import Resource
 from tests.cluster.cluster import Cluster
+from tests.cluster.control_plane import NODE_GRACE_S, free_ports
 from tests.cluster.waiting import until
-from tests.cluster.workloads import IMAGE, exit_code
+from tests.cluster.workloads import IMAGE, L4, exit_code, pod
 from tests.support import stack as stacks
 from tests.support.stack import Stack
 
@@ -26,6 +30,9 @@ spec:
   base_model: { preset: tiny-llava }
   hyperparameters: { precision: fp32 }
 """
+ON_L4 = ("--accelerator", "nvidia-l4:1")
+# Of silence, after which a worker is taken for lost; a node's loss is seen a good deal earlier.
+HEARTBEAT_TIMEOUT_S = NODE_GRACE_S + 15
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +41,21 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     accounts.install(cluster)
     folder = tmp_path_factory.mktemp("stack")
     kubeconfig = cluster.plane.kubeconfig("trainer", accounts.trainer_token(cluster))
-    target = f"{accounts.TRAINER}.{accounts.SERVICES}.svc:8703"
+    target = f"{accounts.TRAINER}.{accounts.SERVICES}.svc:8705"
+    (worker_port,) = free_ports(1)
     made = stacks.make(
         folder / "home",
         VISIONTUNE_TRAINER_BACKEND="kubernetes",
+        VISIONTUNE_TRAINER_WORKER_PORT=str(worker_port),
         VISIONTUNE_TRAINER_WORKER_TARGET=target,
+        VISIONTUNE_TRAINER_HEARTBEAT_TIMEOUT_S=str(HEARTBEAT_TIMEOUT_S),
         VISIONTUNE_TRAINER_KUBERNETES_KUBECONFIG=str(kubeconfig),
         VISIONTUNE_TRAINER_KUBERNETES_WORKER_IMAGE=IMAGE,
         VISIONTUNE_TRAINER_KUBERNETES_ACCELERATORS_FILE=str(
             ROOT / "k8s/accelerators/gpu-feature-discovery.yaml"
         ),
     )
-    cluster.machine.names[target] = f"127.0.0.1:{made.port + 3}"
+    cluster.machine.names[target] = f"127.0.0.1:{worker_port}"
     archive = folder / "digits.tar.gz"
     subprocess.run([sys.executable, str(ROOT / "examples/digits.py"), str(archive)], check=True)
     made.up()
@@ -62,6 +72,13 @@ def job_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("job") / "job.yaml"
     path.write_text(JOB)
     return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack: Stack, job_file: Path) -> str:
+    """A job that has trained to its end."""
+    stack.cli("train", "--file", str(job_file), "--name", "undisturbed", *ON_L4, timeout_s=900)
+    return "undisturbed"
 
 
 def pods(cluster: Cluster, stack: Stack, name: str) -> list[Resource]:
@@ -85,41 +102,31 @@ def wait_for(stack: Stack, name: str, state: str, within_s: float = 600) -> trai
     return job
 
 
+def wait_for_step(stack: Stack, name: str, beyond: int, attempt: int = 1) -> int:
+    """Waits until the attempt is beyond a step; returns where it is."""
+
+    def reached() -> int:
+        job = client.get_job(name)
+        return job.progress.step if job.attempt == attempt and job.progress.step > beyond else 0
+
+    with stack.client() as client:
+        return until(reached, f"attempt {attempt} of {name} is beyond step {beyond}", 300)
+
+
 def _in(job: trainer_pb2.TrainingJob, wanted: int) -> trainer_pb2.TrainingJob | None:
     ended = {trainer_pb2.TrainingJob.STATE_SUCCEEDED, trainer_pb2.TrainingJob.STATE_FAILED}
     return job if job.state == wanted or job.state in ended else None
 
 
 def test_a_job_from_the_cli_trains_on_a_node_with_its_accelerator(
-    cluster: Cluster, stack: Stack, job_file: Path
+    cluster: Cluster, stack: Stack, undisturbed: str
 ) -> None:
-    stack.cli(
-        "train", "--file", str(job_file), "--name", "seen", "--accelerator", "nvidia-l4:1", timeout_s=900
-    )
-    (pod,) = pods(cluster, stack, "seen")
-    assert pod["spec"]["nodeName"] in {"l4-0", "l4-1"}
+    (only,) = pods(cluster, stack, undisturbed)
+    assert only["spec"]["nodeName"] in {"l4-0", "l4-1"}
     # The worker finishes its attempt, and a moment later itself.
-    until(lambda: exit_code(pods(cluster, stack, "seen")[0]) == 0, "the pod ended well")
+    until(lambda: exit_code(pods(cluster, stack, undisturbed)[0]) == 0, "the pod ended well")
     with stack.client() as client:
-        assert client.get_job("seen").metrics_after["exact_match"] >= LEAST_ACCURACY
-
-
-def test_an_evicted_worker_goes_on_from_its_checkpoint_elsewhere(
-    cluster: Cluster, stack: Stack, job_file: Path
-) -> None:
-    command = ("train", "--file", str(job_file), "--name", "evicted", "--accelerator", "nvidia-l4:1")
-    stack.cli(*command, "--max-steps", "60", "--no-wait")
-    with stack.client() as client:
-        until(lambda: any(point.step > 5 for point in client.list_metrics("evicted")), "it trains", 300)
-    (first,) = pods(cluster, stack, "evicted")
-    name = first["metadata"]["name"]
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-    cluster.api.create("pods", body, accounts.JOBS, f"{name}/eviction")
-    job = wait_for(stack, "evicted", "SUCCEEDED")
-    assert job.attempt == 2
-    with stack.client() as client:
-        steps = [point.step for point in client.list_metrics("evicted")]
-    assert len(steps) == len(set(steps))  # nothing was trained twice
+        assert client.get_job(undisturbed).metrics_after["exact_match"] >= LEAST_ACCURACY
 
 
 def losses(stack: Stack, name: str) -> list[float]:
@@ -128,9 +135,91 @@ def losses(stack: Stack, name: str) -> list[float]:
 
 
 def test_two_nodes_train_as_one_process_does(cluster: Cluster, stack: Stack, job_file: Path) -> None:
-    command = ("train", "--file", str(job_file), "--accelerator", "nvidia-l4:1", "--max-steps", "10")
+    command = ("train", "--file", str(job_file), *ON_L4, "--max-steps", "10")
     stack.cli(*command, "--name", "alone", timeout_s=400)
     stack.cli(*command, "--name", "together", "--nodes", "2", timeout_s=400)
     assert len(pods(cluster, stack, "together")) == 2
     assert len(losses(stack, "alone")) == 10
     assert losses(stack, "together") == pytest.approx(losses(stack, "alone"), abs=1e-5)
+
+
+def results(stack: Stack, name: str) -> tuple[list[float], dict[str, float]]:
+    """All that was measured: each step's loss, and the last evaluation."""
+    with stack.client() as client:
+        return losses(stack, name), dict(client.get_job(name).metrics_after)
+
+
+def test_a_training_outlives_the_trainer_and_the_api_server(
+    cluster: Cluster, stack: Stack, job_file: Path, undisturbed: str
+) -> None:
+    stack.cli("train", "--file", str(job_file), "--name", "outlived", *ON_L4, "--no-wait")
+    step = wait_for_step(stack, "outlived", 5)
+    os.kill(stack.pids()["trainer"], signal.SIGKILL)
+    step = wait_for_step(stack, "outlived", step)  # told to the next trainer
+    cluster.plane.stop_one("kube-apiserver")
+    time.sleep(5)
+    cluster.plane.start_one("kube-apiserver")
+    wait_for_step(stack, "outlived", step)
+    assert wait_for(stack, "outlived", "SUCCEEDED").attempt == 1
+    assert results(stack, "outlived") == results(stack, undisturbed)
+    until(lambda: exit_code(pods(cluster, stack, "outlived")[0]) == 0, "its only pod ended well")
+
+
+def test_a_training_that_loses_its_place_again_and_again_ends_as_if_undisturbed(
+    cluster: Cluster, stack: Stack, job_file: Path, undisturbed: str, namespace: str
+) -> None:
+    """Evicted, then preempted, then its node is lost: each time it goes on from a checkpoint elsewhere."""
+    patient = job_file.with_name("one-attempt.yaml")
+    patient.write_text(f"{JOB}  resources: {{ max_attempts: 1 }}\n")
+    stack.cli("train", "--file", str(patient), "--name", "moved", *ON_L4, "--no-wait")
+    step = wait_for_step(stack, "moved", 5)
+    evict(cluster, pods(cluster, stack, "moved")[-1]["metadata"]["name"])
+    step = wait_for_step(stack, "moved", step + 5, attempt=2)
+    take_the_place_of_all(cluster, namespace, pods(cluster, stack, "moved")[-1]["spec"]["nodeName"])
+    wait_for_step(stack, "moved", step + 5, attempt=3)
+    node = pods(cluster, stack, "moved")[-1]["spec"]["nodeName"]
+    cluster.nodes[node].lose()
+    try:
+        job = wait_for(stack, "moved", "SUCCEEDED")
+        last = pods(cluster, stack, "moved")[-1]
+    finally:
+        cluster.remove_node(node)
+        cluster.add_node(node, L4, gpus="2")
+    assert (job.attempt, job.uncharged_attempts) == (4, 3)
+    assert last["spec"]["nodeName"] != node
+    assert results(stack, "moved") == results(stack, undisturbed)
+
+
+def evict(cluster: Cluster, name: str) -> None:
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    cluster.api.create("pods", body, accounts.JOBS, f"{name}/eviction")
+
+
+def take_the_place_of_all(cluster: Cluster, namespace: str, node: str) -> None:
+    """A pod of higher priority needs all of a node, for a moment."""
+    urgent = f"urgent-{namespace}"
+    cluster.api.create("priorityclasses", {"metadata": {"name": urgent}, "value": 1000})
+    place = {"nodeSelector": {"kubernetes.io/hostname": node}, "priorityClassName": urgent}
+    cluster.api.create("pods", pod("urgent", "true", gpus=2, **place), namespace)
+    until(lambda: exit_code(cluster.api.get("pods", "urgent", namespace)) == 0, "the urgent pod has run", 150)
+    cluster.api.delete("priorityclasses", urgent)
+
+
+def test_a_used_up_quota_is_waited_for_in_words(cluster: Cluster, stack: Stack, job_file: Path) -> None:
+    quota = {"metadata": {"name": "gpus"}, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}}
+    cluster.api.create("resourcequotas", quota, accounts.JOBS)
+    try:
+        until(
+            lambda: "hard" in cluster.api.get("resourcequotas", "gpus", accounts.JOBS)["status"],
+            "the quota counts",
+        )
+        stack.cli("train", "--file", str(job_file), "--name", "poor", *ON_L4, "--max-steps", "2", "--no-wait")
+        with stack.client() as client:
+            says = "Quota gpus: 0 of 0 GPUs used"
+            until(lambda: says in client.get_job("poor").state_message, "the job says why it waits")
+            assert client.get_job("poor").state == trainer_pb2.TrainingJob.STATE_STARTING
+        more = {"spec": {"hard": {"requests.nvidia.com/gpu": "1"}}}
+        cluster.api.patch("resourcequotas", "gpus", more, accounts.JOBS)
+        assert wait_for(stack, "poor", "SUCCEEDED").attempt == 1
+    finally:
+        cluster.api.delete("resourcequotas", "gpus", accounts.JOBS)

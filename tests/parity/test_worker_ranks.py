@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # 97 of them to train on, 16 a step: the last step of an epoch has one, so that a rank has none.
 ROWS = 122
 STEPS = 14
+KILLED = 137
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float
 
 
 def ranks(trainer: Trainer, folder: Path, at: str = "", nodes: int = 1) -> set[int]:
-    """Runs two ranks to their end, and says what torchrun made of it. Nobody may hang."""
+    """Runs two ranks to their end; returns the exit codes of their pods. Nobody may hang."""
     launchers = worker_run.start_ranks(trainer, folder, nodes, VISIONTUNE_TEST_AT=at)
     try:
         return {each.wait(timeout=600) for each in launchers}
@@ -81,7 +82,7 @@ def test_sigterm_to_one_rank_saves_on_rank_0_and_one_process_goes_on(
     tmp_path: Path, alone: dict[int, dict[str, float]]
 ) -> None:
     with job(tmp_path) as trainer:
-        assert ranks(trainer, tmp_path, at="1:5:SIGTERM") == {1}
+        assert ranks(trainer, tmp_path, at="1:5:SIGTERM") == {Exit.RETRY}
         assert worker_run.exit_codes(tmp_path) == {0: Exit.RETRY, 1: Exit.RETRY}
         assert (ending(trainer).outcome, ending(trainer).reason) == (worker_pb2.OUTCOME_RETRY, "PREEMPTED")
         assert ending(trainer).message.startswith("Rank 1 (")
@@ -102,7 +103,7 @@ def test_two_ranks_go_on_from_one_process_until_the_pod_ends(
         assert sorted(trainer.checkpoints) == [4]
         trainer.finished.clear()
         trainer.next_attempt()
-        assert ranks(trainer, tmp_path, at="0:9:launcher") == {1}
+        assert ranks(trainer, tmp_path, at="0:9:launcher") == {Exit.RETRY}
         assert worker_run.exit_codes(tmp_path) == {0: Exit.RETRY, 1: Exit.RETRY}
         stopped_at = max(trainer.checkpoints)
         assert stopped_at >= 9
@@ -112,7 +113,7 @@ def test_two_ranks_go_on_from_one_process_until_the_pod_ends(
 
 def test_a_rank_that_is_killed_ends_the_other_which_says_who(tmp_path: Path) -> None:
     with job(tmp_path) as trainer:
-        assert ranks(trainer, tmp_path, at="1:3:SIGKILL", nodes=2) == {1}
+        assert ranks(trainer, tmp_path, at="1:3:SIGKILL", nodes=2) == {Exit.RETRY, KILLED}
         assert worker_run.exit_codes(tmp_path) == {0: Exit.RETRY}
         assert (ending(trainer).outcome, ending(trainer).reason) == (worker_pb2.OUTCOME_RETRY, "RANK_LOST")
         assert ending(trainer).message.startswith("Rank 1 (")
@@ -121,20 +122,26 @@ def test_a_rank_that_is_killed_ends_the_other_which_says_who(tmp_path: Path) -> 
 def test_a_rank_in_a_call_that_does_not_return_is_ended_and_the_trainer_told(tmp_path: Path) -> None:
     with job(tmp_path) as trainer:
         # As NCCL does when a peer is gone: rank 0 never comes back from step 3.
-        assert ranks(trainer, tmp_path, at="0:3:hang,1:3:SIGKILL", nodes=2) == {1}
+        assert ranks(trainer, tmp_path, at="0:3:hang,1:3:SIGKILL", nodes=2) == {Exit.RETRY, KILLED}
         assert (ending(trainer).outcome, ending(trainer).reason) == (worker_pb2.OUTCOME_RETRY, "RANK_LOST")
-        assert "exitcode  : 75" in (tmp_path / "log-0").read_text()
     assert not (tmp_path / "scratch" / "rank-0").exists()
 
 
-def test_lack_of_memory_on_one_rank_is_told_with_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "code", "reason"),
+    [
+        ("memory", Exit.ENVIRONMENT, "OUT_OF_MEMORY"),
+        ("ConfigurationFault", Exit.CONFIGURATION, "FROM_A_TEST"),
+        ("DataFault", Exit.DATA, "FROM_A_TEST"),
+    ],
+)
+def test_a_fault_of_one_rank_is_told_with_its_number_and_by_the_pods_exit_code(
+    tmp_path: Path, what: str, code: Exit, reason: str
+) -> None:
     with job(tmp_path) as trainer:
-        assert ranks(trainer, tmp_path, at="1:3:memory") == {1}
-        assert worker_run.exit_codes(tmp_path) == {0: Exit.ENVIRONMENT, 1: Exit.ENVIRONMENT}
-        assert (ending(trainer).outcome, ending(trainer).reason) == (
-            worker_pb2.OUTCOME_FAILED,
-            "OUT_OF_MEMORY",
-        )
+        assert ranks(trainer, tmp_path, at=f"1:3:{what}") == {code}
+        assert worker_run.exit_codes(tmp_path) == {0: code, 1: code}
+        assert (ending(trainer).outcome, ending(trainer).reason) == (worker_pb2.OUTCOME_FAILED, reason)
         assert ending(trainer).message.startswith("Rank 1 (")
 
 

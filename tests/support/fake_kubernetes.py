@@ -1,6 +1,6 @@
 """A small cluster in memory: a double for the API server and for those who act on its objects (the Job
-controller, a scheduler, kubelets). It knows what our backend uses, and fails when and as a test says. Tests
-against a real control plane are in tests/cluster.
+controller, a scheduler, kubelets). It knows what our backend uses, and fails when and as a test says. The
+trainer has the rights that k8s/ gives it and no others. Tests against a real control plane: tests/cluster.
 """
 
 import copy
@@ -15,14 +15,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import yaml
 from visiontune_trainer.compute.kubernetes.api import Absent, Expired, Forbidden, Refused, Taken
 from visiontune_trainer.compute.kubernetes.manifests import JOB_NAME_LABEL
 from visiontune_trainer.domain.problems import BackendUnavailable
 
 from tests.support.kubernetes_values import time_text
+from tests.support.kustomize import K8S
 from tests.support.trainer_values import NOW
 
 Object = dict[str, Any]
+# Verbs and kinds that the trainer's Role allows.
+GRANTED = frozenset(
+    (verb, kind)
+    for each in yaml.safe_load_all((K8S / "base" / "rbac.yaml").read_text("utf-8"))
+    for rule in each.get("rules", ())
+    for kind in rule["resources"]
+    for verb in rule["verbs"]
+)
 
 
 class Answered(Exception):  # noqa: N818 - an HTTP answer that is no success
@@ -56,9 +66,18 @@ class Cluster:
     calls: Counter[str] = field(default_factory=Counter)
     published: dict[str, Object] = field(default_factory=dict)
     version: int = 1
+    asked: set[tuple[str, str]] = field(default_factory=set)  # rights that the trainer has used
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     # What the API server does.
+
+    def admit(self, verb: str, kind: str) -> None:
+        """The trainer asks, and needs a right."""
+        if kind == "raw":
+            return  # What the server publishes is for every account.
+        self.asked.add((verb, kind))
+        if (verb, kind) not in GRANTED:
+            raise Answered(403, f'User "trainer" cannot {verb} resource "{kind}"')
 
     def call(self, verb: str, kind: str, name: str = "", body: Any = None, selector: str = "") -> Object:
         with self.changed:
@@ -257,6 +276,7 @@ class FakeApi:
 
     def _call(self, verb: str, kind: str, name: str = "", body: Any = None, selector: str = "") -> Object:
         try:
+            self._cluster.admit(verb, kind)
             return self._cluster.call(verb, kind, name, body, selector)
         except Answered as answer:
             if answer.code in _REFUSALS:
@@ -290,6 +310,7 @@ class FakeApi:
     def watch(self, kind: str, version: str, selector: str = "") -> Iterator[Object]:
         """All that has happened so far; then the watch ends."""
         self._cluster.published.setdefault("/watch", {})
+        self._cluster.admit("watch", kind)
         self._call("watch", "raw", "/watch")
         yield {}
         try:
@@ -312,11 +333,13 @@ class _Handler(BaseHTTPRequestHandler):
         verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if name else "list"}
         try:
             if query.get("watch"):
+                self.cluster.admit("watch", kind)
                 self.cluster.call("watch", "raw", "/watch")
                 self._stream(kind, int(query["resourceVersion"]))
                 return
             body = json.loads(text) if text else None
             verb = verbs[self.command]
+            self.cluster.admit(verb, kind)
             answer = self.cluster.call(verb, kind, name, body, query.get("labelSelector", ""))
             self._send(201 if self.command == "POST" else 200, answer)
         except Answered as refusal:

@@ -48,13 +48,13 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
 
 
 @asynccontextmanager
-async def running_datasets(issuers_file: Path) -> AsyncIterator[tuple[FakeDatasets, str]]:
-    """Serves inside the block; yields the stand-in and `host:port`."""
+async def running_datasets(issuers_file: Path, **settings: Any) -> AsyncIterator[tuple[FakeDatasets, str]]:
+    """Serves inside the block; yields the stand-in and `host:port`. settings: fields of ServerSettings."""
     datasets = FakeDatasets()
     rpc = server.Rpc(NAME, dataset_pb2_grpc.add_DatasetServiceServicer_to_server, datasets)
     program = server.Program(
         name="dataset",
-        settings=ServerSettings(issuers_file=issuers_file, stop_grace_s=0.5),
+        settings=ServerSettings(issuers_file=issuers_file, stop_grace_s=0.5, **settings),
         rpcs=[rpc],
         access={f"/{NAME}/{method}": Role.VIEWER for method in ("GetVersion", "GetReadManifest")},
     )

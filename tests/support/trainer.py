@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,21 @@ class HandBackend:
 
     def __init__(self, slots: int | None = 1) -> None:
         self.slots = slots
+        self.patience_with_strangers = timedelta(0)
         self.launched: dict[str, str] = {}  # attempt -> token
         self.seen: dict[str, Observation] = {}
         self.stopped: list[str] = []
         self.refusal: Exception | None = None
         self.times: list[MachineTime] = []
+        self.kinds: list[ports.AcceleratorKind] = []
         self.waiting = ""  # what is seen of a worker that was launched
         self.machine_tokens: dict[str, str] = {}  # machine's token -> attempt
 
     def problems_of(self, resources: Resources) -> list[Problem]:
         return []
+
+    def accelerators(self) -> list[ports.AcceleratorKind]:
+        return self.kinds
 
     async def attempt_of(self, machine_token: str) -> str:
         if machine_token not in self.machine_tokens:

@@ -1,8 +1,8 @@
-"""The worker as torchrun starts it, to one rank of which something happens at a step.
+"""The worker as its launcher starts it, to one rank of which something happens at a step.
 
 VISIONTUNE_TEST_AT is `rank:step:what`, several separated by commas. What happens: SIGKILL or SIGTERM to that
 rank; `launcher`: SIGTERM to torchrun, as when a pod ends; `memory`: the accelerator has none left; `hang`: a
-call that does not return.
+call that does not return; `ConfigurationFault` or `DataFault`.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from visiontune_worker import loop
+from visiontune_worker import faults, loop
 from visiontune_worker.__main__ import main
 from visiontune_worker.objectives.causal_lm import Batch
 from visiontune_worker.ranks import Ranks
@@ -25,6 +25,8 @@ def happen(what: str) -> None:
         os.kill(os.getppid(), signal.SIGTERM)
     elif what == "hang":
         time.sleep(3600)
+    elif what.endswith("Fault"):
+        raise getattr(faults, what)("FROM_A_TEST", "so a test wants it")
     else:
         os.kill(os.getpid(), signal.Signals[what])
 

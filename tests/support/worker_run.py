@@ -4,14 +4,17 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from visiontune_recipes.resolve import resolve
-from visiontune_recipes.spec import Spec
+from visiontune_recipes.spec import Resources, Spec
+from visiontune_trainer.compute.kubernetes.accelerators import Accelerator, Places
+from visiontune_trainer.compute.kubernetes.manifests import PodChoices, job_manifest
+from visiontune_trainer.ports import Launch
 from visiontune_worker import loop
 from visiontune_worker.__main__ import run_attempt
 from visiontune_worker.faults import Exit
@@ -19,8 +22,9 @@ from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.objectives.causal_lm import Batch
 from visiontune_worker.settings import Settings
 
+from tests.cluster.pods import expand
 from tests.support import worker_data, worker_store
-from tests.support.worker_service import Trainer
+from tests.support.worker_service import JOB, Trainer
 
 ROWS = 120
 
@@ -102,21 +106,29 @@ def start(trainer: Trainer, scratch: Path, **more: str) -> subprocess.Popen[byte
 
 
 def start_ranks(trainer: Trainer, folder: Path, nodes: int = 1, **more: str) -> list[subprocess.Popen[bytes]]:
-    """Starts two ranks of a worker with torchrun, as pods do: two in one, or each in its own.
+    """Starts two ranks of a worker by the command of their pods: two in one, or each in its own.
 
     What they write is in `folder / "log-0"`; see exit_codes and worker_rank for what else is told and asked.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes)]
-    torchrun += ["--nproc-per-node", str(2 // nodes), "--rdzv-backend", "static", "--max-restarts", "0"]
-    torchrun += ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
     own = environment(trainer, folder / "scratch", VISIONTUNE_TEST_FOLDER=str(folder), **more)
+    master = {"VISIONTUNE_MASTER_ADDR": "127.0.0.1", "VISIONTUNE_MASTER_PORT": str(_free_port())}
     launchers = []
     for node in range(nodes):
+        command = _command(nodes, {**master, "JOB_COMPLETION_INDEX": str(node)})
         with (folder / f"log-{node}").open("wb") as log:
-            command = [*torchrun, "--node-rank", str(node), "-m", "tests.support.worker_rank"]
             launchers.append(subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log))
     return launchers
+
+
+def _command(nodes: int, variables: Mapping[str, str]) -> list[str]:
+    """What a pod of two processes on so many nodes runs, with the tests' worker in place of the real one."""
+    resources = Resources(accelerator="any", accelerator_count=2 // nodes, nodes=nodes)
+    launch = Launch(f"{JOB}/attempts/1", "", "", resources=resources)
+    job = job_manifest(launch, Places(accelerators={"any": Accelerator()}), PodChoices(image="any"))
+    python, *words, worker = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert (python, worker) == ("python", "visiontune_worker")
+    return [sys.executable, *(expand(word, variables) for word in words), "tests.support.worker_rank"]
 
 
 def _free_port() -> int:

@@ -4,7 +4,7 @@ import asyncio
 import io
 import random
 import tarfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from visiontune_stack.ports import Ports
 
 from tests.support import archives
 from tests.support import dataset as datasets
-from tests.support import stack as stacks
 from tests.support.archives import llava, picture
 from tests.support.dataset import DatasetHandle
 from tests.support.eventually import eventually
@@ -103,14 +102,6 @@ class Everywhere:
 def from_status(status: Any) -> Refusal:
     """The refusal that a google.rpc.Status tells."""
     return Refusal.of(sdk_errors.from_status(MessageToDict(status)))
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = stacks.make(tmp_path_factory.mktemp("bad") / "home")
-    made.up()
-    yield made
-    made.down()
 
 
 @pytest.fixture
@@ -222,6 +213,7 @@ async def test_a_bad_archive_is_refused_alike(everywhere: Everywhere, tmp_path: 
     assert refused.message.startswith(text)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert f"{filename} was not imported" in done.stderr
+    assert done.stderr.rstrip().endswith("reason: ImportRefused")
     for _, text, _ in refused.places:
         assert text in done.stderr
     assert "Traceback" not in done.stderr

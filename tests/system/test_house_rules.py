@@ -4,25 +4,15 @@ import ipaddress
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support import stack as stacks
 from tests.support.stack import Stack
 
 HEAVY = ("torch", "torchvision", "transformers", "peft")
 SERVERS = ("visiontune_storage", "visiontune_dataset", "visiontune_trainer", "visiontune_gateway")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = stacks.make(tmp_path_factory.mktemp("rules") / "home")
-    made.up()
-    yield made
-    made.down()
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from visiontune_gateway.rest.contracts import rules
 from visiontune_gateway.rest.routes import Routes
 
-from tests.support import stack as stacks
 from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +21,6 @@ PATHS = [
     if route.verb == "GET" and "projects/*" in route.template.text
 ]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = stacks.make(tmp_path_factory.mktemp("tenancy") / "home")
-    made.up()
-    yield made
-    made.down()
 
 
 @pytest.fixture(scope="module")

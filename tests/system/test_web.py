@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from examples import digits
-from tests.support import stack as stacks
 from tests.support import web
 from tests.support.stack import Stack
 from tests.support.web import NARROW, WIDE, Visit
@@ -21,14 +20,6 @@ STEPS = 12
 JOB_TIMEOUT_MS = 150_000
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = stacks.make(tmp_path_factory.mktemp("web") / "home")
-    made.up()
-    yield made
-    made.down()
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +180,24 @@ def test_a_learning_rate_of_zero_or_text_cannot_be_started(visit: Visit, version
     rate.fill("0.001")
     expect(page.get_by_text("Ready to start")).to_be_visible()
     expect(start).to_be_enabled()
+
+
+def test_an_accelerator_is_chosen_where_the_operator_has_named_some(visit: Visit, version: str) -> None:
+    kinds = [
+        {"name": "projects/default/accelerators/nvidia-l4", "memoryBytes": str(24 * 2**30), "maxCount": 8},
+        {"name": "projects/default/accelerators/nvidia-t4", "maxCount": 4},
+    ]
+    # This stack has none: the list is the test's, the verdict the server's.
+    visit.page.route("**/accelerators", lambda route: route.fulfill(json={"accelerators": kinds}))
+    page = visit.open("/jobs/new")
+    page.get_by_role("combobox", name="Accelerator").click()
+    page.get_by_role("option", name="nvidia-l4").click()
+    expect(page.get_by_text("24 GiB each, up to 8 on a node")).to_be_visible()
+    page.get_by_label("How many").fill("2")
+    expect(page.get_by_text("Jobs run on one machine here")).to_be_visible()
+    page.get_by_label("How many").fill("")
+    expect(page.get_by_text("1 × nvidia-l4")).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
 def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit, job: str) -> None:

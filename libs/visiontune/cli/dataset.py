@@ -269,7 +269,7 @@ def await_import(
 
     def show_progress(current: "operations_pb2.Operation") -> None:
         current.metadata.Unpack(metadata)
-        update(metadata.read_bytes, metadata.total_bytes)
+        update(metadata.progress_percent, 100)
 
     try:
         with step(session.err, "Importing") as update:
@@ -290,4 +290,5 @@ def _refused(session: Session, report_name: str, error: ApiFailure) -> Exception
     return Failed(
         f"{found.filename} was not imported: errors {found.error_count:,}, warnings {found.warning_count:,}.",
         f"All of it: visiontune dataset report {report_name}",
+        error.reason,
     )

@@ -9,11 +9,15 @@ MOST_PLACES = 20
 
 
 class Failed(Exception):  # noqa: N818 - raise Failed(...) reads as it means
-    """A command could not do what was asked. `next_step` is a command or a hint, for the last line."""
+    """A command could not do what was asked. `next_step` is a command or a hint.
 
-    def __init__(self, message: str, next_step: str = "") -> None:
+    `reason` is the server's, where it refused: a heading of docs/errors.md.
+    """
+
+    def __init__(self, message: str, next_step: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.next_step = next_step
+        self.reason = reason
 
 
 def explain(error: Exception, console: Console) -> None:
@@ -37,14 +41,18 @@ def _places(error: Exception) -> list[str]:
 
 def _next_steps(error: Exception) -> list[str]:
     match error:
-        case Failed(next_step=step) if step:
-            return [step]
+        case Failed():
+            return [*filter(None, [error.next_step, _reason(error.reason)])]
         case UploadFailed(upload=upload):
             return [f"What arrived is kept for a day. Go on with: --resume {upload}"]
         case ApiFailure(reason=reason) if reason:
-            return [f"reason: {reason}"]
+            return [_reason(reason)]
         case _:
             return []
+
+
+def _reason(reason: str) -> str:
+    return f"reason: {reason}" if reason else ""
 
 
 EXPECTED = (Failed, Failure)

@@ -52,7 +52,10 @@ def list_(session: Session) -> None:
 def show(session: Session, job: JobName) -> None:
     """Show one job."""
     found = session.client.get_job(job)
-    session.resource(found) if session.is_json else views.job(session, found)
+    if session.is_json:
+        session.resource(found)
+    else:
+        views.job(session, found, session.client.accelerator_usage(job))
 
 
 @app.command("watch")

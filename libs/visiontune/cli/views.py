@@ -151,8 +151,12 @@ def problems(
             console.print(f"  [dim]… and {rule.count - len(rule.problems):,} more[/]")
 
 
-def job(session: "Session", found: "trainer_pb2.TrainingJob") -> None:
-    """One job."""
+def job(
+    session: "Session",
+    found: "trainer_pb2.TrainingJob",
+    used: "trainer_pb2.GetAcceleratorUsageResponse",
+) -> None:
+    """One job with what it used."""
     spec = found.resolved_spec if found.HasField("resolved_spec") else found.spec
     before, after = accuracy(dict(found.metrics_before)), accuracy(dict(found.metrics_after))
     rows = [
@@ -164,11 +168,21 @@ def job(session: "Session", found: "trainer_pb2.TrainingJob") -> None:
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
         ["attempt", str(found.attempt)],
+        ["accelerator hours", escape(hours(used)) or "-"],
         ["spec digest", found.spec_digest],
         ["created", when(found.create_time)],
         ["ended", when(found.end_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def hours(used: "trainer_pb2.GetAcceleratorUsageResponse") -> str:
+    """`1.50 nvidia-l4`, and what they cost where it is known; empty when none were counted."""
+    return ", ".join(
+        f"{each.accelerator_hours:.2f} {each.accelerator}"
+        + (f" (cost {each.cost:.2f})" if each.HasField("cost") else "")
+        for each in used.usage
+    )
 
 
 def base_model(base: "trainer_pb2.BaseModel") -> str:

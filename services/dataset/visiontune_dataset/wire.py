@@ -136,6 +136,7 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
     return pb.ImportVersionMetadata(
         dataset=state.dataset,
         stage=pb.ImportVersionMetadata.Stage.ValueType(state.stage),
+        progress_percent=state.percent,
         read_bytes=state.read_bytes,
         total_bytes=state.total_bytes,
         image_count=state.image_count,

@@ -50,7 +50,9 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         return wire.upload_to(SignedUpload(done))
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.Upload:
-        aborted = await uploads.abort_upload(*_project_and_id(request.name), self._deps)
+        aborted = await uploads.abort_upload(
+            *_project_and_id(request.name), self._deps, by_service=_by_service()
+        )
         return wire.upload_to(SignedUpload(aborted))
 
     async def GetObject(self, request: pb.GetObjectRequest, context: Any) -> pb.Object:

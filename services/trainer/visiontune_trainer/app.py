@@ -62,6 +62,7 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
                 worker_pb2_grpc.add_WorkerServiceServicer_to_server,
                 workers,
                 authenticate=workers.authenticate,
+                own_port=settings.worker_port,
             ),
         ],
         access=rpc.ACCESS,

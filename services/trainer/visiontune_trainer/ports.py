@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NewType, Protocol, Self
 
 from visiontune_recipes.check import Problem
@@ -92,6 +92,18 @@ class Storage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AcceleratorKind:
+    """A kind of accelerator, as far as users choose by it. None: the operator did not say."""
+
+    name: str
+    memory_bytes: int | None
+    max_count: int  # on one node
+    has_spot: bool
+    price_per_hour: float | None  # of one
+    spot_price_per_hour: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """What a backend needs to start a worker."""
 
@@ -108,9 +120,14 @@ class Backend(Protocol):
     """Where workers run. A worker does not know which backend started it."""
 
     slots: int | None  # workers that fit at once; None when the backend queues by itself
+    # How long a worker of an attempt that the database does not know is left alone.
+    patience_with_strangers: timedelta
 
     def problems_of(self, resources: Resources) -> Sequence[Problem]:
         """What stands against running a job with these resources here; fields are paths within the spec."""
+
+    def accelerators(self) -> Sequence[AcceleratorKind]:
+        """What a job may ask for by name, in order of name."""
 
     async def launch(self, launch: Launch) -> None:
         """Starts the attempt's worker, or finds the one that an earlier call started.
@@ -162,8 +179,11 @@ class Jobs(Protocol):
     async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
         """Newest first, after the position (created_at, name)."""
 
-    async def unfinished(self) -> list[Job]:
-        """Jobs of all projects that are not in a final state, oldest first."""
+    async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
+        """Jobs of all projects that are not in a final state, those with a worker first, then oldest first.
+
+        Each with its current attempt, None without a worker.
+        """
 
     async def change_of(self, name: str) -> int | None:
         """Returns the job's `change`, cheaply."""

@@ -37,6 +37,7 @@ _METHODS = {
         "GetModel",
         "ListModelFamilies",
         "GetAcceleratorUsage",
+        "ListAccelerators",
     ),
     Role.EDITOR: ("CreateTrainingJob", "CancelTrainingJob", "DeleteTrainingJob", "RegisterModel"),
 }
@@ -190,6 +191,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         project = project_of(request.parent)
         sums = await usage.usage_of(project, request.training_job, start, end, self._deps)
         return pb.GetAcceleratorUsageResponse(usage=[wire.usage_to(each) for each in sums])
+
+    async def ListAccelerators(
+        self, request: pb.ListAcceleratorsRequest, context: Any
+    ) -> pb.ListAcceleratorsResponse:
+        found = self._deps.backend.accelerators()
+        page, token = _slice(request, found, default=100, most=1_000)
+        return pb.ListAcceleratorsResponse(
+            accelerators=[wire.accelerator_to(request.parent, kind) for kind in page], next_page_token=token
+        )
 
     async def ListModelFamilies(
         self, request: pb.ListModelFamiliesRequest, context: Any

@@ -20,6 +20,13 @@ class Settings(ServerSettings):
     storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service (gRPC).")
     dataset_target: str = Field("127.0.0.1:8702", description="host:port of the dataset service (gRPC).")
     backend: str = Field("local", description="Where workers run: local or kubernetes.")
+    worker_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the workers' API alone, where nobody has to show a certificate; 0: it is served "
+        "at the gRPC port.",
+    )
     worker_target: str = Field(
         "", description="host:port at which workers reach this service; empty: its own host and port."
     )
@@ -44,6 +51,12 @@ class Settings(ServerSettings):
         "False leaves them running.",
     )
     kubernetes_namespace: str = Field("visiontune-jobs", description="Namespace of the workers' pods.")
+    kubernetes_installation: str = Field(
+        "visiontune",
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Label of all that this trainer makes and looks at; another one for each trainer that "
+        "shares the namespace.",
+    )
     kubernetes_kubeconfig: str = Field(
         "", description="Kubeconfig by which the cluster is reached; empty: this pod's own account."
     )
@@ -59,9 +72,6 @@ class Settings(ServerSettings):
     )
     kubernetes_service_account: str = Field(
         "visiontune-worker", description="Service account of the workers' pods; it needs no rights."
-    )
-    kubernetes_ca_config_map: str = Field(
-        "", description="ConfigMap with ca.crt by which workers trust the trainer; empty: no TLS."
     )
     kubernetes_cpus: float = Field(2.0, gt=0, description="CPUs for each process of a worker.")
     kubernetes_memory_gib: int = Field(16, ge=1, description="GiB of memory for each process of a worker.")
@@ -105,7 +115,8 @@ class Settings(ServerSettings):
         """What every worker is told, whichever attempt it runs; an operator's VISIONTUNE_WORKER_X wins."""
         own_host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
         told = {
-            "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target or f"{own_host}:{self.port}",
+            "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target
+            or f"{own_host}:{self.worker_port or self.port}",
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),

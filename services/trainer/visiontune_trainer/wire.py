@@ -21,7 +21,7 @@ from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
-from visiontune_trainer.ports import SignedUrl
+from visiontune_trainer.ports import AcceleratorKind, SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
 
@@ -232,6 +232,18 @@ def family_to(family: Family) -> pb.ModelFamily:
         takes=list(family.takes),
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
+    )
+
+
+def accelerator_to(parent: str, kind: AcceleratorKind) -> pb.Accelerator:
+    """Returns a kind of accelerator as a message."""
+    return pb.Accelerator(
+        name=f"{parent}/accelerators/{kind.name}",
+        memory_bytes=kind.memory_bytes,
+        max_count=kind.max_count,
+        spot_available=kind.has_spot,
+        price_per_hour=kind.price_per_hour,
+        spot_price_per_hour=kind.spot_price_per_hour,
     )
 
 

@@ -31,7 +31,7 @@ from visiontune_worker.faults import (
 from visiontune_worker.interrupts import Interrupts
 
 LOOK_EVERY_S = 0.2
-# Until a process whose peer is lost has to be out of a collective by itself. torchrun kills after 30 s.
+# Until a process whose peer is lost has to be out of a collective by itself. torchrun's patience is longer.
 STUCK_S = 15.0
 # How long a rank that failed waits for rank 0 to say so to the trainer.
 FAREWELL_S = 60.0

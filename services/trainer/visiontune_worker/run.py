@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import DataFault, PassingFault, Preempted
+from visiontune_worker.faults import Cancelled, DataFault, Fault, PassingFault, Preempted
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.objectives.causal_lm import Batch, Encoder
 from visiontune_worker.order import Order
@@ -215,6 +215,11 @@ class Session:
         except Preempted:
             self._save(meter)
             self.saver.wait()
+            raise
+        except Cancelled:
+            # What was measured belongs to the user; that it is no number any more matters to nobody now.
+            with suppress(Fault):
+                meter.flush()
             raise
         if last or training.step % (spec.checkpointing.every_steps or training.total_steps) == 0:
             self._save(meter)

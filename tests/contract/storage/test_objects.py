@@ -119,7 +119,9 @@ async def test_a_user_deletes_what_uploads_own_and_nothing_else(storage: Storage
     version = "projects/default/datasets/d/versions/v1"
     shard, own = await storage.upload(b"shard", owner=version), await storage.upload(b"own")
     declared = pb.Upload(filename="a", size_bytes=1, sha256="0" * 64, owner=version)
+    pending = await storage.create(b"more", owner=version)
     calls = [
+        ("AbortUpload", pb.AbortUploadRequest(name=pending.name)),
         ("CreateUpload", pb.CreateUploadRequest(parent="projects/default", upload=declared)),
         ("DeleteObjects", pb.DeleteObjectsRequest(parent="projects/default", owner=version)),
         ("DeleteObjects", pb.DeleteObjectsRequest(parent="projects/default", owner="projects/default/")),
@@ -135,6 +137,7 @@ async def test_a_user_deletes_what_uploads_own_and_nothing_else(storage: Storage
     assert await storage.read(own.object) == b"own"
     assert await storage.read(shard.object) == b"shard"
     assert (await storage.quota()).used_bytes == 8
+    await storage.call_as_service("AbortUpload", pb.AbortUploadRequest(name=pending.name))
     for request in (
         pb.DeleteObjectsRequest(parent="projects/default", objects=[own.object]),
         pb.DeleteObjectsRequest(parent="projects/default", owner=(await storage.upload(b"2")).name),

@@ -144,11 +144,16 @@ async def test_jobs_with_a_worker_come_before_those_that_wait(database: Database
     async with UnitOfWork(database) as uow:
         for number, state in enumerate((State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING)):
             created_at = NOW + timedelta(seconds=number)
-            await uow.jobs.add(make_job(name=f"{JOB}-{number}", state=state, created_at=created_at))
+            job = make_job(name=f"{JOB}-{number}", state=state, created_at=created_at, attempt=2)
+            await uow.jobs.add(job)
+            for attempt in (1, 2):
+                token_hash = f"{number}-{attempt}"
+                await uow.jobs.add_attempt(make_attempt(job=job.name, number=attempt, token_hash=token_hash))
         await uow.commit()
     async with UnitOfWork(database) as uow:
-        states = [job.state for job in await uow.jobs.unfinished()]
-    assert states == [State.RUNNING, State.QUEUED, State.RETRYING]
+        found = await uow.jobs.unfinished()
+    assert [job.state for job, _ in found] == [State.RUNNING, State.QUEUED, State.RETRYING]
+    assert [attempt and attempt.name for _, attempt in found] == [f"{JOB}-1/attempts/2", None, None]
 
 
 async def test_a_job_goes_all_the_way(trainer: TrainerHandle) -> None:

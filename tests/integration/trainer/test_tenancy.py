@@ -35,6 +35,7 @@ REQUESTS: dict[str, Any] = {
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),
     "ListModels": pb.ListModelsRequest(parent=PARENT),
     "GetAcceleratorUsage": pb.GetAcceleratorUsageRequest(parent=PARENT),
+    "ListAccelerators": pb.ListAcceleratorsRequest(parent=PARENT),
     "GetModel": pb.GetModelRequest(name=MODEL),
     "RegisterModel": pb.RegisterModelRequest(
         parent=PARENT, model_id="mine", model=pb.Model(training_job=JOB)

@@ -227,3 +227,16 @@ async def finish_with_two(worker: WorkerClient) -> None:
         uploaded = await worker.upload(f"artifacts/{name}", {"a.bin": b"x"})
         artifacts.append(worker_pb2.ArtifactUploads(artifact=name, files=uploaded))
     await worker.finish(artifacts=artifacts)
+
+
+async def test_a_loss_that_the_worker_told_is_not_charged_again_when_its_pod_ends(
+    trainer: TrainerHandle,
+) -> None:
+    job = await trainer.create(resources=pb.Resources(max_attempts=2))
+    first = await trainer.claimed(job)
+    told = {"reason": "RANK_LOST", "message": "Rank 1 ended without a word."}
+    assert await first.finish(worker_pb2.OUTCOME_RETRY, **told) == pb.TrainingJob.STATE_RETRYING
+    trainer.backend.exits(first.attempt, 75)
+    second = await trainer.claimed(job, 2)
+    trainer.backend.exits(first.attempt, 75)
+    assert await second.succeed() == pb.TrainingJob.STATE_SUCCEEDED

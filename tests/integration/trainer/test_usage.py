@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit import errors
+from visiontune_kit.identity import Role
 from visiontune_trainer.domain.usage import MachineTime
+from visiontune_trainer.ports import AcceleratorKind
 
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
@@ -55,6 +57,22 @@ async def test_hours_are_counted_once_and_stay_when_the_job_goes(trainer: Traine
     (found,) = await usage(trainer, training_job=job.name)
     assert (found.accelerator, found.accelerator_hours, found.cost) == ("nvidia-l4", 2.0, 1.0)
     assert await usage(trainer, training_job=f"{PARENT}/trainingJobs/other") == []
+
+
+async def test_what_a_job_may_ask_for_is_listed_in_pages(trainer: TrainerHandle) -> None:
+    trainer.backend.kinds = [
+        AcceleratorKind("nvidia-l4", 24 * 1024**3, 8, True, 0.7, 0.2),
+        AcceleratorKind("nvidia-t4", None, 4, True, None, None),
+    ]
+    request = pb.ListAcceleratorsRequest(parent=PARENT, page_size=1)
+    first: pb.ListAcceleratorsResponse = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
+    request.page_token = first.next_page_token
+    second: pb.ListAcceleratorsResponse = await trainer.call("ListAccelerators", request, role=Role.VIEWER)
+    l4, t4 = *first.accelerators, *second.accelerators
+    assert (l4.name, l4.memory_bytes, l4.max_count) == (f"{PARENT}/accelerators/nvidia-l4", 24 * 1024**3, 8)
+    assert (l4.spot_available, l4.price_per_hour, l4.spot_price_per_hour) == (True, 0.7, 0.2)
+    assert [field.name for field, _ in t4.ListFields()] == ["name", "max_count", "spot_available"]
+    assert second.next_page_token == ""
 
 
 async def test_a_span_cuts_the_hours(trainer: TrainerHandle) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks.result import Result, table
 
 
 def test_the_results_name_the_machine_that_they_are_of(
@@ -20,3 +21,10 @@ def test_the_results_name_the_machine_that_they_are_of(
     assert "older" not in text
     assert text.startswith("before ")
     assert text.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    ("less_is_better", "said"), [(False, "0.50 | 1.00 | short"), (True, "2.00 | 1.00 | reached")]
+)
+def test_seconds_are_better_the_fewer_there_are(less_is_better: bool, said: str) -> None:
+    assert said in table([Result("a start", "s", 0.5, 1.0, aim=1.0, less_is_better=less_is_better)])

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from rich.console import Console
@@ -18,7 +20,7 @@ from visiontune.cli.session import Session
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
-    ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"],
+    ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
@@ -77,6 +79,50 @@ def test_json_is_the_resource_and_nothing_else(tmp_path: Path) -> None:
         )  # fmt: skip
     assert done.returncode == 0
     assert json.loads(done.stdout) == version
+
+
+def printed(answer: Callable[[Seen], Answer], *command: str) -> str:
+    """What the command prints, its columns one space apart."""
+    with scripted(answer) as server:
+        connection = ("--server", server.url, "--api-key", "k", "--project", "p")
+        result = CliRunner().invoke(app, [*command, *connection], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return re.sub(r" +", " ", result.stdout)
+
+
+def test_accelerators_are_listed_with_what_is_known_of_them() -> None:
+    known = {
+        "name": "projects/p/accelerators/nvidia-l4",
+        "memoryBytes": str(24 * 2**30),
+        "maxCount": 8,
+        "spotAvailable": True,
+        "pricePerHour": 0.7,
+        "spotPricePerHour": 0.25,
+    }
+    bare = {"name": "projects/p/accelerators/nvidia-t4", "maxCount": 1}
+    pages = {"": {"accelerators": [known], "nextPageToken": "2"}, "2": {"accelerators": [bare]}}
+
+    def page(seen: Seen) -> Answer:
+        url = urlsplit(seen.path)
+        assert url.path == "/v1/projects/p/accelerators"
+        return as_json(pages[parse_qs(url.query).get("page_token", [""])[0]])
+
+    text = printed(page, "accelerators")
+    assert "nvidia-l4 24 GiB up to 8 0.70 yes 0.25" in text
+    assert "nvidia-t4 - up to 1 - no -" in text
+    assert json.loads(printed(page, "accelerators", "--output", "json")) == [known, bare]
+    assert "on its one accelerator" in printed(lambda _seen: as_json({}), "accelerators")
+
+
+def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
+    def answer(seen: Seen) -> Answer:
+        if "acceleratorUsage" in seen.path:
+            used = {"accelerator": "nvidia-l4", "acceleratorHours": 1.5, "cost": 1.05}
+            return as_json({"usage": [used, {"accelerator": "nvidia-t4", "acceleratorHours": 0.25}]})
+        return as_json({"name": "projects/p/trainingJobs/j"})
+
+    text = printed(answer, "job", "show", "j")
+    assert "accelerator hours 1.50 nvidia-l4 (cost 1.05), 0.25 nvidia-t4" in text
 
 
 def test_a_refusal_is_exit_code_1_with_nothing_on_stdout(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ def completions(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("visiontune ", {"dataset", "train", "job", "models", "demo", "up", "down", "status", "config"}),
+        (
+            "visiontune ",
+            {
+                *("dataset", "train", "job", "models", "accelerators"),
+                *("demo", "up", "down", "status", "config"),
+            },
+        ),
         ("visiontune dataset im", {"import"}),
         ("visiontune job list --out", {"--output"}),
         ("visiontune job list --output ", {"text", "json"}),

@@ -98,6 +98,13 @@ def test_a_broken_upload_says_how_to_go_on() -> None:
     assert "--resume projects/p/uploads/u" in said(errors.UploadFailed("Broke.", "projects/p/uploads/u"))
 
 
+def test_a_refusal_ends_with_the_reason_that_a_program_would_switch_on() -> None:
+    assert said(Failed("Not imported.", "Look here.", "ImportRefused")).splitlines()[1:] == [
+        "Look here.",
+        "reason: ImportRefused",
+    ]
+
+
 def test_text_that_looks_like_markup_is_printed_as_it_is() -> None:
     assert "[red]x[/]" in said(Failed("[red]x[/]", "[bold]y"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from visiontune_data.decoding import Decoder, DecoderDied, Task
-from visiontune_data.ingest import ingest
+from visiontune_data.ingest import Progress, Stage, ingest
 from visiontune_data.limits import Limits
 from visiontune_data.local import LocalSource
 from visiontune_data.spool import Spool
@@ -37,6 +37,18 @@ def test_results_come_in_the_order_of_the_tasks(processes: int, tmp_path: Path) 
     assert [result.task.path for result in results] == [f"{index}.jpg" for index in range(70)]
     assert decoder.done_count == 70
     assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_of_the_whole_work_and_never_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visiontune_data.ingest._PROGRESS_EVERY_S", 0.0)
+    told: list[Progress] = []
+    ingest(LocalSource(io.BytesIO(tar(good(40)))), "d.tar", tmp_path, HERE, progress=told.append)
+    percents = [each.percent for each in told]
+    assert percents == sorted(percents)
+    assert 0 <= percents[0] < 80 <= max(each.percent for each in told if each.stage is Stage.WRITING) <= 99
+    assert all(each.percent <= 80 for each in told if each.stage is Stage.READING)
 
 
 class _Broken(LocalSource):

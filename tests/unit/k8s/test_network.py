@@ -12,7 +12,7 @@ SERVER_PORTS = {
     "gateway": (8700, 8704, 8709, 8710),
     "storage": (8701, 8709, 8711),
     "dataset": (8702, 8709, 8712),
-    "trainer": (8703, 8709, 8713),
+    "trainer": (8703, 8705, 8709, 8713),
 }
 CALLS: set[Connection] = {
     ("ingress", "gateway", 8700),
@@ -22,7 +22,7 @@ CALLS: set[Connection] = {
     ("dataset", "storage", 8701),
     ("trainer", "storage", 8701),
     ("trainer", "dataset", 8702),
-    ("worker", "trainer", 8703),
+    ("worker", "trainer", 8705),
     ("worker", "worker", 29500),
     # The API server is no pod, so the trainer reaches every address that is none, at its ports.
     ("trainer", "api-server", 443),

@@ -1,25 +1,13 @@
-"""Rights: the trainer's, and nobody else's."""
+"""Rights: the trainer's, and nobody else's. What it uses of them: test_backend."""
 
 import pytest
 
 from tests.support.manifests import OVERLAYS, of_kind, workloads
 
-JOBS_NAMESPACE = {
-    ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
-    ("", "pods"): {"get", "list", "watch", "delete"},
-    ("", "pods/log"): {"get"},
-    ("", "services"): {"get", "list", "create", "delete"},
-    ("", "events"): {"list", "watch"},
-    ("coordination.k8s.io", "leases"): {"get", "create", "update"},
-}
-CLUSTER = {
-    ("", "nodes"): {"get", "list", "watch"},
-    ("kueue.x-k8s.io", "workloads"): {"get", "list", "watch"},
-}
 
-
-def rights(overlay: str, kind: str) -> dict[tuple[str, str], set[str]]:
-    (role,) = of_kind(overlay, kind)
+def rights(overlay: str) -> dict[tuple[str, str], set[str]]:
+    (role,) = of_kind(overlay, "Role")
+    assert role["metadata"]["namespace"] == "visiontune-jobs"
     return {
         (group, resource): set(rule["verbs"])
         for rule in role["rules"]
@@ -29,27 +17,23 @@ def rights(overlay: str, kind: str) -> dict[tuple[str, str], set[str]]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_trainer_may_what_it_needs_and_nothing_else(overlay: str) -> None:
-    assert rights(overlay, "Role") == JOBS_NAMESPACE
-    assert rights(overlay, "ClusterRole") == CLUSTER
+def test_nobody_has_a_right_outside_the_namespace_of_jobs(overlay: str) -> None:
+    assert of_kind(overlay, "ClusterRole", "ClusterRoleBinding") == []
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_nobody_reads_secrets_or_has_every_right(overlay: str) -> None:
-    for kind in ("Role", "ClusterRole"):
-        for (group, resource), verbs in rights(overlay, kind).items():
-            assert resource.split("/")[0] != "secrets"
-            assert "*" not in {group, resource, *verbs}
+    for (group, resource), verbs in rights(overlay).items():
+        assert resource.split("/")[0] != "secrets"
+        assert "*" not in {group, resource, *verbs}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_rights_are_bound_to_the_trainer_alone(overlay: str) -> None:
-    bindings = of_kind(overlay, "RoleBinding", "ClusterRoleBinding")
-    assert len(bindings) == 2
+    (binding,) = of_kind(overlay, "RoleBinding")
     trainer = {"kind": "ServiceAccount", "name": "visiontune-trainer", "namespace": "visiontune"}
-    for binding in bindings:
-        assert binding["subjects"] == [trainer]
-        assert binding["metadata"].get("namespace", "visiontune-jobs") == "visiontune-jobs"
+    assert binding["subjects"] == [trainer]
+    assert binding["metadata"]["namespace"] == "visiontune-jobs"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -3,13 +3,11 @@
 from typing import Any
 
 import pytest
-import yaml
 from visiontune_dataset.settings import Settings as DatasetSettings
 from visiontune_gateway.settings import Settings as GatewaySettings
 from visiontune_kit.settings import COMMON_PREFIX, ServerSettings, describe
 from visiontune_storage.settings import Settings as StorageSettings
 from visiontune_trainer.settings import Settings as TrainerSettings
-from visiontune_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import OVERLAYS, SERVERS, of_kind, server, settings
 
@@ -59,7 +57,12 @@ def test_a_server_listens_where_its_ports_say(
     ports = {each["name"]: each["containerPort"] for each in server(overlay, name).server["ports"]}
     grpc_port = found.grpc_port if name == "gateway" else found.port
     wanted = {"grpc": grpc_port, "metrics": found.metrics_port, "health": found.health_port}
-    assert ports == (wanted | {"http": found.port} if name == "gateway" else wanted)
+    if name == "gateway":
+        wanted["http"] = found.port
+    if name == "trainer":
+        wanted["worker"] = found.worker_port
+        assert found.worker_target.endswith(f":{found.worker_port}")
+    assert ports == wanted
     assert found.host == "0.0.0.0"  # noqa: S104 - a pod's own address is not known before
 
 
@@ -104,34 +107,14 @@ def test_what_a_server_reads_is_mounted(overlay: str, name: str, monkeypatch: py
     assert (found.tls_certificate_file is not None, found.tls_ca_file is not None) == (mtls, mtls)
 
 
-def test_workers_show_the_certificate_that_is_made_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    overlay = "overlays/production-mtls"
-    (patch,) = (
-        yaml.safe_load(each["data"]["worker-pod-patch.yaml"])["spec"]
-        for each in of_kind(overlay, "ConfigMap")
-        if each["metadata"]["name"].startswith("visiontune-worker-pod-patch-")
-    )
-    (container,) = patch["containers"]
-    needed = {
-        "VISIONTUNE_WORKER_TRAINER_TARGET": "t",
-        "VISIONTUNE_WORKER_ATTEMPT": "projects/p/trainingJobs/j/attempts/1",
-        "VISIONTUNE_WORKER_TOKEN": "t",
-        "VISIONTUNE_WORKER_SCRATCH_DIR": "/scratch",
+@every_overlay
+def test_certificates_are_made_for_servers_alone(overlay: str) -> None:
+    made = {
+        each["metadata"]["name"]: each["metadata"]["namespace"] for each in of_kind(overlay, "Certificate")
     }
-    for variable, value in [*needed.items(), *((each["name"], each["value"]) for each in container["env"])]:
-        monkeypatch.setenv(variable, value)
-    tls = WorkerSettings().client_tls
-    assert tls is not None
-    files = (tls.ca_file, tls.certificate_file, tls.key_file)
-    assert [f"{file}" for file in files] == [
-        f"{container['volumeMounts'][0]['mountPath']}/{name}" for name in ("ca.crt", "tls.crt", "tls.key")
-    ]
-    secrets = {
-        each["spec"]["secretName"]
-        for each in of_kind(overlay, "Certificate")
-        if each["metadata"]["namespace"] == "visiontune-jobs"
-    }
-    assert {each["secret"]["secretName"] for each in patch["volumes"]} == secrets
+    made.pop("visiontune-ca", None)
+    mtls = overlay == "overlays/production-mtls"
+    assert made == ({f"visiontune-{name}": "visiontune" for name in SERVERS} if mtls else {})
 
 
 def test_a_certificate_names_every_host_that_clients_ask_for() -> None:

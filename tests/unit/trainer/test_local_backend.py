@@ -30,6 +30,7 @@ SECRETS = (
     "VISIONTUNE_TRAINER_DATABASE_URL",
     "VISIONTUNE_SIGNING_KEY_FILE",
     "AWS_SECRET_ACCESS_KEY",
+    "PGPASSWORD",
 )
 OBEDIENT = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75));"

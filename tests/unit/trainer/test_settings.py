@@ -11,6 +11,7 @@ def test_a_worker_is_told_where_to_report_and_how_to_log(monkeypatch: pytest.Mon
     given = Settings(
         host="::",
         port=8703,
+        worker_port=8705,
         otlp_endpoint="http://collector:4317",
         tls_ca_file=Path("/ca.pem"),
         log_level="debug",
@@ -27,7 +28,7 @@ def test_a_worker_is_told_where_to_report_and_how_to_log(monkeypatch: pytest.Mon
     }.items():
         monkeypatch.setenv(name, value)
     told = WorkerSettings()
-    assert told.trainer_target == "127.0.0.1:8703"
+    assert told.trainer_target == "127.0.0.1:8705"
     assert told.otlp_endpoint == "http://collector:4317"
     assert told.tls_ca_file == Path("/ca.pem")
     assert (told.log_level, told.log_format) == ("debug", "console")

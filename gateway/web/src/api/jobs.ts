@@ -2,7 +2,16 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { json, send } from "./http";
-import type { Artifact, Checkpoint, Model, Sample, TrainingJob, TrainingJobSpec, Validation } from "./types";
+import type {
+  Accelerator,
+  Artifact,
+  Checkpoint,
+  Model,
+  Sample,
+  TrainingJob,
+  TrainingJobSpec,
+  Validation,
+} from "./types";
 
 export function jobsQuery(project: string) {
   return infiniteQueryOptions({
@@ -53,6 +62,15 @@ export function modelsQuery(project: string) {
       }),
     initialPageParam: "",
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** What a job may ask for by name. */
+export function acceleratorsQuery(project: string) {
+  return queryOptions({
+    queryKey: ["accelerators", project],
+    queryFn: async () =>
+      (await json<{ accelerators?: Accelerator[] }>(`${project}/accelerators`)).accelerators ?? [],
   });
 }
 

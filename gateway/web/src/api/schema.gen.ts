@@ -835,6 +835,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/accelerators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the kinds of accelerators that a job may ask for, by name
+         * @description Lists the kinds of accelerators that a job may ask for, by name. Empty where the operator names none: jobs then train on processors, or on the one accelerator of the machine.
+         */
+        get: operations["ListAccelerators"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/modelFamilies": {
         parameters: {
             query?: never;
@@ -923,6 +943,33 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A kind of accelerator that jobs may ask for, by the operator's word. No kind is the default: a job that names none trains on processors. */
+        Accelerator: {
+            /** @description `projects/{project}/accelerators/{accelerator}`; the last segment is what `Resources.accelerator` takes. */
+            name?: string;
+            /**
+             * Format: int64
+             * @description Bytes of memory of one of them; absent where the operator did not say.
+             */
+            memoryBytes?: string;
+            /**
+             * Format: int32
+             * @description How many of them a job may ask for on one node.
+             */
+            maxCount?: number;
+            /** @description Whether a job may ask for them on spot machines, by `SPOT_ONLY`. */
+            spotAvailable?: boolean;
+            /**
+             * Format: double
+             * @description Price of one of them for an hour, in the operator's currency; absent where the operator did not say.
+             */
+            pricePerHour?: number;
+            /**
+             * Format: double
+             * @description The same on spot machines.
+             */
+            spotPricePerHour?: number;
+        };
         /** @description Which weights change, and how. */
         Adaptation: {
             /** @description How weights change. */
@@ -1509,6 +1556,11 @@ export interface components {
              * @description Times the import was begun anew after a server died.
              */
             restartCount?: number;
+            /**
+             * Format: int32
+             * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
+             */
+            progressPercent?: number;
         };
         /**
          * @description What the import is doing.
@@ -1531,6 +1583,13 @@ export interface components {
              * @description Examples that have it.
              */
             count?: string;
+        };
+        /** @description Answer of ListAccelerators. */
+        ListAcceleratorsResponse: {
+            /** @description In order of name. */
+            accelerators?: components["schemas"]["Accelerator"][];
+            /** @description Asks for the next page; empty on the last. */
+            nextPageToken?: string;
         };
         /** @description Answer of ListApiKeys. */
         ListApiKeysResponse: {
@@ -3834,6 +3893,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetAcceleratorUsageResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListAccelerators: {
+        parameters: {
+            query?: {
+                /** @description Most accelerators in the answer; 100 when 0, and more than 1000 means 1000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAcceleratorsResponse"];
                 };
             };
             default: components["responses"]["Error"];

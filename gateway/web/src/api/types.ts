@@ -22,6 +22,7 @@ export type ValidationReport = Schemas["ValidationReport"];
 export type Quota = Schemas["Quota"];
 export type Upload = Schemas["Upload"];
 
+export type Accelerator = Schemas["Accelerator"];
 export type Artifact = Schemas["Artifact"];
 export type ArtifactFile = Schemas["ArtifactFile"];
 export type BaseModel = Schemas["BaseModel"];

@@ -10,6 +10,8 @@ const FORM: FormValues = {
   hubRevision: "",
   path: "",
   method: "METHOD_UNSPECIFIED",
+  accelerator: "",
+  acceleratorCount: "",
   numbers: {},
 };
 
@@ -41,6 +43,16 @@ test("settings of LoRA go along only with LoRA", () => {
   });
 });
 
+test("an accelerator is asked for by name, and one of it unless more are", () => {
+  const onL4 = { ...FORM, accelerator: "nvidia-l4" };
+  expect(specOf(onL4).spec?.resources).toEqual({ accelerator: "nvidia-l4", acceleratorCount: 1 });
+  expect(specOf({ ...onL4, acceleratorCount: " 4 " }).spec?.resources?.acceleratorCount).toBe(4);
+  expect(specOf({ ...onL4, acceleratorCount: "all" }).problems.get("acceleratorCount")).toBe(
+    '"all" is not a number.',
+  );
+  expect(specOf({ ...FORM, acceleratorCount: "all" }).spec?.resources).toBeUndefined();
+});
+
 test("each way to name a base model", () => {
   expect(specOf({ ...FORM, base: "model:projects/p/models/m" }).spec?.baseModel).toEqual({
     model: "projects/p/models/m",
@@ -61,13 +73,15 @@ test("the server's problems find their fields; the others are not lost", () => {
           message: "Must be above 0.",
           remedy: "Leave it empty for the default.",
         },
-        { field: "training_job.spec.resources.accelerator", message: "No such accelerator." },
+        { field: "training_job.spec.resources.accelerator_count", message: "A node has at most 2." },
+        { field: "training_job.spec.resources.queue", message: "No such queue." },
       ],
     },
     null,
   );
   expect(problems.get("learningRate")).toBe("Must be above 0. Leave it empty for the default.");
-  expect(problems.get(ELSEWHERE)).toBe("training_job.spec.resources.accelerator: No such accelerator.");
+  expect(problems.get("acceleratorCount")).toBe("A node has at most 2.");
+  expect(problems.get(ELSEWHERE)).toBe("training_job.spec.resources.queue: No such queue.");
 });
 
 test("a refused request counts as problems too", () => {

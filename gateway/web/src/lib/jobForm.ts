@@ -12,6 +12,10 @@ export interface FormValues {
   hubRevision: string;
   path: string;
   method: "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA";
+  /** A name from the operator's list; empty for processors. */
+  accelerator: string;
+  /** On each node; empty means 1. */
+  acceleratorCount: string;
   numbers: Partial<Record<NumberField, string>>;
 }
 
@@ -87,6 +91,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "training_job.spec.base_model.path": "path",
   "training_job.spec.adaptation.method": "method",
   "training_job.spec.adaptation.lora": "method",
+  "training_job.spec.resources.accelerator": "accelerator",
+  "training_job.spec.resources.accelerator_count": "acceleratorCount",
   ...Object.fromEntries(
     NUMBERS.map(({ key, group }) => {
       const parent = group === "lora" ? "adaptation.lora" : "hyperparameters";
@@ -112,6 +118,9 @@ export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined;
     if (Number.isNaN(value)) problems.set(key, `"${text}" is not a number.`);
     else groups[group][key] = "long" in row ? text : value;
   }
+  const acceleratorCount = Number(values.acceleratorCount.trim() || "1");
+  if (values.accelerator !== "" && Number.isNaN(acceleratorCount))
+    problems.set("acceleratorCount", `"${values.acceleratorCount}" is not a number.`);
   const baseModel = baseModelOf(values);
   if (problems.size > 0 || baseModel === undefined || values.datasetVersion === "")
     return { spec: undefined, problems };
@@ -124,6 +133,9 @@ export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined;
       baseModel,
       ...adaptation,
       hyperparameters: groups.hyperparameters,
+      ...(values.accelerator === ""
+        ? {}
+        : { resources: { accelerator: values.accelerator, acceleratorCount } }),
     },
     problems,
   };

@@ -312,6 +312,7 @@ class ImportVersionMetadata(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -334,6 +335,8 @@ class ImportVersionMetadata(_message.Message):
     """True when the data equalled the newest version, which is then the response."""
     restart_count: _builtins.int
     """Times the import was begun anew after a server died."""
+    progress_percent: _builtins.int
+    """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -358,10 +361,11 @@ class ImportVersionMetadata(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         restart_count: _builtins.int = ...,
+        progress_percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "image_count", b"image_count", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2189,6 +2189,119 @@ class GetAcceleratorUsageResponse(_message.Message):
 Global___GetAcceleratorUsageResponse: _TypeAlias = GetAcceleratorUsageResponse  # noqa: Y015
 
 @_typing.final
+class Accelerator(_message.Message):
+    """A kind of accelerator that jobs may ask for, by the operator's word. No kind is the default: a job that names
+    none trains on processors.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_COUNT_FIELD_NUMBER: _builtins.int
+    SPOT_AVAILABLE_FIELD_NUMBER: _builtins.int
+    PRICE_PER_HOUR_FIELD_NUMBER: _builtins.int
+    SPOT_PRICE_PER_HOUR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/accelerators/{accelerator}`; the last segment is what `Resources.accelerator` takes."""
+    memory_bytes: _builtins.int
+    """Bytes of memory of one of them; absent where the operator did not say."""
+    max_count: _builtins.int
+    """How many of them a job may ask for on one node."""
+    spot_available: _builtins.bool
+    """Whether a job may ask for them on spot machines, by `SPOT_ONLY`."""
+    price_per_hour: _builtins.float
+    """Price of one of them for an hour, in the operator's currency; absent where the operator did not say."""
+    spot_price_per_hour: _builtins.float
+    """The same on spot machines."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        memory_bytes: _builtins.int | None = ...,
+        max_count: _builtins.int = ...,
+        spot_available: _builtins.bool = ...,
+        price_per_hour: _builtins.float | None = ...,
+        spot_price_per_hour: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "memory_bytes", b"memory_bytes", "price_per_hour", b"price_per_hour", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "max_count", b"max_count", "memory_bytes", b"memory_bytes", "name", b"name", "price_per_hour", b"price_per_hour", "spot_available", b"spot_available", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__price_per_hour: _TypeAlias = _typing.Literal["price_per_hour"]  # noqa: Y015
+    _WhichOneofArgType__price_per_hour: _TypeAlias = _typing.Literal["_price_per_hour", b"_price_per_hour"]  # noqa: Y015
+    _WhichOneofReturnType__spot_price_per_hour: _TypeAlias = _typing.Literal["spot_price_per_hour"]  # noqa: Y015
+    _WhichOneofArgType__spot_price_per_hour: _TypeAlias = _typing.Literal["_spot_price_per_hour", b"_spot_price_per_hour"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__price_per_hour) -> _WhichOneofReturnType__price_per_hour | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spot_price_per_hour) -> _WhichOneofReturnType__spot_price_per_hour | None: ...
+
+Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
+
+@_typing.final
+class ListAcceleratorsRequest(_message.Message):
+    """Request of ListAccelerators."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    page_size: _builtins.int
+    """Most accelerators in the answer; 100 when 0, and more than 1000 means 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAcceleratorsRequest: _TypeAlias = ListAcceleratorsRequest  # noqa: Y015
+
+@_typing.final
+class ListAcceleratorsResponse(_message.Message):
+    """Answer of ListAccelerators."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCELERATORS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty on the last."""
+    @_builtins.property
+    def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accelerator]:
+        """In order of name."""
+
+    def __init__(
+        self,
+        *,
+        accelerators: _abc.Iterable[Global___Accelerator] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerators", b"accelerators", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAcceleratorsResponse: _TypeAlias = ListAcceleratorsResponse  # noqa: Y015
+
+@_typing.final
 class ListModelFamiliesRequest(_message.Message):
     """Request of ListModelFamilies."""
 

@@ -121,6 +121,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.FromString,
                 _registered_method=True)
+        self.ListAccelerators = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListAccelerators',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsResponse.FromString,
+                _registered_method=True)
         self.ListModelFamilies = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/ListModelFamilies',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFamiliesRequest.SerializeToString,
@@ -258,6 +263,14 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAccelerators(self, request, context):
+        """Lists the kinds of accelerators that a job may ask for, by name. Empty where the operator names none: jobs
+        then train on processors, or on the one accelerator of the machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModelFamilies(self, request, context):
         """Lists the families of models that can be trained.
         """
@@ -352,6 +365,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.GetAcceleratorUsage,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.SerializeToString,
+            ),
+            'ListAccelerators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccelerators,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsResponse.SerializeToString,
             ),
             'ListModelFamilies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModelFamilies,
@@ -819,6 +837,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/GetAcceleratorUsage',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetAcceleratorUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccelerators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListAccelerators',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAcceleratorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -81,6 +81,10 @@ class TrainerServiceStub:
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
     times. Empty where the backend does not count.
     """
+    ListAccelerators: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListAcceleratorsRequest, _trainer_pb2.ListAcceleratorsResponse]
+    """Lists the kinds of accelerators that a job may ask for, by name. Empty where the operator names none: jobs
+    then train on processors, or on the one accelerator of the machine.
+    """
     ListModelFamilies: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]
     """Lists the families of models that can be trained."""
 
@@ -135,6 +139,10 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     GetAcceleratorUsage: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]  # type: ignore[assignment]
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
     times. Empty where the backend does not count.
+    """
+    ListAccelerators: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListAcceleratorsRequest, _trainer_pb2.ListAcceleratorsResponse]  # type: ignore[assignment]
+    """Lists the kinds of accelerators that a job may ask for, by name. Empty where the operator names none: jobs
+    then train on processors, or on the one accelerator of the machine.
     """
     ListModelFamilies: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]  # type: ignore[assignment]
     """Lists the families of models that can be trained."""
@@ -289,6 +297,16 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.GetAcceleratorUsageResponse, _abc.Awaitable[_trainer_pb2.GetAcceleratorUsageResponse]]:
         """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
         times. Empty where the backend does not count.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccelerators(
+        self,
+        request: _trainer_pb2.ListAcceleratorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListAcceleratorsResponse, _abc.Awaitable[_trainer_pb2.ListAcceleratorsResponse]]:
+        """Lists the kinds of accelerators that a job may ask for, by name. Empty where the operator names none: jobs
+        then train on processors, or on the one accelerator of the machine.
         """
 
     @_abc_1.abstractmethod

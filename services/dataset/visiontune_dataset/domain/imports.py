@@ -93,6 +93,7 @@ class ImportState:
     created_at: datetime
     updated_at: datetime
     stage: Stage = Stage.QUEUED
+    percent: int = 0
     read_bytes: int = 0
     image_count: int = 0
     record_count: int = 0

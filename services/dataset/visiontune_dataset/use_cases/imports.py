@@ -172,6 +172,7 @@ class _Import:
         due = time.monotonic() - self._shown_at >= _PROGRESS_EVERY_S or stage is not self.state.stage
         self.state = self._next(
             stage=stage,
+            percent=seen.percent,
             read_bytes=seen.read_bytes,
             image_count=seen.image_count,
             record_count=seen.record_count,
@@ -208,7 +209,7 @@ class _Import:
     async def commit(self, outcome: Outcome, made: ingest.Version) -> None:
         """Makes the version visible and ends the operation, in one transaction."""
         job, now = self.run.job, self.deps.clock.now()
-        await self.run.progress(self._next(stage=Stage.COMMITTING))
+        await self.run.progress(self._next(stage=Stage.COMMITTING, percent=99))
         faults.point("import.before_commit")
         async with self.deps.unit_of_work() as uow:
             dataset = await uow.datasets.get(job.project, job.dataset, lock=True)
@@ -239,6 +240,7 @@ class _Import:
         report = outcome.report
         return self._next(
             stage=Stage.DONE,
+            percent=100,
             validation_report=self.run.job.report,
             record_count=report.record_count,
             error_count=report.error_count,

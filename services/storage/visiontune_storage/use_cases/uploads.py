@@ -99,11 +99,16 @@ async def complete_upload(project: str, upload_id: str, named: Mapping[int, str]
         raise
 
 
-async def abort_upload(project: str, upload_id: str, deps: Deps) -> Upload:
-    """Deletes what was PUT and frees the reservation. Raises UploadComplete, UploadNotPending."""
+async def abort_upload(project: str, upload_id: str, deps: Deps, *, by_service: bool) -> Upload:
+    """Deletes what was PUT and frees the reservation. Raises UploadComplete, UploadNotPending.
+
+    A user's call raises OwnerReserved for what a service uploads: a checkpoint, a shard.
+    """
     async with deps.unit_of_work() as uow:
         await uow.quotas.lock(project)
         upload = await uow.uploads.get(project, upload_id)
+        if not by_service:
+            check_users_own(upload.owner, project)
         if upload.state is State.ABORTED:
             return upload
         aborted, left = await end_without_object(upload.aborted(), uow, deps)

@@ -102,13 +102,21 @@ class _Jobs:
             *_newest_first(tables.JOBS, project, after), order=_newest_order(tables.JOBS), limit=limit
         )
 
-    async def unfinished(self) -> list[Job]:
-        columns = tables.JOBS.c
-        return await self._jobs.some(
+    async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
+        columns, of_attempt = tables.JOBS.c, tables.ATTEMPTS.c
+        jobs = await self._jobs.some(
             columns.state.not_in(FINAL),
             order=[columns.state.in_(WITH_WORKER).desc(), columns.created_at, columns.name],
             limit=_MOST_UNFINISHED,
         )
+        attempts = await self._attempts.some(
+            of_attempt.job == columns.name,
+            of_attempt.number == columns.attempt,
+            columns.state.in_(WITH_WORKER),
+            order=[of_attempt.job],
+        )
+        current = {(attempt.job, attempt.number): attempt for attempt in attempts}
+        return [(job, current.get((job.name, job.attempt))) for job in jobs]
 
     async def change_of(self, name: str) -> int | None:
         statement = select(tables.JOBS.c.change).where(tables.JOBS.c.name == name)

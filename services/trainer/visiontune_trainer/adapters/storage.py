@@ -36,14 +36,16 @@ class StorageClient:
                 sha256=file.sha256,
                 owner=folder.owner,
             ),
-            request_id=str(uuid.uuid5(_NAMESPACE, f"{folder.owner}/{file.path}@{file.sha256}")),
         )
-        made = await self._stub.CreateUpload(request)
-        # A repeated request gets the first answer; this one says how things are now.
-        upload = await self._stub.GetUpload(pb.GetUploadRequest(name=made.name))
-        if upload.state not in _USABLE:
-            request.request_id = ""
-            upload = await self._stub.CreateUpload(request)
+        seed = f"{folder.owner}/{file.path}@{file.sha256}"
+        while True:
+            request.request_id = str(uuid.uuid5(_NAMESPACE, seed))
+            made = await self._stub.CreateUpload(request)
+            # A repeated request gets the first answer; this one says how things are now.
+            upload = await self._stub.GetUpload(pb.GetUploadRequest(name=made.name))
+            if upload.state in _USABLE:
+                break
+            seed = upload.name  # it ended without an object, so another follows it, always the same one
         return PreparedUpload(
             file.path, upload.name, upload.part_size_bytes, tuple(part.url for part in upload.part_urls)
         )

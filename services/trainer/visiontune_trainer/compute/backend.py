@@ -41,6 +41,7 @@ def _kubernetes(settings: Settings) -> Backend:
     patch = settings.kubernetes_pod_patch_file
     choices = PodChoices(
         image=settings.kubernetes_worker_image,
+        installation=settings.kubernetes_installation,
         namespace=settings.kubernetes_namespace,
         service_account=settings.kubernetes_service_account,
         image_pull_policy=settings.kubernetes_image_pull_policy,
@@ -52,7 +53,7 @@ def _kubernetes(settings: Settings) -> Backend:
         user_id=settings.kubernetes_user_id,
         grace_s=settings.kubernetes_stop_grace_s,
         keep_s=settings.kubernetes_keep_s,
-        ca_config_map=settings.kubernetes_ca_config_map,
+        ca=_ca_of(settings),
         patch=yaml.safe_load(patch.read_text(encoding="utf-8")) if patch else {},
     )
     return KubernetesBackend(
@@ -63,8 +64,18 @@ def _kubernetes(settings: Settings) -> Backend:
     )
 
 
+def _ca_of(settings: Settings) -> str:
+    """What workers trust this service by; empty where it serves plain text."""
+    if settings.tls_certificate_file is None or settings.tls_ca_file is None:
+        return ""
+    return settings.tls_ca_file.read_text(encoding="utf-8")
+
+
 def _of_pods(settings: Settings) -> dict[str, str]:
-    """What every worker is told, but for the paths of files that its pod does not have."""
+    """What every worker is told, but for the paths of files that its pod does not have.
+
+    Of them it gets the CA alone: a certificate of ours would open every service to what users bring.
+    """
     told = settings.worker_environment()
     return {name: value for name, value in told.items() if not name.startswith("VISIONTUNE_WORKER_TLS_")}
 

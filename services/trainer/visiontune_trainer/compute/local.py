@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from visiontune_kit import logs
@@ -29,7 +30,7 @@ from visiontune_recipes.spec import Resources
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
 from visiontune_trainer.domain.usage import MachineTime
-from visiontune_trainer.ports import Launch
+from visiontune_trainer.ports import AcceleratorKind, Launch
 
 # The shell writes down who it is and becomes the worker. The hard link is exclusive: of two that were started
 # for one attempt, whoever is second ends before it begins.
@@ -45,7 +46,7 @@ _TAIL_BYTES = 2_000
 _TAIL_LINES = 20
 # A worker runs what users bring: of our variables it gets its own alone, since any other may be a secret.
 _OWN = "VISIONTUNE_WORKER_"
-_PRIVATE = ("VISIONTUNE_", "AWS_")
+_PRIVATE = ("VISIONTUNE_", "AWS_", "PG")
 
 log = logs.get(__name__)
 
@@ -75,6 +76,8 @@ class _Process:
 
 class LocalBackend:
     """Implements `ports.Backend`."""
+
+    patience_with_strangers = timedelta(0)  # The folder is ours alone.
 
     def __init__(
         self,
@@ -109,6 +112,10 @@ class LocalBackend:
             for name, (wrong, remedy) in asked.items()
             if wrong
         ]
+
+    def accelerators(self) -> list[AcceleratorKind]:
+        """None: what this machine has needs no name."""
+        return []
 
     async def attempt_of(self, machine_token: str) -> str:
         """Processes get their attempt's own token, so that any other is nobody's."""

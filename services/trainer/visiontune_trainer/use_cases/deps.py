@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -28,19 +29,29 @@ class Wakeups:
             for event in self._waiting.get(name, ()):
                 event.set()
 
-    async def wait(self, name: str, timeout_s: float) -> None:
-        """Returns at the next `notify` of `name`, at the latest after `timeout_s`."""
+    @contextmanager
+    def listening(self, name: str) -> Iterator[asyncio.Event]:
+        """Yields an event that each `notify` of `name` sets, so that none is missed between two waits."""
         event = asyncio.Event()
         self._waiting[name].add(event)
         try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            pass
+            yield event
         finally:
             self._waiting[name].discard(event)
             if not self._waiting[name]:
                 del self._waiting[name]
+
+    async def wait(self, name: str, timeout_s: float) -> None:
+        """Returns at the next `notify` of `name`, at the latest after `timeout_s`."""
+        with self.listening(name) as event:
+            await within(timeout_s, event)
+
+
+async def within(timeout_s: float, event: asyncio.Event) -> None:
+    """Returns once the event is set, at the latest after `timeout_s`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 @dataclass(frozen=True)

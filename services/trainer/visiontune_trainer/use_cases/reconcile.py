@@ -33,17 +33,20 @@ from visiontune_trainer.domain.reports import LogLine
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.attempts import hash_of
-from visiontune_trainer.use_cases.deps import RECONCILER, Deps
+from visiontune_trainer.use_cases.deps import RECONCILER, Deps, within
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.usage import Meter
 
 INTERVAL_S = 0.5
+# Jobs on which the loop works at the same time: most of it is waiting for database and backend to answer.
+AT_ONCE = 8
 _LEASE = "reconcile"
 _LEASE_FOR = timedelta(seconds=5)
 # A longer pause than this means that nobody listened to the workers.
 _BREAK = timedelta(seconds=15)
-# A worker that has finished may leave by itself for this long.
-_LEAVE = timedelta(seconds=5)
+# A worker that has finished may leave by itself for this long: a big process takes its time to end, and one
+# that is stopped takes its Job and its logs with it.
+_LEAVE = timedelta(seconds=30)
 
 log = logs.get(__name__)
 
@@ -57,14 +60,17 @@ class Reconciler:
         self._meter = Meter(deps)
         self._since: datetime | None = None
         self._last: datetime | None = None
+        self._strangers: dict[str, datetime] = {}  # attempts that the database does not know; since when
 
     async def run(self) -> None:
         """Runs until cancelled; then stops what must not outlive this program and hands the lease over."""
         try:
-            while True:
-                if await self._leads():
-                    await self.tick()
-                await self._deps.wakeups.wait(RECONCILER, INTERVAL_S)
+            with self._deps.wakeups.listening(RECONCILER) as woken:
+                while True:
+                    woken.clear()
+                    if await self._leads():
+                        await self.tick()
+                    await within(INTERVAL_S, woken)
         except asyncio.CancelledError:
             await asyncio.shield(self._leave())
             raise
@@ -76,38 +82,52 @@ class Reconciler:
         listed = await self._listed()
         async with self._deps.unit_of_work() as uow:
             jobs = await uow.jobs.unfinished()
-        current = {_attempt_name(job) for job in jobs if job.has_worker}
-        busy = current | set(listed)
-        for job in jobs:
-            try:
-                launch = await self._reconcile(job, since, has_room=self._has_room(busy))
-            except Exception as error:
-                log.exception("job_not_reconciled", job=job.name, error=repr(error))
-                continue
-            if launch is not None:
-                busy.add(launch.attempt)
+        current = {_attempt_name(job) for job, _ in jobs if job.has_worker}
+        due = await self._due(jobs, current | set(listed), since)
+        for start in range(0, len(due), AT_ONCE):
+            some = due[start : start + AT_ONCE]
+            await asyncio.gather(*(self._reconcile(job, seen, since) for job, seen in some))
         await self._stop_strays([name for name in listed if name not in current])
         await self._meter.tick()
 
-    async def _reconcile(self, job: Job, since: datetime, *, has_room: bool) -> ports.Launch | None:
-        """Brings one job a step further; returns the launch that this took, if any."""
-        if not (job.has_worker or has_room or job.cancel_requested_at or job.state is State.RETRYING):
-            return None
-        name = _attempt_name(job)
-        seen = await self._deps.backend.observe(name) if job.has_worker else Observation(Sight.ABSENT)
-        effect = await self._decide(job, seen, since, has_room=has_room)
-        if isinstance(effect, Stop):
-            await self._deps.backend.stop(name)
-        if not isinstance(effect, ports.Launch):
-            return None
-        faults.point("launch.before")
-        await self._launch(effect)
-        faults.point("launch.after")
-        return effect
+    async def _due(
+        self, jobs: Sequence[tuple[Job, Attempt | None]], busy: set[str], since: datetime
+    ) -> list[tuple[Job, Observation]]:
+        """Returns the jobs for which there is something to do, with what is seen of their workers.
 
-    async def _decide(
-        self, job: Job, seen: Observation, since: datetime, *, has_room: bool
-    ) -> ports.Launch | Stop | None:
+        The rows may be a moment old: what is due since then is so in the next round too.
+        busy: attempts that take up room; those that are to begin are added.
+        """
+        due = []
+        for job, attempt in jobs:
+            name = _attempt_name(job)
+            try:
+                seen = await self._deps.backend.observe(name) if job.has_worker else Observation(Sight.ABSENT)
+                step = next_step(job, attempt, seen, self._deps.clock.now(), since, self._deps.policy)
+            except Exception as error:
+                log.exception("job_not_reconciled", job=job.name, error=repr(error))
+                continue
+            if isinstance(step, Wait) or (isinstance(step, Begin) and not self._has_room(busy)):
+                continue
+            if isinstance(step, Begin):
+                busy.add(f"{job.name}/attempts/{job.attempt + 1}")
+            due.append((job, seen))
+        return due
+
+    async def _reconcile(self, job: Job, seen: Observation, since: datetime) -> None:
+        """Brings one job a step further; after a failure the next round tries again."""
+        try:
+            effect = await self._decide(job, seen, since)
+            if isinstance(effect, Stop):
+                await self._deps.backend.stop(_attempt_name(job))
+            if isinstance(effect, ports.Launch):
+                faults.point("launch.before")
+                await self._launch(effect)
+                faults.point("launch.after")
+        except Exception as error:
+            log.exception("job_not_reconciled", job=job.name, error=repr(error))
+
+    async def _decide(self, job: Job, seen: Observation, since: datetime) -> ports.Launch | Stop | None:
         """Decides on the job as it is now, in the transaction that records the decision."""
         deps = self._deps
         now = deps.clock.now()
@@ -117,7 +137,7 @@ class Reconciler:
                 return None  # What was seen is about another attempt; the next round looks again.
             attempt = await uow.jobs.get_attempt(fresh.name, fresh.attempt)
             step = next_step(fresh, attempt, seen, now, since, deps.policy)
-            if isinstance(step, Wait) or (isinstance(step, Begin) and not has_room):
+            if isinstance(step, Wait):
                 return None
             if isinstance(step, Stop):
                 return step
@@ -199,10 +219,17 @@ class Reconciler:
     async def _stop_strays(self, names: Sequence[str]) -> None:
         """Ends the workers, and clears what is left of them, that no current attempt has a claim to."""
         now = self._deps.clock.now()
+        known_before, self._strangers = self._strangers, {}
         for name in names:
             async with self._deps.unit_of_work() as uow:
                 attempt = await uow.jobs.get_attempt(*job_of_attempt(name))
-            if attempt is not None and attempt.finished_state is not None and attempt.ended_at is not None:
+            if attempt is None:
+                if name not in known_before:
+                    log.warning("stranger_seen", attempt=name)
+                self._strangers[name] = since = known_before.get(name, now)
+                if now - since < self._deps.backend.patience_with_strangers:
+                    continue
+            elif attempt.finished_state is not None and attempt.ended_at is not None:
                 seen = await self._deps.backend.observe(name)
                 if seen.sight is Sight.ALIVE and now - attempt.ended_at < _LEAVE:
                     continue

@@ -12,6 +12,7 @@ from visiontune_trainer.compute.kubernetes.accelerators import (
     Pool,
     Priority,
 )
+from visiontune_trainer.ports import AcceleratorKind
 
 SHIPPED = Path(__file__).parents[4] / "k8s" / "accelerators"
 PLACES = Places(
@@ -29,6 +30,18 @@ def test_the_maps_that_come_along_can_be_read(path: Path) -> None:
     places = Places.from_file(path)
     assert {"nvidia-t4", "nvidia-h100-80gb"} <= set(places.accelerators)
     assert all(each.node_labels and each.tolerations for each in places.accelerators.values())
+    assert {each.name: each.memory_bytes for each in places.kinds()}["nvidia-h100-80gb"] == 80 * 1024**3
+
+
+def test_users_are_told_what_the_operator_said_by_name() -> None:
+    places = Places(
+        accelerators={"nvidia-t4": Accelerator(device_memory_gib=16), **PLACES.accelerators}, spot=Pool()
+    )
+    assert places.kinds() == [
+        AcceleratorKind("nvidia-l4", None, 2, True, 0.7, 0.2),
+        AcceleratorKind("nvidia-t4", 16 * 1024**3, 8, True, None, None),
+    ]
+    assert [each.has_spot for each in PLACES.kinds()] == [False]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from visiontune_trainer.adapters import tables
 from visiontune_trainer.adapters.database import UnitOfWork
 from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes import seeing
-from visiontune_trainer.compute.kubernetes.backend import SELECTOR, KubernetesBackend
+from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend
 from visiontune_trainer.compute.kubernetes.manifests import JOB_NAME_LABEL, TRAINING_JOB
 from visiontune_trainer.compute.kubernetes.watching import Watcher
 from visiontune_trainer.domain.job import Job
@@ -87,8 +87,8 @@ class SteppedBackend(KubernetesBackend):
         if self._watchers:
             return
         self._watchers = [
-            Watcher(self._connect(), "jobs", self.jobs, SELECTOR),
-            Watcher(self._connect(), "pods", self.pods, SELECTOR),
+            Watcher(self._connect(), "jobs", self.jobs, self.selector),
+            Watcher(self._connect(), "pods", self.pods, self.selector),
         ]
 
 
@@ -118,8 +118,9 @@ class LoudLog:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Any:
     """One database and one event loop for all that happens."""
-    before = reconcile.log, backend_module._ASK_AGAIN_S
+    before = reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE
     reconcile.log, backend_module._ASK_AGAIN_S = LoudLog(), 0.0
+    reconcile.AT_ONCE = 1  # else threads decide which call comes first
     with tempfile.TemporaryDirectory(prefix="visiontune-orders-") as folder, asyncio.Runner() as runner:
         database = Database.open(databases.url_in(Path(folder), "trainer"))
 
@@ -131,7 +132,7 @@ def world() -> Any:
         World.runner, World.database = runner, database
         yield
         runner.run(database.close())
-    reconcile.log, backend_module._ASK_AGAIN_S = before
+    reconcile.log, backend_module._ASK_AGAIN_S, reconcile.AT_ONCE = before
 
 
 class World:

@@ -6,21 +6,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from visiontune_kit.errors import Unauthenticated
 from visiontune_trainer.compute.kubernetes import api as api_module
 from visiontune_trainer.compute.kubernetes.api import Api
 from visiontune_trainer.compute.kubernetes.backend import KubernetesBackend
 from visiontune_trainer.compute.kubernetes.manifests import name_of
+from visiontune_trainer.compute.kubernetes.pod_tokens import PodIdentity
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import BackendUnavailable, LaunchPostponed, LaunchRefused
 from visiontune_trainer.ports import Launch
 
 from tests.support.eventually import eventually
-from tests.support.fake_kubernetes import Cluster, Fault
+from tests.support.fake_kubernetes import GRANTED, Cluster, Fault
 from tests.support.kubernetes_values import ATTEMPT, CHOICES, PLACES, make_launch
 from tests.support.trainer_values import JOB
 from tests.unit.trainer.kubernetes.conftest import ClusterClock
 
-NAME = name_of(ATTEMPT)
+NAME = name_of(ATTEMPT, CHOICES.installation)
 LAUNCH = make_launch()
 TWO_NODES = make_launch(resources={"accelerator": "nvidia-l4", "accelerator_count": 4, "nodes": 2})
 
@@ -271,6 +273,33 @@ async def test_jobs_of_others_are_left_alone(backend: KubernetesBackend, cluster
     assert await backend.attempts() == []
 
 
+async def test_another_installation_in_the_same_namespace_is_left_alone(
+    backend: KubernetesBackend,
+    cluster: Cluster,
+    connected: Callable[[], Api],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = dataclasses.replace(CHOICES, installation="theirs")
+    theirs = KubernetesBackend(connected, PLACES, others, ClusterClock(cluster))
+    try:
+        await theirs.launch(LAUNCH)
+        cluster.make_pods(cluster.all("jobs")[0])
+        await until(theirs, Sight.ALIVE)
+        await until(backend, Sight.ABSENT)
+        assert (await theirs.attempts(), await backend.attempts()) == ([ATTEMPT], [])
+        assert await backend.stop(ATTEMPT)
+        await backend.launch(dataclasses.replace(LAUNCH, uid="of a job of ours"))
+        assert len(cluster.all("jobs")) == 2
+        assert len(cluster.all("pods")) == 1
+        (pod,) = cluster.all("pods")
+        identity = PodIdentity("visiontune-jobs", pod["metadata"]["name"], pod["metadata"]["uid"])
+        monkeypatch.setattr(backend, "_identity", lambda _: identity)
+        with pytest.raises(Unauthenticated, match="another attempt's name"):
+            await backend.attempt_of("token")
+    finally:
+        await theirs.close()
+
+
 async def test_kueue_says_why_a_job_waits(backend: KubernetesBackend, cluster: Cluster) -> None:
     places = PLACES.model_copy(update={"queues": ("research",)})
     backend._places = places
@@ -301,7 +330,7 @@ def test_what_the_operator_has_not_listed_is_refused(connected: Callable[[], Api
 
 def test_names_lead_back_to_attempts() -> None:
     launch = Launch(f"{JOB}/attempts/12", "", "")
-    assert name_of(launch.attempt).endswith("-a12")
+    assert name_of(launch.attempt, "here").endswith("-a12")
 
 
 async def test_accelerators_are_counted_by_the_clocks_of_their_nodes(
@@ -347,3 +376,29 @@ async def test_a_job_on_cpus_has_no_accelerator_hours(backend: KubernetesBackend
     cluster.run(cluster.pods_of(job)[0])
     await eventually(_starts(backend))
     assert backend.machine_times() == []
+
+
+async def test_every_right_in_the_trainers_role_is_one_that_it_uses(
+    backend: KubernetesBackend, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That they are enough, every test with this cluster holds: it refuses what is not granted."""
+    await until(backend, Sight.ABSENT)
+    backend._places = PLACES.model_copy(update={"queues": ("research",)})
+    resources = {"accelerator": "nvidia-l4", "accelerator_count": 4, "nodes": 2, "queue": "research"}
+    await backend.launch(make_launch(resources=resources))
+    cluster.make_pods(cluster.objects["jobs", NAME])
+    for pod in cluster.all("pods"):
+        cluster.run(pod)
+    await eventually(_starts(backend))
+    metadata = cluster.all("pods")[0]["metadata"]
+    identity = PodIdentity("visiontune-jobs", metadata["name"], metadata["uid"])
+    monkeypatch.setattr(backend, "_identity", lambda _: identity)
+    assert await backend.attempt_of("token") == ATTEMPT
+    await backend.stop(ATTEMPT)
+    cluster.now += timedelta(seconds=120 + 61)
+
+    async def gone() -> bool:
+        return await backend.stop(ATTEMPT)
+
+    await eventually(gone)
+    assert cluster.asked == GRANTED

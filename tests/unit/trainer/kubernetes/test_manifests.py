@@ -92,7 +92,7 @@ CASES = {
         launch(accelerator="nvidia-l4", accelerator_count=1, queue="research", priority="high"),
         CHOICES,
     ),
-    "patch": (ONE, PodChoices(image=CHOICES.image, ca_config_map="visiontune-ca", patch=PATCH)),
+    "patch": (ONE, PodChoices(image=CHOICES.image, ca="-----BEGIN CERTIFICATE-----\n", patch=PATCH)),
 }
 
 
@@ -113,9 +113,10 @@ def test_what_is_asked_of_the_cluster(case: str) -> None:
 
 def test_names_are_short_and_the_same_each_time() -> None:
     long = f"projects/{'p' * 63}/trainingJobs/{'j' * 63}/attempts/100"
-    assert name_of(ATTEMPT) == name_of(ATTEMPT) != name_of(ATTEMPT[:-1] + "2")
-    assert len(name_of(long)) <= 52
-    assert "." not in name_of(long)
+    assert name_of(ATTEMPT, "one") == name_of(ATTEMPT, "one") != name_of(ATTEMPT[:-1] + "2", "one")
+    assert name_of(ATTEMPT, "one") != name_of(ATTEMPT, "two"), "installations may share a namespace"
+    assert len(name_of(long, "one")) <= 52
+    assert "." not in name_of(long, "one")
 
 
 def test_no_pod_asks_for_more_than_the_restricted_profile_gives() -> None:

@@ -101,7 +101,7 @@ async def backend(
     }
     made = KubernetesBackend(connected, PLACES, CHOICES, ClusterClock(cluster))
     await made.launch(make_launch())
-    cluster.make_pods(cluster.objects["jobs", name_of(ATTEMPT)])
+    cluster.make_pods(cluster.objects["jobs", name_of(ATTEMPT, CHOICES.installation)])
     yield made
     await made.close()
 
@@ -168,7 +168,7 @@ async def test_a_pod_that_only_wears_the_labels_is_not_believed(
 async def test_a_job_that_claims_another_attempt_is_not_believed(
     backend: KubernetesBackend, cluster: Cluster
 ) -> None:
-    job = cluster.objects["jobs", name_of(ATTEMPT)]
+    job = cluster.objects["jobs", name_of(ATTEMPT, CHOICES.installation)]
     job["metadata"]["labels"]["visiontune.dev/attempt"] = "7"
     with pytest.raises(Unauthenticated, match="another attempt's name"):
         await backend.attempt_of(token(pod_of(cluster)))

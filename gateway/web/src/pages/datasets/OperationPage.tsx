@@ -68,9 +68,7 @@ function Import({ operation }: { operation: Operation }) {
             current={operation.done && !error ? STAGES.length : stageIndex(metadata.stage)}
             failed={error !== undefined}
           />
-          {!operation.done && (
-            <Meter label="Archive read" done={int(metadata.readBytes)} total={int(metadata.totalBytes)} />
-          )}
+          {!operation.done && <Meter label="Import" done={metadata.progressPercent ?? 0} total={100} />}
           {!metadata.validationReport && <Figures rows={figures(metadata)} />}
           {int(metadata.restartCount) > 0 && (
             <p className="muted">

@@ -26,13 +26,15 @@ interface JobFieldsProps {
   change: (values: FormValues) => void;
   versions: readonly Choice[];
   bases: readonly Choice[];
+  accelerators: readonly Choice[];
   problems: Problems;
   validation: Validation | undefined;
 }
 
-export function JobFields({ values, change, versions, bases, problems, validation }: JobFieldsProps) {
+export function JobFields(props: JobFieldsProps) {
+  const { values, change, versions, bases, accelerators, problems, validation } = props;
   const set = (part: Partial<FormValues>) => change({ ...values, ...part });
-  const text = (key: "displayName" | "hubRepo" | "hubRevision" | "path") => ({
+  const text = (key: "displayName" | "hubRepo" | "hubRevision" | "path" | "acceleratorCount") => ({
     value: values[key],
     onChange: (event: { currentTarget: { value: string } }) => set({ [key]: event.currentTarget.value }),
     error: problems.get(key),
@@ -86,6 +88,28 @@ export function JobFields({ values, change, versions, bases, problems, validatio
         />
         {problems.has("method") && <p className={css.fieldError}>{problems.get("method")}</p>}
       </div>
+      {accelerators.length > 0 && (
+        <div className={css.numbers}>
+          <Select
+            label="Accelerator"
+            description={accelerators.find((each) => each.value === values.accelerator)?.hint ?? "A GPU"}
+            placeholder="none: processors"
+            data={accelerators}
+            value={values.accelerator || null}
+            onChange={(value) => set({ accelerator: value ?? "" })}
+            error={problems.get("accelerator")}
+            clearable
+          />
+          <TextInput
+            label="How many"
+            description="On each node"
+            inputMode="numeric"
+            placeholder="1"
+            disabled={values.accelerator === ""}
+            {...text("acceleratorCount")}
+          />
+        </div>
+      )}
       <Numbers common values={values} set={set} problems={problems} validation={validation} />
       <details className={css.more}>
         <summary>More settings</summary>

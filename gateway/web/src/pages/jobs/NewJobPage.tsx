@@ -11,8 +11,8 @@ import {
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { datasetsQuery } from "../../api/datasets";
-import { createJob, modelsQuery, validationQuery } from "../../api/jobs";
-import type { Model, TrainingJobSpec, Validation } from "../../api/types";
+import { acceleratorsQuery, createJob, modelsQuery, validationQuery } from "../../api/jobs";
+import type { Accelerator, Model, TrainingJobSpec, Validation } from "../../api/types";
 import { Facts, Page, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { count, int, measure } from "../../lib/format";
@@ -30,6 +30,7 @@ export function Component() {
   const asked = params.get("version") ?? "";
   const datasets = useInfiniteQuery(datasetsQuery(project));
   const models = useInfiniteQuery(modelsQuery(project));
+  const accelerators = useQuery(acceleratorsQuery(project));
   const latest = datasets.data?.pages
     .flatMap((page) => page.datasets ?? [])
     .flatMap((row) => row.latestVersion ?? []);
@@ -38,13 +39,14 @@ export function Component() {
     label: `${idOf(version, "datasets")} ${lastOf(version)}`,
   }));
   const bases = models.data?.pages.flatMap((page) => page.models ?? []).map(choiceOf);
-  const error = datasets.error ?? models.error;
+  const queries = [datasets, models, accelerators];
+  const error = datasets.error ?? models.error ?? accelerators.error;
   return (
     <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
       {error && (
-        <Failure error={error} retry={() => void Promise.all([datasets.refetch(), models.refetch()])} />
+        <Failure error={error} retry={() => void Promise.all(queries.map((query) => query.refetch()))} />
       )}
-      {!error && !(datasets.isSuccess && models.isSuccess) && <Loading what="the form" />}
+      {!error && !queries.every((query) => query.isSuccess) && <Loading what="the form" />}
       {datasets.isSuccess && versions.length === 0 && (
         <Empty title="There is no data to train on yet">
           <Button component={Link} to="/datasets/import" size="xs">
@@ -52,7 +54,9 @@ export function Component() {
           </Button>
         </Empty>
       )}
-      {datasets.isSuccess && bases && versions.length > 0 && <JobForm versions={versions} bases={bases} />}
+      {datasets.isSuccess && bases && accelerators.isSuccess && versions.length > 0 && (
+        <JobForm versions={versions} bases={bases} accelerators={accelerators.data.map(acceleratorOf)} />
+      )}
     </Page>
   );
 }
@@ -68,7 +72,20 @@ function choiceOf(model: Model): Choice {
   };
 }
 
-function JobForm({ versions, bases }: { versions: Choice[]; bases: Choice[] }) {
+function acceleratorOf(kind: Accelerator): Choice {
+  const gib = int(kind.memoryBytes) / 2 ** 30;
+  const memory = gib > 0 ? `${measure(gib)} GiB each, ` : "";
+  const name = lastOf(kind.name ?? "");
+  return { value: name, label: name, hint: `${memory}up to ${count(kind.maxCount)} on a node` };
+}
+
+interface JobFormProps {
+  versions: Choice[];
+  bases: Choice[];
+  accelerators: Choice[];
+}
+
+function JobForm({ versions, bases, accelerators }: JobFormProps) {
   const project = useProject();
   const navigate = useNavigate();
   const queries = useQueryClient();
@@ -80,6 +97,8 @@ function JobForm({ versions, bases }: { versions: Choice[]; bases: Choice[] }) {
     hubRevision: "",
     path: "",
     method: "METHOD_UNSPECIFIED",
+    accelerator: "",
+    acceleratorCount: "",
     numbers: {},
   });
   const [checked] = useDebouncedValue(values, CHECK_AFTER_MS);
@@ -113,6 +132,7 @@ function JobForm({ versions, bases }: { versions: Choice[]; bases: Choice[] }) {
           change={change}
           versions={versions}
           bases={bases}
+          accelerators={accelerators}
           problems={problems}
           validation={validation.data}
         />
@@ -167,6 +187,7 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
               ["Epochs", number(resolved.hyperparameters?.epochs)],
               ["Learning rate", number(resolved.hyperparameters?.learningRate)],
               ["Batch size", number(resolved.hyperparameters?.batchSize)],
+              ["Accelerators", acceleratorsOf(resolved.resources)],
               ["Attempts", number(resolved.resources?.maxAttempts)],
             ]}
           />
@@ -174,6 +195,11 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
       </div>
     </Panel>
   );
+}
+
+function acceleratorsOf(resources: TrainingJobSpec["resources"]): string | undefined {
+  const kind = resources?.accelerator;
+  return kind ? `${count(resources.acceleratorCount)} × ${kind}` : undefined;
 }
 
 function number(value: number | string | undefined): string | undefined {

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from visiontune_recipes.check import Problem
 from visiontune_recipes.spec import Resources
 
+from visiontune_trainer.ports import AcceleratorKind
+
+_GIB = 1024**3
+
 
 class PlacesFileError(ValueError):
     """The operator's file cannot be used; the message says where it is wrong."""
@@ -30,6 +34,7 @@ class Accelerator(Pool):
 
     resource: str = "nvidia.com/gpu"  # the extended resource that counts them
     max_count: int = Field(default=8, ge=1)  # on one node
+    device_memory_gib: int | None = Field(default=None, ge=1)  # of one, told to users
     # Per accelerator, where the trainer's settings for all do not fit.
     cpus: float | None = Field(default=None, gt=0)
     memory_gib: int | None = Field(default=None, ge=1)
@@ -67,6 +72,20 @@ class Places(_Model):
     def pool_of(self, resources: Resources) -> Pool:
         """Nodes of the accelerator; of the CPU when none is asked for."""
         return self.accelerators[resources.accelerator] if resources.accelerator_count else self.cpu
+
+    def kinds(self) -> list[AcceleratorKind]:
+        """What users are told of the accelerators, in order of name."""
+        return [
+            AcceleratorKind(
+                name,
+                None if kind.device_memory_gib is None else kind.device_memory_gib * _GIB,
+                kind.max_count,
+                self.spot is not None,
+                kind.price_per_hour,
+                kind.spot_price_per_hour,
+            )
+            for name, kind in sorted(self.accelerators.items())
+        ]
 
     def price_of(self, accelerator: str, *, is_spot: bool) -> float | None:
         """Price of one accelerator for an hour; None when the operator gave none."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from visiontune_kit import faults, logs
@@ -17,7 +18,6 @@ from visiontune_trainer.compute.kubernetes.api import Absent, Api, Forbidden, Re
 from visiontune_trainer.compute.kubernetes.manifests import (
     ATTEMPT_LABEL,
     JOB_NAME_LABEL,
-    MANAGED,
     QUEUE_LABEL,
     SPEC_DIGEST,
     SPOT,
@@ -25,6 +25,7 @@ from visiontune_trainer.compute.kubernetes.manifests import (
     UID,
     PodChoices,
     job_manifest,
+    labels_of_all,
     name_of,
     needs_service,
     service_manifest,
@@ -35,11 +36,10 @@ from visiontune_trainer.domain.job import job_of_attempt, project_of
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import BackendUnavailable, LaunchPostponed, LaunchRefused
 from visiontune_trainer.domain.usage import MachineTime
-from visiontune_trainer.ports import Launch
+from visiontune_trainer.ports import AcceleratorKind, Launch
 
 Object = dict[str, Any]
 T = TypeVar("T")
-SELECTOR = ",".join(f"{name}={value}" for name, value in MANAGED.items())
 # A launch that the cluster put off is asked for again this much later; so is a queue's word.
 _ASK_AGAIN_S = 5.0
 _GONE_WITHIN_S = 5.0
@@ -52,12 +52,16 @@ class KubernetesBackend:
     """Implements `ports.Backend`."""
 
     slots: int | None = None  # The cluster queues by itself.
+    patience_with_strangers = timedelta(minutes=10)  # The namespace is not ours alone.
 
     def __init__(self, connect: Callable[[], Api], places: Places, pods: PodChoices, clock: Clock) -> None:
         self._connect = connect
         self._api = connect()
         self._places = places
         self._choices = pods
+        self.selector = ",".join(
+            f"{name}={value}" for name, value in labels_of_all(pods.installation).items()
+        )
         self._clock = clock
         self.jobs = Cache(lambda job: str(job["metadata"]["name"]))
         self.pods = Cache(_job_name_of, keeps_deleted=True)
@@ -73,6 +77,10 @@ class KubernetesBackend:
     def problems_of(self, resources: Resources) -> Sequence[Problem]:
         """What the operator's list lacks."""
         return self._places.problems_of(resources)
+
+    def accelerators(self) -> Sequence[AcceleratorKind]:
+        """The operator's list."""
+        return self._places.kinds()
 
     async def launch(self, launch: Launch) -> None:
         """Makes the attempt's Job, or adopts the one that an earlier call made."""
@@ -92,7 +100,7 @@ class KubernetesBackend:
         if not self._sees():
             return Observation(Sight.UNREACHABLE)
         try:
-            job = await self._job(name_of(attempt))
+            job = await self._job(self._name_of(attempt))
             if job is None:
                 return Observation(Sight.ABSENT)
             if needs_service(job) and not seeing.is_finished(job):
@@ -105,7 +113,7 @@ class KubernetesBackend:
         """Deletes the Job; its pods get their grace. Pods of nodes that do not answer are deleted at once."""
         self._watch()
         try:
-            return await asyncio.to_thread(self._stop, name_of(attempt))
+            return await asyncio.to_thread(self._stop, self._name_of(attempt))
         except (BackendUnavailable, Refused) as error:
             log.warning("stop_postponed", attempt=attempt, error=str(error))
             return False
@@ -163,14 +171,17 @@ class KubernetesBackend:
         for watcher in self._watchers:
             watcher.stop()
 
+    def _name_of(self, attempt: str) -> str:
+        return name_of(attempt, self._choices.installation)
+
     def _watch(self) -> None:
         """Starts the watches, once, when they are first needed."""
         with self._starting:
             if self._watchers:
                 return
             self._watchers = [
-                Watcher(self._connect(), "jobs", self.jobs, SELECTOR),
-                Watcher(self._connect(), "pods", self.pods, SELECTOR),
+                Watcher(self._connect(), "jobs", self.jobs, self.selector),
+                Watcher(self._connect(), "pods", self.pods, self.selector),
                 Watcher(self._connect(), "events", self.events),
             ]
             for watcher in self._watchers:
@@ -307,7 +318,7 @@ class KubernetesBackend:
         if job is None or job["metadata"]["uid"] != _owner_uid(pod) or not attempt:
             raise pod_tokens.refused("its pod belongs to no attempt")
         # Labels and annotations are only believed where they give the very name of the Job.
-        if name_of(attempt) != job["metadata"]["name"]:
+        if self._name_of(attempt) != job["metadata"]["name"]:
             raise pod_tokens.refused("its job has another attempt's name")
         return attempt
 

@@ -17,7 +17,8 @@ from visiontune_trainer.domain.job import job_of_attempt, project_of
 from visiontune_trainer.ports import Launch
 
 CONTAINER = "worker"
-MANAGED = {"app.kubernetes.io/managed-by": "visiontune"}
+MANAGED_LABEL = "app.kubernetes.io/managed-by"
+INSTALLATION_LABEL = "app.kubernetes.io/instance"
 JOB_LABEL = "visiontune.dev/job"
 ATTEMPT_LABEL = "visiontune.dev/attempt"
 PROJECT_LABEL = "visiontune.dev/project"
@@ -26,6 +27,7 @@ SPEC_DIGEST = "visiontune.dev/spec-digest"
 UID = "visiontune.dev/uid"
 ACCELERATOR = "visiontune.dev/accelerator"
 SPOT = "visiontune.dev/spot"
+CA = "visiontune.dev/trainer-ca"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 QUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -39,6 +41,8 @@ _CA_FOLDER = "/etc/visiontune/ca"
 _SCRATCH = "/scratch"
 # A node that does not answer is given up after this long; admission would make it 300 s.
 _NODE_PATIENCE_S = 60
+# Of a pod's grace, what is kept for torchrun to kill what does not leave, and to end itself.
+_LAUNCHER_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class PodChoices:
     """The operator's choices for every pod."""
 
     image: str
+    installation: str = "visiontune"  # tells what this trainer made from what another one did
     namespace: str = "visiontune-jobs"
     service_account: str = "visiontune-worker"
     image_pull_policy: str = "IfNotPresent"
@@ -58,14 +63,14 @@ class PodChoices:
     grace_s: int = 120
     keep_s: int = 86_400
     pending_margin_s: int = 86_400
-    ca_config_map: str = ""  # has ca.crt; empty when workers reach the trainer without TLS
+    ca: str = ""  # PEM, by which workers trust the trainer; empty when they reach it without TLS
     patch: Mapping[str, Any] = field(default_factory=dict)
 
 
-def name_of(attempt: str) -> str:
+def name_of(attempt: str, installation: str) -> str:
     """Name of an attempt's Job and Service: at most 52 characters, without dots."""
     job, number = job_of_attempt(attempt)
-    return f"vt-{_hash_of(job)}-a{number}"
+    return f"vt-{_hash_of(f'{installation}/{job}')}-a{number}"
 
 
 def job_manifest(launch: Launch, places: Places, pods: PodChoices) -> dict[str, Any]:
@@ -88,9 +93,12 @@ def job_manifest(launch: Launch, places: Places, pods: PodChoices) -> dict[str, 
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": name_of(launch.attempt),
+            "name": name_of(launch.attempt, pods.installation),
             "namespace": pods.namespace,
-            "labels": {**labels_of(launch.attempt), **_queue_labels(launch.resources, places)},
+            "labels": {
+                **labels_of(launch.attempt, pods.installation),
+                **_queue_labels(launch.resources, places),
+            },
             "annotations": {
                 TRAINING_JOB: job_of_attempt(launch.attempt)[0],
                 SPEC_DIGEST: launch.spec_digest,
@@ -130,11 +138,16 @@ def needs_service(job: Mapping[str, Any]) -> bool:
     return int(job["spec"].get("completions") or 1) > 1
 
 
-def labels_of(attempt: str) -> dict[str, str]:
+def labels_of_all(installation: str) -> dict[str, str]:
+    """Labels of everything that an installation makes."""
+    return {MANAGED_LABEL: "visiontune", INSTALLATION_LABEL: installation}
+
+
+def labels_of(attempt: str, installation: str) -> dict[str, str]:
     """Labels of everything that belongs to an attempt."""
     job, number = job_of_attempt(attempt)
     return {
-        **MANAGED,
+        **labels_of_all(installation),
         "app.kubernetes.io/name": "visiontune-worker",
         JOB_LABEL: _hash_of(job),
         ATTEMPT_LABEL: str(number),
@@ -201,20 +214,19 @@ def _template(launch: Launch, places: Places, pods: PodChoices) -> dict[str, Any
     if priority and priority.priority_class:
         spec["priorityClassName"] = priority.priority_class
     if resources.node_count > 1:
-        spec["subdomain"] = name_of(launch.attempt)
-        spec["affinity"] = _one_zone(name_of(launch.attempt))
-    template = {
-        "metadata": {
-            "labels": labels_of(launch.attempt),
-            # What the pod's hours are counted by, also when its Job is gone.
-            "annotations": {
-                TRAINING_JOB: job_of_attempt(launch.attempt)[0],
-                ACCELERATOR: launch.resources.accelerator,
-                SPOT: str(launch.resources.is_spot).lower(),
-            },
-        },
-        "spec": spec,
+        name = name_of(launch.attempt, pods.installation)
+        spec["subdomain"] = name
+        spec["affinity"] = _one_zone(name)
+    # What the pod's hours are counted by, also when its Job is gone.
+    annotations = {
+        TRAINING_JOB: job_of_attempt(launch.attempt)[0],
+        ACCELERATOR: launch.resources.accelerator,
+        SPOT: str(launch.resources.is_spot).lower(),
     }
+    if pods.ca:
+        annotations[CA] = pods.ca
+    labels = labels_of(launch.attempt, pods.installation)
+    template = {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec}
     return merged(template, pods.patch)
 
 
@@ -264,7 +276,7 @@ def _command(resources: Resources) -> list[str]:
     if nodes * processes == 1:
         return ["python", "-m", "visiontune_worker"]
     return [
-        "torchrun",
+        *("python", "-m", "visiontune_worker.launch"),  # torchrun, with the ranks' exit code
         *("--nnodes", str(nodes)),
         *("--nproc-per-node", str(processes)),
         *("--node-rank", "$(JOB_COMPLETION_INDEX)"),
@@ -277,7 +289,7 @@ def _command(resources: Resources) -> list[str]:
 
 
 def _environment(launch: Launch, pods: PodChoices) -> list[dict[str, str]]:
-    name = name_of(launch.attempt)
+    name = name_of(launch.attempt, pods.installation)
     values = {
         **pods.environment,
         "VISIONTUNE_WORKER_ATTEMPT": launch.attempt,
@@ -292,8 +304,10 @@ def _environment(launch: Launch, pods: PodChoices) -> list[dict[str, str]]:
         "TORCHINDUCTOR_CACHE_DIR": f"{_SCRATCH}/inductor",
         "VISIONTUNE_MASTER_ADDR": f"{name}-0.{name}" if launch.resources.node_count > 1 else "127.0.0.1",
         "VISIONTUNE_MASTER_PORT": str(_MASTER_PORT),
+        # torchrun gives its processes 30 s by itself, however long the pod has.
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(max(1, pods.grace_s - _LAUNCHER_S)),
     }
-    if pods.ca_config_map:
+    if pods.ca:
         values["VISIONTUNE_WORKER_TLS_CA_FILE"] = f"{_CA_FOLDER}/ca.crt"
     return [{"name": name, "value": value} for name, value in values.items() if value]
 
@@ -322,8 +336,10 @@ def _volumes(processes: int, pods: PodChoices) -> list[dict[str, Any]]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{pods.shm_gib * processes}Gi"}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
     ]
-    if pods.ca_config_map:
-        volumes.append({"name": "ca", "configMap": {"name": pods.ca_config_map}})
+    if pods.ca:
+        # A public thing that comes with the pod: no ConfigMap to make and to keep, no Secret to hold.
+        item = {"path": "ca.crt", "fieldRef": {"fieldPath": f"metadata.annotations['{CA}']"}}
+        volumes.append({"name": "ca", "downwardAPI": {"items": [item]}})
     return volumes
 
 
@@ -333,7 +349,7 @@ def _mounts(pods: PodChoices) -> list[dict[str, Any]]:
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - a mount, not a temporary file
         {"name": "token", "mountPath": _TOKEN_FOLDER, "readOnly": True},
     ]
-    if pods.ca_config_map:
+    if pods.ca:
         mounts.append({"name": "ca", "mountPath": _CA_FOLDER, "readOnly": True})
     return mounts
 

@@ -1,0 +1,153 @@
+"""The reconcile loop on a real database: what a round costs, and when the next one begins."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from visiontune_kit import migrations
+from visiontune_kit.database import Database
+from visiontune_trainer import ports
+from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.domain.next_step import End
+from visiontune_trainer.domain.states import State
+from visiontune_trainer.use_cases import fence, reconcile
+from visiontune_trainer.use_cases.deps import RECONCILER, Deps
+from visiontune_trainer.use_cases.lifecycle import end_attempt
+from visiontune_trainer.use_cases.reconcile import Reconciler
+
+from tests.support.eventually import eventually
+from tests.support.trainer import HandBackend
+from tests.support.trainer_values import JOB, at, make_job
+
+
+class World:
+    """A loop with its database; `transactions` counts those that were begun."""
+
+    def __init__(self, database: Database, backend: HandBackend) -> None:
+        self._database = database
+        self.transactions = 0
+        self.seconds = 0.0
+        nothing: Any = None
+        tokens = iter(range(1000))
+        self.deps = Deps(
+            unit_of_work=self._begin,
+            storage=nothing,
+            datasets=nothing,
+            backend=backend,
+            clock=self,
+            replica="r-1",
+            new_token=lambda: f"token-{next(tokens)}",
+        )
+        self.loop = Reconciler(self.deps)
+
+    def now(self) -> datetime:
+        return at(self.seconds)
+
+    def _begin(self) -> UnitOfWork:
+        self.transactions += 1
+        return UnitOfWork(self._database)
+
+    async def queue(self, *numbers: int) -> None:
+        """Adds jobs, as create_job does."""
+        async with self.deps.unit_of_work() as uow:
+            for number in numbers:
+                job = make_job(name=f"{JOB}-{number}", uid=f"uid-{number}", created_at=self.deps.clock.now())
+                await uow.jobs.add(job)
+            await uow.commit()
+        self.deps.wakeups.notify(RECONCILER)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite+aiosqlite:///{tmp_path}/trainer.db"
+    await asyncio.to_thread(migrations.upgrade, url, "visiontune_trainer")
+    opened = Database.open(url)
+    yield opened
+    await opened.close()
+
+
+async def test_a_round_without_news_costs_the_same_for_many_jobs(database: Database) -> None:
+    backend = HandBackend(slots=None)
+    world = World(database, backend)
+    costs = []
+    for numbers in (range(1), range(1, 20)):
+        await world.queue(*numbers)
+        await world.loop.tick()
+        before = world.transactions
+        await world.loop.tick()
+        costs.append(world.transactions - before)
+    assert len(backend.launched) == 20
+    assert costs[0] == costs[1]
+
+
+class SlowBackend(HandBackend):
+    """Its first launch takes until the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=None)
+        self.entered, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def launch(self, launch: ports.Launch) -> None:
+        self.entered.set()
+        await self.goes_on.wait()
+        await super().launch(launch)
+
+
+async def test_a_job_that_comes_during_a_round_is_taken_up_right_after_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "INTERVAL_S", 3600.0)
+    backend = SlowBackend()
+    world = World(database, backend)
+    await world.queue(1)
+    running = asyncio.create_task(world.loop.run())
+    await backend.entered.wait()
+    await world.queue(2)
+    backend.goes_on.set()
+    await eventually(lambda: len(backend.launched) == 2)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+class SociableBackend(HandBackend):
+    """A launch succeeds only while another one runs; that of the first job fails."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=None)
+        self.meeting = asyncio.Barrier(2)
+
+    async def launch(self, launch: ports.Launch) -> None:
+        if launch.attempt.startswith(f"{JOB}-1/"):
+            raise RuntimeError("the backend has a bug")
+        async with asyncio.timeout(5):
+            await self.meeting.wait()
+        await super().launch(launch)
+
+
+async def test_launches_wait_for_each_other_neither_in_time_nor_in_trouble(database: Database) -> None:
+    backend = SociableBackend()
+    world = World(database, backend)
+    await world.queue(1, 2, 3)
+    await world.loop.tick()
+    assert sorted(backend.launched) == [f"{JOB}-2/attempts/1", f"{JOB}-3/attempts/1"]
+
+
+async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
+    backend = HandBackend()
+    world = World(database, backend)
+    await world.queue(1)
+    await world.loop.tick()
+    (attempt,) = backend.launched
+    async with world.deps.unit_of_work() as uow:
+        job, current = await fence.current(uow, attempt)
+        done = End(State.FAILED, "BAD_DATA", "As told.")
+        await end_attempt(uow, job, current, done, world.now(), finished_by_worker=True)
+        await uow.commit()
+    for world.seconds, stopped in ((0.0, []), (20.0, []), (31.0, [attempt])):
+        await world.loop.tick()
+        assert backend.stopped == stopped
