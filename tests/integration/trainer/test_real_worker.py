@@ -96,7 +96,7 @@ async def running_program(s3: SeaweedFS, folder: Path) -> AsyncIterator[tuple[Tr
         issuers = storage.trust.issuers_file
         async with running_datasets(issuers) as (datasets, dataset_target):
             await serve_digits(datasets, storage, folder, count=120)
-            program = TrainerProgram(folder, storage, dataset_target)
+            program = await asyncio.to_thread(TrainerProgram, folder, storage, dataset_target)
             target = f"127.0.0.1:{program.port}"
             program.start()
             try:

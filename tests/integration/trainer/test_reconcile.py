@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visiontune_kit import migrations
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
@@ -19,6 +18,7 @@ from visiontune_trainer.use_cases.deps import RECONCILER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.reconcile import Reconciler
 
+from tests.support import databases
 from tests.support.eventually import eventually
 from tests.support.trainer import HandBackend
 from tests.support.trainer_values import JOB, at, make_job
@@ -63,9 +63,7 @@ class World:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite+aiosqlite:///{tmp_path}/trainer.db"
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_trainer")
-    opened = Database.open(url)
+    opened = Database.open(await asyncio.to_thread(databases.migrated_in, tmp_path, "trainer"))
     yield opened
     await opened.close()
 

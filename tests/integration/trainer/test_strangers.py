@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visiontune_kit import migrations
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters.database import UnitOfWork
 from visiontune_trainer.domain.next_step import Observation, Sight
@@ -15,6 +14,7 @@ from visiontune_trainer.domain.states import State
 from visiontune_trainer.use_cases.deps import Deps
 from visiontune_trainer.use_cases.reconcile import Reconciler
 
+from tests.support import databases
 from tests.support.trainer import HandBackend
 from tests.support.trainer_values import JOB, NOW, make_attempt, make_job
 
@@ -58,9 +58,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    url = f"sqlite+aiosqlite:///{tmp_path}/trainer.db"
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_trainer")
-    database = Database.open(url)
+    database = Database.open(await asyncio.to_thread(databases.migrated_in, tmp_path, "trainer"))
     yield World(database)
     await database.close()
 
