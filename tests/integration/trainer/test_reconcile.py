@@ -12,7 +12,7 @@ from visiontune_kit import migrations
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
-from visiontune_trainer.domain.next_step import End
+from visiontune_trainer.domain.next_step import End, Observation, Sight
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.use_cases import fence, reconcile
 from visiontune_trainer.use_cases.deps import RECONCILER, Deps
@@ -151,3 +151,34 @@ async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Datab
     for world.seconds, stopped in ((0.0, []), (20.0, []), (31.0, [attempt])):
         await world.loop.tick()
         assert backend.stopped == stopped
+
+
+class ReadingBackend(HandBackend):
+    """Notes what the users of job 1 are told while job 2 is launched."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=None)
+        self.world: World
+        self.told: list[str] = []
+
+    async def launch(self, launch: ports.Launch) -> None:
+        if launch.attempt.startswith(f"{JOB}-2/"):
+            async with self.world.deps.unit_of_work() as uow:
+                job = await uow.jobs.get(f"{JOB}-1")
+            self.told.append(job.message if job else "")
+        await super().launch(launch)
+
+
+async def test_launches_come_before_news(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "AT_ONCE", 1)
+    backend = ReadingBackend()
+    backend.world = world = World(database, backend)
+    await world.queue(1)
+    await world.loop.tick()
+    backend.seen = {name: Observation(Sight.ALIVE, waiting="Waits for a node.") for name in backend.launched}
+    world.seconds = 5.0
+    await world.queue(2)
+    await world.loop.tick()
+    async with world.deps.unit_of_work() as uow:
+        job = await uow.jobs.get(f"{JOB}-1")
+    assert (backend.told, job and job.message) == (["Starts attempt 1."], "Waits for a node.")

@@ -94,10 +94,11 @@ class Reconciler:
     ) -> list[tuple[Job, Observation]]:
         """Returns the jobs for which there is something to do, with what is seen of their workers.
 
-        The rows may be a moment old: what is due since then is so in the next round too.
-        busy: attempts that take up room; those that are to begin are added.
+        The rows may be a moment old: what is due since then is so in the next round too. Launches come first,
+        since news can wait. busy: attempts that take up room; those that are to begin are added.
         """
-        due = []
+        launches: list[tuple[Job, Observation]] = []
+        others: list[tuple[Job, Observation]] = []
         for job, attempt in jobs:
             name = _attempt_name(job)
             try:
@@ -110,8 +111,8 @@ class Reconciler:
                 continue
             if isinstance(step, Begin):
                 busy.add(f"{job.name}/attempts/{job.attempt + 1}")
-            due.append((job, seen))
-        return due
+            (launches if isinstance(step, Begin | Launch) else others).append((job, seen))
+        return launches + others
 
     async def _reconcile(self, job: Job, seen: Observation, since: datetime) -> None:
         """Brings one job a step further; after a failure the next round tries again."""
