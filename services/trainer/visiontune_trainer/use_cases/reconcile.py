@@ -82,10 +82,13 @@ class Reconciler:
         async with self._deps.unit_of_work() as uow:
             jobs = await uow.jobs.unfinished()
         current = {_attempt_name(job) for job, _ in jobs if job.has_worker}
-        due = await self._due(jobs, current | set(listed), since)
-        for start in range(0, len(due), AT_ONCE):
-            some = due[start : start + AT_ONCE]
-            await asyncio.gather(*(self._reconcile(job, seen, since) for job, seen in some))
+        due = iter(await self._due(jobs, current | set(listed), since))
+
+        async def work() -> None:
+            for job, seen in due:
+                await self._reconcile(job, seen, since)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         await self._stop_strays([name for name in listed if name not in current])
         await self._meter.tick()
 
