@@ -137,9 +137,8 @@ async def test_launches_wait_for_each_other_neither_in_time_nor_in_trouble(datab
     assert sorted(backend.launched) == [f"{JOB}-2/attempts/1", f"{JOB}-3/attempts/1"]
 
 
-async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
-    backend = HandBackend()
-    world = World(database, backend)
+async def finished(world: World, backend: HandBackend) -> str:
+    """Queues a job, launches it and lets its worker finish; returns the attempt."""
     await world.queue(1)
     await world.loop.tick()
     (attempt,) = backend.launched
@@ -148,9 +147,36 @@ async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Datab
         done = End(State.FAILED, "BAD_DATA", "As told.")
         await end_attempt(uow, job, current, done, world.now(), finished_by_worker=True)
         await uow.commit()
+    return attempt
+
+
+async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
+    backend = HandBackend()
+    world = World(database, backend)
+    attempt = await finished(world, backend)
     for world.seconds, stopped in ((0.0, []), (20.0, []), (31.0, [attempt])):
         await world.loop.tick()
         assert backend.stopped == stopped
+
+
+class EndingBackend(HandBackend):
+    """Its workers end right after they were listed, and leave something to be looked at."""
+
+    async def attempts(self) -> list[str]:
+        listed = [name for name, seen in self.seen.items() if seen.sight is Sight.ALIVE]
+        for name in listed:
+            self.exits(name, 65)
+        return listed
+
+
+async def test_what_has_ended_since_it_was_listed_is_not_cleared_away(database: Database) -> None:
+    backend = EndingBackend()
+    world = World(database, backend)
+    attempt = await finished(world, backend)
+    backend.seen[attempt] = Observation(Sight.ALIVE)
+    await world.loop.tick()
+    assert backend.stopped == []
+    assert backend.seen[attempt].sight is Sight.EXITED
 
 
 class ReadingBackend(HandBackend):

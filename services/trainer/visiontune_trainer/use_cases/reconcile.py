@@ -229,7 +229,9 @@ class Reconciler:
                 seen = await self._deps.backend.observe(name)
                 if seen.sight is Sight.ALIVE and now - attempt.ended_at < _LEAVE:
                     continue
-            await self._deps.backend.stop(name)
+            # It may have ended since it was listed: what is left to be looked at is not to be cleared away.
+            if name in await self._listed():
+                await self._deps.backend.stop(name)
 
     async def _listed(self) -> Sequence[str]:
         try:
