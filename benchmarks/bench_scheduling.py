@@ -1,7 +1,7 @@
 """Seconds until jobs start and end on Kubernetes, against limits: 100 jobs, 20 nodes, a real control plane.
 
 The trainer is the real program with PostgreSQL; stand-ins speak for the training over the worker API (see
-tests/cluster/fleet.py). All jobs are created at once by a few users, and find room for a third of them.
+tests/cluster/fleet.py). The jobs are created one after another, and a third of them finds room.
 """
 
 import random

@@ -35,8 +35,9 @@ class Cluster:
         """Register several nodes alike, and wait for all."""
         room = {"nvidia.com/gpu": capacity.pop("gpus", "0"), **capacity}
         for name in names:
-            self.nodes[name] = Node(self.api, self.machine, self.plane.certificates, name)
-            self.nodes[name].start(labels or {}, room)
+            node = Node(self.api, self.machine, self.plane.certificates, name)
+            node.start(labels or {}, room)
+            self.nodes[name] = node
         for name in names:
             until(lambda: not self.api.get("nodes", name)["spec"].get("taints"), f"{name} takes pods")  # noqa: B023
 

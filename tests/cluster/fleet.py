@@ -48,7 +48,6 @@ STAND_IN = "visiontune-worker:stand-in"
 ACCELERATOR, LABELS = "nvidia-t4", {"nvidia.com/gpu.product": "Tesla-T4"}
 GPUS_OF_A_NODE = 4
 SIZES = (1, 1, 2, 4)
-USERS = 5  # who create jobs at the same time
 STATE = pb.TrainingJob
 ENDED = frozenset({STATE.STATE_SUCCEEDED, STATE.STATE_FAILED, STATE.STATE_CANCELLED})
 
@@ -201,12 +200,12 @@ class Fleet:
     channel: grpc.aio.Channel
     audited_before: int  # calls that were written down when it began
 
-    def submit(self) -> Future[None]:
-        """Begin to create all jobs, a few at a time: a call that a kill cuts may last for a minute."""
-        return self.loop.begin(self._submit())
+    def submit(self, users: int = 1) -> Future[None]:
+        """Begin to create all jobs; each user asks for the next once the trainer has answered."""
+        return self.loop.begin(self._submit(users))
 
-    async def _submit(self) -> None:
-        room = asyncio.Semaphore(USERS)
+    async def _submit(self, users: int) -> None:
+        room = asyncio.Semaphore(users)
 
         async def create(plan: Plan) -> None:
             resources = pb.Resources(accelerator=ACCELERATOR, accelerator_count=plan.gpus, nodes=plan.nodes)

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 # How long a life of the trainer lasts. A new one waits up to 5 s for the lease of the last.
 LIVES_S = (1.0, 12.0)
+# Several, since a call that a kill cuts may hold its user up for a minute.
+USERS = 5
 
 
 # Those of the issue, for the median of 100 jobs on two cores; here they also hold for few on a busy machine.
@@ -46,7 +48,7 @@ def test_kills_of_the_trainer_lose_nothing_and_make_nothing_twice(
     with fleets.running(cluster, tmp_path, planned(chance, jobs), nodes) as fleet:
         started = time.monotonic()
         fleet.trainer.start()
-        submitting = fleet.submit()
+        submitting = fleet.submit(USERS)
         kill_again_and_again(fleet, chance, kills)
         submitting.result()
         assert fleet.unfinished(), "the jobs ended before the last kill: let them run for longer"

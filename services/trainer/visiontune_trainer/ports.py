@@ -282,8 +282,8 @@ class Models(Protocol):
 class Usage(Protocol):
     """Machines' times. They stay when their job is deleted."""
 
-    async def put(self, time: MachineTime, /) -> None:
-        """Replaces the time of the same machine."""
+    async def put(self, *times: MachineTime) -> None:
+        """Replaces the times of the same machines."""
 
     async def running(self) -> list[MachineTime]:
         """Times without an end."""

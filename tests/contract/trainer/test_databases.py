@@ -122,6 +122,17 @@ async def test_a_lease_has_one_holder_until_it_runs_out(database: Database) -> N
     assert await take("a", 11)
 
 
+async def test_machine_times_replace_those_of_the_same_machines(database: Database) -> None:
+    running = [MachineTime(name, "default", JOB, 1, "nvidia-l4", 2, None, NOW) for name in ("pod-1", "pod-2")]
+    ended = replace(running[0], ended_at=at(60))
+    for times in (running, [ended, running[1]]):
+        async with UnitOfWork(database) as uow:
+            await uow.usage.put(*times)
+            await uow.commit()
+    async with UnitOfWork(database) as uow:
+        assert await uow.usage.between("default", JOB, NOW, at(3600)) == [ended, running[1]]
+
+
 async def test_an_end_that_nobody_saw_is_guessed_from_the_workers_last_word(database: Database) -> None:
     async with UnitOfWork(database) as uow:
         await uow.jobs.add_attempt(make_attempt(claimed_at=NOW, heartbeat_at=at(1800)))

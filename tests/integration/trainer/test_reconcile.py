@@ -11,7 +11,7 @@ import pytest
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
-from visiontune_trainer.domain.next_step import End
+from visiontune_trainer.domain.next_step import End, Observation, Sight
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.use_cases import fence, reconcile
 from visiontune_trainer.use_cases.deps import RECONCILER, Deps
@@ -135,9 +135,8 @@ async def test_launches_wait_for_each_other_neither_in_time_nor_in_trouble(datab
     assert sorted(backend.launched) == [f"{JOB}-2/attempts/1", f"{JOB}-3/attempts/1"]
 
 
-async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
-    backend = HandBackend()
-    world = World(database, backend)
+async def finished(world: World, backend: HandBackend) -> str:
+    """Queues a job, launches it and lets its worker finish; returns the attempt."""
     await world.queue(1)
     await world.loop.tick()
     (attempt,) = backend.launched
@@ -146,6 +145,64 @@ async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Datab
         done = End(State.FAILED, "BAD_DATA", "As told.")
         await end_attempt(uow, job, current, done, world.now(), finished_by_worker=True)
         await uow.commit()
+    return attempt
+
+
+async def test_a_worker_that_has_finished_is_given_time_to_leave(database: Database) -> None:
+    backend = HandBackend()
+    world = World(database, backend)
+    attempt = await finished(world, backend)
     for world.seconds, stopped in ((0.0, []), (20.0, []), (31.0, [attempt])):
         await world.loop.tick()
         assert backend.stopped == stopped
+
+
+class EndingBackend(HandBackend):
+    """Its workers end right after they were listed, and leave something to be looked at."""
+
+    async def attempts(self) -> list[str]:
+        listed = [name for name, seen in self.seen.items() if seen.sight is Sight.ALIVE]
+        for name in listed:
+            self.exits(name, 65)
+        return listed
+
+
+async def test_what_has_ended_since_it_was_listed_is_not_cleared_away(database: Database) -> None:
+    backend = EndingBackend()
+    world = World(database, backend)
+    attempt = await finished(world, backend)
+    backend.seen[attempt] = Observation(Sight.ALIVE)
+    await world.loop.tick()
+    assert backend.stopped == []
+    assert backend.seen[attempt].sight is Sight.EXITED
+
+
+class ReadingBackend(HandBackend):
+    """Notes what the users of job 1 are told while job 2 is launched."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=None)
+        self.world: World
+        self.told: list[str] = []
+
+    async def launch(self, launch: ports.Launch) -> None:
+        if launch.attempt.startswith(f"{JOB}-2/"):
+            async with self.world.deps.unit_of_work() as uow:
+                job = await uow.jobs.get(f"{JOB}-1")
+            self.told.append(job.message if job else "")
+        await super().launch(launch)
+
+
+async def test_launches_come_before_news(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "AT_ONCE", 1)
+    backend = ReadingBackend()
+    backend.world = world = World(database, backend)
+    await world.queue(1)
+    await world.loop.tick()
+    backend.seen = {name: Observation(Sight.ALIVE, waiting="Waits for a node.") for name in backend.launched}
+    world.seconds = 5.0
+    await world.queue(2)
+    await world.loop.tick()
+    async with world.deps.unit_of_work() as uow:
+        job = await uow.jobs.get(f"{JOB}-1")
+    assert (backend.told, job and job.message) == (["Starts attempt 1."], "Waits for a node.")

@@ -295,6 +295,7 @@ async def test_a_passing_failure_is_retried_until_the_attempts_end(trainer: Trai
     job = await trainer.create(resources=pb.Resources(max_attempts=2))
     first = await trainer.claimed(job)
     assert await first.finish(worker_pb2.OUTCOME_RETRY, reason="S3_AWAY") == STATE.STATE_RETRYING
+    trainer.backend.exits(first.attempt, 75)
     second = await trainer.claimed(job, 2)
     assert await first.finish(worker_pb2.OUTCOME_RETRY, reason="S3_AWAY") == STATE.STATE_RETRYING
     assert await second.finish(worker_pb2.OUTCOME_RETRY, reason="S3_AWAY") == STATE.STATE_FAILED
@@ -393,6 +394,7 @@ async def test_a_worker_that_was_sent_away_costs_no_attempt(trainer: TrainerHand
     job = await trainer.create(resources=pb.Resources(max_attempts=1))
     first = await trainer.claimed(job)
     assert await first.finish(worker_pb2.OUTCOME_RETRY, reason="PREEMPTED") == STATE.STATE_RETRYING
+    trainer.backend.exits(first.attempt, 75)
     second = await trainer.claimed(job, 2)
     assert (await trainer.get(job.name)).uncharged_attempts == 1
     assert await second.finish(worker_pb2.OUTCOME_RETRY, reason="S3_AWAY") == STATE.STATE_FAILED

@@ -229,7 +229,10 @@ class _Models:
 class _Usage:
     def __init__(self, session: AsyncSession) -> None:
         self._times = _Rows(session, tables.MACHINE_TIMES, MachineTime)
-        self.put = self._times.put
+
+    async def put(self, *times: MachineTime) -> None:
+        await self._times.remove(tables.MACHINE_TIMES.c.machine.in_([time.machine for time in times]))
+        await self._times.add(*times)
 
     async def running(self) -> list[MachineTime]:
         columns = tables.MACHINE_TIMES.c

@@ -83,10 +83,13 @@ class Reconciler:
         async with self._deps.unit_of_work() as uow:
             jobs = await uow.jobs.unfinished()
         current = {_attempt_name(job) for job, _ in jobs if job.has_worker}
-        due = await self._due(jobs, current | set(listed), since)
-        for start in range(0, len(due), AT_ONCE):
-            some = due[start : start + AT_ONCE]
-            await asyncio.gather(*(self._reconcile(job, seen, since) for job, seen in some))
+        due = iter(await self._due(jobs, current | set(listed), since))
+
+        async def work() -> None:
+            for job, seen in due:
+                await self._reconcile(job, seen, since)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         await self._stop_strays([name for name in listed if name not in current])
         await self._meter.tick()
 
@@ -95,10 +98,11 @@ class Reconciler:
     ) -> list[tuple[Job, Observation]]:
         """Returns the jobs for which there is something to do, with what is seen of their workers.
 
-        The rows may be a moment old: what is due since then is so in the next round too.
-        busy: attempts that take up room; those that are to begin are added.
+        The rows may be a moment old: what is due since then is so in the next round too. Launches come first,
+        since news can wait. busy: attempts that take up room; those that are to begin are added.
         """
-        due = []
+        launches: list[tuple[Job, Observation]] = []
+        others: list[tuple[Job, Observation]] = []
         for job, attempt in jobs:
             name = _attempt_name(job)
             try:
@@ -111,8 +115,8 @@ class Reconciler:
                 continue
             if isinstance(step, Begin):
                 busy.add(f"{job.name}/attempts/{job.attempt + 1}")
-            due.append((job, seen))
-        return due
+            (launches if isinstance(step, Begin | Launch) else others).append((job, seen))
+        return launches + others
 
     async def _reconcile(self, job: Job, seen: Observation, since: datetime) -> None:
         """Brings one job a step further; after a failure the next round tries again."""
@@ -233,7 +237,9 @@ class Reconciler:
                 seen = await self._deps.backend.observe(name)
                 if seen.sight is Sight.ALIVE and now - attempt.ended_at < _LEAVE:
                     continue
-            await self._deps.backend.stop(name)
+            # It may have ended since it was listed: what is left to be looked at is not to be cleared away.
+            if name in await self._listed():
+                await self._deps.backend.stop(name)
 
     async def _listed(self) -> Sequence[str]:
         try:

@@ -46,8 +46,7 @@ class Meter:
 
     async def _write(self, times: list[MachineTime]) -> None:
         async with self._deps.unit_of_work() as uow:
-            for time in times:
-                await uow.usage.put(time)
+            await uow.usage.put(*times)
             await uow.commit()
 
     async def _end_lost(self, seen: Collection[str]) -> None:

@@ -93,6 +93,33 @@ async def test_one_worker_costs_one_call_when_nothing_goes_wrong(
     assert {call: count for call, count in cluster.calls.items() if call != "watch raw"} == {"create jobs": 1}
 
 
+async def test_a_job_whose_end_is_settled_is_left_to_the_cluster_unless_a_pod_does_not_go(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    await until(backend, Sight.ABSENT)
+    await backend.launch(LAUNCH)
+    cluster.make_pods(cluster.objects["jobs", NAME])
+    (pod,) = cluster.pods_of(cluster.objects["jobs", NAME])
+    cluster.run(pod)
+    await eventually(_starts(backend))
+    job = cluster.objects["jobs", NAME]
+    job["status"]["conditions"] = [
+        {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}
+    ]
+    cluster.put("jobs", job)
+    cluster.disrupt(cluster.objects["pods", pod["metadata"]["name"]])
+
+    async def listed() -> list[str]:
+        return await backend.attempts()
+
+    async def is_left_alone() -> bool:
+        return await listed() == []
+
+    await eventually(is_left_alone)
+    cluster.now += timedelta(hours=1)
+    assert await eventually(listed) == [ATTEMPT]
+
+
 async def test_the_cluster_says_how_it_ended(backend: KubernetesBackend, cluster: Cluster) -> None:
     await until(backend, Sight.ABSENT)
     await backend.launch(LAUNCH)

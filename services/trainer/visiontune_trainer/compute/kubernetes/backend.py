@@ -119,12 +119,15 @@ class KubernetesBackend:
             return False
 
     async def attempts(self) -> list[str]:
-        """Attempts whose Job or pods are not at their end. Jobs that are go by themselves, after a while."""
+        """Attempts whose Job or pods are not at their end, nor on the way to it.
+
+        Jobs that are go by themselves, after a while in which they can be looked at.
+        """
         self._watch()
         if not self._sees():
             raise BackendUnavailable("The cluster's jobs cannot be seen now.")
         self._forget_past()
-        running = {_attempt_of(job) for job in self.jobs.existing() if not seeing.is_finished(job)}
+        running = {_attempt_of(job) for job in self.jobs.existing() if not self._ends_by_itself(job)}
         alone = {
             _attempt_of(pod)
             for pod in self.pods.existing()
@@ -186,6 +189,11 @@ class KubernetesBackend:
             ]
             for watcher in self._watchers:
                 watcher.start()
+
+    def _ends_by_itself(self, job: Object) -> bool:
+        now, pods = self._clock.now(), self.pods.of(job["metadata"]["name"])
+        stuck = any(seeing.is_live(pod) and seeing.is_beyond_grace(pod, now) for pod in pods)
+        return seeing.is_finished(job) or (seeing.is_ending(job) and not stuck)
 
     def _forget_past(self) -> None:
         """Forgets the pods that were kept for their last word, once their Job is gone too."""

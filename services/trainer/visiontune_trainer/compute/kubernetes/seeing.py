@@ -69,6 +69,11 @@ def is_finished(job: Object) -> bool:
     return any((condition(job, kind) or {}).get("status") == "True" for kind in ("Complete", "Failed"))
 
 
+def is_ending(job: Object) -> bool:
+    """True once it is settled how the Job ends: those of its pods that still run are being sent away."""
+    return (condition(job, "FailureTarget") or {}).get("status") == "True"
+
+
 def is_live(pod: Object) -> bool:
     """True while a pod's processes may run."""
     return _phase(pod) not in {"Succeeded", "Failed"}
