@@ -261,6 +261,7 @@ async def test_a_cancelled_worker_hears_it_and_leaves_nothing(trainer: TrainerHa
     assert asked.state == STATE.STATE_RUNNING
     assert (await worker.report()).order == worker_pb2.ReportResponse.ORDER_CANCEL
     assert await worker.finish(worker_pb2.OUTCOME_CANCELLED) == STATE.STATE_CANCELLED
+    trainer.backend.exits(worker.attempt, 0)
 
     async def swept() -> bool:
         return not await trainer.objects() and worker.attempt in trainer.backend.stopped
