@@ -41,6 +41,7 @@ class HandBackend:
         self.launched: dict[str, str] = {}  # attempt -> token
         self.seen: dict[str, Observation] = {}
         self.stopped: list[str] = []
+        self.is_closed = False
         self.refusal: Exception | None = None
         self.times: list[MachineTime] = []
         self.kinds: list[ports.AcceleratorKind] = []
@@ -79,7 +80,7 @@ class HandBackend:
         return self.times
 
     async def close(self) -> None:
-        return
+        self.is_closed = True
 
     def exits(self, attempt: str, code: int | None = None, log_tail: str = "") -> None:
         self.seen[attempt] = Observation(Sight.EXITED, code, log_tail)

@@ -206,3 +206,17 @@ async def test_launches_come_before_news(database: Database, monkeypatch: pytest
     async with world.deps.unit_of_work() as uow:
         job = await uow.jobs.get(f"{JOB}-1")
     assert (backend.told, job and job.message) == (["Starts attempt 1."], "Waits for a node.")
+
+
+async def test_one_that_does_not_lead_yet_leaves_no_worker_behind_either(database: Database) -> None:
+    backend = HandBackend()
+    world = World(database, backend)
+    async with world.deps.unit_of_work() as uow:
+        assert await uow.leases.take("reconcile", "one that died", at(0), at(60))
+        await uow.commit()
+    before = world.transactions
+    running = asyncio.create_task(world.loop.run())
+    await eventually(lambda: world.transactions > before)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert backend.is_closed

@@ -271,8 +271,9 @@ class Reconciler:
 
     async def _leave(self) -> None:
         try:
+            # Also by one that does not lead yet: it may end before the lease of the one that died has.
+            await self._deps.backend.close()
             if self._lease_until is not None:
-                await self._deps.backend.close()
                 async with self._deps.unit_of_work() as uow:
                     await uow.leases.release(_LEASE, self._deps.replica)
                     await uow.commit()
