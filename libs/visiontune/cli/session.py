@@ -144,7 +144,7 @@ class Session:
         """Prints rows, or what to do when there are none."""
         shown = [list(row) for row in rows]
         if not shown:
-            self.people.print(empty)
+            self.say(empty)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place, column in enumerate(columns):

@@ -195,8 +195,7 @@ def test_an_import_of_more_than_a_second_shows_how_far_it_is_on_a_terminal() -> 
     def importing(_seen: Seen) -> Answer:
         metadata = {
             "@type": "type.googleapis.com/visiontune.dataset.v1.ImportVersionMetadata",
-            "readBytes": "47",
-            "totalBytes": "100",
+            "progressPercent": 47,
         }
         ended = {
             "done": True,
