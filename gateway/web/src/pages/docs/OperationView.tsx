@@ -1,8 +1,9 @@
 /** One call: how to make it, what goes in, what comes out. */
 import { useLayoutEffect, useRef } from "react";
 import { Prose } from "../../components/Prose";
-import { curlOf, limitsOf, typeName, type Operation, type Parameter, type Schema } from "../../lib/openapi";
+import { curlOf, typeName, type Operation, type Parameter, type Schema } from "../../lib/openapi";
 import css from "./docs.module.css";
+import { Limits } from "./Limits";
 import { SchemaView } from "./SchemaView";
 
 interface OperationProps {
@@ -78,10 +79,4 @@ function ParameterView({ parameter }: { parameter: Parameter }) {
       </dd>
     </div>
   );
-}
-
-export function Limits({ schema }: { schema: Schema }) {
-  const limits = limitsOf(schema);
-  if (limits.length === 0) return null;
-  return <p className={css.limits}>{limits.join(" · ")}</p>;
 }

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Prose } from "../../components/Prose";
 import { resolve, typeName, type Schema } from "../../lib/openapi";
 import css from "./docs.module.css";
-import { Limits } from "./OperationView";
+import { Limits } from "./Limits";
 
 interface SchemaProps {
   schema: Schema;
