@@ -42,6 +42,8 @@ _SERVICE_CONFIG = json.dumps(
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.enable_retries", 1),
+    # Connections of its own: shared ones would pass on the backoff of whoever failed at that address before.
+    ("grpc.use_local_subchannel_pool", 1),
     # A proxy of the environment knows neither loopback nor the names of a cluster.
     ("grpc.enable_http_proxy", 0),
     ("grpc.keepalive_time_ms", 30_000),
