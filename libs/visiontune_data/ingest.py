@@ -26,7 +26,7 @@ from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
 
 _PROGRESS_EVERY_S = 0.25
-# Share of reading and decoding in the work; the rest is writing.
+# About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
 _SAME_ANSWER_SHARE = 0.95
 _FEW_EXAMPLES = 20
