@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -41,11 +41,14 @@ class WorkerClient:
     async def report(self, sequence: int | None = None, **fields: Any) -> Any:
         """One report on a stream of its own. Raises grpc.aio.AioRpcError."""
         self._sequence = sequence or self._sequence + 1
-        stream = self.stream()
-        await stream.write(pb.ReportRequest(attempt=self.attempt, sequence=self._sequence, **fields))
-        answer = await asyncio.wait_for(stream.read(), 10)
-        await stream.done_writing()
-        return answer
+        request = pb.ReportRequest(attempt=self.attempt, sequence=self._sequence, **fields)
+
+        async def only() -> AsyncIterator[pb.ReportRequest]:
+            yield request
+
+        # Requests that end by themselves: what waits for a next one outlives a call that fails.
+        stream = self._stub.Report(only(), metadata=self._metadata)
+        return await asyncio.wait_for(stream.read(), 10)
 
     async def metrics(self, step: int, epoch: float = 1.0, **values: float) -> Any:
         return await self.report(metrics=[trainer_pb2.MetricPoint(step=step, epoch=epoch, values=values)])

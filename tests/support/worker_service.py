@@ -44,6 +44,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     heartbeat_s: float = 1.0
     order: worker_pb2.ReportResponse.Order.ValueType = worker_pb2.ReportResponse.ORDER_CONTINUE
     stale: bool = False
+    answers_a_stream: float = float("inf")  # afterwards it ends the stream
     acknowledged: int = 0
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     logs: list[trainer_pb2.LogLine] = field(default_factory=list)
@@ -150,14 +151,18 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
         return answer
 
     async def Report(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        answers = 0
         async for report in requests:
             await self._authenticate(report, context)
-            if report.sequence == self.acknowledged + 1:
+            if report.sequence > self.acknowledged:
                 self._keep(report)
                 self.acknowledged = report.sequence
             else:
                 self.repeated += 1
             yield worker_pb2.ReportResponse(acknowledged=self.acknowledged, order=self.order)
+            answers += 1
+            if answers >= self.answers_a_stream:
+                return
 
     def _keep(self, report: worker_pb2.ReportRequest) -> None:
         for point in report.metrics:

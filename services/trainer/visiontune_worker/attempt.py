@@ -255,7 +255,8 @@ class Attempt:
 
     async def _report_once(self) -> None:
         """One stream, until it breaks: sends what is due, hears acknowledgements and orders."""
-        stream = self._stub.Report(self._outgoing(), metadata=_bearer(self._token))
+        over = asyncio.Event()
+        stream = self._stub.Report(self._outgoing(over), metadata=_bearer(self._token))
         try:
             while True:
                 # Each report is answered; silence for several heartbeats means that nobody is there.
@@ -266,13 +267,15 @@ class Attempt:
                 if answer.order == worker_pb2.ReportResponse.ORDER_CANCEL:
                     self._interrupts.hear(Cancelled("cancelled by a user"))
         finally:
+            over.set()
             stream.cancel()
 
-    async def _outgoing(self) -> AsyncIterator[worker_pb2.ReportRequest]:
+    async def _outgoing(self, over: asyncio.Event) -> AsyncIterator[worker_pb2.ReportRequest]:
+        """What a stream sends. gRPC goes on asking when the stream is over: what it took then would be lost."""
         for report in self.outbox.unacknowledged():
             yield report
         sent_at = 0.0
-        while True:
+        while not over.is_set():
             due = time.monotonic() - sent_at >= self._heartbeat_s / 2
             following = self.outbox.next(heartbeat=due)
             if following is None:

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 from visiontune.worker.v1 import worker_pb2
+from visiontune_worker.attempt import Attempt
 from visiontune_worker.faults import Exit, Preempted
 from visiontune_worker.interrupts import Interrupts
 
@@ -156,6 +158,27 @@ def test_a_trainer_that_dies_and_returns_misses_nothing(
         assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
         assert trainer.losses() == uninterrupted
         assert finished(trainer).outcome == worker_pb2.OUTCOME_SUCCEEDED
+
+
+def test_a_stream_that_ends_takes_no_report_with_it(tmp_path: Path) -> None:
+    with worker_run.job(tmp_path) as trainer:
+        trainer.answers_a_stream = 2
+        target = f"127.0.0.1:{trainer.port}"
+        with Attempt(
+            target=target,
+            name=trainer.name,
+            token=trainer.token,
+            worker_id="w",
+            interrupts=Interrupts(),
+            patience_s=20,
+        ) as attempt:
+            attempt.claim()
+            for step in range(1, 61):
+                attempt.outbox.metrics(step=step, epoch=1.0, values={"loss": float(step)})
+                time.sleep(0.05)
+            attempt.flush()
+        assert trainer.losses() == {step: float(step) for step in range(1, 61)}
+        assert trainer.acknowledged > 4, "so few reports tell nothing about streams"
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(
