@@ -67,27 +67,34 @@ def _split_of(path: str) -> str | None:
 
 
 def _recognised(choices: Sequence[Choice], sample: Sample) -> Choice:
-    unknown: Sequence[Mapping[str, Any]] = ()
-    first = choices[0]
+    """The first choice whose format knows all records of the sample, else the first that knows some."""
+    samples = {path: sample(path) for path in dict.fromkeys(choice.files[0].path for choice in choices)}
+    partial: list[Choice] = []
     for choice in choices:
-        records = sample(choice.files[0].path)
-        known = [record for record in records if choice.format.recognises(record)]
-        if records and len(known) == len(records):
+        records = samples[choice.files[0].path]
+        known = sum(map(choice.format.recognises, records))
+        if records and known == len(records):
             return choice
-        if known:
-            others = {f.name for f in DETECTION_ORDER for r in records if r not in known and f.recognises(r)}
-            if others:
-                names = ", ".join(sorted({choice.format.name, *others}))
-                message = f"the first {len(records)} records are of several formats: {names}"
-                raise refuse("format-mixed", message, place=Place(choice.files[0].path))
-            return choice
-        unknown, first = unknown or records, choice if records else first
-    if not unknown:  # nothing parsed: the errors of its records will say why
-        return first
-    keys = ", ".join(f'"{shorten(key)}"' for key in list(unknown[0])[:_NAMES_SHOWN])
-    known_names = ", ".join(FORMATS)
-    message = f"the first record has the fields {keys or '(none)'}; known formats: {known_names}"
-    raise refuse("format-unknown", message, place=Place(first.files[0].path))
+        partial += [choice] if known else []
+    if partial:
+        _refuse_mixed(partial[0], samples[partial[0].files[0].path])
+        return partial[0]
+    unknown = next((choice for choice in choices if samples[choice.files[0].path]), None)
+    if unknown is None:  # nothing parsed: the errors of its records will say why
+        return choices[0]
+    path = unknown.files[0].path
+    keys = ", ".join(f'"{shorten(key)}"' for key in list(samples[path][0])[:_NAMES_SHOWN])
+    message = f"the first record has the fields {keys or '(none)'}; known formats: {', '.join(FORMATS)}"
+    raise refuse("format-unknown", message, place=Place(path))
+
+
+def _refuse_mixed(choice: Choice, records: Sequence[Mapping[str, Any]]) -> None:
+    unknown = [record for record in records if not choice.format.recognises(record)]
+    others = {f.name for f in DETECTION_ORDER for record in unknown if f.recognises(record)}
+    if others:
+        names = ", ".join(sorted({choice.format.name, *others}))
+        message = f"the first {len(records)} records are of several formats: {names}"
+        raise refuse("format-mixed", message, place=Place(choice.files[0].path))
 
 
 def _refuse_ambiguous(choice: Choice) -> None:

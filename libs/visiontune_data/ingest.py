@@ -220,11 +220,7 @@ class _Job:
     def _write(self, assembly: Assembly, format_name: str) -> Version:
         self._stage, self._to_write_count = Stage.WRITING, len(assembly.ids)
         statistics = assembly.statistics
-        columns = columns_for(
-            images=statistics.image_bytes > 0,
-            messages=bool({Kind.CHAT, Kind.CHAT_WITH_IMAGES} & assembly.kinds),
-            texts=Kind.CAPTIONED_IMAGE in assembly.kinds,
-        )
+        columns = columns_for(assembly.kinds)
         splits = assembly.splitter.decide(self._options.validation_fraction)
         thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
         thumbnails = Thumbnails(thumbs)
@@ -252,7 +248,7 @@ class _Job:
             digest=digest.digest(),
             manifest_sha256=manifest_sha256(format_name, columns, counts, shards),
             format=format_name,
-            kinds=tuple(sorted(map(Kind, assembly.kinds))),
+            kinds=tuple(sorted(assembly.kinds)),
             shards=tuple(shards),
             statistics=statistics.build(counts),
             row_splits=bytes(map(SPLIT_NAMES.index, splits)),

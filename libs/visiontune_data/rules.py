@@ -130,6 +130,7 @@ _ALL = (
     # Conversations and captions
     Rule("messages-empty", _E, _R, "a conversation has no messages", f"Add them, {_ADD_OR_SKIP}"),
     Rule("role-unknown", _E, _R, "a message's role is not known", "Use human, gpt or system."),
+    Rule("content-type-unknown", _E, _R, "a part of a message is of a type that the format does not know", "Use the types that the format lists, or another format."),
     Rule("role-order", _E, _R, "the roles are in an order that no chat has", "Begin with the user (after a system message, if any) and let the roles alternate."),
     Rule("no-assistant", _E, _R, "a conversation has no answer", "Add the answer: without one there is nothing to learn."),
     Rule("answer-empty", _E, _R, "an answer has no text", "Write the answer: without one there is nothing to learn."),

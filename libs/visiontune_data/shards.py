@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, canonical
+from visiontune_data.example import Example, Image, Kind, canonical
 from visiontune_data.limits import MIB
 from visiontune_data.spool import Extent, Spool
 
@@ -24,13 +24,14 @@ ROW_GROUP_BYTES: Final = 16 * MIB
 
 _STRING = {"dtype": "string", "_type": "Value"}
 _CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
+_IMAGES = (
+    pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    {"feature": {"_type": "Image"}, "_type": "List"},
+)
 # Columns with their Arrow type and the feature that `datasets` gives them.
 _COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
     "id": (pa.string(), _STRING),
-    "images": (
-        pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        {"feature": {"_type": "Image"}, "_type": "List"},
-    ),
+    "images": _IMAGES,
     "messages": (
         pa.list_(
             pa.struct(
@@ -43,8 +44,16 @@ _COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
         {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
     ),
     "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
+    "negatives": _IMAGES,
     "split": (pa.string(), _STRING),
     "metadata": (pa.string(), _STRING),
+}
+_OF_KIND: Final[dict[Kind, frozenset[str]]] = {
+    Kind.CHAT: frozenset({"messages"}),
+    Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
+    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "videos"}),
+    Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
+    Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
 }
 PREVIEW_SCHEMA: Final = pa.schema(
     [
@@ -55,6 +64,7 @@ PREVIEW_SCHEMA: Final = pa.schema(
     ]
 )
 _COMPRESSED: Final = "zstd"
+_PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,10 @@ def schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([(name, _COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
 
 
-def columns_for(*, images: bool, messages: bool, texts: bool) -> list[str]:
-    """The columns that a version needs: an empty `images` would make TRL take text for vision."""
-    absent = {
-        name for name, wanted in (("images", images), ("messages", messages), ("texts", texts)) if not wanted
-    }
-    return [name for name in _COLUMNS if name not in absent]
+def columns_for(kinds: Collection[Kind]) -> list[str]:
+    """The columns that these kinds need: an empty `images` would make TRL take text for vision."""
+    wanted = {"id", "split", "metadata"}.union(*(_OF_KIND[kind] for kind in kinds))
+    return [name for name in _COLUMNS if name in wanted]
 
 
 class ShardWriter:
@@ -124,7 +132,7 @@ class ShardWriter:
 
     def add(self, example: Example) -> None:
         """Adds one example, whose images are in the spool."""
-        size = sum(image.length for image in example.images)
+        size = sum(image.length for image in example.all_images)
         if self._rows and (len(self._rows) == ROW_GROUP_ROWS or self._rows_bytes + size > ROW_GROUP_BYTES):
             self._flush()
         self._rows.append(example)
@@ -179,7 +187,7 @@ class _OpenShard:
             for path, schema_, stored in zip(
                 self._paths,
                 (shard_schema, PREVIEW_SCHEMA),
-                ("images.list.element.bytes", "thumbnail"),
+                (_PICTURES, {"thumbnail"}),
                 strict=True,
             )
         ]
@@ -200,12 +208,12 @@ class _OpenShard:
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
 
 
-def _options(of: pa.Schema, stored: str) -> dict[str, Any]:
+def _options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
     """How Parquet is written: pictures, compressed already, as they are and without statistics."""
     leaves = _leaves(of)
-    small = [leaf for leaf in leaves if leaf != stored]
+    small = [leaf for leaf in leaves if leaf not in stored]
     return {
-        "compression": {leaf: "none" if leaf == stored else _COMPRESSED for leaf in leaves},
+        "compression": {leaf: "none" if leaf in stored else _COMPRESSED for leaf in leaves},
         "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
         "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
         "write_page_index": True,
@@ -237,9 +245,10 @@ def _file(path: Path) -> ShardFile:
 def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
     build: dict[str, Callable[[], pa.Array]] = {
         "id": lambda: pa.array([row.id for row in rows], pa.string()),
-        "images": lambda: _image_column(rows, images),
+        "images": lambda: _image_column([row.images for row in rows], images),
         "messages": lambda: pa.array([_messages(row) for row in rows], _COLUMNS["messages"][0]),
         "texts": lambda: pa.array([list(row.texts) for row in rows], _COLUMNS["texts"][0]),
+        "negatives": lambda: _image_column([row.negatives for row in rows], images),
         "split": lambda: pa.array([row.split for row in rows], pa.string()),
         "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),
     }
@@ -253,13 +262,17 @@ def _messages(row: Example) -> list[dict[str, Any]]:
     ]
 
 
-def _image_column(rows: Sequence[Example], images: Spool) -> pa.Array:
+def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:
     """`list<struct<bytes, path>>`, its bytes read from the spool straight into Arrow's buffer."""
-    flat = [image for row in rows for image in row.images]
+    flat = [image for row in rows for image in row or ()]
     data = _binary([Extent(image.offset, image.length) for image in flat], images)
     paths = pa.array([image.path for image in flat], pa.string())
-    offsets = pa.array(np.cumsum([0, *(len(row.images) for row in rows)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([data, paths], ["bytes", "path"]))
+    offsets = pa.array(np.cumsum([0, *(len(row or ()) for row in rows)]), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets,
+        pa.StructArray.from_arrays([data, paths], ["bytes", "path"]),
+        mask=pa.array([row is None for row in rows]),
+    )
 
 
 def _binary(extents: Sequence[Extent], spool: Spool) -> pa.Array:

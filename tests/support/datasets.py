@@ -1,6 +1,8 @@
 """A small dataset of each format with all that the format can hold, packed as a tar."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from tests.support.archives import captions, jsonl, llava, numbered, picture, tar
 
@@ -27,10 +29,10 @@ def _llava() -> bytes:
     )
 
 
-def _turns() -> list[dict[str, str]]:
+def _turns(begin: str = "") -> list[dict[str, str]]:
     said = [
         ("system", "Be\nbrief."),
-        ("human", "Hi"),
+        ("human", f"{begin}Hi"),
         ("human", "What?"),
         ("gpt", "A"),
         ("human", "\n"),
@@ -47,4 +49,53 @@ def _image_caption() -> bytes:
     return tar(files | {"metadata.jsonl": files["metadata.jsonl"] + more, "x/y.jpg": picture(50)})
 
 
-DATASETS: Mapping[str, bytes] = {"llava": _llava(), "image-caption": _image_caption()}
+def _qwen2_vl() -> bytes:
+    def said(role: str, *parts: str | dict[str, Any]) -> dict[str, Any]:
+        content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+        return {"role": role, "content": content}
+
+    a, b = ({"type": "image", "image": f"i/{name}.jpg"} for name in "ab")
+    records = [
+        {"messages": [said("user", a, "and", "so", b, ""), said("assistant", "One."),
+                      said("user", a, "Then?"), said("assistant", "Two.")], "id": 7, **MORE},
+        {"messages": [said("system", "S"), said("user", "first", a), said("assistant", "X")]},
+        {"messages": [{"role": "user", "content": "<image>A\n<image>"}, said("assistant", "B")],
+         "images": ["i/a.jpg", "i/b.jpg"]},
+        {"messages": [said("user", {"type": "image"}, "TRL"), said("assistant", "C")], "images": ["i/b.jpg"]},
+        *({"messages": [said("user", f"Number {n}?"), said("assistant", str(n))]} for n in range(20)),
+    ]  # fmt: skip
+    return tar({"train.jsonl": jsonl(*records), "i/a.jpg": picture(1), "i/b.jpg": picture(2)})
+
+
+def _sharegpt() -> bytes:
+    records = [
+        {"conversations": _turns("<image>"), "images": ["a.jpg"], **MORE},
+        {"query": "Q<image>", "response": "R", "images": "b.jpg", "history": [["<image>h", "i"], ["j", "k"]]}
+        | {"images": ["a.jpg", "b.jpg"]},
+        {"system": "Be kind.", "instruction": "I", "input": "in", "output": "O", "images": ["c.jpg"]},
+        *({"query": f"{n}?", "response": str(n), "images": [f"{n}.jpg"], "id": f"r{n}"} for n in range(20)),
+    ]
+    names = ["a.jpg", "b.jpg", "c.jpg", *(f"{n}.jpg" for n in range(20))]
+    return tar(
+        {"data.json": json.dumps(records).encode(), **{name: picture(n) for n, name in enumerate(names)}}
+    )
+
+
+def _chat() -> bytes:
+    records = [
+        {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"},
+                      {"role": "assistant", "content": [{"type": "text", "text": "see <image>"}]}], **MORE},
+        {"conversations": _turns()},
+        {"instruction": "I", "output": "O"},
+        *({"query": f"{n}?", "response": str(n), "id": n} for n in range(20)),
+    ]  # fmt: skip
+    return tar({"data.jsonl": jsonl(*records)})
+
+
+DATASETS: Mapping[str, bytes] = {
+    "llava": _llava(),
+    "image-caption": _image_caption(),
+    "qwen2-vl": _qwen2_vl(),
+    "sharegpt": _sharegpt(),
+    "chat": _chat(),
+}

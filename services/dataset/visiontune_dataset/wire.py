@@ -25,6 +25,8 @@ _KINDS = {
     Kind.CHAT_WITH_IMAGES.value: pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
     Kind.CHAT.value: pb.EXAMPLE_KIND_CHAT,
     Kind.CAPTIONED_IMAGE.value: pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
+    Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
+    Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
 _PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
 _DEFAULT_TTL = timedelta(hours=1)

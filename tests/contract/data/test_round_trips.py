@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_images_of_one_path_and_paths_that_are_none_are_told_apart(format_: Form
         return tuple(ExportedImage(image.data, next(paths), image.sha256) for image in images)
 
     changed = [
-        ExportedExample(e.id, moved(e.images), e.messages, e.texts, moved(e.negatives), e.split, e.metadata)
+        replace(e, images=moved(e.images), negatives=None if e.negatives is None else moved(e.negatives))
         for e in (one, *others)
     ]
     as_they_were, moved_about = (
@@ -94,10 +95,7 @@ def test_metadata_of_a_name_that_the_format_uses_is_renamed(format_: Format, tmp
     version = imported(DATASETS[format_.name], tmp_path)
     example = next(examples_of(version))
     field = min(format_.fields)
-    crowded = ExportedExample(
-        example.id, example.images, example.messages, example.texts, example.negatives, "train",
-        {field: 1, f"{field}_": 2},
-    )  # fmt: skip
+    crowded = replace(example, split="train", metadata={field: 1, f"{field}_": 2})
     again = imported(_pack([crowded], format_), tmp_path, format=format_.name)
     (kept,) = examples_of(again)
     assert kept.metadata == {f"{field}__": 1, f"{field}_": 2}

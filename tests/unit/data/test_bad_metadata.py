@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from visiontune_data.example import ImageRef
-from visiontune_data.formats import Notes
+from visiontune_data.formats import FORMATS, Notes
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
 from visiontune_data.report import PLACES_PER_RULE, Place
@@ -71,7 +71,7 @@ def test_records_of_no_known_format(tmp_path: Path) -> None:
     assert found(jsonl({"picture": "a", "words": "b"}), tmp_path) == [
         (
             'd.tar › train.jsonl: the first record has the fields "picture", "words"; '
-            "known formats: image-caption, llava. Name the format, and compare a record with its example."
+            f"known formats: {', '.join(FORMATS)}. Name the format, and compare a record with its example."
         )
     ]
 
@@ -158,9 +158,9 @@ def test_a_wrong_type(kind: str, record: Any, said: str, tmp_path: Path) -> None
 
 
 def test_a_field_of_nearly_the_right_name_is_a_warning(tmp_path: Path) -> None:
-    record = llava(None, question="What?") | {"imgae": "img/0000.jpg"}
+    record = llava("img/0000.jpg", question="What?") | {"splti": "train"}
     assert found_skipping(jsonl(record), tmp_path)[0] == (
-        'd.tar › train.jsonl:1 › $.imgae: the field "imgae" is not known; did you mean "image"? '
+        'd.tar › train.jsonl:1 › $.splti: the field "splti" is not known; did you mean "split"? '
         "Rename it if it was meant; otherwise it is kept as metadata."
     )
 
@@ -431,7 +431,7 @@ def turns(*pairs: tuple[str, str]) -> dict[str, Any]:
             turns(("human", "a"), ("bot", "b"), ("gpt", "c")),
             (
                 '$.conversations[1].from: the role "bot" is none of human, user, gpt, assistant, model, '
-                "chatgpt, bing, system. Use human, gpt or system."
+                "chatgpt, bing, system, developer. Use human, gpt or system."
             ),
         ),
         (

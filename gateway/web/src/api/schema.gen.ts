@@ -1370,9 +1370,11 @@ export interface components {
          *     - `EXAMPLE_KIND_CHAT_WITH_IMAGES`: A conversation with at least one image.
          *     - `EXAMPLE_KIND_CHAT`: A conversation of text alone.
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
+         *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
+         *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */

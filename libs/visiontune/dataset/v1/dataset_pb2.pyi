@@ -36,6 +36,10 @@ class _ExampleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExampleKi
     """A conversation of text alone."""
     EXAMPLE_KIND_CAPTIONED_IMAGE: _ExampleKind.ValueType  # 3
     """An image with one or more captions."""
+    EXAMPLE_KIND_CHAT_WITH_VIDEO: _ExampleKind.ValueType  # 4
+    """A conversation with at least one video, held as frames: images of the example."""
+    EXAMPLE_KIND_RETRIEVAL: _ExampleKind.ValueType  # 5
+    """A query, the images that it shall find, and images that it shall not."""
 
 class ExampleKind(_ExampleKind, metaclass=_ExampleKindEnumTypeWrapper):
     """What an example can train."""
@@ -48,6 +52,10 @@ EXAMPLE_KIND_CHAT: ExampleKind.ValueType  # 2
 """A conversation of text alone."""
 EXAMPLE_KIND_CAPTIONED_IMAGE: ExampleKind.ValueType  # 3
 """An image with one or more captions."""
+EXAMPLE_KIND_CHAT_WITH_VIDEO: ExampleKind.ValueType  # 4
+"""A conversation with at least one video, held as frames: images of the example."""
+EXAMPLE_KIND_RETRIEVAL: ExampleKind.ValueType  # 5
+"""A query, the images that it shall find, and images that it shall not."""
 Global___ExampleKind: _TypeAlias = ExampleKind  # noqa: Y015
 
 class _OnError:
