@@ -108,7 +108,8 @@ class _Writer:
     def add(self, example: ExportedExample) -> None:
         path = self.format.export_path.format(split=example.split)
         folder = posixpath.dirname(path)
-        names = [self._image(image, folder) for image in (*example.images, *(example.negatives or ()))]
+        images = () if self.format.embeds_images else (*example.images, *(example.negatives or ()))
+        names = [self._image(image, folder) for image in images]
         record = self.format.record_of(example, names)
         self.counts[example.split] += 1
         if path not in self._records:

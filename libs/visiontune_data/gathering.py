@@ -23,6 +23,7 @@ from visiontune_data.statistics import StatisticsBuilder
 from visiontune_data.text import shorten
 
 SAMPLE_RECORDS = 100
+_SAMPLE_CHARACTERS = 1_000
 
 
 class RecordFiles:
@@ -38,7 +39,16 @@ class RecordFiles:
     def sample(self, path: str) -> list[dict[str, Any]]:
         """The first records that parse."""
         first = itertools.islice(self.read(path, lambda _: None), SAMPLE_RECORDS)
-        return [record.value for record in first if record.value is not None]
+        return [_shortened(record.value) for record in first if record.value is not None]
+
+
+def _shortened(value: Any) -> Any:
+    """The value with long texts cut: a hundred records with images in them do not fit into memory."""
+    if isinstance(value, dict):
+        return {key: _shortened(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_shortened(child) for child in value]
+    return value[:_SAMPLE_CHARACTERS] if isinstance(value, str) else value
 
 
 class Paths(NamedTuple):

@@ -16,6 +16,7 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CHUNK_CHARACTERS = 256 * KIB
 _SPACES = " \t\r\n"
+_EMBEDDED = b'"data:image/'
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ def _lines(file: BinaryIO, member: str, limits: Limits) -> Iterator[Record]:
     while line := file.readline(limits.record_bytes + 2):
         number += 1
         place = Place(member, number, "$")
+        most = limits.record_bytes
+        if len(line) > most and _EMBEDDED in line:
+            most = limits.embedded_record_bytes
+            line += file.readline(most + 2 - len(line))
         length = len(line)
-        if not line.endswith(b"\n") and len(line) > limits.record_bytes:
+        if not line.endswith(b"\n") and len(line) > most:
             while rest := file.readline(limits.record_bytes):
                 length += len(rest)
                 if rest.endswith(b"\n"):

@@ -105,7 +105,10 @@ _ALL = (
     Rule("image-name-differs", _W, _R, "an image was found only by ignoring case or percent-encoding", "Write the path as it is in the archive."),
     Rule("image-unused", _W, _V, "no record names the image", "Remove it, or add a record."),
     Rule("image-path-unsafe", _E, _R, "a record's image path is absolute or leads out of the archive", "Write a path inside the archive, relative to the metadata file."),
-    Rule("image-url-refused", _E, _R, "a record names its image by URL", "Put the image into the archive and write its path."),
+    Rule("image-url-refused", _E, _R, "a record names its image by a URL whose host is not allowed", "Put the image into the archive and write its path, or ask the operator to allow the host."),
+    Rule("image-url-private", _E, _R, "an image's URL leads to an address that is not public", "Put the image into the archive and write its path."),
+    Rule("image-url-failed", _E, _R, "an image cannot be fetched from its URL", f"Check the URL, {_ADD_OR_SKIP}"),
+    Rule("data-url-invalid", _E, _R, "an image inside a record is no valid data: URL", "Write data:image/png;base64, and the file's bytes in base64."),
     Rule("placeholder-count", _E, _R, "the number of <image> marks differs from the number of images", "Write one <image> for each image."),
     # Images
     Rule("image-empty", _E, _I, "an image file has no bytes", _SAVE_AGAIN),

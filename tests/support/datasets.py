@@ -1,5 +1,6 @@
 """A small dataset of each format with all that the format can hold, packed as a tar."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -81,6 +82,17 @@ def _sharegpt() -> bytes:
     )
 
 
+def _openai() -> bytes:
+    def asked(number: int, *images: bytes) -> dict[str, Any]:
+        urls = [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in images]
+        parts = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in urls]
+        content = [{"type": "text", "text": f"{number}?"}, *parts] if images else f"{number}?"
+        return {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "A"}]}
+
+    records = [asked(n, picture(n)) for n in range(20)]
+    return tar({"train.jsonl": jsonl(asked(20, picture(0), picture(20)) | MORE, asked(21), *records)})
+
+
 def _chat() -> bytes:
     records = [
         {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"},
@@ -98,4 +110,5 @@ DATASETS: Mapping[str, bytes] = {
     "qwen2-vl": _qwen2_vl(),
     "sharegpt": _sharegpt(),
     "chat": _chat(),
+    "openai": _openai(),
 }

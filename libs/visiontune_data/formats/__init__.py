@@ -1,12 +1,13 @@
 """The formats that can be imported: one module each, one line here."""
 
-from visiontune_data.formats import chat, image_caption, llava, qwen2_vl, sharegpt
+from visiontune_data.formats import chat, image_caption, llava, openai, qwen2_vl, sharegpt
 from visiontune_data.formats.format import Format, Notes, RecordModel
 
 AUTO = "auto"
 _ALL = (
     image_caption.FORMAT,
     chat.FORMAT,
+    openai.FORMAT,
     sharegpt.FORMAT,
     llava.FORMAT,
     qwen2_vl.FORMAT,

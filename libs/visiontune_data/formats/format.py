@@ -67,6 +67,7 @@ class Format:
     to_draft: Callable[[Any, Mapping[str, Any], Notes], Draft]
     recognises: Callable[[Mapping[str, Any]], bool]
     from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
+    embeds_images: bool = False  # whether from_example puts the images into the record itself
     export_path: str = "{split}.jsonl"  # of the file of records of a split, in an exported archive
 
     def draft(self, value: Mapping[str, Any], notes: Notes) -> Draft | None:

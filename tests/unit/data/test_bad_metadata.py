@@ -1,5 +1,6 @@
 """Records that cannot be read or used: each problem names file, line, field, rule and remedy."""
 
+import base64
 import difflib
 import json
 import re
@@ -257,14 +258,12 @@ def test_an_image_path_out_of_the_archive_is_never_opened(path: str, tmp_path: P
     ]
 
 
-@pytest.mark.parametrize(
-    "url", ["https://example.com/a.jpg", "http://127.0.0.1/", "data:image/png;base64,YQ=="]
-)
+@pytest.mark.parametrize("url", ["https://example.com/a.jpg", "http://127.0.0.1/"])
 def test_an_image_by_url_is_never_fetched(url: str, tmp_path: Path) -> None:
     assert found(jsonl(llava(url)), tmp_path) == [
         (
             f'd.tar › train.jsonl:1 › $.image: "{url}" is a URL. '
-            "Put the image into the archive and write its path."
+            "Put the image into the archive and write its path, or ask the operator to allow the host."
         )
     ]
 
@@ -524,3 +523,35 @@ def test_a_caption_without_text(fields: dict[str, Any], said: str, tmp_path: Pat
     assert lines == [
         f"d.tar › metadata.jsonl:2 › {said}. Write the caption: without one there is nothing to learn."
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("data:image/png;base64,YWJj$", "the data: URL is not valid base64 ("),
+        ("data:image/png;base64,YQ==YQ==", "the data: URL is not valid base64 ("),
+        ("data:text/html;base64,YWJj", 'the data: URL is of the type "text/html". '),
+        ("data:image/png,YWJj", "the data: URL is not in base64. "),
+        ("data:image/png;base64", "the data: URL has no comma before its data. "),
+    ],
+)
+def test_an_image_inside_a_record_that_is_none(url: str, said: str, tmp_path: Path) -> None:
+    lines = found_skipping(jsonl(FINE, llava(url)), tmp_path)
+    assert [line for line in lines if line.startswith(f"d.tar › train.jsonl:2 › $.image: {said}")]
+
+
+def test_an_image_inside_a_record_that_is_broken_is_the_record_s(tmp_path: Path) -> None:
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture()[:500]).decode()}"
+    lines = found_skipping(jsonl(FINE, llava(url)), tmp_path)
+    assert "d.tar › train.jsonl:2 › $.image: the JPEG data ends too early" in lines[0]
+
+
+def test_a_record_is_larger_when_it_holds_its_images(tmp_path: Path) -> None:
+    big = picture(3, "BMP", (900, 500))
+    record = llava(f"data:image/bmp;base64,{base64.b64encode(big).decode()}")
+    outcome = run(tar({"train.jsonl": jsonl(record, record)}), tmp_path)
+    assert outcome.version, texts(outcome.report)
+    assert outcome.version.statistics.image_bytes == len(big) > Limits().record_bytes
+    small = Limits(image_bytes_per_example=1_000)
+    found = texts(run(tar({"train.jsonl": jsonl(record)}), tmp_path, limits=small).report, "record-too-large")
+    assert "bytes; at most 1,048,576 are read" in found[0]
