@@ -1,14 +1,16 @@
 """Chooses the files of records and their format."""
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from visiontune_data import paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.checks import SPLITS
 from visiontune_data.formats import AUTO, DETECTION_ORDER, FORMATS, Format
+from visiontune_data.pairs import Pair, find
 from visiontune_data.report import Place
 from visiontune_data.text import shorten
 
@@ -19,10 +21,11 @@ Sample = Callable[[str], Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """A file of records, and the split that its name or folder says, if any."""
+    """A file of records, or (`pair`) what stands beside one image. `split` is what its path says."""
 
     path: str
     split: str | None
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +36,34 @@ class Choice:
     files: tuple[RecordFile, ...]
 
 
-def choose(wanted: str, record_paths: Sequence[str], all_paths: Iterable[str], sample: Sample) -> Choice:
+def choose(wanted: str, record_paths: Sequence[str], image_paths: Sequence[str], sample: Sample) -> Choice:
     """The format called `wanted`, or for `auto` the one whose records these are.
 
     `sample(path)` gives the first records of a file. Raises archive.Refused.
     """
     formats = DETECTION_ORDER if wanted == AUTO else (FORMATS[wanted],)
+    if pairs := _pairs(formats, record_paths, image_paths):
+        return pairs
     choices = [Choice(f, files) for f in formats if (files := _files_of(f, record_paths))]
     if not choices:
-        raise _missing(formats, list(all_paths))
+        raise _missing(formats, [*record_paths, *image_paths])
     if wanted == AUTO:
         choices = [_recognised(choices, sample)]
     _refuse_ambiguous(choices[0])
     return choices[0]
+
+
+def _pairs(
+    formats: Sequence[Format], record_paths: Sequence[str], image_paths: Sequence[str]
+) -> Choice | None:
+    """The first format whose records stand beside the images, where no other file could hold some."""
+    for format_ in formats:
+        pairs = find(image_paths, record_paths, format_.sidecars, format_.pair_key)
+        paired = {path for pair in pairs for path in (pair.txt, pair.json)}
+        others = [path for path in record_paths if path not in paired]
+        if pairs and not any(paths.suffix(path) != "txt" for path in others):
+            return Choice(format_, tuple(RecordFile(p.path, _split_of(p.path), p) for p in pairs))
+    return None
 
 
 def _files_of(format_: Format, record_paths: Sequence[str]) -> tuple[RecordFile, ...]:
@@ -99,7 +117,11 @@ def _refuse_mixed(choice: Choice, records: Sequence[Mapping[str, Any]]) -> None:
 
 def _refuse_ambiguous(choice: Choice) -> None:
     splits = [file.split for file in choice.files]
-    if len(choice.files) > 1 and (None in splits or len(set(splits)) < len(splits)):
+    if (
+        len(choice.files) > 1
+        and not choice.files[0].pair
+        and (None in splits or len(set(splits)) < len(splits))
+    ):
         names = " and ".join(f'"{shorten(file.path)}"' for file in choice.files[:_NAMES_SHOWN])
         raise refuse("metadata-ambiguous", f"{names} could each be the file of records")
 

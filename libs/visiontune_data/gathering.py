@@ -5,11 +5,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from typing import Any, NamedTuple
 
-from visiontune_data import checks, records
+from visiontune_data import checks, pairs, records
 from visiontune_data.archive.refused import Refused, refuse
-from visiontune_data.choosing import Choice
+from visiontune_data.choosing import Choice, RecordFile
 from visiontune_data.decoding import Result
 from visiontune_data.example import Draft, Example, Image, Kind, Message, Part, canonical, content_id
 from visiontune_data.formats import Format, Notes
@@ -32,13 +33,18 @@ class RecordFiles:
     def __init__(self, spool: Spool, extents: Mapping[str, Extent], limits: Limits) -> None:
         self._spool, self._extents, self._limits = spool, extents, limits
 
-    def read(self, path: str, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
+    def read(self, file: RecordFile, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
         """The records of one file."""
-        return records.read(self._spool.open(self._extents[path]), path, self._limits, warn)
+        if file.pair:
+            return pairs.read(file.pair, self._open, self._limits)
+        return records.read(self._open(file.path), file.path, self._limits, warn)
+
+    def _open(self, path: str) -> BufferedReader:
+        return self._spool.open(self._extents[path])
 
     def sample(self, path: str) -> list[dict[str, Any]]:
         """The first records that parse."""
-        first = itertools.islice(self.read(path, lambda _: None), SAMPLE_RECORDS)
+        first = itertools.islice(self.read(RecordFile(path, None), lambda _: None), SAMPLE_RECORDS)
         return [_shortened(record.value) for record in first if record.value is not None]
 
 
@@ -104,7 +110,7 @@ def draft_all(
     for file in choice.files:
         if file.split:
             drafts.file_splits.append(file.split)
-        for record in files.read(file.path, report.add):
+        for record in files.read(file, report.add):
             report.record_count += 1
             if report.record_count > limits.records:
                 raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
@@ -228,7 +234,7 @@ class Assembly:
         return id_
 
     def _check_splits(self, report: Report) -> None:
-        for split in self.drafts.file_splits if self.ids else ():
+        for split in dict.fromkeys(self.drafts.file_splits) if self.ids else ():
             if not self._split_sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
         for path, result in self.images.items():

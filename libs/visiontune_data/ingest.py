@@ -159,15 +159,15 @@ class _Job:
         content = reading.read(self._source, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
         foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
-        index = ImageIndex(content.image_paths, content.other_paths, foreign.find)
+        index = ImageIndex(content.image_paths, [*content.other_paths, *content.record_files], foreign.find)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
         refused: Refused | None = None
         try:
             choice = choosing.choose(
                 self._options.format,
-                list(content.record_files),
-                [*content.image_paths, *content.other_paths],
+                [*content.record_files],
+                content.image_paths,
                 files.sample,
             )
             draft_all(choice, files, index, drafts, record_problems, limits, self._tell)

@@ -10,7 +10,7 @@ from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.spool import Extent, Spool
 
-_RECORD_SUFFIXES = frozenset({"json", "jsonl", "csv", "tsv"})
+_RECORD_SUFFIXES = frozenset({"json", "jsonl", "csv", "tsv", "txt"})
 _IMAGE_SUFFIXES = image_kinds.SUFFIXES.keys() | image_kinds.UNSUPPORTED_SUFFIXES
 
 

@@ -1,6 +1,8 @@
 """A small dataset of each format with all that the format can hold, packed as a tar."""
 
 import base64
+import csv
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -82,6 +84,22 @@ def _sharegpt() -> bytes:
     )
 
 
+def _clip() -> bytes:
+    rows = [["filepath", "title"], *([f"{n}.jpg", f"noise, {n}"] for n in range(20)), ["0.jpg", 'a "b"']]
+    table = io.StringIO()
+    csv.writer(table, delimiter="\t").writerows(rows)
+    return tar({"train.tsv": table.getvalue().encode(), **{f"{n}.jpg": picture(n) for n in range(20)}})
+
+
+def _retrieval() -> bytes:
+    names = [f"p/{n}.png" for n in range(20)]
+    records = [{"query": f"page {n}?", "pos_target": name} for n, name in enumerate(names)]
+    records += [{"query": "none of", "image": names[0], "negatives": names[1:4], **MORE}]
+    records += [{"query": "two", "image": names[:2], "neg_target": "p/only.png", "id": "q"}]
+    pictures = {name: picture(n, "PNG") for n, name in enumerate([*names, "p/only.png"])}
+    return tar({"train.jsonl": jsonl(*records), **pictures})
+
+
 def _openai() -> bytes:
     def asked(number: int, *images: bytes) -> dict[str, Any]:
         urls = [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in images]
@@ -110,5 +128,7 @@ DATASETS: Mapping[str, bytes] = {
     "qwen2-vl": _qwen2_vl(),
     "sharegpt": _sharegpt(),
     "chat": _chat(),
+    "retrieval": _retrieval(),
+    "clip": _clip(),
     "openai": _openai(),
 }

@@ -1,16 +1,18 @@
 """The formats that can be imported: one module each, one line here."""
 
-from visiontune_data.formats import chat, image_caption, llava, openai, qwen2_vl, sharegpt
+from visiontune_data.formats import chat, clip, image_caption, llava, openai, qwen2_vl, retrieval, sharegpt
 from visiontune_data.formats.format import Format, Notes, RecordModel
 
 AUTO = "auto"
 _ALL = (
     image_caption.FORMAT,
+    retrieval.FORMAT,
     chat.FORMAT,
     openai.FORMAT,
     sharegpt.FORMAT,
     llava.FORMAT,
     qwen2_vl.FORMAT,
+    clip.FORMAT,
 )
 FORMATS = {format_.name: format_ for format_ in sorted(_ALL, key=lambda f: f.name)}
 # The order in which `auto` tries them: of two that know all records, the first, which knows fewer others.

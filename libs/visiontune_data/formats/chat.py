@@ -10,7 +10,7 @@ from visiontune_data.formats.format import Format, Notes
 from visiontune_data.formats.messages import ChatMessage, part_types, read
 from visiontune_data.formats.turns import marked
 
-_MEDIA = frozenset({"image", "images", "video", "videos", "file_name"})
+_MEDIA = frozenset({"image", "images", "video", "videos", "file_name", "pos_target", "positive"})
 _BEGINNINGS = frozenset({"conversations", "query", "instruction"})
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from visiontune_data.example import Draft, Kind
 from visiontune_data.exported import CannotExport, ExportedExample
+from visiontune_data.pairs import stem
 from visiontune_data.records import json_type
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
@@ -67,6 +68,8 @@ class Format:
     to_draft: Callable[[Any, Mapping[str, Any], Notes], Draft]
     recognises: Callable[[Mapping[str, Any]], bool]
     from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
+    sidecars: tuple[str, ...] = ()  # suffixes of files beside an image that can be its record
+    pair_key: Callable[[str], str] = stem  # what they have in common with the image
     embeds_images: bool = False  # whether from_example puts the images into the record itself
     export_path: str = "{split}.jsonl"  # of the file of records of a split, in an exported archive
 

@@ -29,7 +29,7 @@ def archive(format_: Format) -> dict[str, bytes]:
     draft = format_.draft(example(format_), Notes(Place("m", 1, "$")))
     assert draft
     name = format_.file_names[0].replace("*", "train")
-    images = {ref.path: picture(n) for n, ref in enumerate(draft.images)}
+    images = {ref.path: picture(n) for n, ref in enumerate((*draft.images, *(draft.negatives or ())))}
     return {name: format_.example_record.encode() + b"\n", **images}
 
 

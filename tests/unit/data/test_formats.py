@@ -175,3 +175,23 @@ def test_an_image_in_an_answer_has_no_mark() -> None:
     said = (Message("user", (Part("?"),)), Message("assistant", (IMAGE,)))
     with pytest.raises(CannotExport, match="the assistant's message holds an image"):
         FORMATS["llava"].record_of(ExportedExample("1", (image,), said), ["a.jpg"])
+
+
+def test_a_query_has_images_to_find_and_others_not_to(tmp_path: Path) -> None:
+    record = {"query": "What?", "image": ["a.jpg", "b.jpg"], "negatives": ["c.jpg"]}
+    pictures = {f"{name}.jpg": picture(n) for n, name in enumerate("abc")}
+    outcome = run(tar({"d.jsonl": jsonl(record, {"query": "Who?", "image": "b.jpg"}), **pictures}), tmp_path)
+    assert outcome.version, texts(outcome.report)
+    assert (outcome.version.format, outcome.version.kinds) == ("retrieval", ("retrieval",))
+    assert outcome.version.statistics.image_count == 3
+    table = pq.read_table(outcome.version.shards[0].examples.path)
+    assert table.column_names == ["id", "images", "texts", "negatives", "split", "metadata"]
+    first, second = table.to_pylist()
+    assert [len(first["images"]), len(first["negatives"]), first["texts"]] == [2, 1, ["What?"]]
+    assert second["negatives"] == []
+
+
+def test_a_query_without_an_image_is_a_problem() -> None:
+    assert problems("retrieval", {"query": "?", "image": []}) == [
+        "$.image field-missing: the query has no image to find"
+    ]
