@@ -1,6 +1,7 @@
 """Chooses the files of records and their format."""
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from visiontune_data.text import shorten
 
 _SPLIT_ORDER = {"train": 0, "validation": 1, "test": 2}
 _NAMES_SHOWN = 10
+_PART = re.compile(r"-\d{5}-of-\d{5}(?=$|\.parquet$)")  # of a split that is several files
 Sample = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
@@ -68,7 +70,7 @@ def _pairs(
 
 def _files_of(format_: Format, record_paths: Sequence[str]) -> tuple[RecordFile, ...]:
     """The files that match the format's first pattern that any matches, the shallowest only."""
-    for pattern in format_.file_names:
+    for pattern in (*format_.file_names, "*.parquet"):
         matching = [p for p in record_paths if fnmatchcase(posixpath.basename(p), pattern)]
         if matching:
             depth = min(p.count("/") for p in matching)
@@ -80,7 +82,7 @@ def _files_of(format_: Format, record_paths: Sequence[str]) -> tuple[RecordFile,
 def _split_of(path: str) -> str | None:
     """The split that a file's stem or its folder names."""
     folder, name = posixpath.split(path)
-    stem = name.partition(".")[0].lower()
+    stem = _PART.sub("", name.partition(".")[0].lower())
     return SPLITS.get(stem) or SPLITS.get(posixpath.basename(folder).lower())
 
 
@@ -116,12 +118,8 @@ def _refuse_mixed(choice: Choice, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _refuse_ambiguous(choice: Choice) -> None:
-    splits = [file.split for file in choice.files]
-    if (
-        len(choice.files) > 1
-        and not choice.files[0].pair
-        and (None in splits or len(set(splits)) < len(splits))
-    ):
+    splits = [file.split for file in choice.files if not file.pair and not _PART.search(file.path)]
+    if len(splits) > 1 and (None in splits or len(set(splits)) < len(splits)):
         names = " and ".join(f'"{shorten(file.path)}"' for file in choice.files[:_NAMES_SHOWN])
         raise refuse("metadata-ambiguous", f"{names} could each be the file of records")
 

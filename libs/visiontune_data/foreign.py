@@ -12,6 +12,7 @@ from visiontune_data.decoding import Decoder
 from visiontune_data.example import ImageRef
 from visiontune_data.formats.format import Notes
 from visiontune_data.limits import Limits
+from visiontune_data.naming import EMBEDDED
 from visiontune_data.reading import Content, take_image
 from visiontune_data.report import Place
 from visiontune_data.spool import Spool
@@ -94,7 +95,7 @@ class ForeignImages:
         sha256 = hashlib.sha256(data).hexdigest()
         kind = image_kinds.read_kind(data)
         suffix = next((suffix for suffix, of in image_kinds.SUFFIXES.items() if of == kind), "jpg")
-        path = f"embedded/{sha256[:16]}.{suffix}"
+        path = f"{EMBEDDED}/images/{sha256[:16]}.{suffix}"
         if path not in self.content.places:
             self.content.places[path] = place
             take_image(path, len(data), [data], self.content, self.limits, self.spool, self.decoder)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from visiontune_data import archive, image_kinds, images, paths
+from visiontune_data import archive, image_kinds, images, parquet, paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.decoding import Decoder, Task
 from visiontune_data.limits import Limits
+from visiontune_data.naming import ImageNames
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.spool import Extent, Spool
 
@@ -37,11 +38,19 @@ def read(
     progress: Callable[[], None],
 ) -> Content:
     """Reads the whole archive once. Raises archive.Refused."""
-    content = Content()
+    content, names = Content(), ImageNames()
+
+    def take(path: str, data: bytes) -> None:
+        take_image(path, len(data), [data], content, limits, spools.images, decoder)
+
     for file in archive.files(source, report, limits):
         suffix = paths.suffix(file.path)
         if suffix in _RECORD_SUFFIXES:
             content.record_files[file.path] = spools.records.append(file.chunks)
+        elif suffix == "parquet":
+            packed = spools.records.open(spools.records.append(file.chunks))
+            lines = parquet.unpack(packed, file.path, names, limits, take)
+            content.record_files[file.path] = spools.records.append(lines)
         elif suffix in _IMAGE_SUFFIXES:
             take_image(file.path, file.size, file.chunks, content, limits, spools.images, decoder)
         else:

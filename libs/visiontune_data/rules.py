@@ -95,6 +95,7 @@ _ALL = (
     Rule("json-not-object", _E, _R, "a record is not a JSON object", "Write one object a record."),
     Rule("record-too-large", _E, _R, "a record is larger than 1 MiB", "Shorten it; images belong into files of their own."),
     Rule("csv-shape", _E, _R, "a row does not fit the header", "Quote fields that contain commas, quotes or line breaks."),
+    Rule("parquet-corrupt", _E, _A, "a Parquet file cannot be read", "Write it again, or upload it again if it is whole at home."),
     Rule("limit-records", _E, _A, "there are more records than the limit", "Split the data into several datasets."),
     Rule("field-missing", _E, _R, "a record lacks a field", f"Add it, {_ADD_OR_SKIP}"),
     Rule("field-type", _E, _R, "a field has the wrong type", f"Correct it, {_ADD_OR_SKIP}"),

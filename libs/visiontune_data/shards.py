@@ -29,7 +29,7 @@ _IMAGES = (
     {"feature": {"_type": "Image"}, "_type": "List"},
 )
 # Columns with their Arrow type and the feature that `datasets` gives them.
-_COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
+COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
     "id": (pa.string(), _STRING),
     "images": _IMAGES,
     "messages": (
@@ -64,7 +64,7 @@ PREVIEW_SCHEMA: Final = pa.schema(
     ]
 )
 _COMPRESSED: Final = "zstd"
-_PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
+PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,15 @@ class Shard:
 
 def schema(columns: Sequence[str]) -> pa.Schema:
     """The schema of a shard with these columns, with the metadata that makes `datasets` decode images."""
-    features = {name: _COLUMNS[name][1] for name in columns}
+    features = {name: COLUMNS[name][1] for name in columns}
     metadata = json.dumps({"info": {"features": features}})
-    return pa.schema([(name, _COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
+    return pa.schema([(name, COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
 
 
 def columns_for(kinds: Collection[Kind]) -> list[str]:
     """The columns that these kinds need: an empty `images` would make TRL take text for vision."""
     wanted = {"id", "split", "metadata"}.union(*(_OF_KIND[kind] for kind in kinds))
-    return [name for name in _COLUMNS if name in wanted]
+    return [name for name in COLUMNS if name in wanted]
 
 
 class ShardWriter:
@@ -183,11 +183,11 @@ class _OpenShard:
         self._index, self._schema = index, shard_schema
         self._paths = [scratch / f"{name}-{index:05d}.parquet" for name in ("examples", "preview")]
         self._writers = [
-            pq.ParquetWriter(path, schema_, **_options(schema_, stored))
+            pq.ParquetWriter(path, schema_, **parquet_options(schema_, stored))
             for path, schema_, stored in zip(
                 self._paths,
                 (shard_schema, PREVIEW_SCHEMA),
-                (_PICTURES, {"thumbnail"}),
+                (PICTURES, {"thumbnail"}),
                 strict=True,
             )
         ]
@@ -208,7 +208,7 @@ class _OpenShard:
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
 
 
-def _options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
+def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
     """How Parquet is written: pictures, compressed already, as they are and without statistics."""
     leaves = _leaves(of)
     small = [leaf for leaf in leaves if leaf not in stored]
@@ -246,8 +246,8 @@ def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa
     build: dict[str, Callable[[], pa.Array]] = {
         "id": lambda: pa.array([row.id for row in rows], pa.string()),
         "images": lambda: _image_column([row.images for row in rows], images),
-        "messages": lambda: pa.array([_messages(row) for row in rows], _COLUMNS["messages"][0]),
-        "texts": lambda: pa.array([list(row.texts) for row in rows], _COLUMNS["texts"][0]),
+        "messages": lambda: pa.array([_messages(row) for row in rows], COLUMNS["messages"][0]),
+        "texts": lambda: pa.array([list(row.texts) for row in rows], COLUMNS["texts"][0]),
         "negatives": lambda: _image_column([row.negatives for row in rows], images),
         "split": lambda: pa.array([row.split for row in rows], pa.string()),
         "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.archives import captions, jsonl, llava, numbered, picture, tar
+from tests.support.archives import captions, jsonl, llava, numbered, parquet, picture, tar
 
 MORE = {"source": {"page": 3, "né": ["ü", 1.5, None]}}  # metadata
 
@@ -100,6 +100,33 @@ def _retrieval() -> bytes:
     return tar({"train.jsonl": jsonl(*records), **pictures})
 
 
+def _parquet() -> bytes:
+    """Several files of a split, as Hugging Face writes them; an image in many rows, and none in some."""
+
+    def row(number: int, *images: int) -> dict[str, Any]:
+        said = [*({"type": "image", "text": None} for _ in images), {"type": "text", "text": f"{number}?"}]
+        answer = {"role": "assistant", "content": [{"type": "text", "text": "A"}]}
+        structs = [{"bytes": picture(n), "path": "a.jpg" if n % 2 else None} for n in images]
+        messages = [{"role": "user", "content": said}, answer]
+        return {
+            "id": f"r{number}",
+            "images": structs,
+            "messages": messages,
+            "split": "train",
+            "metadata": "{}",
+        }
+
+    rows = [row(n, n % 5, 7) for n in range(20)] + [row(20), row(21, 1) | {"metadata": json.dumps(MORE)}]
+    held_out = [row(n, 30) | {"split": "validation"} for n in (22, 23)]
+    return tar(
+        {
+            "data/train-00000-of-00002.parquet": parquet(rows[:10]),
+            "data/train-00001-of-00002.parquet": parquet(rows[10:]),
+            "data/validation-00000-of-00001.parquet": parquet(held_out),
+        }
+    )
+
+
 def _openai() -> bytes:
     def asked(number: int, *images: bytes) -> dict[str, Any]:
         urls = [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in images]
@@ -128,6 +155,7 @@ DATASETS: Mapping[str, bytes] = {
     "qwen2-vl": _qwen2_vl(),
     "sharegpt": _sharegpt(),
     "chat": _chat(),
+    "parquet": _parquet(),
     "retrieval": _retrieval(),
     "clip": _clip(),
     "openai": _openai(),

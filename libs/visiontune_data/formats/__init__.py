@@ -1,10 +1,21 @@
 """The formats that can be imported: one module each, one line here."""
 
-from visiontune_data.formats import chat, clip, image_caption, llava, openai, qwen2_vl, retrieval, sharegpt
+from visiontune_data.formats import (
+    chat,
+    clip,
+    image_caption,
+    llava,
+    openai,
+    parquet,
+    qwen2_vl,
+    retrieval,
+    sharegpt,
+)
 from visiontune_data.formats.format import Format, Notes, RecordModel
 
 AUTO = "auto"
 _ALL = (
+    parquet.FORMAT,
     image_caption.FORMAT,
     retrieval.FORMAT,
     chat.FORMAT,

@@ -92,11 +92,14 @@ class Format:
     def record_of(self, example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
         """The record of an example: its metadata are fields beside the format's own.
 
-        One of a name that the format itself uses gets an underscore more. Raises CannotExport.
+        One of a name that the format itself uses gets an underscore more. A format with a place for metadata
+        has put them there. Raises CannotExport.
         """
         if example.kind not in self.kinds:
             raise CannotExport(example.id, self.name, f"it is of the kind {example.kind}")
         record = self.from_example(example, image_paths)
+        if "metadata" in record:
+            return record
         for key, value in example.metadata.items():
             free = key
             while free in self.fields or free in record or (free != key and free in example.metadata):
