@@ -312,8 +312,12 @@ def preview_json(row: Example) -> str:
             "id": row.id,
             "messages": _messages(row),
             "texts": list(row.texts),
-            "images": [[i.path, i.sha256, i.width_px, i.height_px, i.format, i.length] for i in row.images],
+            "images": [
+                [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]
+                for i in row.images
+            ],
             "split": row.split,
             "metadata": row.metadata_json or "{}",
+            "problems": list(row.problems),
         }
     ).decode()
