@@ -1188,7 +1188,7 @@ export interface components {
         DatasetVersion: {
             /** @description `projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, … */
             name?: string;
-            /** @description `sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages, splits, in order). The same data gives the same digest, whoever imports it and when. */
+            /** @description `sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages, captions, metadata, in order). The same data gives the same digest, whoever imports it and when. */
             readonly digest?: string;
             /** @description sha256 of the canonical manifest: the shards as files. */
             readonly manifestSha256?: string;

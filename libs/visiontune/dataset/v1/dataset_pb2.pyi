@@ -199,8 +199,8 @@ class DatasetVersion(_message.Message):
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, …"""
     digest: _builtins.str
-    """`sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages,
-    splits, in order). The same data gives the same digest, whoever imports it and when.
+    """`sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages,
+    captions, metadata, in order). The same data gives the same digest, whoever imports it and when.
     """
     manifest_sha256: _builtins.str
     """sha256 of the canonical manifest: the shards as files."""
