@@ -3,6 +3,7 @@
 What is new comes behind, in shards of its own. The same checks as an import's decide whether it may be.
 """
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visiontune_data.decoding import Decoder, Result, Task
-from visiontune_data.example import Example, Image
+from visiontune_data.example import Example, Image, Kind
 from visiontune_data.ingest import Options, Progress, Stage, Version
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.previews import example_of
@@ -30,8 +31,8 @@ class BaseShard:
     """A shard of the version that is rewritten: its facts, and how to open its two files."""
 
     facts: Shard
-    examples: Callable[[], BinaryIO]
-    preview: Callable[[], BinaryIO]
+    examples: Callable[[], BinaryIO | io.RawIOBase]
+    preview: Callable[[], BinaryIO | io.RawIOBase]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _Rewriting:
             digest=self.gathered.digest.digest(),
             manifest_sha256=manifest_sha256(format_name, columns, counts, self.shards),
             format=format_name,
-            kinds=tuple(sorted(self.gathered.kinds)),
+            kinds=tuple(sorted(map(Kind, self.gathered.kinds))),
             shards=tuple(self.shards),
             statistics=self.gathered.statistics.build(counts),
             row_splits=bytes(self.gathered.splits),
