@@ -37,6 +37,7 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_SCALE: Final = 8  # libjpeg transforms a block of 8 x 8 to as many pixels as are wanted
 _MARKER: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
 _UNUSUAL_SEGMENTS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0")
@@ -86,7 +87,7 @@ class _Broken(Exception):  # noqa: N818 (named for what happened)
 
 @dataclass(slots=True)
 class _Picture:
-    """The picture as stored, no smaller than the thumbnail, and how to turn it upright."""
+    """The picture as stored, perhaps at a smaller size, and how to turn it upright."""
 
     image: Image.Image  # RGB, or RGBX: the same with a byte of padding
     width_px: int  # as stored, at full size
@@ -181,7 +182,7 @@ def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
     except ValueError:
         return _decode(data, "JPEG", limits, warn)
     _check_size(width, height, limits)
-    pixels = _decode_strictly(data, space)
+    pixels = _decode_strictly(data, space, _eighths(width, height))
     if pixels is None or space not in {"YCbCr", "Gray"}:
         return _decode(data, "JPEG", limits, warn)
     if _has_unusual_segment(data):
@@ -219,10 +220,21 @@ def _read_jpeg_header(data: bytes, warn: Any) -> int:
         return 1
 
 
-def _decode_strictly(data: bytes, space: str) -> Any:
-    """The pixels as RGBX; None where libjpeg complains of a damage that other readers tolerate."""
+def _eighths(width: int, height: int) -> tuple[int, int]:
+    """Width and height, scaled down by as many eighths as make a thumbnail, or by 1/8."""
+    eighths = min(max(_SCALE * THUMBNAIL_SIDE_PX // max(width, height), 1), _SCALE)
+    return -(-width * eighths // _SCALE), -(-height * eighths // _SCALE)
+
+
+def _decode_strictly(data: bytes, space: str, size: tuple[int, int]) -> Any:
+    """The pixels as RGBX at `size`; None where libjpeg complains of a damage that other readers tolerate.
+
+    Each bit of the data is decoded, and that is where a JPEG can be broken; only the transform of the blocks
+    to pixels, which cannot fail, makes no more pixels than a thumbnail needs.
+    """
+    colours = "CMYK" if space in {"CMYK", "YCCK"} else "RGBX"
     try:
-        return simplejpeg.decode_jpeg(data, "CMYK" if space in {"CMYK", "YCCK"} else "RGBX")
+        return simplejpeg.decode_jpeg(data, colours, min_width=size[0], min_height=size[1])
     except ValueError as error:
         message = str(error)
     if message.startswith("Premature end"):
