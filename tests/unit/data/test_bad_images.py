@@ -134,7 +134,7 @@ def test_a_jpeg_with_bytes_overwritten_throughout_is_corrupt_or_truncated() -> N
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_decoding_at_a_small_size_finds_what_decoding_whole_finds(*, progressive: bool) -> None:
-    """The same complaint, or none, for each of many damages: all of them are met before the pixels are made."""
+    """The same complaint, or none, for each of many damages: all are met before the pixels are made."""
     whole = encoded(noise("RGB", (640, 480)).resize((512, 384)), "JPEG", progressive=progressive)
     draw = np.random.default_rng(7)
     complaints = set()
