@@ -98,11 +98,15 @@ class Image:
     format: str
     offset: int
     length: int
+    brightness: int = 0  # mean luma of the thumbnail, 0 to 255
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One canonical example. `split` is "" until the version's splits are decided."""
+    """One canonical example. `split` is "" until the version's splits are decided.
+
+    `problems` are the rules that it breaks: warnings, since an error leaves no example.
+    """
 
     id: str
     images: tuple[Image, ...]
@@ -110,6 +114,7 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
+    problems: tuple[str, ...] = ()
     negatives: tuple[Image, ...] | None = None
 
     @property

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from typing import Any, NamedTuple
@@ -78,19 +78,28 @@ class Drafts:
     used_images: set[str] = field(default_factory=set)
     file_splits: list[str] = field(default_factory=list)  # the splits that files of records name
 
-    def add(self, draft: Draft, image_paths: "Paths", split: str | None, place: Place) -> None:
-        """Spools one."""
+    def add(
+        self,
+        draft: Draft,
+        image_paths: "Paths",
+        split: str | None,
+        place: Place,
+        problems: Sequence[str] = (),
+    ) -> None:
+        """Spools one, with the rules that its record breaks."""
         messages = [[m.role, [part.code for part in m.content]] for m in draft.messages]
         line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, split]
         metadata = canonical(draft.metadata).decode() if draft.metadata else ""
-        self.spool.append([canonical([*line, metadata]) + b"\n"])
+        self.spool.append([canonical([*line, metadata, problems]) + b"\n"])
         self.count += 1
 
     def __iter__(self) -> Iterator[tuple[Place, Example, "Paths"]]:
         """Place, example without images (split as the data names it, or ""), and the images' paths."""
         with self.spool.path.open("rb") as lines:
             for line in lines:
-                member, number, id_, image_paths, messages, texts, split, metadata = json.loads(line)
+                member, number, id_, image_paths, messages, texts, split, metadata, problems = json.loads(
+                    line
+                )
                 example = Example(
                     id=id_ or "",
                     images=(),
@@ -98,6 +107,7 @@ class Drafts:
                     texts=tuple(texts),
                     split=split or "",
                     metadata_json=metadata,
+                    problems=tuple(problems),
                 )
                 yield Place(member, number), example, Paths(*image_paths)
 
@@ -139,7 +149,8 @@ def _draft_one(
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
         return False
     split = checks.SPLITS[draft.split] if draft.split else file_split
-    drafts.add(draft, found, split, record.place)
+    rules = sorted({problem.rule for problem in notes.problems})
+    drafts.add(draft, found, split, record.place, rules)
     return True
 
 
@@ -193,7 +204,9 @@ class Assembly:
         for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                yield replace(self._with_images(draft, paths), id=id_, split=split)
+                problems = {*draft.problems, *(rule for path in paths.all for rule in self._rules(path))}
+                example = self._with_images(draft, paths)
+                yield replace(example, id=id_, split=split, problems=tuple(sorted(problems)))
 
     def _with_images(self, draft: Example, paths: Paths) -> Example:
         images = tuple(map(self._image, paths.images))
@@ -204,8 +217,19 @@ class Assembly:
         found = self.images[path]
         extent = found.task.extent
         return Image(
-            path, found.sha256, found.width_px, found.height_px, found.format, extent.offset, extent.length
+            path,
+            found.sha256,
+            found.width_px,
+            found.height_px,
+            found.format,
+            extent.offset,
+            extent.length,
+            found.brightness,
         )
+
+    def _rules(self, path: str) -> Iterator[str]:
+        """The rules that an image breaks."""
+        return (problem.rule for problem in self.images[path].problems)
 
     def _complete(self, place: Place, draft: Example, paths: Paths, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""

@@ -1,6 +1,7 @@
 """Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
 
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
 from visiontune_data.example import Example, Image, Kind, canonical
@@ -114,6 +116,7 @@ class ShardWriter:
         thumbnails: "Thumbnails",
         finished: Callable[[Shard], None],
         shard_bytes: int = SHARD_BYTES,
+        first_index: int = 0,
     ) -> None:
         self._scratch, self._schema, self._images, self._thumbnails = (
             scratch,
@@ -124,9 +127,9 @@ class ShardWriter:
         self._finished, self._shard_bytes = finished, shard_bytes
         self._rows: list[Example] = []
         self._rows_bytes = 0
-        self._open: _OpenShard | None = None
-        self._index = 0
-        # Arrow, reads and sha256 let other threads run: the next examples are made meanwhile.
+        self._open: OpenShard | None = None
+        self._index = first_index
+        # Arrow's writing and sha256 let other threads run: the next row group is made meanwhile.
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writing: Future[Shard | None] | None = None
 
@@ -154,8 +157,14 @@ class ShardWriter:
 
     def _flush(self) -> None:
         """Has the row group written; at most one other is in memory then."""
+        messages = [messages_of(row) for row in self._rows]
+        batches = (
+            _examples_batch(self._rows, messages, self._schema, self._images),
+            _preview_batch(self._rows, messages, self._thumbnails),
+        )
+        splits = Counter(row.split for row in self._rows)
         self._settle()
-        self._writing = self._thread.submit(self._write_row_group, self._rows)
+        self._writing = self._thread.submit(self._write_row_group, batches, splits)
         self._rows, self._rows_bytes = [], 0
 
     def _settle(self) -> None:
@@ -164,48 +173,88 @@ class ShardWriter:
             self._finished(shard)
         self._writing = None
 
-    def _write_row_group(self, rows: Sequence[Example]) -> Shard | None:
+    def _write_row_group(self, batches: "Batches", splits: Counter[str]) -> Shard | None:
         if self._open is None:
-            self._open = _OpenShard(self._scratch, self._index, self._schema)
-        self._open.write(rows, self._images, self._thumbnails)
+            self._open = OpenShard(self._scratch, self._index, self._schema)
+        self._open.write(batches, splits)
         return self._finish(self._open) if self._open.size_bytes >= self._shard_bytes else None
 
-    def _finish(self, shard: "_OpenShard") -> Shard:
+    def _finish(self, shard: "OpenShard") -> Shard:
         self._open = None
         self._index += 1
         return shard.finish()
 
 
-class _OpenShard:
+Batches = tuple[pa.RecordBatch, pa.RecordBatch]  # of examples and of their previews
+
+
+class OpenShard:
     """The two files of the shard that is being written."""
 
     def __init__(self, scratch: Path, index: int, shard_schema: pa.Schema) -> None:
-        self._index, self._schema = index, shard_schema
-        self._paths = [scratch / f"{name}-{index:05d}.parquet" for name in ("examples", "preview")]
+        self._index = index
+        self._files = [
+            _DigestedFile(scratch / f"{name}-{index:05d}.parquet") for name in ("examples", "preview")
+        ]
         self._writers = [
-            pq.ParquetWriter(path, schema_, **parquet_options(schema_, stored))
-            for path, schema_, stored in zip(
-                self._paths,
+            pq.ParquetWriter(file, schema_, **parquet_options(schema_, stored))
+            for file, schema_, stored in zip(
+                self._files,
                 (shard_schema, PREVIEW_SCHEMA),
                 (PICTURES, {"thumbnail"}),
                 strict=True,
             )
         ]
         self._splits: Counter[str] = Counter()
-        self.size_bytes = 0
 
-    def write(self, rows: Sequence[Example], images: Spool, thumbnails: "Thumbnails") -> None:
+    @property
+    def size_bytes(self) -> int:
+        """What the file of examples has so far."""
+        return self._files[0].tell()
+
+    def write(self, batches: Batches, splits: Counter[str]) -> None:
         """Appends one row group to each file."""
-        self._writers[0].write_batch(_examples_batch(rows, self._schema, images), row_group_size=len(rows))
-        self._writers[1].write_batch(_preview_batch(rows, thumbnails), row_group_size=len(rows))
-        self._splits.update(row.split for row in rows)
-        self.size_bytes = self._paths[0].stat().st_size
+        for writer, batch in zip(self._writers, batches, strict=True):
+            writer.write_batch(batch, row_group_size=batch.num_rows)
+        self._splits.update(splits)
 
     def finish(self) -> Shard:
+        """Closes the files."""
         for writer in self._writers:
             writer.close()
-        examples, preview = map(_file, self._paths)
+        examples, preview = (file.finish() for file in self._files)
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
+
+
+class _DigestedFile(io.RawIOBase):
+    """A file that is written once, forwards, and hashed as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = path.open("wb", buffering=0)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data).cast("B")
+        self._sha256.update(view)
+        self._size += len(view)
+        rest = view
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return len(view)
+
+    def finish(self) -> ShardFile:
+        """Closes the file, and says what it is."""
+        self._file.close()
+        return ShardFile(self._path, self._sha256.hexdigest(), self._size)
 
 
 def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
@@ -236,26 +285,35 @@ def _leaves(of: pa.Schema) -> list[str]:
     return [leaf for column in of for leaf in walk(column.name, column.type)]
 
 
-def _file(path: Path) -> ShardFile:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ShardFile(path, digest, path.stat().st_size)
+def _examples_batch(
+    rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
+) -> pa.RecordBatch:
+    columns = {name: text_column(name, rows, messages) for name in to.names}
+    of_images = {"images": [row.images for row in rows], "negatives": [row.negatives for row in rows]}
+    columns |= {name: _image_column(of_images[name], images) for name in to.names if name in of_images}
+    return pa.record_batch([columns[name] for name in to.names], schema=to)
 
 
-def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
-    build: dict[str, Callable[[], pa.Array]] = {
-        "id": lambda: pa.array([row.id for row in rows], pa.string()),
-        "images": lambda: _image_column([row.images for row in rows], images),
-        "messages": lambda: pa.array([_messages(row) for row in rows], COLUMNS["messages"][0]),
-        "texts": lambda: pa.array([list(row.texts) for row in rows], COLUMNS["texts"][0]),
-        "negatives": lambda: _image_column([row.negatives for row in rows], images),
-        "split": lambda: pa.array([row.split for row in rows], pa.string()),
-        "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),
-    }
-    return pa.record_batch([build[name]() for name in to.names], schema=to)
+def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
+    """A column of a shard, `messages` as `messages_of` gives them; None for one with images."""
+    match name:
+        case "id":
+            values: Sequence[Any] = [row.id for row in rows]
+        case "messages":
+            values = messages
+        case "texts":
+            values = [list(row.texts) for row in rows]
+        case "split":
+            values = [row.split for row in rows]
+        case "metadata":
+            values = [row.metadata_json or "{}" for row in rows]
+        case _:
+            return None
+    return pa.array(values, COLUMNS[name][0])
 
 
-def _messages(row: Example) -> list[dict[str, Any]]:
+def messages_of(row: Example) -> list[dict[str, Any]]:
+    """The messages as shards and previews hold them."""
     return [
         {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
         for m in row.messages
@@ -307,10 +365,12 @@ class Thumbnails:
             spool.close()
 
 
-def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.RecordBatch:
+def _preview_batch(
+    rows: Sequence[Example], messages: Sequence[Any], thumbnails: Thumbnails
+) -> pa.RecordBatch:
     shown = [thumbnails.read(row.images[0]) if row.images else (None, 0, 0) for row in rows]
     columns = [
-        pa.array([preview_json(row) for row in rows], pa.string()),
+        pa.array(list(map(preview_json, rows, messages)), pa.string()),
         pa.array([data for data, _, _ in shown], pa.binary()),
         pa.array([width for _, width, _ in shown], pa.int32()),
         pa.array([height for _, _, height in shown], pa.int32()),
@@ -318,15 +378,29 @@ def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.Record
     return pa.record_batch(columns, schema=PREVIEW_SCHEMA)
 
 
-def preview_json(row: Example) -> str:
+def preview_json(row: Example, messages: Any) -> str:
     """An example without image bytes, as the preview's `example` column holds it."""
-    return canonical(
-        {
-            "id": row.id,
-            "messages": _messages(row),
-            "texts": list(row.texts),
-            "images": [[i.path, i.sha256, i.width_px, i.height_px, i.format, i.length] for i in row.images],
-            "split": row.split,
-            "metadata": row.metadata_json or "{}",
-        }
-    ).decode()
+    shown = {
+        "id": row.id,
+        "messages": messages,
+        "texts": list(row.texts),
+        "images": list(map(_facts, row.images)),
+        "split": row.split,
+        "metadata": row.metadata_json or "{}",
+        "problems": list(row.problems),
+    }
+    if row.negatives is not None:
+        shown["negatives"] = list(map(_facts, row.negatives))
+    return canonical(shown).decode()
+
+
+def _facts(image: Image) -> list[Any]:
+    return [
+        image.path,
+        image.sha256,
+        image.width_px,
+        image.height_px,
+        image.format,
+        image.length,
+        image.brightness,
+    ]
