@@ -104,6 +104,7 @@ class ImportState:
     validation_report: str = ""
     unchanged: bool = False
     restart_count: int = 0
+    format_reason: str = ""
 
 
 def check_format(name: str, *, vision_enabled: bool) -> str:
