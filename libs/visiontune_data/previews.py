@@ -9,19 +9,21 @@ from visiontune_data.example import Example, Image, Message, Part
 def example_of(text: str) -> Example:
     """The example that `shards.preview_json` wrote. Its images are in no spool."""
     content: dict[str, Any] = json.loads(text)
-    negatives = content.get("negatives")
     return Example(
         id=content["id"],
         images=tuple(_image(*image) for image in content["images"]),
         messages=tuple(
-            Message(m["role"], tuple(Part(part["text"]) for part in m["content"]))
+            Message(m["role"], tuple(Part(part["text"], part.get("frames", 0)) for part in m["content"]))
             for m in content["messages"]
         ),
         texts=tuple(content["texts"]),
         split=content["split"],
-        negatives=None if negatives is None else tuple(_image(*image) for image in negatives),
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
-        problems=tuple(content.get("problems", ())),  # older previews have none
+        # Older previews have neither of the two.
+        problems=tuple(content.get("problems", ())),
+        negatives=None
+        if content.get("negatives") is None
+        else tuple(_image(*i) for i in content["negatives"]),
     )
 
 

@@ -290,7 +290,7 @@ def finish_import(session: Session, operation: "operations_pb2.Operation") -> "d
 
 
 def await_import(
-    session: Session, operation: "operations_pb2.Operation"
+    session: Session, operation: "operations_pb2.Operation", label: str = "Importing"
 ) -> "tuple[dataset_pb2.DatasetVersion, dataset_pb2.ImportVersionMetadata]":
     """The version and how the import went. Raises Failed after printing the report to stderr."""
     from visiontune.dataset.v1 import dataset_pb2
@@ -302,7 +302,7 @@ def await_import(
         update(metadata.progress_percent, 100)
 
     try:
-        with step(session.err, "Importing") as update:
+        with step(session.err, label) as update:
             done = session.client.wait(operation, progress=show_progress)
     except InvalidArgument as error:
         raise _refused(session, metadata.validation_report, error) from error

@@ -39,6 +39,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetTemplate": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
+    f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
     f"/{NAME}/GetDraft": Role.VIEWER,
     f"/{NAME}/ListDrafts": Role.VIEWER,
@@ -159,9 +160,27 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
 
+    async def CompareVersions(
+        self, request: pb.CompareVersionsRequest, context: Any
+    ) -> pb.CompareVersionsResponse:
+        start = pages.number(pages.decode(request, request.page_token)) or 0
+        end = start + pages.clamp(request.page_size, default=50, most=200)
+        version, base_number = await self._version(request.name), wire.base_of(request.base, request.name)
+        base, found = await versions.compare_versions(version, base_number, self._deps)
+        page = found.changes[start:end]
+        before = [change.before for change in page if change.before is not None]
+        after = [change.after for change in page if change.after is not None]
+        return wire.comparison_to(
+            (base, await versions.shown(base, before, self._deps)),
+            (version, await versions.shown(version, after, self._deps)),
+            found,
+            page,
+            pages.encode(request, [end]) if end < len(found.changes) else "",
+        )
+
     async def CreateDraft(self, request: pb.CreateDraftRequest, context: Any) -> pb.Draft:
         project, dataset_id = wire.segments(request.parent)
-        base = wire.base_of(request)
+        base = wire.base_of(request.draft.base_version, request.parent)
         draft_id = idempotency.new_id("draft")
         return draft_wire.draft_to(await drafts.create_draft(project, dataset_id, base, draft_id, self._deps))
 

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews, report
+from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
 from visiontune_data.formats import Format
 from visiontune_data.statistics import Distribution, Statistics
@@ -98,10 +99,9 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     )
 
 
-def base_of(request: pb.CreateDraftRequest) -> int | None:
-    """The number of the version to edit; None for the newest. Raises VersionNotFound if not the dataset's."""
-    base = request.draft.base_version
-    if base and not base.startswith(f"{request.parent}/versions/"):
+def base_of(base: str, beside: str) -> int | None:
+    """The number of a version of `beside`'s dataset; None if empty. Raises VersionNotFound."""
+    if base and segments(base)[:2] != segments(beside)[:2]:
         raise VersionNotFound(base)
     return version_number(base) if base else None
 
@@ -222,6 +222,33 @@ def thumbnail_to(version: Version, shown: ShownThumbnail) -> pb.Thumbnail:
         data=shown.data,
         width_px=shown.width_px,
         height_px=shown.height_px,
+    )
+
+
+def comparison_to(
+    before: tuple[Version, Sequence[ShownExample]],
+    after: tuple[Version, Sequence[ShownExample]],
+    found: Comparison,
+    page: Sequence[Change],
+    next_page_token: str,
+) -> pb.CompareVersionsResponse:
+    """Writes a page of changes, with the examples of both versions that they name."""
+    old, new = ({each.row: example_to(version, each) for each in shown} for version, shown in (before, after))
+    return pb.CompareVersionsResponse(
+        base=before[0].name,
+        changes=[
+            pb.ExampleChange(
+                example_id=change.example,
+                fields=change.fields,
+                before=None if change.before is None else old[change.before],
+                after=None if change.after is None else new[change.after],
+            )
+            for change in page
+        ],
+        next_page_token=next_page_token,
+        added_count=found.added_count,
+        removed_count=found.removed_count,
+        changed_count=found.changed_count,
     )
 
 

@@ -479,6 +479,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came
+         * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
+         */
+        get: operations["CompareVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/drafts": {
         parameters: {
             query?: never;
@@ -1330,6 +1350,30 @@ export interface components {
              */
             keep?: number;
         };
+        /** @description Answer of CompareVersions. */
+        CompareVersionsResponse: {
+            /** @description The version it was compared with. */
+            base?: string;
+            /** @description A page of changes. */
+            changes?: components["schemas"]["ExampleChange"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the newer version has.
+             */
+            addedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the base has.
+             */
+            removedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that both have and that differ.
+             */
+            changedCount?: string;
+        };
         /** @description Text, or the place of an image. */
         ContentPart: {
             /** @description Which of the two. */
@@ -1606,6 +1650,17 @@ export interface components {
             readonly tags?: string[];
             /** @description Rules of which the import warned about the example or its images; docs/rules.md explains each. */
             readonly problems?: string[];
+        };
+        /** @description What became of one example. */
+        ExampleChange: {
+            /** @description The example's id in both versions. */
+            exampleId?: string;
+            /** @description Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it came or went. */
+            fields?: string[];
+            /** @description The example in the base; absent when it came. */
+            before?: components["schemas"]["Example"];
+            /** @description The example in the newer version; absent when it went. */
+            after?: components["schemas"]["Example"];
         };
         /** @description Facts of one image. */
         ExampleImage: {
@@ -3623,6 +3678,38 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    CompareVersions: {
+        parameters: {
+            query?: {
+                /** @description Most changes in the answer; 50 when 0, and more than 200 means 200. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+                /** @description The version to compare it with, of the same dataset; when empty the one that it was made of, or else the one before it. */
+                base?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareVersionsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListDrafts: {
         parameters: {
             query?: {
@@ -4108,6 +4195,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only jobs that train on this version, `projects/{project}/datasets/{dataset}/versions/{version}`, or with the name of a dataset on any of its versions; empty means all. */
+                dataset?: string;
             };
             header?: never;
             path: {

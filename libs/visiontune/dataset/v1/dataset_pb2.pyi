@@ -2497,3 +2497,125 @@ class CommitVersionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommitVersionRequest: _TypeAlias = CommitVersionRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsRequest(_message.Message):
+    """Request of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`: the newer one."""
+    page_size: _builtins.int
+    """Most changes in the answer; 50 when 0, and more than 200 means 200."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    base: _builtins.str
+    """The version to compare it with, of the same dataset; when empty the one that it was made of, or else the
+    one before it.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        base: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsRequest: _TypeAlias = CompareVersionsRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsResponse(_message.Message):
+    """Answer of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    base: _builtins.str
+    """The version it was compared with."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    added_count: _builtins.int
+    """Examples in all that only the newer version has."""
+    removed_count: _builtins.int
+    """Examples in all that only the base has."""
+    changed_count: _builtins.int
+    """Examples in all that both have and that differ."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleChange]:
+        """A page of changes."""
+
+    def __init__(
+        self,
+        *,
+        base: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ExampleChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+        added_count: _builtins.int = ...,
+        removed_count: _builtins.int = ...,
+        changed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "base", b"base", "changed_count", b"changed_count", "changes", b"changes", "next_page_token", b"next_page_token", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsResponse: _TypeAlias = CompareVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ExampleChange(_message.Message):
+    """What became of one example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    example_id: _builtins.str
+    """The example's id in both versions."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it
+        came or went.
+        """
+
+    @_builtins.property
+    def before(self) -> Global___Example:
+        """The example in the base; absent when it came."""
+
+    @_builtins.property
+    def after(self) -> Global___Example:
+        """The example in the newer version; absent when it went."""
+
+    def __init__(
+        self,
+        *,
+        example_id: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        before: Global___Example | None = ...,
+        after: Global___Example | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "example_id", b"example_id", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015

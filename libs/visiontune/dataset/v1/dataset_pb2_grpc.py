@@ -126,6 +126,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
                 _registered_method=True)
+        self.CompareVersions = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/CompareVersions',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+                _registered_method=True)
         self.CreateDraft = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/CreateDraft',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.SerializeToString,
@@ -310,6 +315,14 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareVersions(self, request, context):
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateDraft(self, request, context):
         """Begins to edit a version: makes an empty draft on it.
         """
@@ -466,6 +479,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.GetReadManifest,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.SerializeToString,
+            ),
+            'CompareVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareVersions,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.SerializeToString,
             ),
             'CreateDraft': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDraft,
@@ -976,6 +994,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetReadManifest',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/CompareVersions',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,10 @@ class DatasetServiceStub:
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
     """
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
+    """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
     GetDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDraftRequest, _dataset_pb2.Draft]
@@ -179,6 +183,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -367,6 +375,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.ReadManifest, _abc.Awaitable[_dataset_pb2.ReadManifest]]:
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _dataset_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
         """
 
     @_abc_1.abstractmethod
