@@ -1,7 +1,7 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -148,10 +148,31 @@ class Client:
         request = storage_pb2.AbortUploadRequest(name=names.full(name, self.project, "uploads"))
         return self.call(_method(_STORAGE, "AbortUpload"), request, storage_pb2.Upload())
 
+    # Storage
+
     def get_quota(self) -> storage_pb2.Quota:
         """The project's limits and what is used."""
         request = storage_pb2.GetQuotaRequest(name=f"{self.project}/quota")
         return self.call(_method(_STORAGE, "GetQuota"), request, storage_pb2.Quota())
+
+    def update_quota(self, limits: Mapping[str, int | None]) -> storage_pb2.Quota:
+        """Sets limits by their field, such as `limit_bytes`; None is the default. For operators."""
+        quota = storage_pb2.Quota(
+            name=f"{self.project}/quota",
+            **{field: value for field, value in limits.items() if value is not None},  # type: ignore[arg-type]
+        )
+        request = storage_pb2.UpdateQuotaRequest(quota=quota)
+        request.update_mask.paths.extend(limits)
+        return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
+
+    def list_quota_alerts(self) -> Iterator[storage_pb2.QuotaAlert]:
+        """Times that use rose to 80 or 100 % of a limit, newest first."""
+        return self.pages(
+            _method(_STORAGE, "ListQuotaAlerts"),
+            storage_pb2.ListQuotaAlertsRequest(parent=self.project),
+            storage_pb2.ListQuotaAlertsResponse(),
+            "alerts",
+        )
 
     # Datasets
 

@@ -13,6 +13,7 @@ from visiontune_storage import rpc
 from visiontune_storage.adapters import bucket_setup
 from visiontune_storage.adapters.database import UnitOfWork
 from visiontune_storage.adapters.object_store import Bucket, MinioStore
+from visiontune_storage.adapters.quotas import Defaults
 from visiontune_storage.domain.uploads import PartPlan
 from visiontune_storage.ports import Deps, Rules
 from visiontune_storage.settings import Settings
@@ -23,8 +24,13 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
     database = Database.open(settings.database_url, settings.database_connections)
     store = MinioStore(bucket_of(settings))
+    defaults = Defaults(
+        limit_bytes=settings.default_limit_bytes,
+        limit_objects=settings.default_limit_objects,
+        limit_pending_uploads=settings.default_limit_pending_uploads,
+    )
     deps = Deps(
-        unit_of_work=lambda: UnitOfWork(database, settings.default_limit_bytes),
+        unit_of_work=lambda: UnitOfWork(database, defaults),
         objects=store,
         clock=clock or SystemClock(),
         new_key=_new_key,

@@ -1,12 +1,13 @@
 """What the use cases need from the world; `adapters` has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
 from visiontune_kit.clock import Clock
 
+from visiontune_storage.domain.alerts import Alert
 from visiontune_storage.domain.objects import Garbage, StoredObject
 from visiontune_storage.domain.quotas import Quota
 from visiontune_storage.domain.uploads import PartPlan, ReceivedPart, SigningWindow, Upload
@@ -109,7 +110,23 @@ class Quotas(Protocol):
         """
 
     async def save(self, quota: Quota) -> None:
-        """Writes what `lock` returned, changed."""
+        """Writes the use in what `lock` returned, changed."""
+
+    async def save_limits(self, quota: Quota, limits: Mapping[str, int | None]) -> None:
+        """Writes limits by the name of their field, None for the default, and the quota's new version."""
+
+
+class Alerts(Protocol):
+    """What was told about quotas."""
+
+    async def add(self, alerts: Sequence[Alert]) -> None:
+        """Writes new rows."""
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Alert]:
+        """Returns alerts from before that (time, id), newest first."""
+
+    async def forget(self, before: datetime) -> None:
+        """Deletes older ones."""
 
 
 class GarbageHeap(Protocol):
@@ -147,6 +164,10 @@ class UnitOfWork(Protocol):
     @property
     def garbage(self) -> GarbageHeap:
         """Bytes to delete, as this transaction sees them."""
+
+    @property
+    def alerts(self) -> Alerts:
+        """What was told about quotas, as this transaction sees it."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exception: Any) -> None: ...

@@ -26,9 +26,10 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/DeleteObjects": Role.EDITOR,
     f"/{NAME}/GetQuota": Role.VIEWER,
     f"/{NAME}/UpdateQuota": Role.OPERATOR,
+    f"/{NAME}/ListQuotaAlerts": Role.VIEWER,
 }
 # An operator sets the limits of every project.
-CROSS_PROJECT = frozenset({f"/{NAME}/GetQuota", f"/{NAME}/UpdateQuota"})
+CROSS_PROJECT = frozenset({f"/{NAME}/GetQuota", f"/{NAME}/UpdateQuota", f"/{NAME}/ListQuotaAlerts"})
 
 
 class StorageService(storage_pb2_grpc.StorageServiceServicer):
@@ -88,9 +89,21 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         return wire.quota_to(await quotas.get_quota(wire.project_of(request.name), self._deps))
 
     async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Any) -> pb.Quota:
-        quota = request.quota
-        return wire.quota_to(
-            await quotas.update_quota(wire.project_of(quota.name), quota.limit_bytes, quota.etag, self._deps)
+        project, etag = wire.project_of(request.quota.name), request.quota.etag
+        limits = wire.limits_from(request)
+        return wire.quota_to(await quotas.update_quota(project, limits, etag, self._deps))
+
+    async def ListQuotaAlerts(
+        self, request: pb.ListQuotaAlertsRequest, context: Any
+    ) -> pb.ListQuotaAlertsResponse:
+        before = pages.time_and_name(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=500)
+        page = await quotas.list_alerts(wire.project_of(request.parent), before, limit, self._deps)
+        return pb.ListQuotaAlertsResponse(
+            alerts=[wire.alert_to(each) for each in page.alerts],
+            next_page_token=pages.encode(request, wire.position_to(page.next_after))
+            if page.next_after
+            else "",
         )
 
 

@@ -33,6 +33,12 @@ class Settings(ServerSettings):
     default_limit_bytes: int = Field(
         10 * GIB, ge=0, description="Quota of a project for which an operator has set none."
     )
+    default_limit_objects: int = Field(
+        100_000, ge=0, description="Most objects of a project for which an operator has set no limit."
+    )
+    default_limit_pending_uploads: int = Field(
+        1_000, ge=0, description="Most uploads in flight of such a project."
+    )
     single_part_limit_bytes: int = Field(
         64 * MIB, ge=1, le=5 * GIB, description="Larger uploads are cut into parts."
     )

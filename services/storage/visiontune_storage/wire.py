@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit.errors import InvalidArgument
 
+from visiontune_storage.domain.alerts import Alert, Limit
 from visiontune_storage.domain.objects import StoredObject
-from visiontune_storage.domain.quotas import Quota
+from visiontune_storage.domain.quotas import LIMITS, Quota, check_limits
 from visiontune_storage.domain.uploads import State
 from visiontune_storage.use_cases.objects import Deleted, SignedRead
 from visiontune_storage.use_cases.uploads import CreateUpload, SignedUpload
@@ -18,6 +20,12 @@ _STATES = {
     State.COMPLETE: pb.Upload.STATE_COMPLETE,
     State.ABORTED: pb.Upload.STATE_ABORTED,
     State.EXPIRED: pb.Upload.STATE_EXPIRED,
+}
+
+_LIMITS = {
+    Limit.BYTES: pb.QuotaAlert.LIMIT_BYTES,
+    Limit.OBJECTS: pb.QuotaAlert.LIMIT_OBJECTS,
+    Limit.PENDING_UPLOADS: pb.QuotaAlert.LIMIT_PENDING_UPLOADS,
 }
 
 
@@ -103,7 +111,37 @@ def quota_to(quota: Quota) -> pb.Quota:
         used_bytes=quota.used_bytes,
         reserved_bytes=quota.reserved_bytes,
         object_count=quota.object_count,
+        pending_upload_count=quota.pending_upload_count,
         etag=quota.etag,
+        limit_objects=quota.limit_objects,
+        limit_pending_uploads=quota.limit_pending_uploads,
+        limit_datasets=quota.limit_datasets,
+        limit_images=quota.limit_images,
+    )
+
+
+def limits_from(request: pb.UpdateQuotaRequest) -> Mapping[str, int | None]:
+    """Limits to change, None for the default. Raises UnknownMaskPath for a mask that names none."""
+    quota, paths = request.quota, list(request.update_mask.paths)
+    check_limits(paths)
+    if not paths:
+        return {path: value for path in LIMITS if (value := getattr(quota, path))}
+    # limit_bytes has no presence: it is what it is.
+    return {
+        path: getattr(quota, path) if path == "limit_bytes" or quota.HasField(cast("Any", path)) else None
+        for path in paths
+    }
+
+
+def alert_to(alert: Alert) -> pb.QuotaAlert:
+    """Writes the resource."""
+    return pb.QuotaAlert(
+        name=alert.name,
+        limit=_LIMITS[alert.limit],
+        percent=alert.percent,
+        used=alert.used,
+        limit_value=alert.limit_value,
+        create_time=timestamp(alert.created_at),
     )
 
 

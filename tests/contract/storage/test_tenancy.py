@@ -27,6 +27,7 @@ REQUESTS: dict[str, Callable[[pb.Upload, pb.Upload], Any]] = {
     "ListObjects": lambda *_: pb.ListObjectsRequest(parent=PARENT),
     "DeleteObjects": lambda _, done: pb.DeleteObjectsRequest(parent=PARENT, objects=[done.object]),
     "GetQuota": lambda *_: pb.GetQuotaRequest(name=QUOTA),
+    "ListQuotaAlerts": lambda *_: pb.ListQuotaAlertsRequest(parent=PARENT),
     "UpdateQuota": lambda *_: pb.UpdateQuotaRequest(quota=pb.Quota(name=QUOTA, limit_bytes=1)),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}

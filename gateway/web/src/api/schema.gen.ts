@@ -14,7 +14,7 @@ export interface paths {
         put?: never;
         /**
          * Reserves quota and signs the URLs to which the caller then PUTs the bytes
-         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
          */
         post: operations["CreateUpload"];
         delete?: never;
@@ -185,6 +185,26 @@ export interface paths {
          * @description Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale.
          */
         patch: operations["UpdateQuota"];
+        trace?: never;
+    };
+    "/v1/projects/{project}/quotaAlerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first
+         * @description Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+         */
+        get: operations["ListQuotaAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/projects/{project}/datasets": {
@@ -1685,6 +1705,13 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description Answer of ListQuotaAlerts. */
+        ListQuotaAlertsResponse: {
+            /** @description Newest first. */
+            alerts?: components["schemas"]["QuotaAlert"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListSamples. */
         ListSamplesResponse: {
             /** @description In row order of their examples. */
@@ -1963,7 +1990,7 @@ export interface components {
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
         };
-        /** @description A project's limits and their use. */
+        /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
             name?: string;
@@ -1989,7 +2016,69 @@ export interface components {
             readonly objectCount?: string;
             /** @description Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates. */
             etag?: string;
+            /**
+             * Format: int64
+             * @description Most objects, those that pending uploads will become included. Must be at least 0.
+             */
+            limitObjects?: string;
+            /**
+             * Format: int64
+             * @description Most uploads that may be PENDING at once. Must be at least 0.
+             */
+            limitPendingUploads?: string;
+            /**
+             * Format: int64
+             * @description Most datasets. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitDatasets?: string;
+            /**
+             * Format: int64
+             * @description Most images of one version of a dataset. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitImages?: string;
+            /**
+             * Format: int64
+             * @description Uploads that are PENDING now.
+             */
+            readonly pendingUploadCount?: string;
         };
+        /** @description Use rose to a share of a limit. */
+        QuotaAlert: {
+            /** @description `projects/{project}/quotaAlerts/{quota_alert}`. */
+            name?: string;
+            /** @description The limit that was approached or reached. */
+            readonly limit?: components["schemas"]["QuotaAlert.Limit"];
+            /**
+             * Format: int32
+             * @description 80 or 100.
+             */
+            readonly percent?: number;
+            /**
+             * Format: int64
+             * @description Use at that moment, in the limit's own unit.
+             */
+            readonly used?: string;
+            /**
+             * Format: int64
+             * @description The limit at that moment.
+             */
+            readonly limitValue?: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            readonly createTime?: string;
+        };
+        /**
+         * @description Which of a quota's limits.
+         *
+         *     - `LIMIT_UNSPECIFIED`: Never sent by the server.
+         *     - `LIMIT_BYTES`: `limit_bytes`; objects and reservations count.
+         *     - `LIMIT_OBJECTS`: `limit_objects`; pending uploads count.
+         *     - `LIMIT_PENDING_UPLOADS`: `limit_pending_uploads`.
+         * @enum {string}
+         */
+        "QuotaAlert.Limit": "LIMIT_UNSPECIFIED" | "LIMIT_BYTES" | "LIMIT_OBJECTS" | "LIMIT_PENDING_UPLOADS";
         /** @description A version's files, ready to read. */
         ReadManifest: {
             /** @description The version. */
@@ -2764,6 +2853,8 @@ export interface operations {
             query?: {
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Limits to change, such as `limit_bytes`; one that is named here and absent in `quota` becomes the default again. Empty means those that are set and not 0. */
+                updateMask?: string;
             };
             header?: never;
             path: {
@@ -2784,6 +2875,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListQuotaAlerts: {
+        parameters: {
+            query?: {
+                /** @description Most alerts in the answer; 50 when 0, and more than 500 means 500. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListQuotaAlertsResponse"];
                 };
             };
             default: components["responses"]["Error"];

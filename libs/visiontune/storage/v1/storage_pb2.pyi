@@ -8,6 +8,7 @@ everyone else moves bytes over the signed URLs that it issues.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -283,7 +284,9 @@ Global___SignedUrl: _TypeAlias = SignedUrl  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
-    """A project's limits and their use."""
+    """A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset
+    service those on datasets and images. An operator sets them all here.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -293,6 +296,11 @@ class Quota(_message.Message):
     RESERVED_BYTES_FIELD_NUMBER: _builtins.int
     OBJECT_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LIMIT_OBJECTS_FIELD_NUMBER: _builtins.int
+    LIMIT_PENDING_UPLOADS_FIELD_NUMBER: _builtins.int
+    LIMIT_DATASETS_FIELD_NUMBER: _builtins.int
+    LIMIT_IMAGES_FIELD_NUMBER: _builtins.int
+    PENDING_UPLOAD_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/quota`."""
     limit_bytes: _builtins.int
@@ -305,6 +313,16 @@ class Quota(_message.Message):
     """Objects that exist."""
     etag: _builtins.str
     """Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates."""
+    limit_objects: _builtins.int
+    """Most objects, those that pending uploads will become included."""
+    limit_pending_uploads: _builtins.int
+    """Most uploads that may be PENDING at once."""
+    limit_datasets: _builtins.int
+    """Most datasets. Absent: the default of the dataset service."""
+    limit_images: _builtins.int
+    """Most images of one version of a dataset. Absent: the default of the dataset service."""
+    pending_upload_count: _builtins.int
+    """Uploads that are PENDING now."""
     def __init__(
         self,
         *,
@@ -314,14 +332,105 @@ class Quota(_message.Message):
         reserved_bytes: _builtins.int = ...,
         object_count: _builtins.int = ...,
         etag: _builtins.str = ...,
+        limit_objects: _builtins.int | None = ...,
+        limit_pending_uploads: _builtins.int | None = ...,
+        limit_datasets: _builtins.int | None = ...,
+        limit_images: _builtins.int | None = ...,
+        pending_upload_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets", "_limit_images", b"_limit_images", "_limit_objects", b"_limit_objects", "_limit_pending_uploads", b"_limit_pending_uploads", "limit_datasets", b"limit_datasets", "limit_images", b"limit_images", "limit_objects", b"limit_objects", "limit_pending_uploads", b"limit_pending_uploads"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "limit_bytes", b"limit_bytes", "name", b"name", "object_count", b"object_count", "reserved_bytes", b"reserved_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets", "_limit_images", b"_limit_images", "_limit_objects", b"_limit_objects", "_limit_pending_uploads", b"_limit_pending_uploads", "etag", b"etag", "limit_bytes", b"limit_bytes", "limit_datasets", b"limit_datasets", "limit_images", b"limit_images", "limit_objects", b"limit_objects", "limit_pending_uploads", b"limit_pending_uploads", "name", b"name", "object_count", b"object_count", "pending_upload_count", b"pending_upload_count", "reserved_bytes", b"reserved_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit_datasets: _TypeAlias = _typing.Literal["limit_datasets"]  # noqa: Y015
+    _WhichOneofArgType__limit_datasets: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets"]  # noqa: Y015
+    _WhichOneofReturnType__limit_images: _TypeAlias = _typing.Literal["limit_images"]  # noqa: Y015
+    _WhichOneofArgType__limit_images: _TypeAlias = _typing.Literal["_limit_images", b"_limit_images"]  # noqa: Y015
+    _WhichOneofReturnType__limit_objects: _TypeAlias = _typing.Literal["limit_objects"]  # noqa: Y015
+    _WhichOneofArgType__limit_objects: _TypeAlias = _typing.Literal["_limit_objects", b"_limit_objects"]  # noqa: Y015
+    _WhichOneofReturnType__limit_pending_uploads: _TypeAlias = _typing.Literal["limit_pending_uploads"]  # noqa: Y015
+    _WhichOneofArgType__limit_pending_uploads: _TypeAlias = _typing.Literal["_limit_pending_uploads", b"_limit_pending_uploads"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_datasets) -> _WhichOneofReturnType__limit_datasets | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_images) -> _WhichOneofReturnType__limit_images | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_objects) -> _WhichOneofReturnType__limit_objects | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_pending_uploads) -> _WhichOneofReturnType__limit_pending_uploads | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
+class QuotaAlert(_message.Message):
+    """Use rose to a share of a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Limit:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LimitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QuotaAlert._Limit.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LIMIT_UNSPECIFIED: QuotaAlert._Limit.ValueType  # 0
+        """Never sent by the server."""
+        LIMIT_BYTES: QuotaAlert._Limit.ValueType  # 1
+        """`limit_bytes`; objects and reservations count."""
+        LIMIT_OBJECTS: QuotaAlert._Limit.ValueType  # 2
+        """`limit_objects`; pending uploads count."""
+        LIMIT_PENDING_UPLOADS: QuotaAlert._Limit.ValueType  # 3
+        """`limit_pending_uploads`."""
+
+    class Limit(_Limit, metaclass=_LimitEnumTypeWrapper):
+        """Which of a quota's limits."""
+
+    LIMIT_UNSPECIFIED: QuotaAlert.Limit.ValueType  # 0
+    """Never sent by the server."""
+    LIMIT_BYTES: QuotaAlert.Limit.ValueType  # 1
+    """`limit_bytes`; objects and reservations count."""
+    LIMIT_OBJECTS: QuotaAlert.Limit.ValueType  # 2
+    """`limit_objects`; pending uploads count."""
+    LIMIT_PENDING_UPLOADS: QuotaAlert.Limit.ValueType  # 3
+    """`limit_pending_uploads`."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LIMIT_VALUE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/quotaAlerts/{quota_alert}`."""
+    limit: Global___QuotaAlert.Limit.ValueType
+    """The limit that was approached or reached."""
+    percent: _builtins.int
+    """80 or 100."""
+    used: _builtins.int
+    """Use at that moment, in the limit's own unit."""
+    limit_value: _builtins.int
+    """The limit at that moment."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        limit: Global___QuotaAlert.Limit.ValueType = ...,
+        percent: _builtins.int = ...,
+        used: _builtins.int = ...,
+        limit_value: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limit", b"limit", "limit_value", b"limit_value", "name", b"name", "percent", b"percent", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Quota: _TypeAlias = Quota  # noqa: Y015
+Global___QuotaAlert: _TypeAlias = QuotaAlert  # noqa: Y015
 
 @_typing.final
 class CreateUploadRequest(_message.Message):
@@ -669,22 +778,88 @@ class UpdateQuotaRequest(_message.Message):
 
     QUOTA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
     @_builtins.property
     def quota(self) -> Global___Quota:
         """The new limits. Output-only fields are ignored."""
 
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Limits to change, such as `limit_bytes`; one that is named here and absent in `quota` becomes the
+        default again. Empty means those that are set and not 0.
+        """
+
     def __init__(
         self,
         *,
         quota: Global___Quota | None = ...,
         request_id: _builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateQuotaRequest: _TypeAlias = UpdateQuotaRequest  # noqa: Y015
+
+@_typing.final
+class ListQuotaAlertsRequest(_message.Message):
+    """Request of ListQuotaAlerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    page_size: _builtins.int
+    """Most alerts in the answer; 50 when 0, and more than 500 means 500."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotaAlertsRequest: _TypeAlias = ListQuotaAlertsRequest  # noqa: Y015
+
+@_typing.final
+class ListQuotaAlertsResponse(_message.Message):
+    """Answer of ListQuotaAlerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaAlert]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        alerts: _abc.Iterable[Global___QuotaAlert] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotaAlertsResponse: _TypeAlias = ListQuotaAlertsResponse  # noqa: Y015

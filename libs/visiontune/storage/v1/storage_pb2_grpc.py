@@ -88,6 +88,11 @@ class StorageServiceStub:
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
                 _registered_method=True)
+        self.ListQuotaAlerts = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.FromString,
+                _registered_method=True)
 
 
 class StorageServiceServicer:
@@ -98,8 +103,8 @@ class StorageServiceServicer:
     """
 
     def CreateUpload(self, request, context):
-        """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-        RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+        """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+        the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +181,14 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuotaAlerts(self, request, context):
+        """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+        first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -228,6 +241,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.UpdateQuota,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.SerializeToString,
+            ),
+            'ListQuotaAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotaAlerts,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -504,6 +522,33 @@ class StorageService:
             '/visiontune.storage.v1.StorageService/UpdateQuota',
             visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
             visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotaAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,8 +40,8 @@ class StorageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StorageServiceAsyncStub: ...
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.CreateUploadRequest, _storage_pb2.Upload]
-    """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-    RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+    """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+    the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.Upload]
     """Returns one upload. While it is PENDING, `part_urls` is signed afresh on every call, and
@@ -73,6 +73,10 @@ class StorageServiceStub:
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    ListQuotaAlerts: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]
+    """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+    first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+    """
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -84,8 +88,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.CreateUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
-    """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-    RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+    """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+    the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
     """Returns one upload. While it is PENDING, `part_urls` is signed afresh on every call, and
@@ -117,6 +121,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]  # type: ignore[assignment]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    ListQuotaAlerts: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]  # type: ignore[assignment]
+    """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+    first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+    """
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps objects for projects and enforces their quotas.
@@ -131,8 +139,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.CreateUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.Upload, _abc.Awaitable[_storage_pb2.Upload]]:
-        """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-        RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+        """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+        the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
         """
 
     @_abc_1.abstractmethod
@@ -218,5 +226,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.Quota, _abc.Awaitable[_storage_pb2.Quota]]:
         """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+
+    @_abc_1.abstractmethod
+    def ListQuotaAlerts(
+        self,
+        request: _storage_pb2.ListQuotaAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.ListQuotaAlertsResponse, _abc.Awaitable[_storage_pb2.ListQuotaAlertsResponse]]:
+        """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+        first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+        """
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

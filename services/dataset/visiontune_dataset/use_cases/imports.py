@@ -10,6 +10,7 @@ from typing import Any
 
 from visiontune_data import ingest
 from visiontune_data.ingest import Outcome, Progress
+from visiontune_data.limits import Limits
 from visiontune_data.shards import Shard
 from visiontune_kit import faults, logs
 
@@ -22,7 +23,7 @@ from visiontune_dataset.domain.imports import (
     check_format,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportRun, StoredReport, UnitOfWork
+from visiontune_dataset.ports import Deps, ImportRun, ProjectLimits, StoredReport, UnitOfWork
 
 _SOURCE_URL_TTL = timedelta(days=1)
 _PROGRESS_EVERY_S = 1.0
@@ -110,6 +111,7 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
+        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             source.url,
             job.size_bytes,
@@ -120,6 +122,7 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                limits=_with_project(deps.rules.options.limits, limits),
             ),
             progress=import_.progress,
             finished=import_.put,
@@ -130,6 +133,10 @@ async def run_import(run: ImportRun, deps: Deps) -> None:
         await import_.refuse(outcome)
     else:
         await import_.commit(outcome, outcome.version)
+
+
+def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
+    return limits if project.images is None else replace(limits, images=project.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:

@@ -8,15 +8,14 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult, Result, RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import database
 
-from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, QUOTAS, UPLOADS
+from visiontune_storage.adapters.quotas import Alerts, Defaults, Quotas
+from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, UPLOADS
 from visiontune_storage.domain.failures import ObjectNotFound, StaleEtag, UploadNotFound
 from visiontune_storage.domain.objects import Garbage, StoredObject
-from visiontune_storage.domain.quotas import Quota
 from visiontune_storage.domain.uploads import State, Upload
 
 # SQLite allows 32,766 parameters in a statement; each id is one.
@@ -116,56 +115,6 @@ class Objects:
         return [_object(row) for row in rows.mappings()]
 
 
-class Quotas:
-    """See ports.Quotas."""
-
-    def __init__(self, session: AsyncSession, default_limit_bytes: int) -> None:
-        self._session = session
-        self._default_limit_bytes = default_limit_bytes
-
-    async def get(self, project: str) -> Quota:
-        return await self._read(project, lock=False) or Quota(project, self._default_limit_bytes)
-
-    async def lock(self, project: str) -> Quota:
-        found = await self._read(project, lock=True)
-        if found is None:
-            await self._make(project)
-            found = await self._read(project, lock=True)
-        return found or Quota(project, self._default_limit_bytes)
-
-    async def save(self, quota: Quota) -> None:
-        values = {
-            "used_bytes": quota.used_bytes,
-            "reserved_bytes": quota.reserved_bytes,
-            "object_count": quota.object_count,
-            "limits_version": quota.limits_version,
-        }
-        if quota.limits_version > 0:
-            values["limit_bytes"] = quota.limit_bytes
-        await self._session.execute(update(QUOTAS).where(QUOTAS.c.project == quota.project).values(values))
-
-    async def _read(self, project: str, *, lock: bool) -> Quota | None:
-        query = select(QUOTAS).where(QUOTAS.c.project == project)
-        if lock:
-            query = query.with_for_update()  # SQLite has locked the whole database by then
-        row = (await self._session.execute(query)).mappings().first()
-        if row is None:
-            return None
-        values = dict(row)
-        if values["limit_bytes"] is None:
-            values["limit_bytes"] = self._default_limit_bytes
-        return Quota(**values)
-
-    async def _make(self, project: str) -> None:
-        """Two transactions may both find none: the second one's row is the first one's."""
-        dialect = postgresql if self._session.get_bind().dialect.name == "postgresql" else sqlite
-        await self._session.execute(
-            dialect.insert(QUOTAS)
-            .values(project=project, used_bytes=0, reserved_bytes=0, object_count=0, limits_version=0)
-            .on_conflict_do_nothing()
-        )
-
-
 class GarbageHeap:
     """See ports.GarbageHeap."""
 
@@ -198,17 +147,19 @@ class UnitOfWork(database.UnitOfWork):
     objects: Objects
     quotas: Quotas
     garbage: GarbageHeap
+    alerts: Alerts
 
-    def __init__(self, database: database.Database, default_limit_bytes: int) -> None:
+    def __init__(self, database: database.Database, defaults: Defaults) -> None:
         super().__init__(database)
-        self._default_limit_bytes = default_limit_bytes
+        self._defaults = defaults
 
     def open(self) -> None:
         """Makes the repositories on the session that has just begun."""
         self.uploads = Uploads(self.session)
         self.objects = Objects(self.session)
-        self.quotas = Quotas(self.session, self._default_limit_bytes)
+        self.quotas = Quotas(self.session, self._defaults)
         self.garbage = GarbageHeap(self.session)
+        self.alerts = Alerts(self.session)
 
 
 def _is(table: Table, project: str, row_id: str) -> ColumnElement[bool]:

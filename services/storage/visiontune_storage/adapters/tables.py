@@ -1,6 +1,6 @@
 """The service's tables, the same on SQLite and PostgreSQL."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
 from visiontune_kit import idempotency
 from visiontune_kit.database import NAMING, UtcDateTime
 
@@ -55,6 +55,24 @@ QUOTAS = Table(
     Column("reserved_bytes", BigInteger, nullable=False),
     Column("object_count", BigInteger, nullable=False),
     Column("limits_version", Integer, nullable=False),
+    # NULL: the operator's default; of the last two, the dataset service's.
+    Column("limit_objects", BigInteger, nullable=True),
+    Column("limit_pending_uploads", BigInteger, nullable=True),
+    Column("limit_datasets", BigInteger, nullable=True),
+    Column("limit_images", BigInteger, nullable=True),
+    Column("alerted", JSON, nullable=True),
+)
+
+ALERTS = Table(
+    "quota_alerts",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("limit", String(16), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("limit_value", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 
 GARBAGE = Table(

@@ -10,6 +10,7 @@ from visiontune_storage.domain.objects import Garbage, StoredObject, check_owner
 from visiontune_storage.domain.uploads import SigningWindow
 from visiontune_storage.ports import Deps, UnitOfWork
 from visiontune_storage.use_cases import garbage, uploads
+from visiontune_storage.use_cases.quotas import save_use
 
 _BATCH = 500  # objects a transaction deletes
 
@@ -127,6 +128,6 @@ async def _remove(
     deleted = Deleted(len(removed), sum(each.size_bytes for each in removed))
     if removed:
         await uow.garbage.add(left)
-        await uow.quotas.save(quota.freed(deleted.freed_bytes, deleted.object_count))
+        await save_use(quota.freed(deleted.freed_bytes, deleted.object_count), uow, deps)
         log.info("objects_deleted", count=deleted.object_count, freed_bytes=deleted.freed_bytes)
     return deleted, left

@@ -1,5 +1,7 @@
 """What time does on its own: ends uploads nobody completed, finishes deletions that were cut short."""
 
+from datetime import timedelta
+
 from visiontune_kit import logs
 
 from visiontune_storage.domain.failures import UploadNotPending
@@ -9,6 +11,7 @@ from visiontune_storage.use_cases import garbage
 from visiontune_storage.use_cases.uploads import end_without_object
 
 _BATCH = 200
+_ALERT_TTL = timedelta(days=90)
 
 log = logs.get(__name__)
 
@@ -24,6 +27,7 @@ async def sweep(deps: Deps) -> None:
     await garbage.purge(due, deps)
     async with deps.unit_of_work() as uow:
         await uow.uploads.forget_ended(before=deps.clock.now() - deps.rules.ended_upload_ttl)
+        await uow.alerts.forget(before=deps.clock.now() - _ALERT_TTL)
         await uow.commit()
 
 
