@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
+import urllib3
 
 from visiontune import errors
 from visiontune.transcode import HttpCall
@@ -155,9 +157,34 @@ def trace_id_from_environment() -> str:
 
 def http_client(url: str, timeout_s: float) -> httpx.Client:
     """A client for one host. Proxies of the environment are not asked for what is on this machine."""
-    host = httpx.URL(url).host
-    is_local = host in {"127.0.0.1", "::1", "localhost"}
-    return httpx.Client(timeout=timeout_s, trust_env=not is_local, follow_redirects=False)
+    parsed = httpx.URL(url)
+    # To load the authorities takes 50 ms, which plain text need not wait for; redirects are not followed.
+    return httpx.Client(
+        timeout=timeout_s,
+        trust_env=not _is_local(parsed.host),
+        verify=parsed.scheme != "http",
+        follow_redirects=False,
+    )
+
+
+def bytes_client(url: str, stall_s: float, connections: int) -> urllib3.PoolManager:
+    """A client for bulk bytes of one host, which urllib3 moves at less than half of httpx's cost.
+
+    `stall_s` is how long one read or write may stall. Nothing is repeated and no redirect followed.
+    """
+    parsed = httpx.URL(url)
+    proxies = {} if _is_local(parsed.host) or proxy_bypass(parsed.host) else getproxies()
+    proxy = proxies.get(parsed.scheme) or proxies.get("all")
+    options: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=stall_s, read=stall_s),
+        "retries": False,
+        "maxsize": connections,
+    }
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+
+
+def _is_local(host: str) -> bool:
+    return host in {"127.0.0.1", "::1", "localhost"}
 
 
 def _may_be_repeated(response: httpx.Response) -> bool:

@@ -4,17 +4,19 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-import httpx
+import urllib3
 
 from visiontune import errors
 from visiontune.storage.v1 import storage_pb2
 from visiontune.trainer.v1 import trainer_pb2
-from visiontune.transport import http_client
+from visiontune.transport import bytes_client
 
 if TYPE_CHECKING:
     from visiontune.client import Client
@@ -27,6 +29,7 @@ MOST_PAUSE_S = 5.0
 STALL_S = 60.0
 # Answers of object stores to a signature that has expired; a fresh URL may help.
 EXPIRED = frozenset({400, 401, 403})
+SUCCESS = range(200, 300)
 
 # Called with (bytes done, bytes in all) as they move.
 Progress = Callable[[int, int], None]
@@ -118,14 +121,14 @@ class _Sender:
         missing = [url.part_number for url in self.upload.part_urls if url.part_number not in have]
         if missing:
             with (
-                http_client(self.upload.part_urls[0].url, STALL_S) as http,
+                bytes_client(self.upload.part_urls[0].url, STALL_S, AT_ONCE) as http,
                 ThreadPoolExecutor(AT_ONCE, "upload") as pool,
             ):
                 for part in pool.map(lambda number: self._send(http, number), missing):
                     have[part.part_number] = part
         return [have[number] for number in sorted(have)]
 
-    def _send(self, http: httpx.Client, number: int) -> storage_pb2.Part:
+    def _send(self, http: urllib3.PoolManager, number: int) -> storage_pb2.Part:
         """PUTs one part, again and again while that can help. Raises UploadFailed."""
         start = (number - 1) * self.upload.part_size_bytes
         size = min(self.upload.part_size_bytes, self.upload.size_bytes - start)
@@ -133,18 +136,19 @@ class _Sender:
             moved = Meter(size, quiet)
             problem = ""
             try:
-                response = http.put(
+                response = http.request(
+                    "PUT",
                     self._url(number),
-                    content=self._read(start, size, moved),
+                    body=self._read(start, size, moved),
                     headers={"content-length": str(size)},
                 )
-            except httpx.TransportError as error:
+            except urllib3.exceptions.HTTPError as error:
                 problem = str(error) or type(error).__name__
             else:
-                if response.is_success:
+                if response.status in SUCCESS:
                     return storage_pb2.Part(part_number=number, etag=response.headers["etag"])
-                problem = f"it answered {response.status_code}"
-                if response.status_code in EXPIRED:
+                problem = f"it answered {response.status}"
+                if response.status in EXPIRED:
                     self._sign_again()
             self.meter.add(-moved.done)
             pause(attempt)
@@ -182,11 +186,14 @@ def download(files: Sequence[trainer_pb2.ArtifactFile], folder: Path, tell: Prog
     meter = Meter(sum(file.size_bytes for file in files), tell)
     if not files:
         return []
-    with http_client(files[0].url, STALL_S) as http, ThreadPoolExecutor(AT_ONCE, "download") as pool:
+    with (
+        bytes_client(files[0].url, STALL_S, AT_ONCE) as http,
+        ThreadPoolExecutor(AT_ONCE, "download") as pool,
+    ):
         return list(pool.map(lambda file: _fetch(http, file, folder, meter), files))
 
 
-def _fetch(http: httpx.Client, file: trainer_pb2.ArtifactFile, folder: Path, meter: Meter) -> Path:
+def _fetch(http: urllib3.PoolManager, file: trainer_pb2.ArtifactFile, folder: Path, meter: Meter) -> Path:
     target = folder / _safe(file.path)
     if target.exists() and target.stat().st_size == file.size_bytes and sha256_of(target) == file.sha256:
         meter.add(file.size_bytes)
@@ -201,29 +208,34 @@ def _fetch(http: httpx.Client, file: trainer_pb2.ArtifactFile, folder: Path, met
     return partial.replace(target)
 
 
-def _receive(http: httpx.Client, file: trainer_pb2.ArtifactFile, out: BinaryIO, meter: Meter) -> str:
+def _receive(http: urllib3.PoolManager, file: trainer_pb2.ArtifactFile, out: BinaryIO, meter: Meter) -> str:
     """Writes a file's bytes, going on where a connection broke; returns their sha256."""
     digest, problem = hashlib.sha256(), ""
     for attempt in range(ATTEMPTS):
         have = out.tell()
         try:
-            with http.stream(
-                "GET", file.url, headers={"range": f"bytes={have}-"} if have else {}
+            with closing(
+                http.request(
+                    "GET",
+                    file.url,
+                    headers={"range": f"bytes={have}-"} if have else {},
+                    preload_content=False,
+                )
             ) as response:
-                problem = f"the object store answered {response.status_code}"
-                if response.status_code == httpx.codes.OK and have:
+                problem = f"the object store answered {response.status}"
+                if response.status == HTTPStatus.OK and have:
                     # It does not know ranges: all comes again.
                     out.seek(0)
                     out.truncate()
                     meter.add(-have)
                     digest = hashlib.sha256()
-                if response.is_success:
-                    for chunk in response.iter_raw():
+                if response.status in SUCCESS:
+                    for chunk in response.stream(CHUNK_BYTES, decode_content=False):
                         out.write(chunk)
                         digest.update(chunk)
                         meter.add(len(chunk))
                     return digest.hexdigest()
-        except httpx.TransportError as error:
+        except urllib3.exceptions.HTTPError as error:
             problem = str(error) or type(error).__name__
         pause(attempt)
     raise errors.TransferFailed(f"{file.path} could not be downloaded: {problem}. Try again.")

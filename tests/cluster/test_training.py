@@ -17,6 +17,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import NODE_GRACE_S, free_ports
 from tests.cluster.waiting import until
 from tests.cluster.workloads import IMAGE, L4, exit_code, pod
+from tests.support import certificates
 from tests.support import stack as stacks
 from tests.support.stack import Stack
 
@@ -37,14 +38,21 @@ HEARTBEAT_TIMEOUT_S = NODE_GRACE_S + 15
 
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose trainer has the rights of k8s/ and runs workers as pods; with the digits imported."""
+    """A stack whose trainer has the rights of k8s/ and runs workers as pods; with the digits imported.
+
+    As with k8s/overlays/production-mtls, its servers speak mTLS; the pods have no certificate.
+    """
     accounts.install(cluster)
     folder = tmp_path_factory.mktemp("stack")
     kubeconfig = cluster.plane.kubeconfig("trainer", accounts.trainer_token(cluster))
     target = f"{accounts.TRAINER}.{accounts.SERVICES}.svc:8705"
     (worker_port,) = free_ports(1)
+    tls = certificates.make(folder / "tls").client("server", loopback=True)
     made = stacks.make(
         folder / "home",
+        VISIONTUNE_TLS_CERTIFICATE_FILE=str(tls.certificate_file),
+        VISIONTUNE_TLS_KEY_FILE=str(tls.key_file),
+        VISIONTUNE_TLS_CA_FILE=str(tls.ca_file),
         VISIONTUNE_TRAINER_BACKEND="kubernetes",
         VISIONTUNE_TRAINER_WORKER_PORT=str(worker_port),
         VISIONTUNE_TRAINER_WORKER_TARGET=target,

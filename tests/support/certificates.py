@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
@@ -23,11 +24,11 @@ class Authority:
     def ca_file(self) -> Path:
         return self.folder / "ca.crt"
 
-    def client(self, name: str) -> ClientTls:
-        """Signs a certificate for the host `name` and says where it and its key lie."""
+    def client(self, name: str, *, loopback: bool = False) -> ClientTls:
+        """Signs a certificate for a host, and 127.0.0.1 if asked; says where it and its key lie."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        certificate.write_bytes(_signed(_named(name), key, self.name, self.key, name))
+        certificate.write_bytes(_signed(_named(name), key, self.name, self.key, name, loopback=loopback))
         private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return ClientTls(self.ca_file, certificate, private)
 
@@ -50,6 +51,8 @@ def _signed(
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
     host: str | None,
+    *,
+    loopback: bool = False,
 ) -> bytes:
     """Returns a certificate in PEM form; one without a host is an authority's."""
     now = datetime.now(UTC)
@@ -64,5 +67,8 @@ def _signed(
         .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
     )
     if host is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        names: list[x509.GeneralName] = [x509.DNSName(host)]
+        if loopback:
+            names.append(x509.IPAddress(IPv4Address("127.0.0.1")))
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer_key, SHA256()).public_bytes(Encoding.PEM)

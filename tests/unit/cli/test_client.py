@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import urllib3
 from visiontune import Client, errors, transport
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
@@ -238,6 +239,11 @@ def test_a_proxy_is_asked_for_other_machines_alone() -> None:
         pytest.raises(httpx.ConnectError, match="refused"),
     ):
         http.get("http://visiontune.example.org/healthz")
+    with (
+        transport.bytes_client("http://visiontune.example.org", 1, 1) as http,
+        pytest.raises(urllib3.exceptions.ProxyError),
+    ):
+        http.request("GET", "http://visiontune.example.org/object")
 
 
 def test_half_an_event_is_not_an_event() -> None:
