@@ -98,6 +98,44 @@ def alerts(session: Session) -> None:
     )
 
 
+@app.command("gc")
+@talks
+def gc(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only; remove nothing.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all", help="All projects; for operators.")] = False,
+) -> None:
+    """Remove what nobody needs any more: expired uploads, ended deletions, bytes that belong to nothing."""
+    from visiontune.storage.v1 import storage_pb2
+
+    operation = session.client.collect_garbage(everywhere=everywhere, dry_run=dry_run)
+    found = storage_pb2.CollectGarbageResponse()
+    session.client.wait(operation).response.Unpack(found)
+    if session.is_json:
+        session.resource(found)
+        return
+    rows = [
+        ("uploads that expired", found.expired_uploads),
+        ("deleted objects past their undo window", found.purged_objects),
+        ("bytes that belong to nothing", found.orphans),
+        ("the same, too young to be removed", found.young_orphans),
+        ("objects whose bytes are MISSING", found.missing),
+    ]
+    session.table(
+        ["WHAT", "COUNT", "SIZE"],
+        ([label, f"{each.count:,}", size(each.size_bytes)] for label, each in rows),
+        empty="",
+    )
+    for name in found.missing_objects:
+        session.say(f"missing: {name}")
+    for folder in found.unknown_folders:
+        session.say(f"folder of a project that the database does not know, left alone: {folder}/")
+    if found.dry_run:
+        session.say("Nothing was removed. Remove it: visiontune storage gc" + " --all" * everywhere)
+    else:
+        session.say(f"Freed {size(found.freed_bytes)}.")
+
+
 def limit_from(text: str) -> tuple[str, int | None]:
     """The field and the value of `bytes=20GiB`; None for `default`. Raises BadParameter."""
     name, _, value = text.partition("=")

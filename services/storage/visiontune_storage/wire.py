@@ -9,6 +9,7 @@ from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit.errors import InvalidArgument
 
 from visiontune_storage.domain.alerts import Alert, Limit
+from visiontune_storage.domain.garbage import Collected, Collection, Sum
 from visiontune_storage.domain.objects import StoredObject
 from visiontune_storage.domain.quotas import LIMITS, Quota, check_limits
 from visiontune_storage.domain.uploads import State
@@ -100,7 +101,44 @@ def object_to(stored: StoredObject) -> pb.Object:
         content_type=stored.content_type,
         owner=stored.owner,
         create_time=timestamp(stored.created_at),
+        purge_time=timestamp(stored.purge_at) if stored.purge_at else None,
     )
+
+
+def collect_metadata_to(job: Collection, compared_count: int) -> pb.CollectGarbageMetadata:
+    """Writes how far a collection is."""
+    return pb.CollectGarbageMetadata(
+        parent=job.parent,
+        dry_run=job.dry_run,
+        create_time=timestamp(datetime.fromisoformat(job.created_at)),
+        compared_count=compared_count,
+    )
+
+
+def collected_to(job: Collection, found: Collected) -> pb.CollectGarbageResponse:
+    """Writes what a collection came to."""
+
+    def sum_to(each: Sum) -> pb.CollectGarbageResponse.Sum:
+        return pb.CollectGarbageResponse.Sum(count=each.count, size_bytes=each.size_bytes)
+
+    freed_bytes = found.purged_objects.size_bytes + found.orphans.size_bytes
+    return pb.CollectGarbageResponse(
+        dry_run=job.dry_run,
+        expired_uploads=sum_to(found.expired_uploads),
+        purged_objects=sum_to(found.purged_objects),
+        orphans=sum_to(found.orphans),
+        young_orphans=sum_to(found.young_orphans),
+        orphan_upload_count=found.orphan_upload_count,
+        missing=sum_to(found.missing),
+        missing_objects=found.missing_objects,
+        unknown_folders=found.unknown_folders,
+        freed_bytes=0 if job.dry_run else freed_bytes,
+    )
+
+
+def undo_window_from(request: pb.DeleteObjectsRequest) -> timedelta | None:
+    """None when the objects are to be gone at once."""
+    return request.undo_window.ToTimedelta() if request.HasField("undo_window") else None
 
 
 def quota_to(quota: Quota) -> pb.Quota:

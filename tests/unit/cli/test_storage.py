@@ -34,6 +34,25 @@ def test_what_is_no_limit_is_refused(text: str) -> None:
         limit_from(text)
 
 
+def test_gc_says_what_it_would_remove_and_how() -> None:
+    response = {
+        "@type": "type.googleapis.com/visiontune.storage.v1.CollectGarbageResponse",
+        "dryRun": True,
+        "orphans": {"count": "3", "sizeBytes": "5000"},
+        "unknownFolders": ["theirs"],
+    }
+    done_operation = {"name": "projects/-/operations/o", "done": True, "response": response}
+    with scripted(lambda _seen: as_json(done_operation)) as server:
+        options = ["--server", server.url, "--api-key", "k", "--project", "p"]
+        done = CliRunner().invoke(app, ["storage", "gc", "--dry-run", "--all", *options])
+    assert done.exit_code == 0, done.output
+    [request] = server.seen
+    assert request.path == "/v1/projects/-:collectGarbage"
+    assert request.json["dry_run"] is True
+    for text in ("5.0 kB", "theirs/", "Nothing was removed", "visiontune storage gc --all"):
+        assert text in done.output
+
+
 def test_setting_a_limit_names_it_alone() -> None:
     quota = {"name": "projects/p/quota", "limitBytes": "100", "usedBytes": "60", "reservedBytes": "25"}
 

@@ -215,6 +215,7 @@ class Object(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/objects/{object}`; the server chooses the last segment."""
     filename: _builtins.str
@@ -231,6 +232,10 @@ class Object(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the upload completed."""
 
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """Set when it is deleted: until then UndeleteObjects can bring it back, and it counts against the quota."""
+
     def __init__(
         self,
         *,
@@ -241,10 +246,11 @@ class Object(_message.Message):
         content_type: _builtins.str = ...,
         owner: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "filename", b"filename", "name", b"name", "owner", b"owner", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "filename", b"filename", "name", b"name", "owner", b"owner", "purge_time", b"purge_time", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,11 +312,11 @@ class Quota(_message.Message):
     limit_bytes: _builtins.int
     """Most bytes that objects and pending uploads may take together."""
     used_bytes: _builtins.int
-    """Bytes of the objects that exist."""
+    """Bytes of the objects that exist, and of deleted ones that can still be brought back."""
     reserved_bytes: _builtins.int
     """Bytes that pending uploads have reserved."""
     object_count: _builtins.int
-    """Objects that exist."""
+    """Objects that exist, and deleted ones that can still be brought back."""
     etag: _builtins.str
     """Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates."""
     limit_objects: _builtins.int
@@ -634,6 +640,7 @@ class ListObjectsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`."""
     page_size: _builtins.int
@@ -642,6 +649,8 @@ class ListObjectsRequest(_message.Message):
     """`next_page_token` of an earlier answer to the same request."""
     owner: _builtins.str
     """Only objects whose `owner` is this resource or below it. Empty means all."""
+    show_deleted: _builtins.bool
+    """Lists the deleted objects that can still be brought back as well."""
     def __init__(
         self,
         *,
@@ -649,10 +658,11 @@ class ListObjectsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         owner: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "show_deleted", b"show_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -696,6 +706,7 @@ class DeleteObjectsRequest(_message.Message):
     OBJECTS_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UNDO_WINDOW_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`; every object must belong to it."""
     owner: _builtins.str
@@ -706,6 +717,12 @@ class DeleteObjectsRequest(_message.Message):
     def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the objects to delete."""
 
+    @_builtins.property
+    def undo_window(self) -> _duration_pb2.Duration:
+        """For how long UndeleteObjects can bring the objects back, at most 30 days; they count against the
+        quota until then. Absent: they are gone at once. Pending uploads are aborted in either case.
+        """
+
     def __init__(
         self,
         *,
@@ -713,10 +730,11 @@ class DeleteObjectsRequest(_message.Message):
         objects: _abc.Iterable[_builtins.str] | None = ...,
         owner: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        undo_window: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["undo_window", b"undo_window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id", "undo_window", b"undo_window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -733,7 +751,7 @@ class DeleteObjectsResponse(_message.Message):
     deleted_count: _builtins.int
     """Objects that this call deleted."""
     freed_bytes: _builtins.int
-    """Bytes that this call freed, reservations included."""
+    """Bytes that this call freed, reservations included. Objects with an undo window free theirs at its end."""
     def __init__(
         self,
         *,
@@ -747,6 +765,232 @@ class DeleteObjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteObjectsResponse: _TypeAlias = DeleteObjectsResponse  # noqa: Y015
+
+@_typing.final
+class UndeleteObjectsRequest(_message.Message):
+    """Request of UndeleteObjects. Names exactly one of `objects` and `owner`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`; every object must belong to it."""
+    owner: _builtins.str
+    """Brings back every object of this owner and of what is below it."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the objects to bring back."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        objects: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteObjectsRequest: _TypeAlias = UndeleteObjectsRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteObjectsResponse(_message.Message):
+    """Answer of UndeleteObjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTORED_COUNT_FIELD_NUMBER: _builtins.int
+    RESTORED_BYTES_FIELD_NUMBER: _builtins.int
+    restored_count: _builtins.int
+    """Objects that this call brought back."""
+    restored_bytes: _builtins.int
+    """Their bytes."""
+    def __init__(
+        self,
+        *,
+        restored_count: _builtins.int = ...,
+        restored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["restored_bytes", b"restored_bytes", "restored_count", b"restored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteObjectsResponse: _TypeAlias = UndeleteObjectsResponse  # noqa: Y015
+
+@_typing.final
+class CollectGarbageRequest(_message.Message):
+    """Request of CollectGarbage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`; `projects/-` is the whole bucket, for operators."""
+    dry_run: _builtins.bool
+    """Counts what would be removed, and removes nothing."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageRequest: _TypeAlias = CollectGarbageRequest  # noqa: Y015
+
+@_typing.final
+class CollectGarbageMetadata(_message.Message):
+    """How far a collection of garbage is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    COMPARED_COUNT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`, or `projects/-` for the whole bucket."""
+    dry_run: _builtins.bool
+    """Whether it only counts."""
+    compared_count: _builtins.int
+    """Keys of the bucket that it has compared with the database."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        compared_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_count", b"compared_count", "create_time", b"create_time", "dry_run", b"dry_run", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageMetadata: _TypeAlias = CollectGarbageMetadata  # noqa: Y015
+
+@_typing.final
+class CollectGarbageResponse(_message.Message):
+    """What a collection of garbage removed, or would have removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Sum(_message.Message):
+        """What one kind of garbage comes to."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COUNT_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        count: _builtins.int
+        """How many."""
+        size_bytes: _builtins.int
+        """Their bytes."""
+        def __init__(
+            self,
+            *,
+            count: _builtins.int = ...,
+            size_bytes: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    EXPIRED_UPLOADS_FIELD_NUMBER: _builtins.int
+    PURGED_OBJECTS_FIELD_NUMBER: _builtins.int
+    ORPHANS_FIELD_NUMBER: _builtins.int
+    YOUNG_ORPHANS_FIELD_NUMBER: _builtins.int
+    ORPHAN_UPLOAD_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    MISSING_OBJECTS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FOLDERS_FIELD_NUMBER: _builtins.int
+    FREED_BYTES_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Whether it only counted."""
+    orphan_upload_count: _builtins.int
+    """Multipart uploads at the object store that belong to nothing; it does not tell their bytes."""
+    freed_bytes: _builtins.int
+    """Bytes that the bucket holds less for it: `purged_objects` and `orphans`. 0 in a dry run."""
+    @_builtins.property
+    def expired_uploads(self) -> Global___CollectGarbageResponse.Sum:
+        """Uploads that were not completed in time. Their bytes are those that they had reserved."""
+
+    @_builtins.property
+    def purged_objects(self) -> Global___CollectGarbageResponse.Sum:
+        """Deleted objects whose undo window has ended."""
+
+    @_builtins.property
+    def orphans(self) -> Global___CollectGarbageResponse.Sum:
+        """Keys of the bucket that belong to nothing, and have been there for longer than the grace period."""
+
+    @_builtins.property
+    def young_orphans(self) -> Global___CollectGarbageResponse.Sum:
+        """Keys that belong to nothing and are too young to be removed; a later run looks again."""
+
+    @_builtins.property
+    def missing(self) -> Global___CollectGarbageResponse.Sum:
+        """Objects that the database knows and whose bytes are not in the bucket. Nothing is done about them."""
+
+    @_builtins.property
+    def missing_objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the first 100 of these."""
+
+    @_builtins.property
+    def unknown_folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Folders of the bucket, at most 100, of projects that the database does not know: those of another
+        installation, or this one has the wrong database. Nothing is done about them.
+        """
+
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+        expired_uploads: Global___CollectGarbageResponse.Sum | None = ...,
+        purged_objects: Global___CollectGarbageResponse.Sum | None = ...,
+        orphans: Global___CollectGarbageResponse.Sum | None = ...,
+        young_orphans: Global___CollectGarbageResponse.Sum | None = ...,
+        orphan_upload_count: _builtins.int = ...,
+        missing: Global___CollectGarbageResponse.Sum | None = ...,
+        missing_objects: _abc.Iterable[_builtins.str] | None = ...,
+        unknown_folders: _abc.Iterable[_builtins.str] | None = ...,
+        freed_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expired_uploads", b"expired_uploads", "missing", b"missing", "orphans", b"orphans", "purged_objects", b"purged_objects", "young_orphans", b"young_orphans"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "expired_uploads", b"expired_uploads", "freed_bytes", b"freed_bytes", "missing", b"missing", "missing_objects", b"missing_objects", "orphan_upload_count", b"orphan_upload_count", "orphans", b"orphans", "purged_objects", b"purged_objects", "unknown_folders", b"unknown_folders", "young_orphans", b"young_orphans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageResponse: _TypeAlias = CollectGarbageResponse  # noqa: Y015
 
 @_typing.final
 class GetQuotaRequest(_message.Message):

@@ -61,14 +61,12 @@ class Uploads:
         )
         return [_upload(row) for row in rows.mappings()]
 
-    async def overdue(self, now: datetime, limit: int) -> list[Upload]:
+    async def overdue(self, now: datetime, limit: int, project: str = "") -> list[Upload]:
         columns = UPLOADS.c
-        rows = await self._session.execute(
-            select(UPLOADS)
-            .where(columns.state == State.PENDING, columns.expires_at <= now)
-            .order_by(columns.expires_at)
-            .limit(limit)
-        )
+        query = select(UPLOADS).where(columns.state == State.PENDING, columns.expires_at <= now)
+        if project:
+            query = query.where(columns.project == project)
+        rows = await self._session.execute(query.order_by(columns.expires_at).limit(limit))
         return [_upload(row) for row in rows.mappings()]
 
     async def forget_ended(self, before: datetime) -> int:
@@ -90,17 +88,27 @@ class Objects:
         await self._session.execute(insert(OBJECTS).values(asdict(made)))
 
     async def get_all(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
-        rows = await self._session.execute(select(OBJECTS).where(_is_any(OBJECTS, project, object_ids)))
+        rows = await self._session.execute(
+            select(OBJECTS).where(_is_any(OBJECTS, project, object_ids), OBJECTS.c.purge_at.is_(None))
+        )
         found = {row["id"]: _object(row) for row in rows.mappings()}
         if missing := [each for each in object_ids if each not in found]:
             raise ObjectNotFound(f"projects/{project}/objects/{missing[0]}", others=len(missing) - 1)
         return [found[each] for each in object_ids]
 
     async def page(
-        self, project: str, owner: str, after: tuple[datetime, str] | None, limit: int
+        self,
+        project: str,
+        owner: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        deleted: bool = False,
     ) -> list[StoredObject]:
         columns = OBJECTS.c
         query = select(OBJECTS).where(columns.project == project)
+        if not deleted:
+            query = query.where(columns.purge_at.is_(None))
         if owner:
             query = query.where(_owned_by(OBJECTS, owner))
         if after:
@@ -111,6 +119,47 @@ class Objects:
     async def remove(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
         rows = await self._session.execute(
             delete(OBJECTS).where(_is_any(OBJECTS, project, object_ids)).returning(*OBJECTS.c)
+        )
+        return [_object(row) for row in rows.mappings()]
+
+    async def mark(self, project: str, object_ids: Sequence[str], purge_at: datetime) -> list[StoredObject]:
+        rows = await self._session.execute(
+            update(OBJECTS)
+            .where(_is_any(OBJECTS, project, object_ids), OBJECTS.c.purge_at.is_(None))
+            .values(purge_at=purge_at)
+            .returning(*OBJECTS.c)
+        )
+        return [_object(row) for row in rows.mappings()]
+
+    async def restore(
+        self, project: str, object_ids: Sequence[str], owner: str, now: datetime
+    ) -> list[StoredObject]:
+        which = _owned_by(OBJECTS, owner) if owner else _is_any(OBJECTS, project, object_ids)
+        rows = await self._session.execute(
+            update(OBJECTS)
+            .where(OBJECTS.c.project == project, which, OBJECTS.c.purge_at > now)
+            .values(purge_at=None)
+            .returning(*OBJECTS.c)
+        )
+        return [_object(row) for row in rows.mappings()]
+
+    async def past_undo(self, now: datetime, project: str, limit: int) -> list[StoredObject]:
+        query = select(OBJECTS).where(OBJECTS.c.purge_at <= now)
+        if project:
+            query = query.where(OBJECTS.c.project == project)
+        rows = await self._session.execute(query.order_by(OBJECTS.c.purge_at).limit(limit))
+        return [_object(row) for row in rows.mappings()]
+
+    async def has(self, key: str) -> bool:
+        return await self._session.scalar(select(OBJECTS.c.id).where(OBJECTS.c.key == key)) is not None
+
+    async def by_key(self, project: str, after: str, limit: int) -> list[StoredObject]:
+        columns = OBJECTS.c
+        rows = await self._session.execute(
+            select(OBJECTS)
+            .where(columns.project == project, columns.key > after)
+            .order_by(columns.key)
+            .limit(limit)
         )
         return [_object(row) for row in rows.mappings()]
 
@@ -138,6 +187,14 @@ class GarbageHeap:
 
     async def remove(self, key: str) -> None:
         await self._session.execute(delete(GARBAGE).where(GARBAGE.c.key == key))
+
+    async def strangers(self, keys: Sequence[str]) -> set[str]:
+        unknown = set(keys)
+        pending = (UPLOADS.c.state == State.PENDING,)
+        for table, more in ((OBJECTS, ()), (UPLOADS, pending), (GARBAGE, ())):
+            found = await self._session.scalars(select(table.c.key).where(table.c.key.in_(unknown), *more))
+            unknown -= set(found)
+        return unknown
 
 
 class UnitOfWork(database.UnitOfWork):

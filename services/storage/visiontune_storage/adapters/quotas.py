@@ -54,6 +54,9 @@ class Quotas:
             )
         )
 
+    async def projects(self) -> set[str]:
+        return set(await self._session.scalars(select(QUOTAS.c.project)))
+
     async def save_limits(self, quota: Quota, limits: Mapping[str, int | None]) -> None:
         await self._session.execute(
             update(QUOTAS)
