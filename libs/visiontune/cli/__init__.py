@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from visiontune.cli import accelerators, dataset, demo, editing, examples, job, models, stack, train
+from visiontune.cli import accelerators, dataset, demo, editing, examples, job, models, stack, storage, train
 from visiontune.cli.failures import EXPECTED, explain
 from visiontune.cli.session import Session
 
@@ -25,6 +25,7 @@ editing.add_to(dataset.app)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)
 app.add_typer(models.app, name="models", rich_help_panel=WORK)
+app.add_typer(storage.app, name="storage", rich_help_panel=WORK)
 app.command("accelerators", rich_help_panel=WORK)(accelerators.accelerators)
 app.command("demo", rich_help_panel=MACHINE)(demo.demo)
 app.command("up", rich_help_panel=MACHINE)(stack.up)

@@ -40,6 +40,15 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def share(used: int, limit: int) -> str:
+    """`82 %` of a limit, red from 100 and yellow from 80 on; empty without a limit."""
+    if limit <= 0:
+        return ""
+    percent_used = 100 * used // limit
+    colour = "red" if percent_used >= 100 else "yellow" if percent_used >= 80 else ""
+    return f"[{colour}]{percent_used} %[/]" if colour else f"{percent_used} %"
+
+
 def accuracy(metrics: "dict[str, float]") -> float | None:
     """Held-out accuracy by either of its names; None when it was not measured."""
     return next((metrics[name] for name in ACCURACY if name in metrics), None)

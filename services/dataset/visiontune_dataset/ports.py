@@ -41,8 +41,19 @@ class SignedUrl:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectLimits:
+    """What an operator has set for one project; None leaves it to this program's settings."""
+
+    datasets: int | None
+    images: int | None  # of one version
+
+
 class Storage(Protocol):
     """The storage service. Each method raises what the service answers."""
+
+    async def limits(self, project: str) -> ProjectLimits:
+        """Returns the part of the project's quota that is about datasets."""
 
     async def get_archive(self, upload: str) -> Archive:
         """Returns a complete upload. Raises UploadNotComplete."""
