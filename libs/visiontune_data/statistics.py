@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from visiontune_data.example import Example, text_of
+from visiontune_data.senses import SenseCount, SensesBuilder
 
 MOST_BINS = 20
 MOST_ANSWERS = 20
@@ -53,6 +54,7 @@ class Statistics:
     top_answers: tuple[tuple[str, int], ...]
     distinct_answer_count: int
     duplicate_example_count: int
+    text_senses: tuple[SenseCount, ...] | None = None  # None: the texts were not looked at
 
 
 def distribution(values: "array[int]") -> Distribution:
@@ -82,6 +84,7 @@ class StatisticsBuilder:
     _seen: set[str] = field(default_factory=set)
     _answers: Counter[bytes] = field(default_factory=Counter)
     _labels: dict[bytes, str] = field(default_factory=dict)
+    _senses: SensesBuilder = field(default_factory=SensesBuilder)
 
     def add(self, example: Example) -> None:
         """Adds one example of the version."""
@@ -89,6 +92,7 @@ class StatisticsBuilder:
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))
         self._add_images(example)
+        self._senses.add(example)
         for answer in example.answers:
             self._add_answer(answer)
 
@@ -142,4 +146,5 @@ class StatisticsBuilder:
             top_answers=tuple((self._labels[key], count) for key, count in top),
             distinct_answer_count=len(self._answers),
             duplicate_example_count=self.duplicate_example_count,
+            text_senses=self._senses.build(),
         )

@@ -10,6 +10,7 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, report
 from visiontune_data.example import Kind
 from visiontune_data.formats import Format
+from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
 from visiontune_data.text import escape
 
@@ -206,6 +207,20 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         top_answers=[pb.LabelCount(label=label, count=count) for label, count in found.top_answers],
         distinct_answer_count=found.distinct_answer_count,
         duplicate_example_count=found.duplicate_example_count,
+        text_senses=None if found.text_senses is None else _senses_to(found.text_senses),
+    )
+
+
+def _senses_to(found: Sequence[SenseCount]) -> pb.TextSenses:
+    return pb.TextSenses(
+        senses=[
+            pb.TextSense(
+                sense=pb.TextSense.Sense.Value(f"SENSE_{each.sense}"),
+                example_count=each.example_count,
+                words=[pb.LabelCount(label=word, count=count) for word, count in each.words],
+            )
+            for each in found
+        ]
     )
 
 

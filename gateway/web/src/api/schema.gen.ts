@@ -1053,6 +1053,26 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
+        Augmentation: {
+            /** @description A policy by name; refused together with `transforms`. A resolved spec has its transforms instead. */
+            preset?: components["schemas"]["Augmentation.Preset"];
+            /** @description What is done, in this order. */
+            transforms?: components["schemas"]["Transform"][];
+            /** @description Also where the dataset's texts may no longer be true of the changed picture, for example a mirrored one whose caption says "left". Without it such a job is refused. */
+            allowTextBreaking?: boolean;
+        };
+        /**
+         * @description Policies that have a name; docs/augmentation.md lists what is in each. None of them turns, mirrors or crops so far that a text would no longer be true.
+         *
+         *     - `PRESET_UNSPECIFIED`: `transforms` say what is done; nothing when there are none.
+         *     - `PRESET_NONE`: Nothing is done.
+         *     - `PRESET_LIGHT`: A little light and colour.
+         *     - `PRESET_STANDARD`: The same, and small shifts, turns and blur.
+         *     - `PRESET_STRONG`: All of it further, with compression; for small datasets and many epochs.
+         * @enum {string}
+         */
+        "Augmentation.Preset": "PRESET_UNSPECIFIED" | "PRESET_NONE" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
         /**
          * @description Where a training starts from.
          *
@@ -2195,6 +2215,8 @@ export interface components {
              * @description Examples whose images all occur in an earlier example.
              */
             duplicateExampleCount?: string;
+            /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
+            textSenses?: components["schemas"]["TextSenses"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -2212,6 +2234,35 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
+        };
+        /** @description How often a sense occurs. */
+        TextSense: {
+            /** @description The sense. */
+            sense?: components["schemas"]["TextSense.Sense"];
+            /**
+             * Format: int64
+             * @description Examples that have one of its words.
+             */
+            exampleCount?: string;
+            /** @description The words found, with the number of examples that have each; the most frequent first. */
+            words?: components["schemas"]["LabelCount"][];
+        };
+        /**
+         * @description What words are about. docs/augmentation.md lists them.
+         *
+         *     - `SENSE_UNSPECIFIED`: Never sent by the server.
+         *     - `SENSE_HORIZONTAL`: Where something is from left to right: left, right, east, …
+         *     - `SENSE_VERTICAL`: Where something is from top to bottom: above, below, up, …
+         *     - `SENSE_TURNING`: How something is turned or mirrored: clockwise, mirrored, …
+         *     - `SENSE_READING`: Reading: digit, text, handwritten, …
+         *     - `SENSE_COLOUR`: Colours: red, green, …
+         * @enum {string}
+         */
+        "TextSense.Sense": "SENSE_UNSPECIFIED" | "SENSE_HORIZONTAL" | "SENSE_VERTICAL" | "SENSE_TURNING" | "SENSE_READING" | "SENSE_COLOUR";
+        /** @description What the texts of a version say that an augmentation could belie. Texts of users and assistants count, and captions; those of the system do not. */
+        TextSenses: {
+            /** @description One entry a sense of which some example has a word. */
+            senses?: components["schemas"]["TextSense"][];
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -2332,6 +2383,17 @@ export interface components {
             checkpointing?: components["schemas"]["Checkpointing"];
             /** @description Where it runs. */
             resources?: components["schemas"]["Resources"];
+            /** @description How pictures are varied in training; not at all when absent. */
+            augmentation?: components["schemas"]["Augmentation"];
+        };
+        /** @description One change of a picture: a transform of torchvision's v2 family. */
+        Transform: {
+            /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */
+            name: string;
+            /** @description Values by name, for example `brightness: 0.2`; those left out have their defaults. `probability` is one of every transform: the share of pictures that it changes. */
+            parameters?: {
+                [key: string]: number;
+            };
         };
         /** @description Bytes on their way into the bucket. */
         Upload: {
@@ -2398,6 +2460,8 @@ export interface components {
              * @description Optimiser steps the job would take; 0 when unknown.
              */
             totalSteps?: string;
+            /** @description What CreateTrainingJob accepts, and is hardly what the user wants. */
+            warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {

@@ -640,6 +640,7 @@ class Statistics(_message.Message):
     TOP_ANSWERS_FIELD_NUMBER: _builtins.int
     DISTINCT_ANSWER_COUNT_FIELD_NUMBER: _builtins.int
     DUPLICATE_EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    TEXT_SENSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
     example_count: _builtins.int
@@ -684,6 +685,12 @@ class Statistics(_message.Message):
     def top_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
         """The most frequent answers (last assistant message, or caption), at most 20."""
 
+    @_builtins.property
+    def text_senses(self) -> Global___TextSenses:
+        """What the texts say that a changed picture could belie; absent for versions that were imported before
+        texts were looked at.
+        """
+
     def __init__(
         self,
         *,
@@ -701,14 +708,108 @@ class Statistics(_message.Message):
         top_answers: _abc.Iterable[Global___LabelCount] | None = ...,
         distinct_answer_count: _builtins.int = ...,
         duplicate_example_count: _builtins.int = ...,
+        text_senses: Global___TextSenses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "text_length", b"text_length", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "text_length", b"text_length", "text_senses", b"text_senses", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "split_counts", b"split_counts", "text_length", b"text_length", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Statistics: _TypeAlias = Statistics  # noqa: Y015
+
+@_typing.final
+class TextSenses(_message.Message):
+    """What the texts of a version say that an augmentation could belie. Texts of users and assistants count,
+    and captions; those of the system do not.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def senses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextSense]:
+        """One entry a sense of which some example has a word."""
+
+    def __init__(
+        self,
+        *,
+        senses: _abc.Iterable[Global___TextSense] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["senses", b"senses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSenses: _TypeAlias = TextSenses  # noqa: Y015
+
+@_typing.final
+class TextSense(_message.Message):
+    """How often a sense occurs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Sense:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SenseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TextSense._Sense.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SENSE_UNSPECIFIED: TextSense._Sense.ValueType  # 0
+        """Never sent by the server."""
+        SENSE_HORIZONTAL: TextSense._Sense.ValueType  # 1
+        """Where something is from left to right: left, right, east, …"""
+        SENSE_VERTICAL: TextSense._Sense.ValueType  # 2
+        """Where something is from top to bottom: above, below, up, …"""
+        SENSE_TURNING: TextSense._Sense.ValueType  # 3
+        """How something is turned or mirrored: clockwise, mirrored, …"""
+        SENSE_READING: TextSense._Sense.ValueType  # 4
+        """Reading: digit, text, handwritten, …"""
+        SENSE_COLOUR: TextSense._Sense.ValueType  # 5
+        """Colours: red, green, …"""
+
+    class Sense(_Sense, metaclass=_SenseEnumTypeWrapper):
+        """What words are about. docs/augmentation.md lists them."""
+
+    SENSE_UNSPECIFIED: TextSense.Sense.ValueType  # 0
+    """Never sent by the server."""
+    SENSE_HORIZONTAL: TextSense.Sense.ValueType  # 1
+    """Where something is from left to right: left, right, east, …"""
+    SENSE_VERTICAL: TextSense.Sense.ValueType  # 2
+    """Where something is from top to bottom: above, below, up, …"""
+    SENSE_TURNING: TextSense.Sense.ValueType  # 3
+    """How something is turned or mirrored: clockwise, mirrored, …"""
+    SENSE_READING: TextSense.Sense.ValueType  # 4
+    """Reading: digit, text, handwritten, …"""
+    SENSE_COLOUR: TextSense.Sense.ValueType  # 5
+    """Colours: red, green, …"""
+
+    SENSE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    sense: Global___TextSense.Sense.ValueType
+    """The sense."""
+    example_count: _builtins.int
+    """Examples that have one of its words."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
+        """The words found, with the number of examples that have each; the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        sense: Global___TextSense.Sense.ValueType = ...,
+        example_count: _builtins.int = ...,
+        words: _abc.Iterable[Global___LabelCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_count", b"example_count", "sense", b"sense", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSense: _TypeAlias = TextSense  # noqa: Y015
 
 @_typing.final
 class LabelCount(_message.Message):
