@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from visiontune.cli import accelerators, dataset, demo, job, models, stack, train
+from visiontune.cli import accelerators, dataset, demo, job, models, preview, stack, train
 from visiontune.cli.failures import EXPECTED, explain
 from visiontune.cli.session import Session
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 WORK = "Work"
 MACHINE = "This machine"
+dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)

@@ -17,6 +17,7 @@ from visiontune_dataset import rpc
 from visiontune_dataset.adapters.database import UnitOfWork
 from visiontune_dataset.adapters.import_process import ProcessImporter
 from visiontune_dataset.adapters.imports import DurableImports, DurableRun
+from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
 from visiontune_dataset.domain.imports import KIND
@@ -37,12 +38,15 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
     storage = StorageClient(channel, http)
     running = DurableImports()
+    child = ChildPreviewer(settings.preview_idle_s)
+    preview_target = settings.preview_target
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
         imports=running,
         importer=ProcessImporter(),
         rows=RangeRowReader(storage, http, clock),
+        previewer=RemotePreviewer(preview_target, settings.client_tls) if preview_target else child,
         clock=clock,
         rules=rules_of(settings),
     )
@@ -66,7 +70,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         ],
         access=rpc.ACCESS,
         database=database,
-        background=[operations.run, sweep_for_ever],
+        background=[operations.run, sweep_for_ever, child.end_at_shutdown],
         unscoped=rpc.UNSCOPED,
     )
 

@@ -12,6 +12,7 @@ from visiontune_data.report import Report
 from visiontune_data.shards import Shard, ShardFile
 from visiontune_data.statistics import Statistics
 from visiontune_kit.clock import Clock
+from visiontune_recipes.augmentation import Augmentation
 
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, Version
 from visiontune_dataset.domain.imports import ImportJob, ImportState
@@ -79,6 +80,35 @@ class RowReader(Protocol):
         self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Returns those rows, in that order, which is ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to show of a picture."""
+
+    augmentation: Augmentation  # resolved
+    seed: int
+    row: int
+    epochs: Sequence[int]
+    model_preset: str  # empty: before any processor
+    side_px: int  # of the longest side, at most; without a preset
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture and what training sees of it in each epoch, as JPEGs of one size."""
+
+    original: bytes
+    augmented: Sequence[bytes]
+    width_px: int
+    height_px: int
+
+
+class Previewer(Protocol):
+    """The program that augments pictures, which this one cannot."""
+
+    async def show(self, picture: bytes, view: View) -> ShownPicture:
+        """Augments one picture. Raises PreviewNotInstalled, PreviewFailed."""
 
 
 class Datasets(Protocol):
@@ -237,5 +267,6 @@ class Deps:
     imports: Imports
     importer: Importer
     rows: RowReader
+    previewer: Previewer
     clock: Clock
     rules: Rules

@@ -16,7 +16,7 @@ from visiontune_kit.identity import Role
 from visiontune_dataset import wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import datasets, imports, versions
+from visiontune_dataset.use_cases import datasets, imports, previews, versions
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -37,6 +37,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
+    f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{OPERATIONS}/GetOperation": Role.VIEWER,
     f"/{OPERATIONS}/ListOperations": Role.VIEWER,
@@ -135,6 +136,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+
+    async def PreviewAugmentation(
+        self, request: pb.PreviewAugmentationRequest, context: Any
+    ) -> pb.PreviewAugmentationResponse:
+        version = await self._version(request.parent)
+        command = wire.preview_from(request)
+        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)

@@ -22,7 +22,7 @@ from visiontune_recipes.transforms import PROBABILITY
 from visiontune_worker.faults import ConfigurationFault
 
 Values = Mapping[str, float]
-Change = Callable[[Image], Image]
+Change = Any  # of torchvision, which has no types: a picture in, a picture out
 
 _SMOOTH = InterpolationMode.BILINEAR
 # Tells this seed from those of order and dropout, which come from the same number.

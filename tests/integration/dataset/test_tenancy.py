@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.longrunning import operations_pb2 as lro
 from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation
 from visiontune_dataset import rpc
 from visiontune_kit import channels, errors
 from visiontune_kit.identity import Role
@@ -34,6 +35,9 @@ REQUESTS: dict[str, Callable[[str], Any]] = {
     "GetStatistics": lambda _: pb.GetStatisticsRequest(name=f"{VERSION}/statistics"),
     "GetValidationReport": lambda operation: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")
+    ),
+    "PreviewAugmentation": lambda _: pb.PreviewAugmentationRequest(
+        parent=VERSION, augmentation=Augmentation(preset=Augmentation.PRESET_LIGHT)
     ),
     "GetReadManifest": lambda _: pb.GetReadManifestRequest(name=VERSION),
     "GetOperation": lambda operation: lro.GetOperationRequest(name=operation),

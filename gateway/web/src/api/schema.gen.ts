@@ -439,6 +439,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:previewAugmentation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on
+         * @description Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this installation cannot augment, `NoPictures` for a version of text alone.
+         */
+        post: operations["PreviewAugmentation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -1073,6 +1093,30 @@ export interface components {
          * @enum {string}
          */
         "Augmentation.Preset": "PRESET_UNSPECIFIED" | "PRESET_NONE" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
+        /** @description The first picture of an example, and what training sees of it. */
+        AugmentedExample: {
+            /** @description The example: `…/versions/{version}/examples/{example}`. */
+            example?: string;
+            /** @description MIME type of all pictures, `image/jpeg`. */
+            contentType?: string;
+            /**
+             * Format: byte
+             * @description The picture without augmentation.
+             */
+            original?: string;
+            /** @description The picture in the epochs 0, 1, …; each is as large as the original. */
+            augmented?: string[];
+            /**
+             * Format: int32
+             * @description Width in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height in pixels.
+             */
+            heightPx?: number;
+        };
         /**
          * @description Where a training starts from.
          *
@@ -1934,6 +1978,15 @@ export interface components {
              * @description When the URL stops working; GetUpload issues new ones.
              */
             expireTime?: string;
+        };
+        /** @description Answer of PreviewAugmentation. */
+        PreviewAugmentationResponse: {
+            /** @description The examples, in order of row. */
+            examples?: components["schemas"]["AugmentedExample"][];
+            /** @description The policy with every choice made; absent when it does nothing. */
+            resolvedAugmentation?: components["schemas"]["Augmentation"];
+            /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
+            warnings?: string[];
         };
         /** @description One problem at one place. */
         Problem: {
@@ -3286,6 +3339,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListFormatsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PreviewAugmentation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The policy, as a job would have it. */
+                    augmentation: components["schemas"]["Augmentation"];
+                    /** @description Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs.
+                     */
+                    count?: number;
+                    /**
+                     * Format: int64
+                     * @description Seed of the job; 42, as for a job, when absent. Must be at least 0 and at most 4,294,967,295.
+                     */
+                    seed?: string;
+                    /** @description A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does, which is what the model itself sees. Empty shows them before that. */
+                    modelPreset?: string;
+                    /**
+                     * Format: int32
+                     * @description Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down after they were varied. Ignored with `model_preset`.
+                     */
+                    sidePx?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewAugmentationResponse"];
                 };
             };
             default: components["responses"]["Error"];

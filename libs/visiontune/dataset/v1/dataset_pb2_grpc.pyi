@@ -81,6 +81,11 @@ class DatasetServiceStub:
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion accepts."""
+    PreviewAugmentation: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
+    """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
@@ -136,6 +141,11 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion accepts."""
+    PreviewAugmentation: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]  # type: ignore[assignment]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
+    """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
@@ -278,6 +288,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListFormatsResponse, _abc.Awaitable[_dataset_pb2.ListFormatsResponse]]:
         """Lists the formats that ImportVersion accepts."""
+
+    @_abc_1.abstractmethod
+    def PreviewAugmentation(
+        self,
+        request: _dataset_pb2.PreviewAugmentationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.PreviewAugmentationResponse, _abc.Awaitable[_dataset_pb2.PreviewAugmentationResponse]]:
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
+        """
 
     @_abc_1.abstractmethod
     def GetReadManifest(

@@ -1,9 +1,12 @@
 """Every way in which a dataset call can fail; the class name is the reason that programs see."""
 
+from collections.abc import Sequence
+
 from visiontune_data.formats import FORMATS
 from visiontune_data.report import Report
 from visiontune_kit import errors
 from visiontune_kit.errors import Violation
+from visiontune_recipes.problem import Problem
 
 _MOST_VIOLATIONS = 20
 
@@ -125,6 +128,46 @@ class VisionTrainingDisabled(errors.FailedPrecondition):
         super().__init__(
             f'The format "{format_name}" has images, and vision training is switched off here. '
             "Ask the operator to set ENABLE_VISION_TRAINING=true."
+        )
+
+
+class AugmentationRefused(errors.InvalidArgument):
+    """The policy is none that a job could have."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        violations = [Violation(p.field, f"{p.message} {p.remedy}", p.rule) for p in problems]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        first = violations[0]
+        super().__init__(f"{first.field}: {first.description}{more}", violations=violations)
+
+
+class NoPictures(errors.FailedPrecondition):
+    """There is nothing to augment."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"None of the examples of {name} that were looked at has a picture. Name rows that have one.",
+            resource=name,
+        )
+
+
+class PreviewNotInstalled(errors.FailedPrecondition):
+    """Nothing here can augment pictures."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"Augmentations cannot be shown: {missing} is not installed beside the dataset service. Ask the "
+            "operator to install the extra `worker`, or to set VISIONTUNE_DATASET_PREVIEW_TARGET."
+        )
+
+
+class PreviewFailed(errors.Unavailable):
+    """The program that augments pictures ended while it was at work."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(
+            f"The program that augments pictures ended while it was at work (exit code {exit_code}). "
+            "Try again, with fewer or smaller pictures."
         )
 
 

@@ -75,17 +75,21 @@ async def list_examples(
 ) -> tuple[list[ShownExample], int | None]:
     """Returns examples of a split (empty: of all), and where the next page begins."""
     rows = version.rows(split, start, count + 1)
-    page = rows[:count]
-    found = await _preview(version, page, ["example"], deps)
-    examples = [ShownExample(row, json.loads(each["example"])) for row, each in zip(page, found, strict=True)]
+    examples = await examples_at(version, rows[:count], deps)
     return examples, start + count if len(rows) > count else None
+
+
+async def examples_at(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns those rows, which ascend and are there."""
+    found = await _preview(version, rows, ["example"], deps)
+    return [ShownExample(row, json.loads(each["example"])) for row, each in zip(rows, found, strict=True)]
 
 
 async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
     """Returns one row. Raises ExampleNotFound."""
-    _check_row(version, row)
-    [found] = await _preview(version, [row], ["example"], deps)
-    return ShownExample(row, json.loads(found["example"]))
+    check_row(version, row)
+    [found] = await examples_at(version, [row], deps)
+    return found
 
 
 async def get_thumbnails(
@@ -125,7 +129,8 @@ async def _preview(
     return found
 
 
-def _check_row(version: Version, row: int) -> None:
+def check_row(version: Version, row: int) -> None:
+    """Raises ExampleNotFound for a row that the version does not have."""
     if row >= version.example_count:
         raise ExampleNotFound(
             f"{version.name}/examples/{row}", f"the version has {version.example_count:,} examples, from 0"

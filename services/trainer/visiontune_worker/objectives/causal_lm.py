@@ -1,6 +1,5 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from visiontune_worker import pictures
 from visiontune_worker.faults import ConfigurationFault, DataFault
 from visiontune_worker.shards import Example
 
@@ -228,7 +228,7 @@ def _with_images(
 
 def _decode(data: bytes, example: Example) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        return pictures.decode(data)
     except OSError as error:
         raise DataFault(
             "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
