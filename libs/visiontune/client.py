@@ -16,7 +16,7 @@ from visiontune import errors, names, uploads, watch
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.identity.v1 import identity_pb2
 from visiontune.storage.v1 import storage_pb2
-from visiontune.trainer.v1 import trainer_pb2
+from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 from visiontune.transcode import call_for
 from visiontune.transport import Transport, json_of
 
@@ -30,6 +30,8 @@ _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 # The server reads the whole object once before it answers. A gateway waits less than that for one call,
 # but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
+# The first preview loads torch.
+_PREVIEW_TIMEOUT_S = 120.0
 
 FINAL_STATES = frozenset(
     {
@@ -274,6 +276,34 @@ class Client:
         """The original bytes of one image."""
         request = dataset_pb2.GetExampleImageRequest(name=example, index=index)
         return self._transport.call(call_for(_method(_DATASETS, "GetExampleImage"), request)).content
+
+    def preview_augmentation(
+        self,
+        version: str,
+        augmentation: augmentation_pb2.Augmentation,
+        *,
+        rows: Sequence[int] = (),
+        count: int = 0,
+        seed: int | None = None,
+        model_preset: str = "",
+        side_px: int = 0,
+    ) -> dataset_pb2.PreviewAugmentationResponse:
+        """What training would see of a few pictures: the same ones for the same seed, row and epoch."""
+        request = dataset_pb2.PreviewAugmentationRequest(
+            parent=self.version_name(version),
+            augmentation=augmentation,
+            rows=rows,
+            count=count,
+            seed=seed,
+            model_preset=model_preset,
+            side_px=side_px,
+        )
+        return self.call(
+            _method(_DATASETS, "PreviewAugmentation"),
+            request,
+            dataset_pb2.PreviewAugmentationResponse(),
+            timeout_s=_PREVIEW_TIMEOUT_S,
+        )
 
     def get_statistics(self, version: str) -> dataset_pb2.Statistics:
         """Numbers about a version."""

@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from visiontune.cli import accelerators, dataset, demo, editing, examples, job, models, stack, storage, train
+from visiontune.cli import (
+    accelerators,
+    dataset,
+    demo,
+    editing,
+    examples,
+    job,
+    models,
+    preview,
+    stack,
+    storage,
+    train,
+)
 from visiontune.cli.failures import EXPECTED, explain
 from visiontune.cli.session import Session
 
@@ -19,6 +31,7 @@ app = typer.Typer(
 )
 WORK = "Work"
 MACHINE = "This machine"
+dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 examples.add_to(dataset.app)
 editing.add_to(dataset.app)

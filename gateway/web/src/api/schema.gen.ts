@@ -605,6 +605,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:previewAugmentation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on
+         * @description Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this installation cannot augment, `NoPictures` for a version of text alone.
+         */
+        post: operations["PreviewAugmentation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -1410,6 +1430,50 @@ export interface components {
              * @description When the URL stops working.
              */
             expireTime?: string;
+        };
+        /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
+        Augmentation: {
+            /** @description A policy by name; refused together with `transforms`. A resolved spec has its transforms instead. */
+            preset?: components["schemas"]["Augmentation.Preset"];
+            /** @description What is done, in this order. */
+            transforms?: components["schemas"]["Transform"][];
+            /** @description Also where the dataset's texts may no longer be true of the changed picture, for example a mirrored one whose caption says "left". Without it such a job is refused. */
+            allowTextBreaking?: boolean;
+        };
+        /**
+         * @description Policies that have a name; docs/augmentation.md lists what is in each. None of them turns, mirrors or crops so far that a text would no longer be true.
+         *
+         *     - `PRESET_UNSPECIFIED`: `transforms` say what is done; nothing when there are none.
+         *     - `PRESET_NONE`: Nothing is done.
+         *     - `PRESET_LIGHT`: A little light and colour.
+         *     - `PRESET_STANDARD`: The same, and small shifts, turns and blur.
+         *     - `PRESET_STRONG`: All of it further, with compression; for small datasets and many epochs.
+         * @enum {string}
+         */
+        "Augmentation.Preset": "PRESET_UNSPECIFIED" | "PRESET_NONE" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
+        /** @description The first picture of an example, and what training sees of it. */
+        AugmentedExample: {
+            /** @description The example: `…/versions/{version}/examples/{example}`. */
+            example?: string;
+            /** @description MIME type of all pictures, `image/jpeg`. */
+            contentType?: string;
+            /**
+             * Format: byte
+             * @description The picture without augmentation.
+             */
+            original?: string;
+            /** @description The picture in the epochs 0, 1, …; each is as large as the original. */
+            augmented?: string[];
+            /**
+             * Format: int32
+             * @description Width in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height in pixels.
+             */
+            heightPx?: number;
         };
         /**
          * @description Where a training starts from.
@@ -2485,6 +2549,15 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description Answer of PreviewAugmentation. */
+        PreviewAugmentationResponse: {
+            /** @description The examples, in order of row. */
+            examples?: components["schemas"]["AugmentedExample"][];
+            /** @description The policy with every choice made; absent when it does nothing. */
+            resolvedAugmentation?: components["schemas"]["Augmentation"];
+            /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
+            warnings?: string[];
+        };
         /** @description One problem at one place. */
         Problem: {
             /** @description Name of the rule. */
@@ -2835,6 +2908,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
+            textSenses?: components["schemas"]["TextSenses"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -2881,6 +2956,35 @@ export interface components {
             part?: number;
             /** @description The text that shall stand there, at most 1 MiB. */
             text?: string;
+        };
+        /** @description How often a sense occurs. */
+        TextSense: {
+            /** @description The sense. */
+            sense?: components["schemas"]["TextSense.Sense"];
+            /**
+             * Format: int64
+             * @description Examples that have one of its words.
+             */
+            exampleCount?: string;
+            /** @description The words found, with the number of examples that have each; the most frequent first. */
+            words?: components["schemas"]["LabelCount"][];
+        };
+        /**
+         * @description What words are about. docs/augmentation.md lists them.
+         *
+         *     - `SENSE_UNSPECIFIED`: Never sent by the server.
+         *     - `SENSE_HORIZONTAL`: Where something is from left to right: left, right, east, …
+         *     - `SENSE_VERTICAL`: Where something is from top to bottom: above, below, up, …
+         *     - `SENSE_TURNING`: How something is turned or mirrored: clockwise, mirrored, …
+         *     - `SENSE_READING`: Reading: digit, text, handwritten, …
+         *     - `SENSE_COLOUR`: Colours: red, green, …
+         * @enum {string}
+         */
+        "TextSense.Sense": "SENSE_UNSPECIFIED" | "SENSE_HORIZONTAL" | "SENSE_VERTICAL" | "SENSE_TURNING" | "SENSE_READING" | "SENSE_COLOUR";
+        /** @description What the texts of a version say that an augmentation could belie. Texts of users and assistants count, and captions; those of the system do not. */
+        TextSenses: {
+            /** @description One entry a sense of which some example has a word. */
+            senses?: components["schemas"]["TextSense"][];
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -3001,6 +3105,17 @@ export interface components {
             checkpointing?: components["schemas"]["Checkpointing"];
             /** @description Where it runs. */
             resources?: components["schemas"]["Resources"];
+            /** @description How pictures are varied in training; not at all when absent. */
+            augmentation?: components["schemas"]["Augmentation"];
+        };
+        /** @description One change of a picture: a transform of torchvision's v2 family. */
+        Transform: {
+            /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */
+            name: string;
+            /** @description Values by name, for example `brightness: 0.2`; those left out have their defaults. `probability` is one of every transform: the share of pictures that it changes. */
+            parameters?: {
+                [key: string]: number;
+            };
         };
         /** @description Answer of UndeleteObjects. */
         UndeleteObjectsResponse: {
@@ -3080,6 +3195,8 @@ export interface components {
              * @description Optimiser steps the job would take; 0 when unknown.
              */
             totalSteps?: string;
+            /** @description What CreateTrainingJob accepts, and is hardly what the user wants. */
+            warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {
@@ -4191,6 +4308,57 @@ export interface operations {
                 };
                 content: {
                     "*/*": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PreviewAugmentation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The policy, as a job would have it. */
+                    augmentation: components["schemas"]["Augmentation"];
+                    /** @description Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs.
+                     */
+                    count?: number;
+                    /**
+                     * Format: int64
+                     * @description Seed of the job; 42, as for a job, when absent. Must be at least 0 and at most 4,294,967,295.
+                     */
+                    seed?: string;
+                    /** @description A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does, which is what the model itself sees. Empty shows them before that. */
+                    modelPreset?: string;
+                    /**
+                     * Format: int32
+                     * @description Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down after they were varied. Ignored with `model_preset`.
+                     */
+                    sidePx?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewAugmentationResponse"];
                 };
             };
             default: components["responses"]["Error"];
