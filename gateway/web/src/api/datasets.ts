@@ -134,10 +134,14 @@ export interface ImportChoices {
   validationFraction: number;
 }
 
-export function importVersion(dataset: string, upload: string, choices: ImportChoices): Promise<Operation> {
+export function importVersion(
+  dataset: string,
+  uploads: readonly string[],
+  choices: ImportChoices,
+): Promise<Operation> {
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
-    body: { upload, format: "auto", ...choices, requestId: requestId() },
+    body: { upload: uploads[0], format: "auto", ...choices, requestId: requestId() },
   });
 }
 
