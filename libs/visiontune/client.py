@@ -203,11 +203,19 @@ class Client:
             "versions",
         )
 
-    def list_examples(self, version: str, *, split: str = "") -> Iterator[dataset_pb2.Example]:
-        """A version's examples in row order."""
+    def list_examples(
+        self, version: str, *, split: str = "", filter_: str = "", query: str = "", page_size: int = 200
+    ) -> Iterator[dataset_pb2.Example]:
+        """A version's examples in row order; docs/filters.md tells of `filter_`."""
         return self.pages(
             _method(_DATASETS, "ListExamples"),
-            dataset_pb2.ListExamplesRequest(parent=self.version_name(version), split=split),
+            dataset_pb2.ListExamplesRequest(
+                parent=self.version_name(version),
+                split=split,
+                filter=filter_,
+                query=query,
+                page_size=page_size,
+            ),
             dataset_pb2.ListExamplesResponse(),
             "examples",
         )

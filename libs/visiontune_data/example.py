@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -77,11 +78,15 @@ class Image:
     format: str
     offset: int
     length: int
+    brightness: int = 0  # mean luma of the thumbnail, 0 to 255
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One canonical example. `split` is "" until the version's splits are decided."""
+    """One canonical example. `split` is "" until the version's splits are decided.
+
+    `problems` are the rules that it breaks: warnings, since an error leaves no example.
+    """
 
     id: str
     images: tuple[Image, ...]
@@ -89,13 +94,12 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
+    problems: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        if not self.messages:
-            return Kind.CAPTIONED_IMAGE
-        return Kind.CHAT_WITH_IMAGES if self.images else Kind.CHAT
+        return kind_of(messages=self.messages, images=self.images)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -106,9 +110,27 @@ class Example:
         return (text_of(spoken[-1]),) if spoken else ()
 
 
+def kind_of(*, messages: Sized, images: Sized) -> Kind:
+    """What an example with these can train."""
+    if not messages:
+        return Kind.CAPTIONED_IMAGE
+    return Kind.CHAT_WITH_IMAGES if images else Kind.CHAT
+
+
 def text_of(message: Message) -> str:
     """The message's text parts, joined."""
     return "".join(part.text for part in message.content if part.text is not None)
+
+
+def joined(content: Iterable[Part]) -> tuple[Part, ...]:
+    """The content with neighbouring texts as one, and none that is empty: the same to every chat template."""
+    parts: list[Part] = []
+    for part in content:
+        if part.text is not None and parts and parts[-1].text is not None:
+            parts[-1] = Part(parts[-1].text + part.text)
+        elif part.text != "":
+            parts.append(part)
+    return tuple(parts)
 
 
 def canonical(value: Any) -> bytes:

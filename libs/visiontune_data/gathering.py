@@ -3,8 +3,8 @@
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from visiontune_data import checks, records
@@ -50,19 +50,21 @@ class Drafts:
     used_images: set[str] = field(default_factory=set)
     file_splits: list[str] = field(default_factory=list)  # the splits that files of records name
 
-    def add(self, draft: Draft, image_paths: list[str], place: Place) -> None:
-        """Spools one."""
+    def add(self, draft: Draft, image_paths: list[str], place: Place, problems: Sequence[str] = ()) -> None:
+        """Spools one, with the rules that its record breaks."""
         messages = [[m.role, [part.text for part in m.content]] for m in draft.messages]
         line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, draft.split]
         metadata = canonical(draft.metadata).decode() if draft.metadata else ""
-        self.spool.append([canonical([*line, metadata]) + b"\n"])
+        self.spool.append([canonical([*line, metadata, problems]) + b"\n"])
         self.count += 1
 
     def __iter__(self) -> Iterator[tuple[Place, Example, list[str]]]:
         """Place, example without images (split as the data names it, or ""), and the images' paths."""
         with self.spool.path.open("rb") as lines:
             for line in lines:
-                member, number, id_, image_paths, messages, texts, split, metadata = json.loads(line)
+                member, number, id_, image_paths, messages, texts, split, metadata, problems = json.loads(
+                    line
+                )
                 example = Example(
                     id=id_ or "",
                     images=(),
@@ -70,6 +72,7 @@ class Drafts:
                     texts=tuple(texts),
                     split=split or "",
                     metadata_json=metadata,
+                    problems=tuple(problems),
                 )
                 yield Place(member, number), example, image_paths
 
@@ -112,7 +115,8 @@ def _draft_one(
         return False
     split = checks.SPLITS[draft.split] if draft.split else file_split
     draft_in_split = draft if split == draft.split else _with_split(draft, split)
-    drafts.add(draft_in_split, [path for path in found if path], record.place)
+    rules = sorted({problem.rule for problem in notes.problems})
+    drafts.add(draft_in_split, [path for path in found if path], record.place, rules)
     return True
 
 
@@ -170,8 +174,9 @@ class Assembly:
         for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                yield Example(
-                    id_, self._images(paths), draft.messages, draft.texts, split, draft.metadata_json
+                problems = sorted({*draft.problems, *(rule for path in paths for rule in self._rules(path))})
+                yield replace(
+                    draft, id=id_, images=self._images(paths), split=split, problems=tuple(problems)
                 )
 
     def _images(self, paths: list[str]) -> tuple[Image, ...]:
@@ -181,8 +186,19 @@ class Assembly:
         found = self.images[path]
         extent = found.task.extent
         return Image(
-            path, found.sha256, found.width_px, found.height_px, found.format, extent.offset, extent.length
+            path,
+            found.sha256,
+            found.width_px,
+            found.height_px,
+            found.format,
+            extent.offset,
+            extent.length,
+            found.brightness,
         )
+
+    def _rules(self, path: str) -> Iterator[str]:
+        """The rules that an image breaks."""
+        return (problem.rule for problem in self.images[path].problems)
 
     def _complete(self, place: Place, draft: Example, paths: list[str], report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""

@@ -66,6 +66,7 @@ class Decoded:
     width_px: int
     height_px: int
     thumbnail: Thumbnail
+    brightness: int  # mean luma of the thumbnail, 0 to 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
     digest = hashlib.sha256(data).hexdigest()
-    return Inspection(Decoded(digest, kind, width, height, _encoded(small)), tuple(found))
+    return Inspection(Decoded(digest, kind, width, height, _encoded(small), _brightness(small)), tuple(found))
 
 
 def pixel_count(data: bytes) -> int:
@@ -353,6 +354,12 @@ def _reduced(picture: _Picture) -> Any:
     image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
     turn = _UPRIGHT.get(picture.orientation)
     return np.asarray(image if turn is None else image.transpose(turn))
+
+
+def _brightness(small: Any) -> int:
+    """Mean luma (Rec. 601) of every fourth row and column, which is near enough and costs next to nothing."""
+    red, green, blue = small[::4, ::4, :3].reshape(-1, 3).mean(axis=0)
+    return round(0.299 * float(red) + 0.587 * float(green) + 0.114 * float(blue))
 
 
 def _encoded(small: Any) -> Thumbnail:

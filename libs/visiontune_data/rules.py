@@ -140,6 +140,10 @@ _ALL = (
     Rule("special-token", _W, _R, "a text contains what models use as a control token", "Remove it, unless it is meant."),
     Rule("text-control", _W, _R, "a text contains control or direction characters", "Remove them."),
     Rule("text-mojibake", _W, _R, "a text looks decoded by the wrong character set", "Save the file again as UTF-8 from its source."),
+    # Edits of a version
+    Rule("edit-unknown-example", _E, _R, "an edit names an example that is not there, or not any more", "Look for its id: visiontune dataset examples."),
+    Rule("edit-no-such-text", _E, _R, "an edit names a message, a caption or a text in a message that the example does not have", "Read the example and count from 0."),
+    Rule("edit-other-kind", _E, _R, "an added example has images, messages or captions, and the version has no place for them", "Import it into a dataset of its own."),
     # The version as a whole
     Rule("zero-examples", _E, _V, "no example is left", "Correct the records that were left out."),
     Rule("duplicate-exact", _W, _V, "several image files have the same bytes", "Keep one, if the copies are not meant."),

@@ -106,6 +106,7 @@ class ShardWriter:
         thumbnails: "Thumbnails",
         finished: Callable[[Shard], None],
         shard_bytes: int = SHARD_BYTES,
+        first_index: int = 0,
     ) -> None:
         self._scratch, self._schema, self._images, self._thumbnails = (
             scratch,
@@ -116,8 +117,8 @@ class ShardWriter:
         self._finished, self._shard_bytes = finished, shard_bytes
         self._rows: list[Example] = []
         self._rows_bytes = 0
-        self._open: _OpenShard | None = None
-        self._index = 0
+        self._open: OpenShard | None = None
+        self._index = first_index
         # Arrow, reads and sha256 let other threads run: the next examples are made meanwhile.
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writing: Future[Shard | None] | None = None
@@ -158,17 +159,17 @@ class ShardWriter:
 
     def _write_row_group(self, rows: Sequence[Example]) -> Shard | None:
         if self._open is None:
-            self._open = _OpenShard(self._scratch, self._index, self._schema)
+            self._open = OpenShard(self._scratch, self._index, self._schema)
         self._open.write(rows, self._images, self._thumbnails)
         return self._finish(self._open) if self._open.size_bytes >= self._shard_bytes else None
 
-    def _finish(self, shard: "_OpenShard") -> Shard:
+    def _finish(self, shard: "OpenShard") -> Shard:
         self._open = None
         self._index += 1
         return shard.finish()
 
 
-class _OpenShard:
+class OpenShard:
     """The two files of the shard that is being written."""
 
     def __init__(self, scratch: Path, index: int, shard_schema: pa.Schema) -> None:
@@ -188,12 +189,18 @@ class _OpenShard:
 
     def write(self, rows: Sequence[Example], images: Spool, thumbnails: "Thumbnails") -> None:
         """Appends one row group to each file."""
-        self._writers[0].write_batch(_examples_batch(rows, self._schema, images), row_group_size=len(rows))
-        self._writers[1].write_batch(_preview_batch(rows, thumbnails), row_group_size=len(rows))
-        self._splits.update(row.split for row in rows)
+        batches = _examples_batch(rows, self._schema, images), _preview_batch(rows, thumbnails)
+        self.append(*batches, [row.split for row in rows])
+
+    def append(self, examples: pa.RecordBatch, preview: pa.RecordBatch, splits: Iterable[str]) -> None:
+        """Appends one row group to each file, with the splits of its rows."""
+        for writer, batch in zip(self._writers, (examples, preview), strict=True):
+            writer.write_batch(batch, row_group_size=batch.num_rows)
+        self._splits.update(splits)
         self.size_bytes = self._paths[0].stat().st_size
 
     def finish(self) -> Shard:
+        """Closes the files."""
         for writer in self._writers:
             writer.close()
         examples, preview = map(_file, self._paths)
@@ -235,15 +242,27 @@ def _file(path: Path) -> ShardFile:
 
 
 def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
-    build: dict[str, Callable[[], pa.Array]] = {
-        "id": lambda: pa.array([row.id for row in rows], pa.string()),
-        "images": lambda: _image_column(rows, images),
-        "messages": lambda: pa.array([_messages(row) for row in rows], _COLUMNS["messages"][0]),
-        "texts": lambda: pa.array([list(row.texts) for row in rows], _COLUMNS["texts"][0]),
-        "split": lambda: pa.array([row.split for row in rows], pa.string()),
-        "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),
-    }
-    return pa.record_batch([build[name]() for name in to.names], schema=to)
+    made = (text_column(name, rows) for name in to.names)
+    columns = [_image_column(rows, images) if column is None else column for column in made]
+    return pa.record_batch(columns, schema=to)
+
+
+def text_column(name: str, rows: Sequence[Example]) -> pa.Array | None:
+    """A column of a shard; None for one with images."""
+    match name:
+        case "id":
+            values: list[Any] = [row.id for row in rows]
+        case "messages":
+            values = [_messages(row) for row in rows]
+        case "texts":
+            values = [list(row.texts) for row in rows]
+        case "split":
+            values = [row.split for row in rows]
+        case "metadata":
+            values = [row.metadata_json or "{}" for row in rows]
+        case _:
+            return None
+    return pa.array(values, _COLUMNS[name][0])
 
 
 def _messages(row: Example) -> list[dict[str, Any]]:
@@ -312,8 +331,12 @@ def preview_json(row: Example) -> str:
             "id": row.id,
             "messages": _messages(row),
             "texts": list(row.texts),
-            "images": [[i.path, i.sha256, i.width_px, i.height_px, i.format, i.length] for i in row.images],
+            "images": [
+                [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]
+                for i in row.images
+            ],
             "split": row.split,
             "metadata": row.metadata_json or "{}",
+            "problems": list(row.problems),
         }
     ).decode()

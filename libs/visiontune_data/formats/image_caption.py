@@ -1,11 +1,12 @@
 """Images with captions, as Hugging Face's ImageFolder lays them out: metadata.jsonl or metadata.csv."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import AliasChoices, Field
 
 from visiontune_data.example import Draft, ImageRef, Kind
+from visiontune_data.exported import CannotExport, ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
 
 _CAPTION_FIELDS = ("text", "caption", "texts", "captions")
@@ -40,10 +41,18 @@ def _captions(text: str | list[str], path: str) -> tuple[tuple[str, ...], tuple[
     return (text if isinstance(text, str) else "",), (path,)
 
 
+def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+    if len(image_paths) != 1:
+        raise CannotExport(example.id, "image-caption", f"it has {len(image_paths)} images, not one")
+    text = example.texts[0] if len(example.texts) == 1 else list(example.texts)
+    return {"id": example.id, "file_name": image_paths[0], "text": text}
+
+
 FORMAT = Format(
     name="image-caption",
     description="Images with one or more captions, as Hugging Face's ImageFolder lays them out.",
     kind=Kind.CAPTIONED_IMAGE,
+    kinds=frozenset({Kind.CAPTIONED_IMAGE}),
     file_names=("metadata.jsonl", "metadata.csv"),
     layout=(
         "metadata.jsonl       one record a line (or metadata.csv with a header)\n"
@@ -53,4 +62,6 @@ FORMAT = Format(
     record=CaptionRecord,
     to_draft=_to_draft,
     recognises=lambda value: "file_name" in value,
+    from_example=_from_example,
+    export_path="{split}/metadata.jsonl",
 )

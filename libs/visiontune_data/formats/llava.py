@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Message, Part, Role
+from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Message, Part, Role, joined, text_of
+from visiontune_data.exported import CannotExport, ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
 from visiontune_data.text import shorten
 
@@ -20,6 +21,7 @@ _ROLES: Mapping[str, Role] = {
     "bing": "assistant",
     "system": "system",
 }
+_SPEAKERS: Mapping[Role, str] = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 class Turn(RecordModel):
@@ -109,10 +111,28 @@ def _images_first(messages: Sequence[Message], count: int) -> list[Message]:
     return [*messages[:first], opened, *messages[first + 1 :]]
 
 
+def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+    turns = [{"from": _SPEAKERS[m.role], "value": _text(m, example.id)} for m in example.messages]
+    image = {} if not image_paths else {"image": image_paths[0] if len(image_paths) == 1 else [*image_paths]}
+    return {"id": example.id, **image, "conversations": turns}
+
+
+def _text(message: Message, example_id: str) -> str:
+    """The message with <image> for each image, on a line of its own; the reverse of `_parts`."""
+    if message.role != "user":
+        if IMAGE in message.content:
+            raise CannotExport(example_id, "llava", f"the {message.role}'s message holds an image")
+        return text_of(message)
+    if _MARK in text_of(message):
+        raise CannotExport(example_id, "llava", f"the text holds {_MARK}, which would be taken for an image")
+    return "\n".join(_MARK if part.text is None else part.text for part in joined(message.content))
+
+
 FORMAT = Format(
     name="llava",
     description="Conversations about images, as LLaVA writes them, with <image> where an image stands.",
     kind=Kind.CHAT_WITH_IMAGES,
+    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT}),
     file_names=("*.jsonl", "*.json"),
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
@@ -125,4 +145,5 @@ FORMAT = Format(
     record=LlavaRecord,
     to_draft=_to_draft,
     recognises=lambda value: "conversations" in value,
+    from_example=_from_example,
 )

@@ -17,6 +17,7 @@ from visiontune_dataset import rpc
 from visiontune_dataset.adapters.database import UnitOfWork
 from visiontune_dataset.adapters.import_process import ProcessImporter
 from visiontune_dataset.adapters.imports import DurableImports, DurableRun
+from visiontune_dataset.adapters.indexes import PreviewIndexes
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
 from visiontune_dataset.domain.imports import KIND
@@ -36,13 +37,15 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
     channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
     storage = StorageClient(channel, http)
+    rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
         imports=running,
         importer=ProcessImporter(),
-        rows=RangeRowReader(storage, http, clock),
+        rows=rows,
+        indexes=PreviewIndexes(rows, settings.index_cache_bytes),
         clock=clock,
         rules=rules_of(settings),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
 from visiontune_data.report import Report
 from visiontune_data.shards import Shard, ShardFile
@@ -79,6 +80,13 @@ class RowReader(Protocol):
         self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Returns those rows, in that order, which is ascending."""
+
+
+class Indexes(Protocol):
+    """What filters and searches look at, of each version."""
+
+    async def of(self, version: Version) -> VersionIndex:
+        """Returns the version's index, which may have to be made first."""
 
 
 class Datasets(Protocol):
@@ -237,5 +245,6 @@ class Deps:
     imports: Imports
     importer: Importer
     rows: RowReader
+    indexes: Indexes
     clock: Clock
     rules: Rules

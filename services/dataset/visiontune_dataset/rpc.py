@@ -99,11 +99,12 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         start = pages.number(pages.decode(request, request.page_token)) or 0
         limit = pages.clamp(request.page_size, default=50, most=200)
         version = await self._version(request.parent)
-        page, following = await versions.list_examples(version, request.split, start, limit, self._deps)
+        wanted = wire.selection_from(request)
+        page, total = await versions.list_examples(version, wanted, start, limit, self._deps)
         return pb.ListExamplesResponse(
             examples=[wire.example_to(version, each) for each in page],
-            next_page_token=pages.encode(request, [following]) if following else "",
-            total_size=version.row_count(request.split),
+            next_page_token=pages.encode(request, [start + limit]) if start + limit < total else "",
+            total_size=total,
         )
 
     async def GetExample(self, request: pb.GetExampleRequest, context: Any) -> pb.Example:
@@ -120,8 +121,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def GetThumbnails(self, request: pb.GetThumbnailsRequest, context: Any) -> pb.GetThumbnailsResponse:
         version = await self._version(request.parent)
         count = pages.clamp(request.count, default=50, most=200)
-        found = await versions.get_thumbnails(version, request.split, request.start, count, self._deps)
-        return pb.GetThumbnailsResponse(thumbnails=[wire.thumbnail_to(version, each) for each in found])
+        wanted = wire.selection_from(request)
+        found, total = await versions.get_thumbnails(version, wanted, request.start, count, self._deps)
+        return pb.GetThumbnailsResponse(
+            thumbnails=[wire.thumbnail_to(version, each) for each in found], total_size=total
+        )
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
         version = await self._version(request.name)

@@ -34,6 +34,11 @@ class Settings(ServerSettings):
         10.0, gt=0, description="Seconds of silence after which another replica takes an import over."
     )
     shard_bytes: int = Field(128 * MIB, ge=1, description="Size at which a shard is finished.")
+    index_cache_bytes: int = Field(
+        256 * MIB,
+        ge=1,
+        description="Memory for what filters and searches look at, of the versions used last.",
+    )
     datasets_per_project: int = Field(1_000, ge=1, description="Most datasets of a project.")
     images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")
     image_bytes: int = Field(20 * MIB, ge=1, description="Largest image file.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
-from visiontune_data import archive, report
+from visiontune_data import archive, previews, report
 from visiontune_data.example import Kind
 from visiontune_data.formats import Format
 from visiontune_data.statistics import Distribution, Statistics
@@ -19,7 +19,7 @@ from visiontune_dataset.domain.imports import ImportState
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
-from visiontune_dataset.use_cases.versions import ShownExample, ShownThumbnail
+from visiontune_dataset.use_cases.versions import Selection, ShownExample, ShownThumbnail
 
 _KINDS = {
     Kind.CHAT_WITH_IMAGES.value: pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
@@ -151,6 +151,11 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
     )
 
 
+def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) -> Selection:
+    """Reads which examples are meant."""
+    return Selection(request.split, request.filter, request.query)
+
+
 def example_to(version: Version, shown: ShownExample) -> pb.Example:
     """Writes a row."""
     content = shown.content
@@ -162,6 +167,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
         images=[_image_to(*image) for image in content["images"]],
         split=content["split"],
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
+        tags=previews.tags_in(content["metadata"]),
+        problems=content.get("problems", ()),
     )
 
 
@@ -172,9 +179,17 @@ def _message_to(message: Mapping[str, Any]) -> pb.Message:
     return pb.Message(role=message["role"], content=parts)
 
 
-def _image_to(path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int) -> pb.ExampleImage:
+def _image_to(
+    path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int, brightness: int = 0
+) -> pb.ExampleImage:
     return pb.ExampleImage(
-        path=path, sha256=sha256, width_px=width_px, height_px=height_px, format=kind, size_bytes=size
+        path=path,
+        sha256=sha256,
+        width_px=width_px,
+        height_px=height_px,
+        format=kind,
+        size_bytes=size,
+        brightness=brightness,
     )
 
 
@@ -206,6 +221,10 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         top_answers=[pb.LabelCount(label=label, count=count) for label, count in found.top_answers],
         distinct_answer_count=found.distinct_answer_count,
         duplicate_example_count=found.duplicate_example_count,
+        token_count=_distribution_to(found.token_count),
+        aspect_ratio=_distribution_to(found.aspect_ratio),
+        size_bytes=_distribution_to(found.size_bytes),
+        brightness=_distribution_to(found.brightness),
     )
 
 

@@ -21,7 +21,7 @@ from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
-    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
+    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "examples")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 
@@ -112,6 +112,33 @@ def test_accelerators_are_listed_with_what_is_known_of_them() -> None:
     assert "nvidia-t4 - up to 1 - no -" in text
     assert json.loads(printed(page, "accelerators", "--output", "json")) == [known, bare]
     assert "on its one accelerator" in printed(lambda _seen: as_json({}), "accelerators")
+
+
+def test_examples_are_listed_as_far_as_asked() -> None:
+    base = "projects/p/datasets/d/versions/v1/examples"
+    first = {
+        "name": f"{base}/0",
+        "exampleId": "r0",
+        "split": "train",
+        "messages": [{"role": "user", "content": [{"type": "TYPE_IMAGE"}, {"text": "What\nis it?"}]}],
+        "images": [{}],
+        "tags": ["night", "rain"],
+    }
+    second = {"name": f"{base}/1", "exampleId": "r1", "texts": ["a " * 60]}
+
+    def page(seen: Seen) -> Answer:
+        url = urlsplit(seen.path)
+        query = parse_qs(url.query)
+        assert url.path == "/v1/projects/p/datasets/d/versions/v1/examples"
+        assert (query["filter"], query["query"], query["page_size"]) == (["has:tags"], ["it"], ["2"])
+        return as_json({"examples": [first, second, first], "nextPageToken": "more"})
+
+    command = ("dataset", "examples", "d/v1", "--filter", "has:tags", "--query", "it", "--limit", "2")
+    text = printed(page, *command)
+    assert "0 r0 train 1 What is it? night, rain" in text
+    assert f"1 r1 0 {'a ' * 29}a…" in text
+    assert json.loads(printed(page, *command, "--output", "json")) == [first, second]
+    assert "No examples match." in printed(lambda _seen: as_json({}), "dataset", "examples", "d/v1")
 
 
 def test_a_job_is_shown_with_the_hours_that_it_used() -> None:

@@ -308,7 +308,7 @@ export interface paths {
         };
         /**
          * Lists a version's examples in the order of the uploaded records, without image bytes
-         * @description Lists a version's examples in the order of the uploaded records, without image bytes.
+         * @description Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT (reason FilterInvalid) when `filter` cannot be read.
          */
         get: operations["ListExamples"];
         put?: never;
@@ -1188,7 +1188,7 @@ export interface components {
         DatasetVersion: {
             /** @description `projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, … */
             name?: string;
-            /** @description `sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages, splits, in order). The same data gives the same digest, whoever imports it and when. */
+            /** @description `sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages, captions, metadata, in order). The same data gives the same digest, whoever imports it and when. */
             readonly digest?: string;
             /** @description sha256 of the canonical manifest: the shards as files. */
             readonly manifestSha256?: string;
@@ -1338,6 +1338,10 @@ export interface components {
             readonly split?: string;
             /** @description Fields of the record that the format does not know, as JSON text. */
             readonly metadataJson?: string;
+            /** @description The texts that the record lists in the field `tags`, which is part of `metadata_json`. */
+            readonly tags?: string[];
+            /** @description Rules of which the import warned about the example or its images; docs/rules.md explains each. */
+            readonly problems?: string[];
         };
         /** @description Facts of one image. */
         ExampleImage: {
@@ -1362,6 +1366,11 @@ export interface components {
              * @description Length of the original bytes.
              */
             sizeBytes?: string;
+            /**
+             * Format: int32
+             * @description Mean brightness (luma of the thumbnail), 0 to 255; 0 also in versions older than this field.
+             */
+            brightness?: number;
         };
         /**
          * @description What an example can train.
@@ -1415,8 +1424,13 @@ export interface components {
         };
         /** @description Answer of GetThumbnails. */
         GetThumbnailsResponse: {
-            /** @description In row order; shorter at the end of the version. */
+            /** @description In row order; shorter at the end of what matches. */
             thumbnails?: components["schemas"]["Thumbnail"][];
+            /**
+             * Format: int64
+             * @description Examples in all that match the request.
+             */
+            totalSize?: string;
         };
         /** @description A repository on the Hugging Face Hub. */
         HubModel: {
@@ -2195,6 +2209,14 @@ export interface components {
              * @description Examples whose images all occur in an earlier example.
              */
             duplicateExampleCount?: string;
+            /** @description Tokens of text an example, all messages or captions together: an estimate of one token for four bytes of UTF-8, since no tokenizer is asked. Images are not counted. Like the three below empty for versions that are older than this field. */
+            tokenCount?: components["schemas"]["Distribution"];
+            /** @description Image width divided by height. */
+            aspectRatio?: components["schemas"]["Distribution"];
+            /** @description Length of the original image files in bytes. */
+            sizeBytes?: components["schemas"]["Distribution"];
+            /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
+            brightness?: components["schemas"]["Distribution"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -3046,6 +3068,10 @@ export interface operations {
                 pageToken?: string;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description Only examples for which this holds, for example `tags:night AND width >= 1024`, in the style of AIP-160; docs/filters.md explains it. Empty means all. */
+                filter?: string;
+                /** @description Only examples with this in a message or caption, in upper or lower case; empty means all. */
+                query?: string;
             };
             header?: never;
             path: {
@@ -3127,12 +3153,16 @@ export interface operations {
     GetThumbnails: {
         parameters: {
             query?: {
-                /** @description Row number of the first example, from 0, among those of `split`. Must be at least 0. */
+                /** @description Place of the first example, from 0, among those that match. Must be at least 0. */
                 start?: string;
                 /** @description How many; 50 when 0, and more than 200 means 200. */
                 count?: number;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description As in ListExamples. */
+                filter?: string;
+                /** @description As in ListExamples. */
+                query?: string;
             };
             header?: never;
             path: {

@@ -199,8 +199,8 @@ class DatasetVersion(_message.Message):
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, …"""
     digest: _builtins.str
-    """`sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages,
-    splits, in order). The same data gives the same digest, whoever imports it and when.
+    """`sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages,
+    captions, metadata, in order). The same data gives the same digest, whoever imports it and when.
     """
     manifest_sha256: _builtins.str
     """sha256 of the canonical manifest: the shards as files."""
@@ -384,6 +384,8 @@ class Example(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/examples/{example}`, where the last segment is the row number from 0."""
     example_id: _builtins.str
@@ -404,6 +406,14 @@ class Example(_message.Message):
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleImage]:
         """The images, in the order of their slots."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The texts that the record lists in the field `tags`, which is part of `metadata_json`."""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules of which the import warned about the example or its images; docs/rules.md explains each."""
+
     def __init__(
         self,
         *,
@@ -414,10 +424,12 @@ class Example(_message.Message):
         images: _abc.Iterable[Global___ExampleImage] | None = ...,
         split: _builtins.str = ...,
         metadata_json: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_id", b"example_id", "images", b"images", "messages", b"messages", "metadata_json", b"metadata_json", "name", b"name", "split", b"split", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_id", b"example_id", "images", b"images", "messages", b"messages", "metadata_json", b"metadata_json", "name", b"name", "problems", b"problems", "split", b"split", "tags", b"tags", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,6 +524,7 @@ class ExampleImage(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path in the uploaded archive."""
     sha256: _builtins.str
@@ -524,6 +537,8 @@ class ExampleImage(_message.Message):
     """File format: JPEG, PNG, WEBP, GIF, BMP or TIFF."""
     size_bytes: _builtins.int
     """Length of the original bytes."""
+    brightness: _builtins.int
+    """Mean brightness (luma of the thumbnail), 0 to 255; 0 also in versions older than this field."""
     def __init__(
         self,
         *,
@@ -533,10 +548,11 @@ class ExampleImage(_message.Message):
         height_px: _builtins.int = ...,
         format: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
+        brightness: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "height_px", b"height_px", "path", b"path", "sha256", b"sha256", "size_bytes", b"size_bytes", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brightness", b"brightness", "format", b"format", "height_px", b"height_px", "path", b"path", "sha256", b"sha256", "size_bytes", b"size_bytes", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -640,6 +656,10 @@ class Statistics(_message.Message):
     TOP_ANSWERS_FIELD_NUMBER: _builtins.int
     DISTINCT_ANSWER_COUNT_FIELD_NUMBER: _builtins.int
     DUPLICATE_EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    ASPECT_RATIO_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
     example_count: _builtins.int
@@ -684,6 +704,25 @@ class Statistics(_message.Message):
     def top_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
         """The most frequent answers (last assistant message, or caption), at most 20."""
 
+    @_builtins.property
+    def token_count(self) -> Global___Distribution:
+        """Tokens of text an example, all messages or captions together: an estimate of one token for four
+        bytes of UTF-8, since no tokenizer is asked. Images are not counted. Like the three below empty for
+        versions that are older than this field.
+        """
+
+    @_builtins.property
+    def aspect_ratio(self) -> Global___Distribution:
+        """Image width divided by height."""
+
+    @_builtins.property
+    def size_bytes(self) -> Global___Distribution:
+        """Length of the original image files in bytes."""
+
+    @_builtins.property
+    def brightness(self) -> Global___Distribution:
+        """Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white."""
+
     def __init__(
         self,
         *,
@@ -701,10 +740,14 @@ class Statistics(_message.Message):
         top_answers: _abc.Iterable[Global___LabelCount] | None = ...,
         distinct_answer_count: _builtins.int = ...,
         duplicate_example_count: _builtins.int = ...,
+        token_count: Global___Distribution | None = ...,
+        aspect_ratio: Global___Distribution | None = ...,
+        size_bytes: Global___Distribution | None = ...,
+        brightness: Global___Distribution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "text_length", b"text_length", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "split_counts", b"split_counts", "text_length", b"text_length", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1468,6 +1511,8 @@ class ListExamplesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     page_size: _builtins.int
@@ -1476,6 +1521,12 @@ class ListExamplesRequest(_message.Message):
     """`next_page_token` of an earlier answer to the same request."""
     split: _builtins.str
     """Only this split; empty means all."""
+    filter: _builtins.str
+    """Only examples for which this holds, for example `tags:night AND width >= 1024`, in the style of
+    AIP-160; docs/filters.md explains it. Empty means all.
+    """
+    query: _builtins.str
+    """Only examples with this in a message or caption, in upper or lower case; empty means all."""
     def __init__(
         self,
         *,
@@ -1483,10 +1534,12 @@ class ListExamplesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         split: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1582,14 +1635,20 @@ class GetThumbnailsRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     start: _builtins.int
-    """Row number of the first example, from 0, among those of `split`."""
+    """Place of the first example, from 0, among those that match."""
     count: _builtins.int
     """How many; 50 when 0, and more than 200 means 200."""
     split: _builtins.str
     """Only this split; empty means all."""
+    filter: _builtins.str
+    """As in ListExamples."""
+    query: _builtins.str
+    """As in ListExamples."""
     def __init__(
         self,
         *,
@@ -1597,10 +1656,12 @@ class GetThumbnailsRequest(_message.Message):
         start: _builtins.int = ...,
         count: _builtins.int = ...,
         split: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "parent", b"parent", "split", b"split", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "filter", b"filter", "parent", b"parent", "query", b"query", "split", b"split", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1613,18 +1674,22 @@ class GetThumbnailsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     THUMBNAILS_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    total_size: _builtins.int
+    """Examples in all that match the request."""
     @_builtins.property
     def thumbnails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Thumbnail]:
-        """In row order; shorter at the end of the version."""
+        """In row order; shorter at the end of what matches."""
 
     def __init__(
         self,
         *,
         thumbnails: _abc.Iterable[Global___Thumbnail] | None = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["thumbnails", b"thumbnails"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thumbnails", b"thumbnails", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -195,7 +195,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListExamples(self, request, context):
-        """Lists a version's examples in the order of the uploaded records, without image bytes.
+        """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+        (reason FilterInvalid) when `filter` cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,9 @@ class DatasetServiceStub:
     ListVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]
     """Lists a dataset's versions, newest first."""
     ListExamples: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListExamplesRequest, _dataset_pb2.ListExamplesResponse]
-    """Lists a version's examples in the order of the uploaded records, without image bytes."""
+    """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+    (reason FilterInvalid) when `filter` cannot be read.
+    """
     GetExample: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleRequest, _dataset_pb2.Example]
     """Returns one example."""
     GetExampleImage: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleImageRequest, _httpbody_pb2.HttpBody]
@@ -123,7 +125,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """Lists a dataset's versions, newest first."""
     ListExamples: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListExamplesRequest, _dataset_pb2.ListExamplesResponse]  # type: ignore[assignment]
-    """Lists a version's examples in the order of the uploaded records, without image bytes."""
+    """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+    (reason FilterInvalid) when `filter` cannot be read.
+    """
     GetExample: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleRequest, _dataset_pb2.Example]  # type: ignore[assignment]
     """Returns one example."""
     GetExampleImage: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -229,7 +233,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListExamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListExamplesResponse, _abc.Awaitable[_dataset_pb2.ListExamplesResponse]]:
-        """Lists a version's examples in the order of the uploaded records, without image bytes."""
+        """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+        (reason FilterInvalid) when `filter` cannot be read.
+        """
 
     @_abc_1.abstractmethod
     def GetExample(

@@ -117,19 +117,14 @@ class Version:
         """The resource name."""
         return f"{self.dataset_name}/versions/v{self.number}"
 
-    def rows(self, split: str, start: int, count: int) -> list[int]:
-        """Row numbers of `count` examples of a split (empty: of all), from the `start`-th of them."""
+    def rows(self, split: str) -> Sequence[int]:
+        """Row numbers of the examples of a split (empty: of all)."""
         if not split:
-            return list(range(start, min(start + count, self.example_count)))
+            return range(self.example_count)
         if split not in SPLIT_NAMES:
             return []
         code = SPLIT_NAMES.index(split)
-        matching = (row for row, found in enumerate(self.row_splits) if found == code)
-        return [row for nth, row in enumerate(matching) if start <= nth < start + count]
-
-    def row_count(self, split: str) -> int:
-        """Examples of a split; of all when it is empty."""
-        return self.split_counts.get(split, 0) if split else self.example_count
+        return [row for row, found in enumerate(self.row_splits) if found == code]
 
     def located(self, rows: Sequence[int]) -> list[tuple[StoredShard, list[int]]]:
         """The shards of ascending row numbers, each with the numbers of its own rows."""

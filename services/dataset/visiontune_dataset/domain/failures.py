@@ -128,6 +128,13 @@ class VisionTrainingDisabled(errors.FailedPrecondition):
         )
 
 
+class FilterInvalid(errors.InvalidArgument):
+    """A filter of examples cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"filter: {reason}.", violations=[Violation("filter", reason, "FilterInvalid")])
+
+
 class ImportRefused(errors.InvalidArgument):
     """The data has problems; the report lists them all."""
 
