@@ -1,4 +1,4 @@
-"""One running stack for the tests that leave nothing in it but data; the others start their own. And a browser for it."""
+"""One running stack for the tests that leave nothing in it but data, with a browser; others start their own."""
 
 from collections.abc import Iterator
 

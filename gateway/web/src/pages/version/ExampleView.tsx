@@ -27,6 +27,8 @@ export function ExampleView({ example }: { example: Example }) {
         rows={[
           ["Id", <Copyable key="id" value={example.exampleId ?? ""} />],
           ["Split", example.split],
+          ["Tags", example.tags?.join(", ")],
+          ["Warned about", example.problems?.join(", ")],
           ["Name", <Copyable key="name" value={name} />],
         ]}
       />

@@ -11,6 +11,7 @@ import { Failure, Loading } from "../../components/states";
 import { bytes, count, int, shortDigest } from "../../lib/format";
 import { pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { Duplicates } from "./Duplicates";
 import { Examples } from "./Examples";
 import { StatisticsView } from "./StatisticsView";
 
@@ -46,6 +47,13 @@ export function Component() {
   );
 }
 
+const TABS = [
+  { value: "examples", label: "Examples" },
+  { value: "statistics", label: "Statistics" },
+  { value: "duplicates", label: "Duplicates" },
+  { value: "report", label: "Report" },
+] as const;
+
 function Content({ version }: { version: DatasetVersion }) {
   const [params, setParams] = useSearchParams();
   const tab = params.get("tab") ?? "examples";
@@ -54,15 +62,16 @@ function Content({ version }: { version: DatasetVersion }) {
       <Figures rows={figures(version)} />
       <Tabs value={tab} onChange={(value) => setParams(value && value !== "examples" ? { tab: value } : {})}>
         <Tabs.List mb="md">
-          <Tabs.Tab value="examples">Examples</Tabs.Tab>
-          <Tabs.Tab value="statistics">Statistics</Tabs.Tab>
-          <Tabs.Tab value="report">Report</Tabs.Tab>
+          {TABS.map(({ value, label }) => (
+            <Tabs.Tab key={value} value={value}>
+              {label}
+            </Tabs.Tab>
+          ))}
         </Tabs.List>
-        <Tabs.Panel value="examples">{tab === "examples" && <Examples version={version} />}</Tabs.Panel>
-        <Tabs.Panel value="statistics">
+        <Tabs.Panel value={tab}>
+          {tab === "examples" && <Examples version={version} />}
           {tab === "statistics" && <StatisticsView version={version.name ?? ""} />}
-        </Tabs.Panel>
-        <Tabs.Panel value="report">
+          {tab === "duplicates" && <Duplicates version={version.name ?? ""} />}
           {tab === "report" && <ReportTab name={version.validationReport ?? ""} />}
         </Tabs.Panel>
       </Tabs>
