@@ -6,6 +6,7 @@ Edits are applied one after the other; what comes of them is gathered, and writt
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from visiontune_data import checks
 from visiontune_data.example import (
@@ -202,7 +203,9 @@ def _after(edit: SetText | SetSplit | SetTags, before: Example, notes: Notes) ->
                 notes.add("edit-no-such-text", f"$.messages[{index}]", _has(len(before.messages), "messages"))
                 return None
             message = _said(before.messages[index], edit, notes)
-            return message and replace(
+            if message is None:
+                return None
+            return replace(
                 before, messages=(*before.messages[:index], message, *before.messages[index + 1 :])
             )
 
@@ -239,7 +242,7 @@ def _with_tags(metadata_json: str, tags: tuple[str, ...]) -> str:
 
 def changes_between(before: Example, after: Example) -> tuple[str, ...]:
     """What differs between two examples of the same id, as names of fields."""
-    fields = {
+    fields: dict[str, list[Any]] = {
         "images": [[i.sha256 for i in e.images] for e in (before, after)],
         "messages": [e.messages for e in (before, after)],
         "texts": [e.texts for e in (before, after)],

@@ -3,6 +3,8 @@
 What is new comes behind, in shards of its own. The same checks as an import's decide whether it may be.
 """
 
+import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,13 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visiontune_data.decoding import Decoder, Result, Task
-from visiontune_data.example import Example, Image
+from visiontune_data.example import Example, Image, Kind
 from visiontune_data.ingest import Options, Progress, Stage, Version
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.previews import example_of
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import Severity
-from visiontune_data.shards import OpenShard, Shard, ShardWriter, Thumbnails, preview_json, text_column
+from visiontune_data.shards import (
+    Batches,
+    OpenShard,
+    Shard,
+    ShardWriter,
+    Thumbnails,
+    messages_of,
+    preview_json,
+    text_column,
+)
 from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import StatisticsBuilder
@@ -30,8 +41,8 @@ class BaseShard:
     """A shard of the version that is rewritten: its facts, and how to open its two files."""
 
     facts: Shard
-    examples: Callable[[], BinaryIO]
-    preview: Callable[[], BinaryIO]
+    examples: Callable[[], BinaryIO | io.RawIOBase]
+    preview: Callable[[], BinaryIO | io.RawIOBase]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ class _Rewriting:
             digest=self.gathered.digest.digest(),
             manifest_sha256=manifest_sha256(format_name, columns, counts, self.shards),
             format=format_name,
-            kinds=tuple(sorted(self.gathered.kinds)),
+            kinds=tuple(sorted(map(Kind, self.gathered.kinds))),
             shards=tuple(self.shards),
             statistics=self.gathered.statistics.build(counts),
             row_splits=bytes(self.gathered.splits),
@@ -258,7 +269,9 @@ class _Rewriting:
             if not any(after):
                 continue
             made = made or OpenShard(self.scratch, len(self.shards), examples.schema_arrow)
-            made.append(*_changed(examples.read_row_group(group), rows, after))
+            made.write(
+                _changed(examples.read_row_group(group), rows, after), Counter(e.split for e in after if e)
+            )
         if made:
             self._finish(made.finish())
 
@@ -300,20 +313,18 @@ class _Rewriting:
         )
 
 
-def _changed(
-    examples: pa.Table, previews: pa.Table, after: Sequence[Example | None]
-) -> tuple[pa.RecordBatch, pa.RecordBatch, list[str]]:
-    """A row group of both files as it will be, and the splits of its rows. Pictures stay as they are."""
+def _changed(examples: pa.Table, previews: pa.Table, after: Sequence[Example | None]) -> Batches:
+    """A row group of both files as it will be. Pictures stay as they are."""
     mask = pa.array([each is not None for each in after])
     rows = [each for each in after if each is not None]
     columns = dict(_columns_of(examples.filter(mask)))
-    columns |= {name: made for name in columns if (made := text_column(name, rows)) is not None}
+    messages = [messages_of(row) for row in rows]
+    columns |= {name: made for name in columns if (made := text_column(name, rows, messages)) is not None}
     shown = dict(_columns_of(previews.filter(mask)))
-    shown["example"] = pa.array(map(preview_json, rows), pa.string())
+    shown["example"] = pa.array(list(map(preview_json, rows, messages)), pa.string())
     return (
         pa.record_batch([columns[name] for name in examples.schema.names], schema=examples.schema),
         pa.record_batch([shown[name] for name in previews.schema.names], schema=previews.schema),
-        [row.split for row in rows],
     )
 
 

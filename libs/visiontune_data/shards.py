@@ -1,6 +1,7 @@
 """Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
 
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
 from visiontune_data.example import Example, Image, canonical
@@ -119,7 +121,7 @@ class ShardWriter:
         self._rows_bytes = 0
         self._open: OpenShard | None = None
         self._index = first_index
-        # Arrow, reads and sha256 let other threads run: the next examples are made meanwhile.
+        # Arrow's writing and sha256 let other threads run: the next row group is made meanwhile.
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writing: Future[Shard | None] | None = None
 
@@ -147,8 +149,14 @@ class ShardWriter:
 
     def _flush(self) -> None:
         """Has the row group written; at most one other is in memory then."""
+        messages = [messages_of(row) for row in self._rows]
+        batches = (
+            _examples_batch(self._rows, messages, self._schema, self._images),
+            _preview_batch(self._rows, messages, self._thumbnails),
+        )
+        splits = Counter(row.split for row in self._rows)
         self._settle()
-        self._writing = self._thread.submit(self._write_row_group, self._rows)
+        self._writing = self._thread.submit(self._write_row_group, batches, splits)
         self._rows, self._rows_bytes = [], 0
 
     def _settle(self) -> None:
@@ -157,10 +165,10 @@ class ShardWriter:
             self._finished(shard)
         self._writing = None
 
-    def _write_row_group(self, rows: Sequence[Example]) -> Shard | None:
+    def _write_row_group(self, batches: "Batches", splits: Counter[str]) -> Shard | None:
         if self._open is None:
             self._open = OpenShard(self._scratch, self._index, self._schema)
-        self._open.write(rows, self._images, self._thumbnails)
+        self._open.write(batches, splits)
         return self._finish(self._open) if self._open.size_bytes >= self._shard_bytes else None
 
     def _finish(self, shard: "OpenShard") -> Shard:
@@ -169,42 +177,76 @@ class ShardWriter:
         return shard.finish()
 
 
+Batches = tuple[pa.RecordBatch, pa.RecordBatch]  # of examples and of their previews
+
+
 class OpenShard:
     """The two files of the shard that is being written."""
 
     def __init__(self, scratch: Path, index: int, shard_schema: pa.Schema) -> None:
-        self._index, self._schema = index, shard_schema
-        self._paths = [scratch / f"{name}-{index:05d}.parquet" for name in ("examples", "preview")]
+        self._index = index
+        self._files = [
+            _DigestedFile(scratch / f"{name}-{index:05d}.parquet") for name in ("examples", "preview")
+        ]
         self._writers = [
-            pq.ParquetWriter(path, schema_, **_options(schema_, stored))
-            for path, schema_, stored in zip(
-                self._paths,
+            pq.ParquetWriter(file, schema_, **_options(schema_, stored))
+            for file, schema_, stored in zip(
+                self._files,
                 (shard_schema, PREVIEW_SCHEMA),
                 ("images.list.element.bytes", "thumbnail"),
                 strict=True,
             )
         ]
         self._splits: Counter[str] = Counter()
-        self.size_bytes = 0
 
-    def write(self, rows: Sequence[Example], images: Spool, thumbnails: "Thumbnails") -> None:
+    @property
+    def size_bytes(self) -> int:
+        """What the file of examples has so far."""
+        return self._files[0].tell()
+
+    def write(self, batches: Batches, splits: Counter[str]) -> None:
         """Appends one row group to each file."""
-        batches = _examples_batch(rows, self._schema, images), _preview_batch(rows, thumbnails)
-        self.append(*batches, [row.split for row in rows])
-
-    def append(self, examples: pa.RecordBatch, preview: pa.RecordBatch, splits: Iterable[str]) -> None:
-        """Appends one row group to each file, with the splits of its rows."""
-        for writer, batch in zip(self._writers, (examples, preview), strict=True):
+        for writer, batch in zip(self._writers, batches, strict=True):
             writer.write_batch(batch, row_group_size=batch.num_rows)
         self._splits.update(splits)
-        self.size_bytes = self._paths[0].stat().st_size
 
     def finish(self) -> Shard:
         """Closes the files."""
         for writer in self._writers:
             writer.close()
-        examples, preview = map(_file, self._paths)
+        examples, preview = (file.finish() for file in self._files)
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
+
+
+class _DigestedFile(io.RawIOBase):
+    """A file that is written once, forwards, and hashed as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = path.open("wb", buffering=0)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data).cast("B")
+        self._sha256.update(view)
+        self._size += len(view)
+        rest = view
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return len(view)
+
+    def finish(self) -> ShardFile:
+        """Closes the file, and says what it is."""
+        self._file.close()
+        return ShardFile(self._path, self._sha256.hexdigest(), self._size)
 
 
 def _options(of: pa.Schema, stored: str) -> dict[str, Any]:
@@ -235,25 +277,21 @@ def _leaves(of: pa.Schema) -> list[str]:
     return [leaf for column in of for leaf in walk(column.name, column.type)]
 
 
-def _file(path: Path) -> ShardFile:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ShardFile(path, digest, path.stat().st_size)
-
-
-def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
-    made = (text_column(name, rows) for name in to.names)
+def _examples_batch(
+    rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
+) -> pa.RecordBatch:
+    made = (text_column(name, rows, messages) for name in to.names)
     columns = [_image_column(rows, images) if column is None else column for column in made]
     return pa.record_batch(columns, schema=to)
 
 
-def text_column(name: str, rows: Sequence[Example]) -> pa.Array | None:
-    """A column of a shard; None for one with images."""
+def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
+    """A column of a shard, `messages` as `messages_of` gives them; None for one with images."""
     match name:
         case "id":
-            values: list[Any] = [row.id for row in rows]
+            values: Sequence[Any] = [row.id for row in rows]
         case "messages":
-            values = [_messages(row) for row in rows]
+            values = messages
         case "texts":
             values = [list(row.texts) for row in rows]
         case "split":
@@ -265,7 +303,8 @@ def text_column(name: str, rows: Sequence[Example]) -> pa.Array | None:
     return pa.array(values, _COLUMNS[name][0])
 
 
-def _messages(row: Example) -> list[dict[str, Any]]:
+def messages_of(row: Example) -> list[dict[str, Any]]:
+    """The messages as shards and previews hold them."""
     return [
         {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
         for m in row.messages
@@ -313,10 +352,12 @@ class Thumbnails:
             spool.close()
 
 
-def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.RecordBatch:
+def _preview_batch(
+    rows: Sequence[Example], messages: Sequence[Any], thumbnails: Thumbnails
+) -> pa.RecordBatch:
     shown = [thumbnails.read(row.images[0]) if row.images else (None, 0, 0) for row in rows]
     columns = [
-        pa.array([preview_json(row) for row in rows], pa.string()),
+        pa.array(list(map(preview_json, rows, messages)), pa.string()),
         pa.array([data for data, _, _ in shown], pa.binary()),
         pa.array([width for _, width, _ in shown], pa.int32()),
         pa.array([height for _, _, height in shown], pa.int32()),
@@ -324,12 +365,12 @@ def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.Record
     return pa.record_batch(columns, schema=PREVIEW_SCHEMA)
 
 
-def preview_json(row: Example) -> str:
+def preview_json(row: Example, messages: Any) -> str:
     """An example without image bytes, as the preview's `example` column holds it."""
     return canonical(
         {
             "id": row.id,
-            "messages": _messages(row),
+            "messages": messages,
             "texts": list(row.texts),
             "images": [
                 [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]

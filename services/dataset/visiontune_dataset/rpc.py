@@ -13,10 +13,10 @@ from visiontune_data.image_kinds import CONTENT_TYPES
 from visiontune_kit import idempotency, pages
 from visiontune_kit.identity import Role
 
-from visiontune_dataset import wire
+from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import datasets, imports, versions
+from visiontune_dataset.use_cases import commits, datasets, drafts, imports, versions
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -38,6 +38,15 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
+    f"/{NAME}/CreateDraft": Role.EDITOR,
+    f"/{NAME}/GetDraft": Role.VIEWER,
+    f"/{NAME}/ListDrafts": Role.VIEWER,
+    f"/{NAME}/DeleteDraft": Role.EDITOR,
+    f"/{NAME}/EditExamples": Role.EDITOR,
+    f"/{NAME}/ListEdits": Role.VIEWER,
+    f"/{NAME}/RevertEdits": Role.EDITOR,
+    f"/{NAME}/RebaseDraft": Role.EDITOR,
+    f"/{NAME}/CommitVersion": Role.EDITOR,
     f"/{OPERATIONS}/GetOperation": Role.VIEWER,
     f"/{OPERATIONS}/ListOperations": Role.VIEWER,
     f"/{OPERATIONS}/WaitOperation": Role.VIEWER,
@@ -145,6 +154,59 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.manifest_to(
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
+
+    async def CreateDraft(self, request: pb.CreateDraftRequest, context: Any) -> pb.Draft:
+        project, dataset_id = wire.segments(request.parent)
+        base = wire.base_of(request)
+        draft_id = idempotency.new_id("draft")
+        return draft_wire.draft_to(await drafts.create_draft(project, dataset_id, base, draft_id, self._deps))
+
+    async def GetDraft(self, request: pb.GetDraftRequest, context: Any) -> pb.Draft:
+        return draft_wire.draft_to(await drafts.get_draft(*wire.below_dataset(request.name), self._deps))
+
+    async def ListDrafts(self, request: pb.ListDraftsRequest, context: Any) -> pb.ListDraftsResponse:
+        after = pages.time_and_name(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        project, dataset_id = wire.segments(request.parent)
+        page, following = await drafts.list_drafts(project, dataset_id, after, limit, self._deps)
+        token = pages.encode(request, [following[0].isoformat(), following[1]]) if following else ""
+        return pb.ListDraftsResponse(drafts=map(draft_wire.draft_to, page), next_page_token=token)
+
+    async def DeleteDraft(self, request: pb.DeleteDraftRequest, context: Any) -> empty_pb2.Empty:
+        await drafts.delete_draft(*wire.below_dataset(request.name), self._deps)
+        return empty_pb2.Empty()
+
+    async def EditExamples(self, request: pb.EditExamplesRequest, context: Any) -> pb.EditExamplesResponse:
+        return draft_wire.accepted_to(
+            await drafts.edit_examples(draft_wire.edit_examples_from(request), self._deps)
+        )
+
+    async def ListEdits(self, request: pb.ListEditsRequest, context: Any) -> pb.ListEditsResponse:
+        above = pages.number(pages.decode(request, request.page_token)) or 0
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        page, following = await drafts.list_edits(
+            *wire.below_dataset(request.parent), above, limit, self._deps
+        )
+        return pb.ListEditsResponse(
+            edits=[draft_wire.edit_to(*each) for each in page],
+            next_page_token=pages.encode(request, [following]) if following else "",
+        )
+
+    async def RevertEdits(self, request: pb.RevertEditsRequest, context: Any) -> pb.Draft:
+        name, numbers = wire.below_dataset(request.name), set(request.numbers)
+        return draft_wire.draft_to(await drafts.revert_edits(*name, request.etag, numbers, self._deps))
+
+    async def RebaseDraft(self, request: pb.RebaseDraftRequest, context: Any) -> pb.Draft:
+        return draft_wire.draft_to(
+            await drafts.rebase_draft(*wire.below_dataset(request.name), request.etag, self._deps)
+        )
+
+    async def CommitVersion(self, request: pb.CommitVersionRequest, context: Any) -> operations_pb2.Operation:
+        commit_id = idempotency.new_id("commit")
+        operation: operations_pb2.Operation = await commits.start_commit(
+            *wire.below_dataset(request.name), request.etag, commit_id, self._deps
+        )
+        return operation
 
     async def _version(self, name: str) -> Version:
         """The version that `name` is, or lies below."""

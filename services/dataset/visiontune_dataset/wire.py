@@ -36,6 +36,12 @@ def segments(name: str) -> list[str]:
     return name.split("/")[1::2]
 
 
+def below_dataset(name: str) -> tuple[str, str, str]:
+    """Project, dataset and the third id of `projects/p/datasets/d/drafts/x`."""
+    project, dataset_id, own = segments(name)
+    return project, dataset_id, own
+
+
 def version_number(name: str) -> int:
     """The number in `…/versions/v7`. Raises VersionNotFound for anything else."""
     prefix, _, digits = segments(name)[2].partition("v")
@@ -90,6 +96,14 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     )
 
 
+def base_of(request: pb.CreateDraftRequest) -> int | None:
+    """The number of the version to edit; None for the newest. Raises VersionNotFound if not the dataset's."""
+    base = request.draft.base_version
+    if base and not base.startswith(f"{request.parent}/versions/"):
+        raise VersionNotFound(base)
+    return version_number(base) if base else None
+
+
 def ttl_from(request: pb.GetReadManifestRequest) -> timedelta:
     """How long URLs shall work."""
     return request.ttl.ToTimedelta() if request.HasField("ttl") else _DEFAULT_TTL
@@ -128,6 +142,9 @@ def version_to(version: Version) -> pb.DatasetVersion:
         source_filename=version.source_filename,
         source_sha256=version.source_sha256,
         create_time=timestamp(version.created_at),
+        parent_version=f"{version.dataset_name}/versions/v{version.parent}" if version.parent else "",
+        draft=f"{version.dataset_name}/drafts/{version.draft}" if version.draft else "",
+        uploads=version.uploads,
     )
 
 
@@ -162,7 +179,7 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
     return pb.Example(
         name=f"{version.name}/examples/{shown.row}",
         example_id=content["id"],
-        messages=[_message_to(message) for message in content["messages"]],
+        messages=[message_to(message) for message in content["messages"]],
         texts=content["texts"],
         images=[_image_to(*image) for image in content["images"]],
         split=content["split"],
@@ -172,7 +189,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
     )
 
 
-def _message_to(message: Mapping[str, Any]) -> pb.Message:
+def message_to(message: Mapping[str, Any]) -> pb.Message:
+    """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
         pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
     ]
@@ -255,7 +273,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
                 rule=summary.rule,
                 severity=pb.Severity.ValueType(summary.severity),
                 count=summary.count,
-                problems=[_problem_to(problem, found.archive) for problem in summary.problems],
+                problems=[problem_to(problem, found.archive) for problem in summary.problems],
             )
             for summary in found.rules
         ],
@@ -264,7 +282,8 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
     )
 
 
-def _problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
+def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
+    """Writes one problem of that archive, or of a draft."""
     return pb.Problem(
         rule=problem.rule,
         severity=pb.Severity.ValueType(problem.severity),

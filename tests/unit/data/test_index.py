@@ -8,7 +8,7 @@ from visiontune_data.example import IMAGE, Example, Image, Message, Part, canoni
 from visiontune_data.filters import parse
 from visiontune_data.index import VersionIndex, shard_index
 from visiontune_data.previews import example_of
-from visiontune_data.shards import preview_json
+from visiontune_data.shards import messages_of, preview_json
 
 
 def image(number: int, width: int = 64, kind: str = "JPEG", brightness: int = 100) -> Image:
@@ -77,7 +77,7 @@ CASES = {
 
 def index(*cuts: int) -> VersionIndex:
     bounds = [0, *cuts, len(EXAMPLES)]
-    rows = list(map(preview_json, EXAMPLES))
+    rows = [preview_json(each, messages_of(each)) for each in EXAMPLES]
     return VersionIndex(tuple(shard_index(rows[a:b]) for a, b in itertools.pairwise(bounds)))
 
 
@@ -109,7 +109,7 @@ def test_rows_are_found_by_id_and_read_back() -> None:
 
 
 def test_previews_of_an_older_import_say_nothing_of_problems_and_brightness() -> None:
-    content = json.loads(preview_json(EXAMPLES[1]))
+    content = json.loads(preview_json(EXAMPLES[1], messages_of(EXAMPLES[1])))
     del content["problems"]
     content["images"] = [each[:6] for each in content["images"]]
     old = example_of(json.dumps(content))

@@ -459,6 +459,154 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a dataset's drafts, newest first
+         * @description Lists a dataset's drafts, newest first.
+         */
+        get: operations["ListDrafts"];
+        put?: never;
+        /**
+         * Begins to edit a version: makes an empty draft on it
+         * @description Begins to edit a version: makes an empty draft on it.
+         */
+        post: operations["CreateDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns one draft
+         * @description Returns one draft.
+         */
+        get: operations["GetDraft"];
+        put?: never;
+        post?: never;
+        /**
+         * Gives a draft up
+         * @description Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed.
+         */
+        delete: operations["DeleteDraft"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Adds edits to a draft, all or none
+         * @description Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+         */
+        post: operations["EditExamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a draft's edits in the order in which they are applied
+         * @description Lists a draft's edits in the order in which they are applied.
+         */
+        get: operations["ListEdits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes edits out of a draft
+         * @description Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one of them.
+         */
+        post: operations["RevertEdits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:rebase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves a draft to the dataset's newest version
+         * @description Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it edits is another there, or gone: revert these edits first.
+         */
+        post: operations["RebaseDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts to make a new version of a draft; it then is gone
+         * @description Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
+         */
+        post: operations["CommitVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/operations": {
         parameters: {
             query?: never;
@@ -1001,6 +1149,30 @@ export interface components {
          * @enum {string}
          */
         "Adaptation.Part": "PART_UNSPECIFIED" | "PART_TRAIN" | "PART_FREEZE";
+        /** @description A new example. */
+        AddedExample: {
+            /** @description The conversation; empty for captioned images. */
+            messages?: components["schemas"]["Message"][];
+            /** @description Captions; empty for conversations. */
+            texts?: string[];
+            /** @description Its images, in the order of their places. */
+            images?: components["schemas"]["AddedImage"][];
+            /** @description train, validation or test; train when empty. */
+            split?: string;
+            /** @description Its tags. */
+            tags?: string[];
+        };
+        /**
+         * @description An image of a new example.
+         *
+         *     At most one of `sha256`, `upload` is set.
+         */
+        AddedImage: {
+            /** @description sha256 of an image that the draft's base has, lower-case hexadecimal. */
+            sha256?: string;
+            /** @description A COMPLETE upload of this project: one image file. Its bytes are deleted with the draft. */
+            upload?: string;
+        };
         /** @description A secret that stands for a project and a role. */
         ApiKey: {
             /** @description `projects/{project}/apiKeys/{api_key}`; the server chooses the last segment. */
@@ -1141,7 +1313,7 @@ export interface components {
         /** @description Text, or the place of an image. */
         ContentPart: {
             /** @description Which of the two. */
-            type?: components["schemas"]["ContentPart.Type"];
+            type: components["schemas"]["ContentPart.Type"];
             /** @description The text; empty for an image. */
             text?: string;
         };
@@ -1228,9 +1400,15 @@ export interface components {
             readonly sourceSha256?: string;
             /**
              * Format: date-time
-             * @description When the import committed it.
+             * @description When it was committed.
              */
             readonly createTime?: string;
+            /** @description The version that it was made of; empty for one that was imported. It may be deleted since. */
+            readonly parentVersion?: string;
+            /** @description The draft that was committed as this version; empty when there was none. */
+            readonly draft?: string;
+            /** @description The uploads that it was imported from, whose bytes are gone; empty when there were none. */
+            readonly uploads?: string[];
         };
         /** @description Answer of DeleteObjects. */
         DeleteObjectsResponse: {
@@ -1245,6 +1423,8 @@ export interface components {
              */
             freedBytes?: string;
         };
+        /** @description The example goes. */
+        Deletion: Record<string, never>;
         /** @description A numeric field over all its values. */
         Distribution: {
             /**
@@ -1274,6 +1454,70 @@ export interface components {
             median?: number;
             /** @description Counts in equally wide bins over [min, max]; at most 20. */
             histogram?: components["schemas"]["Bin"][];
+        };
+        /** @description Edits of a version that become the next one. */
+        Draft: {
+            /** @description `projects/{project}/datasets/{dataset}/drafts/{draft}`; the server chooses the last segment. */
+            name?: string;
+            /** @description The version that is edited; the newest one when empty at CreateDraft. */
+            baseVersion?: string;
+            /**
+             * Format: int32
+             * @description Edits in it.
+             */
+            readonly editCount?: number;
+            /** @description The operation that commits it now; empty when none does. */
+            readonly operation?: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            readonly updateTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is deleted, unless it changes before.
+             */
+            readonly expireTime?: string;
+            /** @description Changes with every change. */
+            readonly etag?: string;
+        };
+        /**
+         * @description One edit of one example.
+         *
+         *     At most one of `text`, `split`, `tags`, `delete`, `add` is set.
+         */
+        Edit: {
+            /**
+             * Format: int32
+             * @description Its number in the draft, from 1, for RevertEdits.
+             */
+            readonly number?: number;
+            /** @description The `example_id` of the example. May be empty for `add`: it then is a digest of the content. */
+            exampleId?: string;
+            /** @description Another text in a message, or of a caption. */
+            text?: components["schemas"]["TextEdit"];
+            /** @description Another split: train, validation or test. */
+            split?: string;
+            /** @description Other tags. */
+            tags?: components["schemas"]["TagsEdit"];
+            /** @description The example goes. */
+            delete?: components["schemas"]["Deletion"];
+            /** @description A new example, behind all others. */
+            add?: components["schemas"]["AddedExample"];
+        };
+        /** @description Answer of EditExamples. */
+        EditExamplesResponse: {
+            /** @description The draft with them. */
+            draft?: components["schemas"]["Draft"];
+            /** @description The edits of the request, with their numbers, and the ids of added examples. */
+            edits?: components["schemas"]["Edit"][];
+            /** @description Rules of which an import would warn. `member` is the example's id. */
+            warnings?: components["schemas"]["Problem"][];
         };
         /** @description How the model is measured. */
         Evaluation: {
@@ -1633,6 +1877,20 @@ export interface components {
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
+        /** @description Answer of ListDrafts. */
+        ListDraftsResponse: {
+            /** @description Newest first. */
+            drafts?: components["schemas"]["Draft"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListEdits. */
+        ListEditsResponse: {
+            /** @description In order of number. */
+            edits?: components["schemas"]["Edit"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListEvents. */
         ListEventsResponse: {
             /** @description Oldest first. */
@@ -1765,7 +2023,7 @@ export interface components {
         /** @description One turn of a conversation. */
         Message: {
             /** @description `system`, `user` or `assistant`. */
-            role?: string;
+            role: string;
             /** @description What was said, in order. */
             content?: components["schemas"]["ContentPart"][];
         };
@@ -2234,6 +2492,35 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
+        };
+        /** @description Other tags. */
+        TagsEdit: {
+            /** @description All tags that the example shall have; none removes them. */
+            tags?: string[];
+        };
+        /**
+         * @description Another text in a message, or of a caption.
+         *
+         *     At most one of `message`, `caption` is set.
+         */
+        TextEdit: {
+            /**
+             * Format: int32
+             * @description 0-based place of the message.
+             */
+            message?: number;
+            /**
+             * Format: int32
+             * @description 0-based place of the caption.
+             */
+            caption?: number;
+            /**
+             * Format: int32
+             * @description 0-based place among the texts of the message, which its images part; absent when it has but one.
+             */
+            part?: number;
+            /** @description The text that shall stand there, at most 1 MiB. */
+            text?: string;
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -3280,6 +3567,304 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadManifest"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListDrafts: {
+        parameters: {
+            query?: {
+                /** @description Most drafts in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDraftsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CreateDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Draft"];
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    EditExamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description The edits, applied in this order behind those that the draft has. */
+                    edits: components["schemas"]["Edit"][];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditExamplesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListEdits: {
+        parameters: {
+            query?: {
+                /** @description Most edits in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListEditsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RevertEdits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description Numbers of the edits to take out; empty means all. Those that are gone already are fine. */
+                    numbers?: number[];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RebaseDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CommitVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ImportVersionMetadata"];
+                        response?: components["schemas"]["DatasetVersion"];
+                    };
                 };
             };
             default: components["responses"]["Error"];

@@ -87,6 +87,34 @@ class DatasetServiceStub:
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
     """
+    CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
+    """Begins to edit a version: makes an empty draft on it."""
+    GetDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDraftRequest, _dataset_pb2.Draft]
+    """Returns one draft."""
+    ListDrafts: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDraftsRequest, _dataset_pb2.ListDraftsResponse]
+    """Lists a dataset's drafts, newest first."""
+    DeleteDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDraftRequest, _empty_pb2.Empty]
+    """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+    EditExamples: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.EditExamplesRequest, _dataset_pb2.EditExamplesResponse]
+    """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+    (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+    """
+    ListEdits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListEditsRequest, _dataset_pb2.ListEditsResponse]
+    """Lists a draft's edits in the order in which they are applied."""
+    RevertEdits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RevertEditsRequest, _dataset_pb2.Draft]
+    """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+    of them.
+    """
+    RebaseDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RebaseDraftRequest, _dataset_pb2.Draft]
+    """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+    edits is another there, or gone: revert these edits first.
+    """
+    CommitVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CommitVersionRequest, _operations_pb2.Operation]
+    """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+    draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+    FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+    any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
+    """
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -143,6 +171,34 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Begins to edit a version: makes an empty draft on it."""
+    GetDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Returns one draft."""
+    ListDrafts: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDraftsRequest, _dataset_pb2.ListDraftsResponse]  # type: ignore[assignment]
+    """Lists a dataset's drafts, newest first."""
+    DeleteDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDraftRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+    EditExamples: _aio.UnaryUnaryMultiCallable[_dataset_pb2.EditExamplesRequest, _dataset_pb2.EditExamplesResponse]  # type: ignore[assignment]
+    """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+    (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+    """
+    ListEdits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListEditsRequest, _dataset_pb2.ListEditsResponse]  # type: ignore[assignment]
+    """Lists a draft's edits in the order in which they are applied."""
+    RevertEdits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RevertEditsRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+    of them.
+    """
+    RebaseDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RebaseDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+    edits is another there, or gone: revert these edits first.
+    """
+    CommitVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CommitVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+    draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+    FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+    any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
     """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -293,6 +349,88 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.ReadManifest, _abc.Awaitable[_dataset_pb2.ReadManifest]]:
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDraft(
+        self,
+        request: _dataset_pb2.CreateDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Begins to edit a version: makes an empty draft on it."""
+
+    @_abc_1.abstractmethod
+    def GetDraft(
+        self,
+        request: _dataset_pb2.GetDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Returns one draft."""
+
+    @_abc_1.abstractmethod
+    def ListDrafts(
+        self,
+        request: _dataset_pb2.ListDraftsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListDraftsResponse, _abc.Awaitable[_dataset_pb2.ListDraftsResponse]]:
+        """Lists a dataset's drafts, newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteDraft(
+        self,
+        request: _dataset_pb2.DeleteDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+
+    @_abc_1.abstractmethod
+    def EditExamples(
+        self,
+        request: _dataset_pb2.EditExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.EditExamplesResponse, _abc.Awaitable[_dataset_pb2.EditExamplesResponse]]:
+        """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+        (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEdits(
+        self,
+        request: _dataset_pb2.ListEditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListEditsResponse, _abc.Awaitable[_dataset_pb2.ListEditsResponse]]:
+        """Lists a draft's edits in the order in which they are applied."""
+
+    @_abc_1.abstractmethod
+    def RevertEdits(
+        self,
+        request: _dataset_pb2.RevertEditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+        of them.
+        """
+
+    @_abc_1.abstractmethod
+    def RebaseDraft(
+        self,
+        request: _dataset_pb2.RebaseDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+        edits is another there, or gone: revert these edits first.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitVersion(
+        self,
+        request: _dataset_pb2.CommitVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+        draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+        FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+        any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
         """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,6 +30,8 @@ class ImportJob:
     validation_fraction: float
     created_at: str  # ISO 8601
 
+    kind = KIND
+
     @property
     def dataset_name(self) -> str:
         """The dataset's resource name."""
