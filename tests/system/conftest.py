@@ -1,4 +1,4 @@
-"""One running stack for the tests that leave nothing in it but data, with a browser; others start their own."""
+"""One running stack, and a browser, for the tests that leave nothing but data; others start their own."""
 
 from collections.abc import Iterator
 

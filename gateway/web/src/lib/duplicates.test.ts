@@ -28,7 +28,7 @@ test("the same image in two splits leaks", () => {
 });
 
 test("an answer is the last thing that the assistant said, or a caption", () => {
-  const say = (role: string, text: string) => ({ role, content: [{ text }] });
+  const say = (role: string, text: string) => ({ role, content: [{ type: "TYPE_TEXT" as const, text }] });
   expect(answerOf({ messages: [say("assistant", "1"), say("user", "?"), say("assistant", "2")] })).toBe("2");
   expect(answerOf({ texts: ["a cat"] })).toBe("a cat");
 });

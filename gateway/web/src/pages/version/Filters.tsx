@@ -63,7 +63,7 @@ export function Filters({ version, view, total, show }: FiltersProps) {
       </Button>
       {narrows(view) && (
         <span className={css.matches} role="status">
-          {total !== undefined && `${counted(total, "match", "matches")}`}
+          {total !== undefined && <span>{counted(total, "match", "matches")}</span>}
           <Button
             size="compact-xs"
             variant="subtle"
