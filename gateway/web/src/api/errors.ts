@@ -24,6 +24,7 @@ export const Code = {
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
   ALREADY_EXISTS: 6,
+  ABORTED: 10,
   UNAVAILABLE: 14,
   UNAUTHENTICATED: 16,
 } as const;

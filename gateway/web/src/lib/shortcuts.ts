@@ -20,6 +20,10 @@ export const SHORTCUTS = {
   open: { key: "Enter", where: "Grid of examples", does: "Open it" },
   previous: { key: "ArrowLeft", where: "One example", does: "The one before" },
   next: { key: "ArrowRight", where: "One example", does: "The one after" },
+  edit: { key: "e", where: "One example", does: "Edit its last text, in a draft" },
+  split: { key: "s", where: "One example", does: "Move it to the next split" },
+  tags: { key: "t", where: "One example", does: "Edit its tags" },
+  remove: { key: "x", where: "One example", does: "Delete it, or keep it after all" },
   close: { key: "Escape", where: "One example", does: "Back to the grid" },
 } as const satisfies Record<string, Shortcut>;
 

@@ -7,6 +7,7 @@ const VIEW: View = {
   problem: "image-small",
   duplicates: true,
   filter: "width > 1 OR height > 1",
+  draft: "abc",
 };
 
 test("an address gives back the view that it was made of", () => {

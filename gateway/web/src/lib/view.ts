@@ -9,9 +9,18 @@ export interface View {
   duplicates: boolean;
   /** In the language of docs/filters.md. */
   filter: string;
+  /** Id of the draft through which they are looked at; empty for none. */
+  draft: string;
 }
 
-export const EVERYTHING: View = { split: "", query: "", problem: "", duplicates: false, filter: "" };
+export const EVERYTHING: View = {
+  split: "",
+  query: "",
+  problem: "",
+  duplicates: false,
+  filter: "",
+  draft: "",
+};
 
 export function viewOf(params: URLSearchParams): View {
   const text = (name: string) => params.get(name) ?? "";
@@ -21,6 +30,7 @@ export function viewOf(params: URLSearchParams): View {
     problem: text("problem"),
     duplicates: params.has("duplicates"),
     filter: text("filter"),
+    draft: text("draft"),
   };
 }
 
@@ -32,6 +42,7 @@ export function paramsOf(view: View): URLSearchParams {
   if (view.problem) params.set("problem", view.problem);
   if (view.duplicates) params.set("duplicates", "");
   if (view.filter) params.set("filter", view.filter);
+  if (view.draft) params.set("draft", view.draft);
   return params;
 }
 

@@ -5,12 +5,46 @@ import { thumbnailsQuery } from "../../api/datasets";
 import type { DatasetVersion } from "../../api/types";
 import { Empty, Failure, Loading } from "../../components/states";
 import { int } from "../../lib/format";
+import { datasetOf } from "../../lib/names";
 import { narrows, paramsOf, viewOf, type View } from "../../lib/view";
+import { DraftBar } from "./DraftBar";
 import { ExampleDrawer } from "./ExampleDrawer";
 import { Filters } from "./Filters";
 import { ThumbnailGrid } from "./ThumbnailGrid";
+import { DraftProvider, useDraftHandle } from "./useDraft";
 
 export function Examples({ version }: { version: DatasetVersion }) {
+  const [params, setParams] = useSearchParams();
+  const view = viewOf(params);
+  if (!view.draft) return <Shown version={version} />;
+  const draft = `${datasetOf(version.name ?? "")}/drafts/${view.draft}`;
+  return (
+    <InDraft
+      key={draft}
+      draft={draft}
+      version={version}
+      leave={() => setParams(paramsOf({ ...view, draft: "" }))}
+    />
+  );
+}
+
+interface InDraftProps {
+  draft: string;
+  version: DatasetVersion;
+  leave: () => void;
+}
+
+function InDraft({ draft, version, leave }: InDraftProps) {
+  const handle = useDraftHandle(draft);
+  return (
+    <DraftProvider value={handle}>
+      <DraftBar version={version.name ?? ""} draft={handle} leave={leave} />
+      <Shown version={version} />
+    </DraftProvider>
+  );
+}
+
+function Shown({ version }: { version: DatasetVersion }) {
   const [params, setParams] = useSearchParams();
   const view = viewOf(params);
   const name = version.name ?? "";

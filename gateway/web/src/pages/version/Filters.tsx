@@ -67,7 +67,7 @@ export function Filters({ version, view, total, show }: FiltersProps) {
           <Button
             size="compact-xs"
             variant="subtle"
-            onClick={() => show({ ...EVERYTHING, split: view.split })}
+            onClick={() => show({ ...EVERYTHING, split: view.split, draft: view.draft })}
           >
             Show all
           </Button>

@@ -1,15 +1,17 @@
 /** One version: its examples, its statistics, its report. */
 import { Button, Tabs } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearchParams } from "react-router";
 import { reportQuery, versionQuery } from "../../api/datasets";
+import { createDraft, listDrafts } from "../../api/drafts";
 import type { DatasetVersion } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
 import { Figures, Page } from "../../components/Page";
 import { Report } from "../../components/Report";
 import { Failure, Loading } from "../../components/states";
 import { bytes, count, int, shortDigest } from "../../lib/format";
-import { pages } from "../../lib/names";
+import { datasetOf, lastOf, pages } from "../../lib/names";
+import { EVERYTHING, paramsOf, viewOf } from "../../lib/view";
 import { useProject } from "../../session/project";
 import { Duplicates } from "./Duplicates";
 import { Examples } from "./Examples";
@@ -34,9 +36,12 @@ export function Component() {
       }
       actions={
         version.isSuccess && (
-          <Button component={Link} to={pages.newJob(name)} size="xs">
-            Train on this version
-          </Button>
+          <>
+            <EditButton version={name} />
+            <Button component={Link} to={pages.newJob(name)} size="xs">
+              Train on this version
+            </Button>
+          </>
         )
       }
     >
@@ -44,6 +49,26 @@ export function Component() {
       {version.isError && <Failure error={version.error} retry={() => void version.refetch()} />}
       {version.data && <Content version={version.data} />}
     </Page>
+  );
+}
+
+/** Goes on with a draft of this version, or begins one. */
+function EditButton({ version }: { version: string }) {
+  const [params, setParams] = useSearchParams();
+  const dataset = datasetOf(version);
+  const edit = useMutation({
+    mutationFn: async () => {
+      const open = (await listDrafts(dataset)).find((row) => row.baseVersion === version && !row.operation);
+      return open ?? (await createDraft(dataset, version));
+    },
+    onSuccess: (draft) => setParams(paramsOf({ ...viewOf(params), draft: lastOf(draft.name) })),
+  });
+  if (params.has("draft")) return null;
+  if (edit.isError) return <Failure error={edit.error} retry={() => edit.mutate()} />;
+  return (
+    <Button size="xs" variant="default" loading={edit.isPending} onClick={() => edit.mutate()}>
+      Edit
+    </Button>
   );
 }
 
@@ -57,10 +82,15 @@ const TABS = [
 function Content({ version }: { version: DatasetVersion }) {
   const [params, setParams] = useSearchParams();
   const tab = params.get("tab") ?? "examples";
+  const addressOf = (value: string | null) => {
+    const address = paramsOf({ ...EVERYTHING, draft: params.get("draft") ?? "" });
+    if (value && value !== "examples") address.set("tab", value);
+    return address;
+  };
   return (
     <>
       <Figures rows={figures(version)} />
-      <Tabs value={tab} onChange={(value) => setParams(value && value !== "examples" ? { tab: value } : {})}>
+      <Tabs value={tab} onChange={(value) => setParams(addressOf(value))}>
         <Tabs.List mb="md">
           {TABS.map(({ value, label }) => (
             <Tabs.Tab key={value} value={value}>
