@@ -107,7 +107,7 @@ class StatisticsBuilder:
     def _add_images(self, example: Example) -> None:
         if example.images and all(image.sha256 in self._seen for image in example.images):
             self.duplicate_example_count += 1
-        for image in example.images:
+        for image in example.all_images:
             if image.sha256 in self._seen:
                 continue
             self._seen.add(image.sha256)

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews, report
+from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
 from visiontune_data.formats import Format
 from visiontune_data.statistics import Distribution, Statistics
@@ -25,6 +26,8 @@ _KINDS = {
     Kind.CHAT_WITH_IMAGES.value: pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
     Kind.CHAT.value: pb.EXAMPLE_KIND_CHAT,
     Kind.CAPTIONED_IMAGE.value: pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
+    Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
+    Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
 _PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
 _DEFAULT_TTL = timedelta(hours=1)
@@ -96,10 +99,9 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     )
 
 
-def base_of(request: pb.CreateDraftRequest) -> int | None:
-    """The number of the version to edit; None for the newest. Raises VersionNotFound if not the dataset's."""
-    base = request.draft.base_version
-    if base and not base.startswith(f"{request.parent}/versions/"):
+def base_of(base: str, beside: str) -> int | None:
+    """The number of a version of `beside`'s dataset; None if empty. Raises VersionNotFound."""
+    if base and segments(base)[:2] != segments(beside)[:2]:
         raise VersionNotFound(base)
     return version_number(base) if base else None
 
@@ -165,6 +167,7 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
         create_time=timestamp(state.created_at),
         update_time=timestamp(state.updated_at),
         restart_count=state.restart_count,
+        format_reason=state.format_reason,
     )
 
 
@@ -219,6 +222,33 @@ def thumbnail_to(version: Version, shown: ShownThumbnail) -> pb.Thumbnail:
         data=shown.data,
         width_px=shown.width_px,
         height_px=shown.height_px,
+    )
+
+
+def comparison_to(
+    before: tuple[Version, Sequence[ShownExample]],
+    after: tuple[Version, Sequence[ShownExample]],
+    found: Comparison,
+    page: Sequence[Change],
+    next_page_token: str,
+) -> pb.CompareVersionsResponse:
+    """Writes a page of changes, with the examples of both versions that they name."""
+    old, new = ({each.row: example_to(version, each) for each in shown} for version, shown in (before, after))
+    return pb.CompareVersionsResponse(
+        base=before[0].name,
+        changes=[
+            pb.ExampleChange(
+                example_id=change.example,
+                fields=change.fields,
+                before=None if change.before is None else old[change.before],
+                after=None if change.after is None else new[change.after],
+            )
+            for change in page
+        ],
+        next_page_token=next_page_token,
+        added_count=found.added_count,
+        removed_count=found.removed_count,
+        changed_count=found.changed_count,
     )
 
 
@@ -279,6 +309,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
         ],
         version=stored.version,
         create_time=timestamp(stored.created_at),
+        format_reason=found.format_reason,
     )
 
 
@@ -307,6 +338,7 @@ def format_to(each: Format) -> pb.Format:
         layout=each.layout,
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
+        kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
     )
 
 

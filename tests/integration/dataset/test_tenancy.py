@@ -39,6 +39,7 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
         name=operation.replace("/operations/", "/validationReports/")
     ),
     "GetReadManifest": lambda _o, _d: pb.GetReadManifestRequest(name=VERSION),
+    "CompareVersions": lambda _o, _d: pb.CompareVersionsRequest(name=VERSION),
     "CreateDraft": lambda _o, _d: pb.CreateDraftRequest(parent=DATASET),
     "GetDraft": lambda _o, draft: pb.GetDraftRequest(name=draft),
     "ListDrafts": lambda _o, _d: pb.ListDraftsRequest(parent=DATASET),

@@ -439,6 +439,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/formats/{format}:template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is
+         * @description Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is. INVALID_ARGUMENT when there is no such format.
+         */
+        get: operations["GetTemplate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -451,6 +471,26 @@ export interface paths {
          * @description Returns a version's shards with signed URLs: all that training needs, and all that `load_dataset("parquet", data_files=urls)` needs.
          */
         get: operations["GetReadManifest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came
+         * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
+         */
+        get: operations["CompareVersions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1310,6 +1350,30 @@ export interface components {
              */
             keep?: number;
         };
+        /** @description Answer of CompareVersions. */
+        CompareVersionsResponse: {
+            /** @description The version it was compared with. */
+            base?: string;
+            /** @description A page of changes. */
+            changes?: components["schemas"]["ExampleChange"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the newer version has.
+             */
+            addedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the base has.
+             */
+            removedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that both have and that differ.
+             */
+            changedCount?: string;
+        };
         /** @description Text, or the place of an image. */
         ContentPart: {
             /** @description Which of the two. */
@@ -1587,6 +1651,17 @@ export interface components {
             /** @description Rules of which the import warned about the example or its images; docs/rules.md explains each. */
             readonly problems?: string[];
         };
+        /** @description What became of one example. */
+        ExampleChange: {
+            /** @description The example's id in both versions. */
+            exampleId?: string;
+            /** @description Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it came or went. */
+            fields?: string[];
+            /** @description The example in the base; absent when it came. */
+            before?: components["schemas"]["Example"];
+            /** @description The example in the newer version; absent when it went. */
+            after?: components["schemas"]["Example"];
+        };
         /** @description Facts of one image. */
         ExampleImage: {
             /** @description Path in the uploaded archive. */
@@ -1623,9 +1698,11 @@ export interface components {
          *     - `EXAMPLE_KIND_CHAT_WITH_IMAGES`: A conversation with at least one image.
          *     - `EXAMPLE_KIND_CHAT`: A conversation of text alone.
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
+         *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
+         *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */
@@ -1640,6 +1717,8 @@ export interface components {
             exampleRecord?: string;
             /** @description Suffixes of the archives it comes in. */
             archiveSuffixes?: string[];
+            /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
+            kinds?: components["schemas"]["ExampleKind"][];
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -1819,6 +1898,8 @@ export interface components {
              * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
              */
             progressPercent?: number;
+            /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
+            formatReason?: string;
         };
         /**
          * @description What the import is doing.
@@ -2759,6 +2840,8 @@ export interface components {
              * @description When the import ended.
              */
             createTime?: string;
+            /** @description Which format was detected and by what; empty when the request named one, or none was found. */
+            formatReason?: string;
         };
         /**
          * @description One message of a watch.
@@ -3544,6 +3627,29 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    GetTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                format: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     GetReadManifest: {
         parameters: {
             query?: {
@@ -3567,6 +3673,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadManifest"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CompareVersions: {
+        parameters: {
+            query?: {
+                /** @description Most changes in the answer; 50 when 0, and more than 200 means 200. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+                /** @description The version to compare it with, of the same dataset; when empty the one that it was made of, or else the one before it. */
+                base?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareVersionsResponse"];
                 };
             };
             default: components["responses"]["Error"];
@@ -4057,6 +4195,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only jobs that train on this version, `projects/{project}/datasets/{dataset}/versions/{version}`, or with the name of a dataset on any of its versions; empty means all. */
+                dataset?: string;
             };
             header?: never;
             path: {

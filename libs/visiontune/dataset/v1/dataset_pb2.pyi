@@ -36,6 +36,10 @@ class _ExampleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExampleKi
     """A conversation of text alone."""
     EXAMPLE_KIND_CAPTIONED_IMAGE: _ExampleKind.ValueType  # 3
     """An image with one or more captions."""
+    EXAMPLE_KIND_CHAT_WITH_VIDEO: _ExampleKind.ValueType  # 4
+    """A conversation with at least one video, held as frames: images of the example."""
+    EXAMPLE_KIND_RETRIEVAL: _ExampleKind.ValueType  # 5
+    """A query, the images that it shall find, and images that it shall not."""
 
 class ExampleKind(_ExampleKind, metaclass=_ExampleKindEnumTypeWrapper):
     """What an example can train."""
@@ -48,6 +52,10 @@ EXAMPLE_KIND_CHAT: ExampleKind.ValueType  # 2
 """A conversation of text alone."""
 EXAMPLE_KIND_CAPTIONED_IMAGE: ExampleKind.ValueType  # 3
 """An image with one or more captions."""
+EXAMPLE_KIND_CHAT_WITH_VIDEO: ExampleKind.ValueType  # 4
+"""A conversation with at least one video, held as frames: images of the example."""
+EXAMPLE_KIND_RETRIEVAL: ExampleKind.ValueType  # 5
+"""A query, the images that it shall find, and images that it shall not."""
 Global___ExampleKind: _TypeAlias = ExampleKind  # noqa: Y015
 
 class _OnError:
@@ -595,6 +603,7 @@ class ImportVersionMetadata(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -619,6 +628,8 @@ class ImportVersionMetadata(_message.Message):
     """Times the import was begun anew after a server died."""
     progress_percent: _builtins.int
     """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
+    format_reason: _builtins.str
+    """Which format was detected and by what, once the import has ended; empty when the request named one."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -644,10 +655,11 @@ class ImportVersionMetadata(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         restart_count: _builtins.int = ...,
         progress_percent: _builtins.int = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1151,6 +1163,7 @@ class ValidationReport(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1169,6 +1182,8 @@ class ValidationReport(_message.Message):
     """Warnings found; exact likewise."""
     version: _builtins.str
     """The version it made; empty when the import failed."""
+    format_reason: _builtins.str
+    """Which format was detected and by what; empty when the request named one, or none was found."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1190,10 +1205,11 @@ class ValidationReport(_message.Message):
         rules: _abc.Iterable[Global___RuleSummary] | None = ...,
         version: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1305,6 +1321,7 @@ class Format(_message.Message):
     LAYOUT_FIELD_NUMBER: _builtins.int
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1319,6 +1336,10 @@ class Format(_message.Message):
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ExampleKind.ValueType]:
+        """Kinds that it has a place for: a version of these kinds alone can be exported in it."""
+
     def __init__(
         self,
         *,
@@ -1328,10 +1349,11 @@ class Format(_message.Message):
         layout: _builtins.str = ...,
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2063,6 +2085,28 @@ class ListFormatsResponse(_message.Message):
 Global___ListFormatsResponse: _TypeAlias = ListFormatsResponse  # noqa: Y015
 
 @_typing.final
+class GetTemplateRequest(_message.Message):
+    """Request of GetTemplate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """A format of ListFormats."""
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
+
+@_typing.final
 class GetReadManifestRequest(_message.Message):
     """Request of GetReadManifest."""
 
@@ -2453,3 +2497,125 @@ class CommitVersionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommitVersionRequest: _TypeAlias = CommitVersionRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsRequest(_message.Message):
+    """Request of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`: the newer one."""
+    page_size: _builtins.int
+    """Most changes in the answer; 50 when 0, and more than 200 means 200."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    base: _builtins.str
+    """The version to compare it with, of the same dataset; when empty the one that it was made of, or else the
+    one before it.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        base: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsRequest: _TypeAlias = CompareVersionsRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsResponse(_message.Message):
+    """Answer of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    base: _builtins.str
+    """The version it was compared with."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    added_count: _builtins.int
+    """Examples in all that only the newer version has."""
+    removed_count: _builtins.int
+    """Examples in all that only the base has."""
+    changed_count: _builtins.int
+    """Examples in all that both have and that differ."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleChange]:
+        """A page of changes."""
+
+    def __init__(
+        self,
+        *,
+        base: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ExampleChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+        added_count: _builtins.int = ...,
+        removed_count: _builtins.int = ...,
+        changed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "base", b"base", "changed_count", b"changed_count", "changes", b"changes", "next_page_token", b"next_page_token", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsResponse: _TypeAlias = CompareVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ExampleChange(_message.Message):
+    """What became of one example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    example_id: _builtins.str
+    """The example's id in both versions."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it
+        came or went.
+        """
+
+    @_builtins.property
+    def before(self) -> Global___Example:
+        """The example in the base; absent when it came."""
+
+    @_builtins.property
+    def after(self) -> Global___Example:
+        """The example in the newer version; absent when it went."""
+
+    def __init__(
+        self,
+        *,
+        example_id: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        before: Global___Example | None = ...,
+        after: Global___Example | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "example_id", b"example_id", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015

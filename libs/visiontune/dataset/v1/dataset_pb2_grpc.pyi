@@ -83,9 +83,17 @@ class DatasetServiceStub:
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -168,9 +176,17 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -342,6 +358,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the formats that ImportVersion accepts."""
 
     @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _dataset_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+
+    @_abc_1.abstractmethod
     def GetReadManifest(
         self,
         request: _dataset_pb2.GetReadManifestRequest,
@@ -349,6 +375,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.ReadManifest, _abc.Awaitable[_dataset_pb2.ReadManifest]]:
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _dataset_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
         """
 
     @_abc_1.abstractmethod
