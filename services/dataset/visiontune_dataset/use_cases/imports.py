@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from visiontune_data.limits import Limits
+
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
     Given,
@@ -15,7 +17,7 @@ from visiontune_dataset.domain.imports import (
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportFile, ReadableShard, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, ImportFile, ProjectLimits, ReadableShard, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.commits import readable
 from visiontune_dataset.use_cases.making import Making, Origin
 
@@ -111,6 +113,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         signed = await deps.storage.sign([each.object for each in job.given], _SOURCE_URL_TTL)
+        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             [
                 ImportFile(source.url, each.size_bytes, each.filename)
@@ -122,6 +125,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                limits=_with_project(deps.rules.options.limits, limits),
             ),
             earlier=await _shards_of(job, deps) if job.may_name_digests else (),
             progress=making.progress,
@@ -147,6 +151,10 @@ async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
                 found.append(await uow.versions.get(job.project, dataset.id, dataset.latest_version))
     once = {shard.examples.object: shard for version in found for shard in version.shards}
     return await readable(list(once.values()), deps)
+
+
+def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
+    return limits if project.images is None else replace(limits, images=project.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
