@@ -320,6 +320,11 @@ class Client:
         )
         return list(answer.formats)
 
+    def get_template(self, format_name: str) -> bytes:
+        """A small dataset of a format to start from, as a zip."""
+        request = dataset_pb2.GetTemplateRequest(format=format_name)
+        return self._transport.call(call_for(_method(_DATASETS, "GetTemplate"), request)).content
+
     # Jobs
 
     def validate_job(self, job: trainer_pb2.TrainingJob) -> trainer_pb2.ValidateTrainingJobResponse:

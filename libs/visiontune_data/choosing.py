@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -32,10 +32,11 @@ class RecordFile:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The format, and its files in the order in which their records are read."""
+    """The format, why it is that one, and its files in the order in which their records are read."""
 
     format: Format
     files: tuple[RecordFile, ...]
+    reason: str = ""
 
 
 def choose(wanted: str, record_paths: Sequence[str], image_paths: Sequence[str], sample: Sample) -> Choice:
@@ -49,10 +50,12 @@ def choose(wanted: str, record_paths: Sequence[str], image_paths: Sequence[str],
     choices = [Choice(f, files) for f in formats if (files := _files_of(f, record_paths))]
     if not choices:
         raise _missing(formats, [*record_paths, *image_paths])
+    choice = choices[0]
     if wanted == AUTO:
-        choices = [_recognised(choices, sample)]
-    _refuse_ambiguous(choices[0])
-    return choices[0]
+        choice = _recognised(choices, sample)
+        choice = replace(choice, reason=f"{choice.format.name}: {choice.format.evidence}")
+    _refuse_ambiguous(choice)
+    return choice
 
 
 def _pairs(
@@ -64,7 +67,9 @@ def _pairs(
         paired = {path for pair in pairs for path in (pair.txt, pair.json)}
         others = [path for path in record_paths if path not in paired]
         if pairs and not any(paths.suffix(path) != "txt" for path in others):
-            return Choice(format_, tuple(RecordFile(p.path, _split_of(p.path), p) for p in pairs))
+            beside = " or ".join(f".{suffix}" for suffix in format_.sidecars)
+            reason = f"{format_.name}: {len(pairs):,} images have a {beside} beside them"
+            return Choice(format_, tuple(RecordFile(p.path, _split_of(p.path), p) for p in pairs), reason)
     return None
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import IO, Any, BinaryIO, Protocol, Self, cast
 
 from visiontune_data.exported import CannotExport, ExportedExample, ExportedImage
@@ -35,11 +36,17 @@ class ExportSummary:
 
 
 def export(
-    examples: Iterable[ExportedExample], format_name: str, out: BinaryIO, *, archive: Archive = "tar.gz"
+    examples: Iterable[ExportedExample],
+    format_name: str,
+    out: BinaryIO,
+    *,
+    archive: Archive = "tar.gz",
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> ExportSummary:
     """Writes the examples to `out`, which need not be seekable; holds one example at a time.
 
-    The same examples give the same bytes. Raises CannotExport when the format has no place for one of them.
+    `beside` are more files, by path. The same examples give the same bytes. Raises CannotExport when the
+    format has no place for one of them.
     """
     counted = Counted(out)
     with ExitStack() as stack:
@@ -48,6 +55,8 @@ def export(
         for example in examples:
             writer.add(example)
         writer.finish()
+        for path, content in beside.items():
+            pack(path, io.BytesIO(content), len(content))
     return ExportSummary(
         example_count=writer.counts.total(),
         image_count=writer.images.count,

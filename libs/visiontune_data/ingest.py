@@ -170,6 +170,7 @@ class _Job:
                 content.image_paths,
                 files.sample,
             )
+            report.format_reason = choice.reason
             draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
         except Refused as error:
             refused = error

@@ -50,6 +50,7 @@ FORMAT = Format(
     ),
     record=ChatRecord,
     to_draft=_to_draft,
+    evidence="the records have turns of text and no images",
     recognises=_recognises,
     from_example=_from_example,
 )

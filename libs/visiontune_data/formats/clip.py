@@ -55,6 +55,7 @@ FORMAT = Format(
     example_record='{"image": "images/0001.jpg", "text": ["a handwritten seven", "the digit 7"]}',
     record=ClipRecord,
     to_draft=_to_draft,
+    evidence="the records have an image and a caption",
     recognises=_recognises,
     from_example=lambda example, paths: record_of(example, paths, "clip", "image"),
     sidecars=("txt", "json"),

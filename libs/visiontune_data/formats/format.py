@@ -66,6 +66,7 @@ class Format:
     example_record: str
     record: type[RecordModel]
     to_draft: Callable[[Any, Mapping[str, Any], Notes], Draft]
+    evidence: str  # what `auto` saw when it chose the format, as the end of a sentence
     recognises: Callable[[Mapping[str, Any]], bool]
     from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
     sidecars: tuple[str, ...] = ()  # suffixes of files beside an image that can be its record

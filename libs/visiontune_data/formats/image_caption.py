@@ -68,6 +68,7 @@ FORMAT = Format(
     example_record='{"file_name": "0001.jpg", "text": "a handwritten seven"}',
     record=CaptionRecord,
     to_draft=_to_draft,
+    evidence="the records have `file_name` and a caption",
     recognises=lambda value: "file_name" in value,
     from_example=lambda example, paths: record_of(example, paths, "image-caption", "file_name"),
     sidecars=("txt",),

@@ -83,6 +83,7 @@ FORMAT = Format(
     ),
     record=LlavaRecord,
     to_draft=_to_draft,
+    evidence="the records have `conversations`, and an `image` but where they are text alone",
     recognises=lambda value: "conversations" in value and not {"images", "video", "videos"} & value.keys(),
     from_example=_from_example,
 )

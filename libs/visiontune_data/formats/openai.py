@@ -101,6 +101,7 @@ FORMAT = Format(
     ),
     record=OpenAiRecord,
     to_draft=_to_draft,
+    evidence="the records have `messages`, of which some have `image_url` parts",
     recognises=_recognises,
     from_example=_from_example,
     embeds_images=True,

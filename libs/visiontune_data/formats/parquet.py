@@ -83,6 +83,7 @@ FORMAT = Format(
     ),
     record=ParquetRow,
     to_draft=_to_draft,
+    evidence="the rows have `metadata` and `messages` or `texts`, as examples are stored",
     recognises=lambda value: "metadata" in value and not value.keys().isdisjoint({"messages", "texts"}),
     from_example=_from_example,
     embeds_images=True,

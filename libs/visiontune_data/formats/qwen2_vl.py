@@ -80,6 +80,7 @@ FORMAT = Format(
     ),
     record=QwenRecord,
     to_draft=_to_draft,
+    evidence="the records have `messages`, of which some have images",
     recognises=lambda value: "messages" in value and "image_url" not in part_types(value),
     from_example=_from_example,
 )

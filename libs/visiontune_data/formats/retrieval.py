@@ -65,6 +65,7 @@ FORMAT = Format(
     example_record='{"query": "The total?", "image": "pages/0007.jpg", "negatives": ["pages/0001.jpg"]}',
     record=RetrievalRecord,
     to_draft=_to_draft,
+    evidence="the records have a `query` and an image to find",
     recognises=lambda value: "query" in value and not value.keys().isdisjoint(_POSITIVE_FIELDS),
     from_example=_from_example,
 )

@@ -100,6 +100,7 @@ FORMAT = Format(
     ),
     record=ShareGptRecord,
     to_draft=_to_draft,
+    evidence="the records have `images` and `conversations`, `query` or `instruction`",
     recognises=lambda value: (
         "images" in value and bool({"conversations", "query", "instruction"} & value.keys())
     ),

@@ -16,7 +16,7 @@ from visiontune_kit.identity import Role
 from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import commits, datasets, drafts, imports, versions
+from visiontune_dataset.use_cases import commits, datasets, drafts, imports, templates, versions
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -37,6 +37,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
+    f"/{NAME}/GetTemplate": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
@@ -54,7 +55,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{OPERATIONS}/CancelOperation": Role.EDITOR,
     f"/{OPERATIONS}/DeleteOperation": Role.EDITOR,
 }
-UNSCOPED = frozenset({f"/{NAME}/ListFormats"})
+UNSCOPED = frozenset({f"/{NAME}/ListFormats", f"/{NAME}/GetTemplate"})
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -149,6 +150,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+
+    async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
+        return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)

@@ -167,6 +167,7 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
         create_time=timestamp(state.created_at),
         update_time=timestamp(state.updated_at),
         restart_count=state.restart_count,
+        format_reason=state.format_reason,
     )
 
 
@@ -308,6 +309,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
         ],
         version=stored.version,
         create_time=timestamp(stored.created_at),
+        format_reason=found.format_reason,
     )
 
 
@@ -336,6 +338,7 @@ def format_to(each: Format) -> pb.Format:
         layout=each.layout,
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
+        kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
     )
 
 

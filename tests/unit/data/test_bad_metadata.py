@@ -49,8 +49,8 @@ def test_images_without_records(kind: str, tmp_path: Path) -> None:
     assert outcome.version is None
     assert texts(outcome.report) == [
         (
-            f"d.{kind}: no file named metadata.jsonl, metadata.csv, *.jsonl, *.json, *.csv, *.tsv; "
-            'found "README.txt", "img/0000.jpg". Add one beside the images.'
+            f"d.{kind}: no file named *.parquet, metadata.jsonl, metadata.csv, *.jsonl, *.json, "
+            '*.csv, *.tsv; found "README.txt", "img/0000.jpg". Add one beside the images.'
         )
     ]
 

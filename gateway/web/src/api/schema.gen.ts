@@ -439,6 +439,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/formats/{format}:template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is
+         * @description Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is. INVALID_ARGUMENT when there is no such format.
+         */
+        get: operations["GetTemplate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -1177,7 +1197,7 @@ export interface components {
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
-            /** @description train, validation or test; train when empty. */
+            /** @description train, validation or test. When empty that of an example with the same image, since an image may be in one split only; else train. */
             split?: string;
             /** @description Its tags. */
             tags?: string[];
@@ -1697,6 +1717,8 @@ export interface components {
             exampleRecord?: string;
             /** @description Suffixes of the archives it comes in. */
             archiveSuffixes?: string[];
+            /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
+            kinds?: components["schemas"]["ExampleKind"][];
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -1876,6 +1898,8 @@ export interface components {
              * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
              */
             progressPercent?: number;
+            /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
+            formatReason?: string;
         };
         /**
          * @description What the import is doing.
@@ -2816,6 +2840,8 @@ export interface components {
              * @description When the import ended.
              */
             createTime?: string;
+            /** @description Which format was detected and by what; empty when the request named one, or none was found. */
+            formatReason?: string;
         };
         /**
          * @description One message of a watch.
@@ -3596,6 +3622,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListFormatsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                format: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
                 };
             };
             default: components["responses"]["Error"];

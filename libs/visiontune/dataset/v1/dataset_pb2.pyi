@@ -486,7 +486,9 @@ class AddedExample(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """train, validation or test; train when empty."""
+    """train, validation or test. When empty that of an example with the same image, since an image may be in
+    one split only; else train.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation; empty for captioned images."""
@@ -603,6 +605,7 @@ class ImportVersionMetadata(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -627,6 +630,8 @@ class ImportVersionMetadata(_message.Message):
     """Times the import was begun anew after a server died."""
     progress_percent: _builtins.int
     """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
+    format_reason: _builtins.str
+    """Which format was detected and by what, once the import has ended; empty when the request named one."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -652,10 +657,11 @@ class ImportVersionMetadata(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         restart_count: _builtins.int = ...,
         progress_percent: _builtins.int = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1159,6 +1165,7 @@ class ValidationReport(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1177,6 +1184,8 @@ class ValidationReport(_message.Message):
     """Warnings found; exact likewise."""
     version: _builtins.str
     """The version it made; empty when the import failed."""
+    format_reason: _builtins.str
+    """Which format was detected and by what; empty when the request named one, or none was found."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1198,10 +1207,11 @@ class ValidationReport(_message.Message):
         rules: _abc.Iterable[Global___RuleSummary] | None = ...,
         version: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1313,6 +1323,7 @@ class Format(_message.Message):
     LAYOUT_FIELD_NUMBER: _builtins.int
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1327,6 +1338,10 @@ class Format(_message.Message):
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ExampleKind.ValueType]:
+        """Kinds that it has a place for: a version of these kinds alone can be exported in it."""
+
     def __init__(
         self,
         *,
@@ -1336,10 +1351,11 @@ class Format(_message.Message):
         layout: _builtins.str = ...,
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2069,6 +2085,28 @@ class ListFormatsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFormatsResponse: _TypeAlias = ListFormatsResponse  # noqa: Y015
+
+@_typing.final
+class GetTemplateRequest(_message.Message):
+    """Request of GetTemplate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """A format of ListFormats."""
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class GetReadManifestRequest(_message.Message):

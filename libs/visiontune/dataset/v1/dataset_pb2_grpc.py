@@ -116,6 +116,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetTemplate',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.GetReadManifest = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/GetReadManifest',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
@@ -294,6 +299,14 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTemplate(self, request, context):
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReadManifest(self, request, context):
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
@@ -456,6 +469,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.ListFormats,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.SerializeToString,
+            ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetReadManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReadManifest,
@@ -922,6 +940,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/ListFormats',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetTemplate',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

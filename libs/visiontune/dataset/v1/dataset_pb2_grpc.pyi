@@ -83,6 +83,10 @@ class DatasetServiceStub:
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
@@ -172,6 +176,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
@@ -348,6 +356,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListFormatsResponse, _abc.Awaitable[_dataset_pb2.ListFormatsResponse]]:
         """Lists the formats that ImportVersion accepts."""
+
+    @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _dataset_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
 
     @_abc_1.abstractmethod
     def GetReadManifest(

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from visiontune_dataset.domain.failures import UploadTaken
-from visiontune_dataset.domain.imports import ImportJob, ImportState, check_format, operation_name
+from visiontune_dataset.domain.imports import (
+    ImportJob,
+    ImportState,
+    check_format,
+    check_kinds,
+    operation_name,
+)
 from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.making import Making, Origin
 
@@ -84,7 +90,8 @@ async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
 async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     """One try: whatever an earlier one left is removed first, and everything becomes visible in one commit.
 
-    Raises ImportRefused when the data has problems that forbid a version.
+    Raises ImportRefused when the data has problems that forbid a version, VisionTrainingDisabled when it has
+    images and they are switched off.
     """
     job = run.job
     await deps.storage.delete_owned(job.owner)
@@ -113,8 +120,10 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     if outcome.version is None:
         await making.refuse(outcome.report)
     else:
+        made = outcome.version
+        check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
         origin = Origin(job.filename, job.sha256, uploads=(job.upload,))
-        await making.commit(outcome.report, outcome.version, origin)
+        await making.commit(outcome.report, made, origin)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
