@@ -1363,7 +1363,7 @@ export interface components {
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
-            /** @description train, validation or test; train when empty. */
+            /** @description train, validation or test. When empty that of an example with the same image, since an image may be in one split only; else train. */
             split?: string;
             /** @description Its tags. */
             tags?: string[];

@@ -487,7 +487,9 @@ class AddedExample(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """train, validation or test; train when empty."""
+    """train, validation or test. When empty that of an example with the same image, since an image may be in
+    one split only; else train.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation; empty for captioned images."""
