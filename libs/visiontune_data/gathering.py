@@ -158,7 +158,7 @@ def _draft_one(
     found = Paths([], None)
     if draft is not None:
         checks.check(draft, limits, notes)
-        draft, found = _find_images(draft, file, index, videos, notes)
+        draft, found = _find_images(draft, file, index, videos, limits, notes)
         drafts.used_images.update(found.all)
     report.extend(notes.problems)
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
@@ -170,7 +170,7 @@ def _draft_one(
 
 
 def _find_images(
-    draft: Draft, file: str, index: ImageIndex, videos: Videos, notes: Notes
+    draft: Draft, file: str, index: ImageIndex, videos: Videos, limits: Limits, notes: Notes
 ) -> tuple[Draft, Paths]:
     """The draft with its videos' frames counted, and the paths of the images that are there.
 
@@ -187,6 +187,7 @@ def _find_images(
             images.append(path)
     if counts:
         draft = replace(draft, messages=with_frames(draft.messages, counts))
+        checks.check_count(len(images), draft.images[0].json_path, limits, notes)
     if draft.negatives is None:
         return draft, Paths(images, None)
     return draft, Paths(images, [path for ref in draft.negatives if (path := index.find(ref, file, notes))])

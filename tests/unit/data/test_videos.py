@@ -135,3 +135,11 @@ def test_a_video_that_is_not_there(tmp_path: Path) -> None:
 def test_sound_alone_has_no_frames() -> None:
     with pytest.raises(NotAVideo, match=r"cannot be decoded|only sound"):
         sample(io.BytesIO(b"RIFF" + b"\0" * 4 + b"WAVEfmt " + b"\0" * 100), 4, Limits())
+
+
+def test_the_frames_of_all_videos_count_as_images_of_the_record(tmp_path: Path) -> None:
+    files = {"t.jsonl": jsonl(record(["v.mp4"] * 9, "<video>" * 9)), "v.mp4": video(8)}
+    found = texts(run(tar(files), tmp_path, "d.tar").report, "too-many-images")
+    assert found[0].startswith(
+        "d.tar › t.jsonl:1 › $.video[0]: 72 images; at most 64 are accepted in one record."
+    )
