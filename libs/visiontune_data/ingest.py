@@ -1,14 +1,13 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from visiontune_data import choosing, reading
+from visiontune_data import choosing, habits, reading
 from visiontune_data.archive import Refused, Source
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Kind
@@ -24,12 +23,11 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
+from visiontune_data.twins import Twins
 
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
-_SAME_ANSWER_SHARE = 0.95
-_FEW_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class _Job:
         self._record_problems = Report(report.archive)
         if refused:
             raise refused
-        assembly = Assembly(drafts, images, limits)
+        assembly = Assembly(drafts, images, limits, Twins.among(images.values()))
         assembly.gather(report)
         self._check_version(assembly, content)
         self._tell(always=True)
@@ -204,12 +202,8 @@ class _Job:
         for path in content.image_paths:
             if path not in used:
                 report.add(Problem("image-unused", Place(path), "no record names this image", shorten(path)))
-        report.extend(_duplicates(assembly.images.values()))
-        answer, count = assembly.statistics.most_frequent_answer
-        total = assembly.statistics.example_count
-        if total >= _FEW_EXAMPLES and count > _SAME_ANSWER_SHARE * total:
-            message = f'{count:,} of {total:,} examples have the answer "{shorten(answer)}"'
-            report.add(Problem("answers-identical", Place(), message, shorten(answer)))
+        report.extend(assembly.twins.problems())
+        report.extend(habits.problems(assembly.statistics, assembly.kinds))
 
     def _is_forbidden(self) -> bool:
         errors = [RULES[s.rule] for s in self._report.rules if s.severity is Severity.ERROR]
@@ -303,15 +297,3 @@ class _CountedSource:
         self._position += len(data)
         self.read_bytes = max(self.read_bytes, self._position)
         return data
-
-
-def _duplicates(images: Iterable[Result]) -> Iterable[Problem]:
-    """One warning a group of image files with the same bytes."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        groups[image.sha256].append(image.task.path)
-    for first, *others in groups.values():
-        if others:
-            names = ", ".join(f'"{shorten(path)}"' for path in others[:3])
-            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            yield Problem("duplicate-exact", Place(first), f"the same bytes as {names}{more}", shorten(first))
