@@ -4,7 +4,7 @@ Edits are applied one after the other; what comes of them is gathered, and writt
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from visiontune_data.limits import Limits
 from visiontune_data.previews import tags_of
 from visiontune_data.report import Place, Problem
 from visiontune_data.rules import RULES, Scope, Severity
+from visiontune_data.shards import columns_for
 from visiontune_data.text import shorten
 
 
@@ -111,9 +112,8 @@ class Edited:
         notes = Notes(Place(new.id, 0, "$"))
         if self._now(new.id) is not None:
             notes.add("id-duplicate", "$.id", f'the id "{shorten(new.id)}" is taken', new.id)
-        for what, has_place in _places_of(new, self.kinds):
-            if not has_place:
-                notes.add("edit-other-kind", "$", f"it has {what}, the version none")
+        if strange := set(columns_for([new.kind])) - set(columns_for([*map(Kind, self.kinds)])):
+            notes.add("edit-other-kind", "$", f"it has {' and '.join(sorted(strange))}, the version none")
         marks = sum(part.text is None for message in new.messages for part in message.content)
         if new.messages and marks != len(new.images):
             found = f"{marks} places for images in the messages, {len(new.images)} images"
@@ -171,16 +171,6 @@ class Edited:
             del self.added[id_]
         else:
             self.added[id_] = after
-
-
-def _places_of(new: Example, kinds: Collection[str]) -> Iterator[tuple[str, bool]]:
-    """What the example has, each with whether examples of these kinds have it, too."""
-    if new.images:
-        yield "images", any(kind != Kind.CHAT for kind in kinds)
-    if new.messages:
-        yield "messages", bool({Kind.CHAT, Kind.CHAT_WITH_IMAGES} & set(kinds))
-    if new.texts:
-        yield "captions", Kind.CAPTIONED_IMAGE in kinds
 
 
 def _has_error(problems: list[Problem]) -> bool:
@@ -244,6 +234,7 @@ def changes_between(before: Example, after: Example) -> tuple[str, ...]:
     """What differs between two examples of the same id, as names of fields."""
     fields: dict[str, list[Any]] = {
         "images": [[i.sha256 for i in e.images] for e in (before, after)],
+        "negatives": [[i.sha256 for i in e.negatives or ()] for e in (before, after)],
         "messages": [e.messages for e in (before, after)],
         "texts": [e.texts for e in (before, after)],
         "split": [e.split for e in (before, after)],

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant"]
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -17,18 +17,36 @@ class Kind(StrEnum):
     CHAT_WITH_IMAGES = "chat-with-images"
     CHAT = "chat"
     CAPTIONED_IMAGE = "captioned-image"
+    CHAT_WITH_VIDEO = "chat-with-video"
+    RETRIEVAL = "retrieval"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a message: a text, or (`text` is None) the place of the example's next image."""
+    """A piece of a message: a text, or (`text` is None) the place of the example's next image.
+
+    With `frames` it is a video: the example's next so many images, in order.
+    """
 
     text: str | None = None
+    frames: int = 0
 
     @property
     def type(self) -> str:
-        """`text` or `image`, as Hugging Face chat templates call them."""
-        return "image" if self.text is None else "text"
+        """`text`, `image` or `video`, as Hugging Face chat templates call them."""
+        if self.text is not None:
+            return "text"
+        return "video" if self.frames else "image"
+
+    @property
+    def code(self) -> str | int | None:
+        """The part as one JSON value: its text, its frames, or null for an image."""
+        return self.frames or self.text
+
+    @classmethod
+    def of(cls, code: str | int | None) -> Self:
+        """The part of a code."""
+        return cls(frames=code) if isinstance(code, int) else cls(code)
 
 
 IMAGE = Part()
@@ -55,6 +73,7 @@ class Draft:
     """What a format makes of one record, before its images are looked up.
 
     `message_paths` and `text_paths` are the JSON paths of messages and captions, for problems in them.
+    `negatives` is None but for retrieval, where `images` are those that the text shall find.
     """
 
     id: str | None
@@ -63,6 +82,7 @@ class Draft:
     message_paths: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     text_paths: tuple[str, ...] = ()
+    negatives: tuple[ImageRef, ...] | None = None
     split: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -94,12 +114,18 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
+    negatives: tuple[Image, ...] | None = None
     problems: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        return kind_of(messages=self.messages, images=self.images)
+        return kind_of(self.messages, self.images, self.negatives)
+
+    @property
+    def all_images(self) -> tuple[Image, ...]:
+        """The images and the negatives."""
+        return self.images + (self.negatives or ())
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -110,10 +136,14 @@ class Example:
         return (text_of(spoken[-1]),) if spoken else ()
 
 
-def kind_of(*, messages: Sized, images: Sized) -> Kind:
+def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None) -> Kind:
     """What an example with these can train."""
+    if negatives is not None:
+        return Kind.RETRIEVAL
     if not messages:
         return Kind.CAPTIONED_IMAGE
+    if any(part.frames for message in messages for part in message.content):
+        return Kind.CHAT_WITH_VIDEO
     return Kind.CHAT_WITH_IMAGES if images else Kind.CHAT
 
 
@@ -140,9 +170,12 @@ def canonical(value: Any) -> bytes:
 
 def content_of(example: Example) -> list[Any]:
     """What makes an example the same example, apart from its id and split: no paths, times or offsets."""
-    messages = [[m.role, [p.text for p in m.content]] for m in example.messages]
+    messages = [[m.role, [part.code for part in m.content]] for m in example.messages]
     images = [image.sha256 for image in example.images]
-    return [images, messages, list(example.texts), example.metadata_json]
+    content = [images, messages, list(example.texts), example.metadata_json]
+    if example.negatives is not None:
+        content.append([image.sha256 for image in example.negatives])
+    return content
 
 
 def content_id(example: Example) -> str:

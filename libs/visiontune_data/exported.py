@@ -33,24 +33,29 @@ class ExportedImage:
 
 @dataclass(frozen=True, slots=True)
 class ExportedExample:
-    """One canonical example with its images. `negatives` are the images that a query shall not find."""
+    """One canonical example with its images.
+
+    `negatives` are the images that a query (its text) shall not find; None when it is no query.
+    """
 
     id: str
     images: tuple[ExportedImage, ...]
     messages: tuple[Message, ...] = ()
     texts: tuple[str, ...] = ()
-    negatives: tuple[ExportedImage, ...] = ()
+    negatives: tuple[ExportedImage, ...] | None = None
     split: str = "train"
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """The example out of a row of a shard, as `to_pylist` gives it."""
+        negatives = row.get("negatives")
         return cls(
             id=row["id"],
             images=tuple(map(ExportedImage.from_row, row.get("images") or ())),
             messages=tuple(_message(message) for message in row.get("messages") or ()),
             texts=tuple(row.get("texts") or ()),
+            negatives=None if negatives is None else tuple(map(ExportedImage.from_row, negatives)),
             split=row["split"],
             metadata=json.loads(row.get("metadata") or "{}"),
         )
@@ -58,7 +63,7 @@ class ExportedExample:
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        return kind_of(messages=self.messages, images=self.images)
+        return kind_of(self.messages, self.images, self.negatives)
 
 
 def _message(row: Mapping[str, Any]) -> Message:

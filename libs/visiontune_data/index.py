@@ -4,7 +4,8 @@ It is made of the previews' JSON, a part a shard, so that versions that share a 
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -132,7 +133,11 @@ class VersionIndex:
 
     def preview(self, row: int) -> str:
         """The JSON of a row."""
-        return str(self._at(row, lambda shard: shard.examples))
+        place = bisect_right(self._ends, row)
+        if place == len(self.shards):
+            raise IndexError(row)
+        shard = self.shards[place]
+        return str(shard.examples[row - self._ends[place] + len(shard)].as_py())
 
     def row_of(self, example_id: str) -> int | None:
         """The row that has the id."""
@@ -147,16 +152,18 @@ class VersionIndex:
                 return next(image for image in example.images if image.sha256 == sha256)
         return None
 
+    def ids(self) -> Iterator[str]:
+        """The ids of all rows, in order."""
+        for shard in self.shards:
+            yield from shard.ids.to_pylist()
+
     @cached_property
     def _rows(self) -> dict[str, int]:
-        ids = (id_ for shard in self.shards for id_ in shard.ids.to_pylist())
-        return {id_: row for row, id_ in enumerate(ids)}
+        return {id_: row for row, id_ in enumerate(self.ids())}
 
-    def _at(self, row: int, column: Callable[[ShardIndex], pa.Array]) -> Any:
-        for shard, end in zip(self.shards, accumulate(map(len, self.shards)), strict=True):
-            if row < end:
-                return column(shard)[row - end + len(shard)].as_py()
-        raise IndexError(row)
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(map(len, self.shards)))
 
     @cached_property
     def _duplicates(self) -> list[Mask]:
@@ -175,8 +182,7 @@ class VersionIndex:
             )  # fmt: skip
             _, inverse, counts = np.unique(pairs["digest"], return_inverse=True, return_counts=True)
             marks[pairs["row"][counts[inverse] > 1]] = True
-        ends = list(accumulate(map(len, self.shards)))
-        return np.split(marks, ends[:-1]) if ends else []
+        return np.split(marks, self._ends[:-1]) if self._ends else []
 
 
 @dataclass(frozen=True, slots=True)

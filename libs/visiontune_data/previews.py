@@ -13,13 +13,17 @@ def example_of(text: str) -> Example:
         id=content["id"],
         images=tuple(_image(*image) for image in content["images"]),
         messages=tuple(
-            Message(m["role"], tuple(Part(part["text"]) for part in m["content"]))
+            Message(m["role"], tuple(Part(part["text"], part.get("frames", 0)) for part in m["content"]))
             for m in content["messages"]
         ),
         texts=tuple(content["texts"]),
         split=content["split"],
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
-        problems=tuple(content.get("problems", ())),  # older previews have none
+        # Older previews have neither of the two.
+        problems=tuple(content.get("problems", ())),
+        negatives=None
+        if content.get("negatives") is None
+        else tuple(_image(*i) for i in content["negatives"]),
     )
 
 

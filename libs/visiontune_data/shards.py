@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, canonical
+from visiontune_data.example import Example, Image, Kind, Part, canonical
 from visiontune_data.limits import MIB
 from visiontune_data.spool import Extent, Spool
 
@@ -26,13 +26,14 @@ ROW_GROUP_BYTES: Final = 16 * MIB
 
 _STRING = {"dtype": "string", "_type": "Value"}
 _CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
+_IMAGES = (
+    pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    {"feature": {"_type": "Image"}, "_type": "List"},
+)
 # Columns with their Arrow type and the feature that `datasets` gives them.
-_COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
+COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
     "id": (pa.string(), _STRING),
-    "images": (
-        pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        {"feature": {"_type": "Image"}, "_type": "List"},
-    ),
+    "images": _IMAGES,
     "messages": (
         pa.list_(
             pa.struct(
@@ -45,8 +46,16 @@ _COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
         {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
     ),
     "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
+    "negatives": _IMAGES,
     "split": (pa.string(), _STRING),
     "metadata": (pa.string(), _STRING),
+}
+_OF_KIND: Final[dict[Kind, frozenset[str]]] = {
+    Kind.CHAT: frozenset({"messages"}),
+    Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
+    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "videos"}),
+    Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
+    Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
 }
 PREVIEW_SCHEMA: Final = pa.schema(
     [
@@ -57,6 +66,7 @@ PREVIEW_SCHEMA: Final = pa.schema(
     ]
 )
 _COMPRESSED: Final = "zstd"
+PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +91,15 @@ class Shard:
 
 def schema(columns: Sequence[str]) -> pa.Schema:
     """The schema of a shard with these columns, with the metadata that makes `datasets` decode images."""
-    features = {name: _COLUMNS[name][1] for name in columns}
+    features = {name: COLUMNS[name][1] for name in columns}
     metadata = json.dumps({"info": {"features": features}})
-    return pa.schema([(name, _COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
+    return pa.schema([(name, COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
 
 
-def columns_for(*, images: bool, messages: bool, texts: bool) -> list[str]:
-    """The columns that a version needs: an empty `images` would make TRL take text for vision."""
-    absent = {
-        name for name, wanted in (("images", images), ("messages", messages), ("texts", texts)) if not wanted
-    }
-    return [name for name in _COLUMNS if name not in absent]
+def columns_for(kinds: Collection[Kind]) -> list[str]:
+    """The columns that these kinds need: an empty `images` would make TRL take text for vision."""
+    wanted = {"id", "split", "metadata"}.union(*(_OF_KIND[kind] for kind in kinds))
+    return [name for name in COLUMNS if name in wanted]
 
 
 class ShardWriter:
@@ -127,7 +135,7 @@ class ShardWriter:
 
     def add(self, example: Example) -> None:
         """Adds one example, whose images are in the spool."""
-        size = sum(image.length for image in example.images)
+        size = sum(image.length for image in example.all_images)
         if self._rows and (len(self._rows) == ROW_GROUP_ROWS or self._rows_bytes + size > ROW_GROUP_BYTES):
             self._flush()
         self._rows.append(example)
@@ -189,11 +197,11 @@ class OpenShard:
             _DigestedFile(scratch / f"{name}-{index:05d}.parquet") for name in ("examples", "preview")
         ]
         self._writers = [
-            pq.ParquetWriter(file, schema_, **_options(schema_, stored))
+            pq.ParquetWriter(file, schema_, **parquet_options(schema_, stored))
             for file, schema_, stored in zip(
                 self._files,
                 (shard_schema, PREVIEW_SCHEMA),
-                ("images.list.element.bytes", "thumbnail"),
+                (PICTURES, {"thumbnail"}),
                 strict=True,
             )
         ]
@@ -249,12 +257,12 @@ class _DigestedFile(io.RawIOBase):
         return ShardFile(self._path, self._sha256.hexdigest(), self._size)
 
 
-def _options(of: pa.Schema, stored: str) -> dict[str, Any]:
+def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
     """How Parquet is written: pictures, compressed already, as they are and without statistics."""
     leaves = _leaves(of)
-    small = [leaf for leaf in leaves if leaf != stored]
+    small = [leaf for leaf in leaves if leaf not in stored]
     return {
-        "compression": {leaf: "none" if leaf == stored else _COMPRESSED for leaf in leaves},
+        "compression": {leaf: "none" if leaf in stored else _COMPRESSED for leaf in leaves},
         "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
         "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
         "write_page_index": True,
@@ -281,7 +289,10 @@ def _examples_batch(
     rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
 ) -> pa.RecordBatch:
     made = (text_column(name, rows, messages) for name in to.names)
-    columns = [_image_column(rows, images) if column is None else column for column in made]
+    columns = [
+        _image_column([getattr(row, name) for row in rows], images) if column is None else column
+        for name, column in zip(to.names, made, strict=True)
+    ]
     return pa.record_batch(columns, schema=to)
 
 
@@ -300,24 +311,29 @@ def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> 
             values = [row.metadata_json or "{}" for row in rows]
         case _:
             return None
-    return pa.array(values, _COLUMNS[name][0])
+    return pa.array(values, COLUMNS[name][0])
 
 
 def messages_of(row: Example) -> list[dict[str, Any]]:
-    """The messages as shards and previews hold them."""
-    return [
-        {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
-        for m in row.messages
-    ]
+    """The messages as shards and previews hold them; a preview has the frames of a video, too."""
+    return [{"role": m.role, "content": list(map(_part, m.content))} for m in row.messages]
 
 
-def _image_column(rows: Sequence[Example], images: Spool) -> pa.Array:
+def _part(part: Part) -> dict[str, Any]:
+    return {"type": part.type, "text": part.text, **({"frames": part.frames} if part.frames else {})}
+
+
+def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:
     """`list<struct<bytes, path>>`, its bytes read from the spool straight into Arrow's buffer."""
-    flat = [image for row in rows for image in row.images]
+    flat = [image for row in rows for image in row or ()]
     data = _binary([Extent(image.offset, image.length) for image in flat], images)
     paths = pa.array([image.path for image in flat], pa.string())
-    offsets = pa.array(np.cumsum([0, *(len(row.images) for row in rows)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([data, paths], ["bytes", "path"]))
+    offsets = pa.array(np.cumsum([0, *(len(row or ()) for row in rows)]), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets,
+        pa.StructArray.from_arrays([data, paths], ["bytes", "path"]),
+        mask=pa.array([row is None for row in rows]),
+    )
 
 
 def _binary(extents: Sequence[Extent], spool: Spool) -> pa.Array:
@@ -372,12 +388,15 @@ def preview_json(row: Example, messages: Any) -> str:
             "id": row.id,
             "messages": messages,
             "texts": list(row.texts),
-            "images": [
-                [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]
-                for i in row.images
-            ],
+            "images": list(map(_facts, row.images)),
+            "negatives": None if row.negatives is None else list(map(_facts, row.negatives)),
             "split": row.split,
             "metadata": row.metadata_json or "{}",
             "problems": list(row.problems),
         }
     ).decode()
+
+
+def _facts(image: Image) -> list[Any]:
+    i = image
+    return [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from visiontune.cli.session import Session
     from visiontune.dataset.v1 import dataset_pb2
-    from visiontune.trainer.v1 import trainer_pb2
+    from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 
 MOST_PROBLEMS = 20
 COLOURS = {
@@ -38,6 +38,15 @@ def when(time: "Timestamp") -> str:
 def percent(value: float | None) -> str:
     """`91.2 %`; `-` when unknown."""
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def share(used: int, limit: int) -> str:
+    """`82 %` of a limit, red from 100 and yellow from 80 on; empty without a limit."""
+    if limit <= 0:
+        return ""
+    percent_used = 100 * used // limit
+    colour = "red" if percent_used >= 100 else "yellow" if percent_used >= 80 else ""
+    return f"[{colour}]{percent_used} %[/]" if colour else f"{percent_used} %"
 
 
 def accuracy(metrics: "dict[str, float]") -> float | None:
@@ -69,8 +78,9 @@ def splits(counts: "dict[str, int]") -> str:
 def imported(
     version: "dataset_pb2.DatasetVersion", metadata: "dataset_pb2.ImportVersionMetadata | None" = None
 ) -> str:
-    """One line about an import that ended well."""
-    verb = "Unchanged: equal to" if metadata and metadata.unchanged else "Imported"
+    """One line about an import, or a commit, that ended well."""
+    verb = "Committed" if version.draft else "Imported"
+    verb = "Unchanged: equal to" if metadata and metadata.unchanged else verb
     warnings = f", {metadata.warning_count:,} warnings" if metadata and metadata.warning_count else ""
     return (
         f"{verb} [bold]{names.short(version.name)}[/]: {version.example_count:,} examples, "
@@ -101,10 +111,18 @@ def version(
         ["messages", spread(numbers.messages_per_example, "an example")],
         ["answers", answers(numbers)],
         ["duplicates", f"{numbers.duplicate_example_count:,}"],
-        ["source", found.source_filename],
+        ["made of", made_of(found)],
         ["created", when(found.create_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", escape(value)] for label, value in rows), empty="")
+
+
+def made_of(version: "dataset_pb2.DatasetVersion") -> str:
+    """`digits.tar.gz`, or `digits/v1 + draft-x` for one that edits made."""
+    made = [names.short(version.parent_version)] if version.parent_version else []
+    made += [version.source_filename] if version.source_filename else []
+    made += [names.short(version.draft)] if version.draft else []
+    return " + ".join(made)
 
 
 def spread(values: "dataset_pb2.Distribution", unit: str) -> str:
@@ -169,6 +187,7 @@ def job(
         ["", escape(found.state_message)],
         ["model", escape(base_model(spec.base_model))],
         ["data", escape(names.short(spec.dataset_version))],
+        ["augmentation", escape(augmentation(found.spec.augmentation))],
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
         ["attempt", str(found.attempt)],
@@ -178,6 +197,14 @@ def job(
         ["ended", when(found.end_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def augmentation(policy: "augmentation_pb2.Augmentation") -> str:
+    """`light`, or the names of the transforms; `none`."""
+    if policy.transforms:
+        return ", ".join(each.name for each in policy.transforms)
+    name = type(policy).Preset.Name(policy.preset).removeprefix("PRESET_").lower()
+    return name if policy.preset else "none"
 
 
 def hours(used: "trainer_pb2.GetAcceleratorUsageResponse") -> str:

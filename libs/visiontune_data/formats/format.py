@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from visiontune_data.example import Draft, Kind
 from visiontune_data.exported import CannotExport, ExportedExample
+from visiontune_data.pairs import stem
 from visiontune_data.records import json_type
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
@@ -65,8 +66,12 @@ class Format:
     example_record: str
     record: type[RecordModel]
     to_draft: Callable[[Any, Mapping[str, Any], Notes], Draft]
+    evidence: str  # what `auto` saw when it chose the format, as the end of a sentence
     recognises: Callable[[Mapping[str, Any]], bool]
     from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
+    sidecars: tuple[str, ...] = ()  # suffixes of files beside an image that can be its record
+    pair_key: Callable[[str], str] = stem  # what they have in common with the image
+    embeds_images: bool = False  # whether from_example puts the images into the record itself
     export_path: str = "{split}.jsonl"  # of the file of records of a split, in an exported archive
 
     def draft(self, value: Mapping[str, Any], notes: Notes) -> Draft | None:
@@ -88,11 +93,14 @@ class Format:
     def record_of(self, example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
         """The record of an example: its metadata are fields beside the format's own.
 
-        One of a name that the format itself uses gets an underscore more. Raises CannotExport.
+        One of a name that the format itself uses gets an underscore more. A format with a place for metadata
+        has put them there. Raises CannotExport.
         """
         if example.kind not in self.kinds:
             raise CannotExport(example.id, self.name, f"it is of the kind {example.kind}")
         record = self.from_example(example, image_paths)
+        if "metadata" in record:
+            return record
         for key, value in example.metadata.items():
             free = key
             while free in self.fields or free in record or (free != key and free in example.metadata):

@@ -16,7 +16,15 @@ from visiontune_kit.identity import Role
 from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import commits, datasets, drafts, imports, versions
+from visiontune_dataset.use_cases import (
+    commits,
+    datasets,
+    drafts,
+    imports,
+    previews,
+    templates,
+    versions,
+)
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -37,7 +45,10 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
+    f"/{NAME}/GetTemplate": Role.VIEWER,
+    f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
+    f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
     f"/{NAME}/GetDraft": Role.VIEWER,
     f"/{NAME}/ListDrafts": Role.VIEWER,
@@ -53,7 +64,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{OPERATIONS}/CancelOperation": Role.EDITOR,
     f"/{OPERATIONS}/DeleteOperation": Role.EDITOR,
 }
-UNSCOPED = frozenset({f"/{NAME}/ListFormats"})
+UNSCOPED = frozenset({f"/{NAME}/ListFormats", f"/{NAME}/GetTemplate"})
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -149,15 +160,43 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
 
+    async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
+        return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
+
+    async def PreviewAugmentation(
+        self, request: pb.PreviewAugmentationRequest, context: Any
+    ) -> pb.PreviewAugmentationResponse:
+        version = await self._version(request.parent)
+        command = wire.preview_from(request)
+        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
+
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)
         return wire.manifest_to(
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
 
+    async def CompareVersions(
+        self, request: pb.CompareVersionsRequest, context: Any
+    ) -> pb.CompareVersionsResponse:
+        start = pages.number(pages.decode(request, request.page_token)) or 0
+        end = start + pages.clamp(request.page_size, default=50, most=200)
+        version, base_number = await self._version(request.name), wire.base_of(request.base, request.name)
+        base, found = await versions.compare_versions(version, base_number, self._deps)
+        page = found.changes[start:end]
+        before = [change.before for change in page if change.before is not None]
+        after = [change.after for change in page if change.after is not None]
+        return wire.comparison_to(
+            (base, await versions.shown(base, before, self._deps)),
+            (version, await versions.shown(version, after, self._deps)),
+            found,
+            page,
+            pages.encode(request, [end]) if end < len(found.changes) else "",
+        )
+
     async def CreateDraft(self, request: pb.CreateDraftRequest, context: Any) -> pb.Draft:
         project, dataset_id = wire.segments(request.parent)
-        base = wire.base_of(request)
+        base = wire.base_of(request.draft.base_version, request.parent)
         draft_id = idempotency.new_id("draft")
         return draft_wire.draft_to(await drafts.create_draft(project, dataset_id, base, draft_id, self._deps))
 

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from visiontune_data import export
+from visiontune_data.example import Message, Part
 from visiontune_data.export import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Format
 from visiontune_data.ingest import Version
@@ -72,7 +74,7 @@ def test_images_of_one_path_and_paths_that_are_none_are_told_apart(format_: Form
         return tuple(ExportedImage(image.data, next(paths), image.sha256) for image in images)
 
     changed = [
-        ExportedExample(e.id, moved(e.images), e.messages, e.texts, moved(e.negatives), e.split, e.metadata)
+        replace(e, images=moved(e.images), negatives=None if e.negatives is None else moved(e.negatives))
         for e in (one, *others)
     ]
     as_they_were, moved_about = (
@@ -82,25 +84,30 @@ def test_images_of_one_path_and_paths_that_are_none_are_told_apart(format_: Form
     assert as_they_were.digest == moved_about.digest
 
 
-def test_another_kind_is_refused(format_: Format) -> None:
-    nothing = ExportedExample("1", ())
-    if nothing.kind in format_.kinds:
-        nothing = ExportedExample("1", (), texts=("x", "y"))
-    with pytest.raises(CannotExport, match="the example"):
-        _pack([nothing], format_)
+def test_other_kinds_are_refused(format_: Format) -> None:
+    said = (Message("user", (Part("a"),)), Message("assistant", (Part("b"),)))
+    examples = [
+        ExportedExample("1", (), said),
+        ExportedExample("1", ()),
+        ExportedExample("1", (), negatives=()),
+    ]
+    for example in examples:
+        if example.kind not in format_.kinds:
+            with pytest.raises(
+                CannotExport, match=f'the example "1" cannot be written as {format_.name}: it is of'
+            ):
+                _pack([example], format_)
 
 
 def test_metadata_of_a_name_that_the_format_uses_is_renamed(format_: Format, tmp_path: Path) -> None:
     version = imported(DATASETS[format_.name], tmp_path)
     example = next(examples_of(version))
     field = min(format_.fields)
-    crowded = ExportedExample(
-        example.id, example.images, example.messages, example.texts, example.negatives, "train",
-        {field: 1, f"{field}_": 2},
-    )  # fmt: skip
+    crowded = replace(example, split="train", metadata={field: 1, f"{field}_": 2})
     again = imported(_pack([crowded], format_), tmp_path, format=format_.name)
     (kept,) = examples_of(again)
-    assert kept.metadata == {f"{field}__": 1, f"{field}_": 2}
+    renamed = field if "metadata" in format_.fields else f"{field}__"
+    assert kept.metadata == {renamed: 1, f"{field}_": 2}
 
 
 def _pack(examples: list[ExportedExample], format_: Format) -> bytes:

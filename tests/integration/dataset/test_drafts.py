@@ -275,3 +275,43 @@ async def test_a_draft_can_be_given_up_and_there_is_none_without_a_version(servi
     with pytest.raises(errors.NotFound):
         await service.call("DeleteDraft", pb.DeleteDraftRequest(name=draft.name))
     assert SystemClock().now().timestamp() < other.expire_time.seconds
+
+
+async def test_two_versions_are_compared_example_by_example(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    first = await service.imported(dataset, archives.numbered(6))
+    draft = await draft_of(service, dataset)
+    sha256 = hashlib.sha256(archives.noise(5)).hexdigest()
+    edits = (answer("r1", "One."), pb.Edit(example_id="r1", split="test"), delete("r3"))
+    await edit(service, draft, *edits, added("n", pb.AddedImage(sha256=sha256)))
+    second = version_of(await commit(service, draft))
+    request = pb.CompareVersionsRequest(name=second.name, page_size=2)
+    page = await service.call("CompareVersions", request)
+    assert (page.base, page.added_count, page.removed_count, page.changed_count) == (first.name, 1, 1, 1)
+    request.page_token = page.next_page_token
+    rest = await service.call("CompareVersions", request)
+    assert not rest.next_page_token
+    changes: list[pb.ExampleChange] = [*page.changes, *rest.changes]
+    changed, gone, came = changes
+    assert (changed.example_id, list(changed.fields)) == ("r1", ["messages", "split"])
+    assert changed.before.messages[1].content[0].text == "It is number 1."
+    assert changed.after.messages[1].content[0].text == "One."
+    assert (gone.example_id, gone.HasField("after"), gone.before.name) == (
+        "r3",
+        False,
+        f"{first.name}/examples/3",
+    )
+    assert (came.example_id, came.HasField("before"), list(came.after.tags)) == ("n", False, ["new"])
+    backwards = pb.CompareVersionsRequest(name=first.name, base=second.name)
+    assert (await service.call("CompareVersions", backwards)).added_count == 1
+    same = pb.CompareVersionsRequest(name=first.name, base=first.name)
+    assert not (await service.call("CompareVersions", same)).changes
+    third = await service.imported(dataset, archives.numbered(2))
+    page = await service.call("CompareVersions", pb.CompareVersionsRequest(name=third.name))
+    assert (page.base, page.removed_count) == (second.name, 4)
+    for refused in (
+        pb.CompareVersionsRequest(name=first.name),  # there is none before it
+        pb.CompareVersionsRequest(name=first.name, base="projects/default/datasets/other/versions/v1"),
+    ):
+        with pytest.raises(errors.NotFound):
+            await service.call("CompareVersions", refused)

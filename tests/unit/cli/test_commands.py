@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,9 @@ from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
-    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "examples")],
+    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
+    *[["dataset", verb] for verb in ("examples", "template", "preview")],
+    *[["storage", verb] for verb in ("quota", "alerts", "gc")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 
@@ -150,6 +153,38 @@ def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
 
     text = printed(answer, "job", "show", "j")
     assert "accelerator hours 1.50 nvidia-l4 (cost 1.05), 0.25 nvidia-t4" in text
+
+
+def test_a_template_is_written_where_nothing_is_overwritten(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("images/1.png", b"picture")
+        archive.writestr("README.md", b"read")
+    folder = tmp_path / "new" / "here"
+    command = [
+        "dataset",
+        "template",
+        "llava",
+        "--output-dir",
+        str(folder),
+        "--project",
+        "p",
+        "--api-key",
+        "k",
+    ]
+    asked: list[str] = []
+
+    def answer(seen: Seen) -> Answer:
+        asked.append(seen.path)
+        return Answer(200, packed.getvalue(), {"content-type": "application/zip"})
+
+    with scripted(answer) as server:
+        first = CliRunner().invoke(app, [*command, "--server", server.url])
+        again = CliRunner().invoke(app, [*command, "--server", server.url])
+    assert asked[0] == "/v1/formats/llava:template"
+    assert (first.exit_code, (folder / "images/1.png").read_bytes()) == (0, b"picture")
+    assert again.exit_code == 1
+    assert "exists" in str(again.exception)
 
 
 def test_a_refusal_is_exit_code_1_with_nothing_on_stdout(tmp_path: Path) -> None:

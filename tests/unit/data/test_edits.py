@@ -11,7 +11,7 @@ from visiontune_data.previews import tags_of
 PICTURE = Image("a.jpg", "a" * 64, 64, 48, "JPEG", 0, 9)
 ASKED = Message("user", (IMAGE, Part("What is it?")))
 SEVEN = Message("assistant", (Part("Seven."),))
-CHAT = Example("chat", (PICTURE,), (ASKED, SEVEN), (), "train", '{"a":1}', ("image-small",))
+CHAT = Example("chat", (PICTURE,), (ASKED, SEVEN), (), "train", '{"a":1}', problems=("image-small",))
 TWO = Example(
     "two",
     (PICTURE, PICTURE),
@@ -157,7 +157,11 @@ def test_what_is_added_is_checked_as_a_record(example: Example, complaint: str) 
     ("kinds", "example", "complaint"),
     [
         ({Kind.CHAT}, new(), "it has images, the version none"),
-        ({Kind.CHAT}, new(images=(), messages=(), texts=("A dog.",)), "it has captions, the version none"),
+        (
+            {Kind.CHAT},
+            new(images=(), messages=(), texts=("A dog.",)),
+            "it has images and texts, the version none",
+        ),
         ({Kind.CAPTIONED_IMAGE}, new(), "it has messages, the version none"),
     ],
 )

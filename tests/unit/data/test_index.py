@@ -31,7 +31,7 @@ def example(
         (),
         split,
         canonical(metadata).decode() if metadata else "",
-        problems,
+        problems=problems,
     )
 
 
@@ -41,7 +41,7 @@ EXAMPLES = [
     example("c", metadata={"tags": ["night", "rain", 3], "tag": "x"}, answer="Ünder"),
     example("d", image(3), image(3), problems=("image-small", "special-token")),
     example("e", image(4), image(4), metadata={"tags": "night"}),
-    Example("f", (image(5),), (), ("A dog.", "A hound."), "test", "", ()),
+    Example("f", (image(5),), (), ("A dog.", "A hound."), "test", ""),
 ]
 CASES = {
     "": "abcdef",

@@ -44,7 +44,7 @@ def shards_of(version: ingest.Version) -> list[BaseShard]:
     return [
         BaseShard(
             shard, lambda s=shard: s.examples.path.open("rb"), lambda s=shard: s.preview.path.open("rb")
-        )  # type: ignore[misc]
+        )
         for shard in version.shards
     ]
 

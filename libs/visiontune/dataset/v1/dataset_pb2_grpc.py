@@ -116,10 +116,25 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetTemplate',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.PreviewAugmentation = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/PreviewAugmentation',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.FromString,
+                _registered_method=True)
         self.GetReadManifest = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/GetReadManifest',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
+                _registered_method=True)
+        self.CompareVersions = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/CompareVersions',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
                 _registered_method=True)
         self.CreateDraft = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/CreateDraft',
@@ -289,9 +304,34 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTemplate(self, request, context):
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewAugmentation(self, request, context):
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReadManifest(self, request, context):
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareVersions(self, request, context):
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -444,10 +484,25 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.SerializeToString,
             ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PreviewAugmentation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewAugmentation,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.SerializeToString,
+            ),
             'GetReadManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReadManifest,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.SerializeToString,
+            ),
+            'CompareVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareVersions,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.SerializeToString,
             ),
             'CreateDraft': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDraft,
@@ -915,6 +970,60 @@ class DatasetService:
             _registered_method=True)
 
     @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetTemplate',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewAugmentation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/PreviewAugmentation',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetReadManifest(request,
             target,
             options=(),
@@ -931,6 +1040,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetReadManifest',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/CompareVersions',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

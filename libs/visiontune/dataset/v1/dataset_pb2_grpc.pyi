@@ -83,9 +83,22 @@ class DatasetServiceStub:
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
+    PreviewAugmentation: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
+    """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -168,9 +181,22 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
+    PreviewAugmentation: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]  # type: ignore[assignment]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
+    """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -342,6 +368,27 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the formats that ImportVersion accepts."""
 
     @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _dataset_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewAugmentation(
+        self,
+        request: _dataset_pb2.PreviewAugmentationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.PreviewAugmentationResponse, _abc.Awaitable[_dataset_pb2.PreviewAugmentationResponse]]:
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
+        """
+
+    @_abc_1.abstractmethod
     def GetReadManifest(
         self,
         request: _dataset_pb2.GetReadManifestRequest,
@@ -349,6 +396,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.ReadManifest, _abc.Awaitable[_dataset_pb2.ReadManifest]]:
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _dataset_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
         """
 
     @_abc_1.abstractmethod

@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,10 @@ async def converse(
 
 
 class ProcessImporter:
-    """Implements `ports.Importer`."""
+    """Implements `ports.Importer`. `image_hosts` are those that images may be fetched from."""
+
+    def __init__(self, image_hosts: Sequence[str] = ()) -> None:
+        self._image_hosts = tuple(image_hosts)
 
     async def run(
         self,
@@ -79,7 +82,7 @@ class ProcessImporter:
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Starts the process and passes on what it tells."""
-        task = Task(url, size_bytes, archive_name, scratch, options)
+        task = Task(url, size_bytes, archive_name, scratch, options, self._image_hosts)
         outcome: Outcome = await converse(import_child.run, task, {Progress: progress, Shard: finished})
         return outcome
 

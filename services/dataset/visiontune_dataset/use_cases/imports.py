@@ -6,9 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from visiontune_data.limits import Limits
+
 from visiontune_dataset.domain.failures import UploadTaken
-from visiontune_dataset.domain.imports import ImportJob, ImportState, check_format, operation_name
-from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
+from visiontune_dataset.domain.imports import (
+    ImportJob,
+    ImportState,
+    check_format,
+    check_kinds,
+    operation_name,
+)
+from visiontune_dataset.ports import Deps, ProjectLimits, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.making import Making, Origin
 
 _SOURCE_URL_TTL = timedelta(days=1)
@@ -84,7 +92,8 @@ async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
 async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     """One try: whatever an earlier one left is removed first, and everything becomes visible in one commit.
 
-    Raises ImportRefused when the data has problems that forbid a version.
+    Raises ImportRefused when the data has problems that forbid a version, VisionTrainingDisabled when it has
+    images and they are switched off.
     """
     job = run.job
     await deps.storage.delete_owned(job.owner)
@@ -94,6 +103,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
+        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             source.url,
             job.size_bytes,
@@ -104,6 +114,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                limits=_with_project(deps.rules.options.limits, limits),
             ),
             progress=making.progress,
             finished=making.put,
@@ -113,8 +124,14 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     if outcome.version is None:
         await making.refuse(outcome.report)
     else:
+        made = outcome.version
+        check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
         origin = Origin(job.filename, job.sha256, uploads=(job.upload,))
-        await making.commit(outcome.report, outcome.version, origin)
+        await making.commit(outcome.report, made, origin)
+
+
+def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
+    return limits if project.images is None else replace(limits, images=project.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:

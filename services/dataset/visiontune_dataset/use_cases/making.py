@@ -172,6 +172,7 @@ class Making(Generic[J]):
             record_count=report.record_count,
             error_count=report.error_count,
             warning_count=report.warning_count,
+            format_reason=report.format_reason,
         )
 
     @property

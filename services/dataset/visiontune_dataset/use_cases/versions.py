@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from visiontune_data import filters
+from visiontune_data import comparing, filters
+from visiontune_data.comparing import Comparison
 from visiontune_data.filters import FilterError
 from visiontune_data.statistics import Statistics
 
 from visiontune_dataset.domain.datasets import Version
-from visiontune_dataset.domain.failures import ExampleNotFound, FilterInvalid
+from visiontune_dataset.domain.failures import ExampleNotFound, FilterInvalid, VersionNotFound
 from visiontune_dataset.ports import Deps, SignedUrl, StoredReport
 
 
@@ -108,19 +109,21 @@ async def list_examples(
     rows = await select(version, wanted, deps)
     page = rows[start : start + count]
     if wanted.needs_index:  # which has them; read by ranges, each might be in another row group
-        index = await deps.indexes.of(version)
-        return [ShownExample(row, json.loads(index.preview(row))) for row in page], len(rows)
-    found = await _preview(version, page, ["example"], deps)
-    return [
-        ShownExample(row, json.loads(each["example"])) for row, each in zip(page, found, strict=True)
-    ], len(rows)
+        return await shown(version, page, deps), len(rows)
+    return await examples_at(version, page, deps), len(rows)
+
+
+async def examples_at(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns those rows, which ascend and are there."""
+    found = await _preview(version, rows, ["example"], deps)
+    return [ShownExample(row, json.loads(each["example"])) for row, each in zip(rows, found, strict=True)]
 
 
 async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
     """Returns one row. Raises ExampleNotFound."""
-    _check_row(version, row)
-    [found] = await _preview(version, [row], ["example"], deps)
-    return ShownExample(row, json.loads(found["example"]))
+    check_row(version, row)
+    [found] = await examples_at(version, [row], deps)
+    return found
 
 
 async def get_thumbnails(
@@ -135,6 +138,30 @@ async def get_thumbnails(
         for row, each in zip(page, found, strict=True)
     ]
     return shown, len(rows)
+
+
+async def compare_versions(
+    version: Version, base_number: int | None, deps: Deps
+) -> tuple[Version, Comparison]:
+    """Returns the base and what differs; without a number the base is its parent, or the version before.
+
+    Raises VersionNotFound.
+    """
+    wanted = base_number or version.parent
+    async with deps.unit_of_work() as uow:
+        if not wanted and not (
+            before := await uow.versions.page(version.project, version.dataset, version.number, 1)
+        ):
+            raise VersionNotFound(f"{version.dataset_name}/versions/v{version.number - 1}")
+        base = await uow.versions.get(version.project, version.dataset, wanted) if wanted else before[0]
+    old, new = await deps.indexes.of(base), await deps.indexes.of(version)
+    return base, await asyncio.to_thread(comparing.compare, old, new)
+
+
+async def shown(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns rows, out of the index."""
+    index = await deps.indexes.of(version)
+    return [ShownExample(row, json.loads(index.preview(row))) for row in rows]
 
 
 async def get_image(version: Version, row: int, index: int, deps: Deps) -> ImageBytes:
@@ -162,7 +189,8 @@ async def _preview(
     return found
 
 
-def _check_row(version: Version, row: int) -> None:
+def check_row(version: Version, row: int) -> None:
+    """Raises ExampleNotFound for a row that the version does not have."""
     if row >= version.example_count:
         raise ExampleNotFound(
             f"{version.name}/examples/{row}", f"the version has {version.example_count:,} examples, from 0"
