@@ -17,6 +17,7 @@ from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
 from visiontune_data.limits import Limits
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.matching import ImageIndex
+from visiontune_data.problem_log import LoggedReport, ProblemLog, together
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import RULES, Scope, Severity
 from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
@@ -62,6 +63,7 @@ class Progress:
     record_count: int
     error_count: int
     warning_count: int
+    report: Report | None = None  # what was found so far; None when that was told before
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The report, and the version unless the report's errors forbid one."""
+    """The report, pages of all problems, and the version unless the report's errors forbid one."""
 
     report: Report
     version: Version | None
+    problems: tuple[bytes, ...] = ()
 
 
 def ingest(
@@ -110,9 +113,10 @@ def ingest(
     Raises DecoderDied when a child process was killed, and
     what `source` raises when it cannot be read.
     """
-    report = Report(archive_name)
+    log = ProblemLog()
+    report = LoggedReport(archive_name, log)
     with ExitStack() as stack:
-        job = _Job(source, report, scratch, options, images, progress, finished, stack)
+        job = _Job(source, report, log, scratch, options, images, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -120,15 +124,16 @@ def ingest(
             version = None
     if version is None:
         report.example_count = 0
-    return Outcome(report, version)
+    return Outcome(together([report]), version, log.pages())
 
 
 class _Job:
     """One import under way."""
 
     def __init__(
-        self, source: Source, report: Report, scratch: Path, options: Options, images: Sources,
-        progress: Callable[[Progress], None], finished: Callable[[Shard], None], stack: ExitStack,
+        self, source: Source, report: Report, log: ProblemLog, scratch: Path, options: Options,
+        images: Sources, progress: Callable[[Progress], None], finished: Callable[[Shard], None],
+        stack: ExitStack,
     ) -> None:  # fmt: skip
         self._source = _CountedSource(source)
         self._report, self._options, self._scratch, self._images = report, options, scratch, images
@@ -147,8 +152,8 @@ class _Job:
             )
         )
         # Reported after those of the images, whichever is ready first.
-        self._record_problems = Report(report.archive)
-        self._stage, self._told_at = Stage.READING, 0.0
+        self._log, self._record_problems = log, LoggedReport(report.archive, log)
+        self._stage, self._told_at, self._told_count = Stage.READING, 0.0, 0
         self._written_count = self._to_write_count = self._percent = 0
 
     def run(self) -> Version | None:
@@ -174,7 +179,7 @@ class _Job:
             refused = error
         images = self._decoded(content)
         report.merge(record_problems)
-        self._record_problems = Report(report.archive)
+        self._record_problems = LoggedReport(report.archive, self._log)
         if refused:
             raise refused
         assembly = Assembly(drafts, images, limits, Twins.among(images.values()))
@@ -269,16 +274,19 @@ class _Job:
             return
         self._told_at = now
         self._percent = max(self._percent, self._percent_now())
-        reports = (self._report, self._record_problems)
+        report = together((self._report, self._record_problems))
+        found = report.error_count + report.warning_count
+        is_new, self._told_count = found != self._told_count, found
         self._progress(
             Progress(
                 stage=self._stage,
                 percent=self._percent,
                 read_bytes=self._source.read_bytes,
                 image_count=self._decoder.done_count,
-                record_count=sum(report.record_count for report in reports),
-                error_count=sum(report.error_count for report in reports),
-                warning_count=sum(report.warning_count for report in reports),
+                record_count=report.record_count,
+                error_count=report.error_count,
+                warning_count=report.warning_count,
+                report=report if is_new else None,
             )
         )
 
