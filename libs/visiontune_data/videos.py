@@ -50,11 +50,8 @@ class Videos:
             return self._sampled([path for path in found if path])
         [path] = ref.paths
         if is_foreign(path) or paths.is_unsafe(path):
-            return (
-                [found]
-                if (found := self.index.find(ImageRef(path, ref.json_path), record_file, notes))
-                else []
-            )
+            self.index.find(ImageRef(path, ref.json_path), record_file, notes)  # it says why not
+            return []
         for candidate in candidates(path, record_file):
             if candidate in self.content.videos:
                 return self._of_file(candidate, ref, notes)
