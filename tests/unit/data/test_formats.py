@@ -126,7 +126,7 @@ def test_neighbouring_texts_are_one_and_empty_ones_none() -> None:
 
 def test_a_part_of_another_type_is_named_at_its_place() -> None:
     assert problems("qwen2-vl", qwen({"type": "audio", "audio": "a.wav"})) == [
-        '$.messages[0].content[0].type content-type-unknown: the type "audio" is none of text, image'
+        '$.messages[0].content[0].type content-type-unknown: the type "audio" is none of text, image, video'
     ]
     assert problems("chat", qwen({"type": "text"})) == [
         '$.messages[0].content[0] field-missing: no field "text"'
