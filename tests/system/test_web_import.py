@@ -52,6 +52,16 @@ def test_a_folder_can_be_dropped_or_chosen_and_is_the_same_data(visit: Visit, fo
     visit.complaints[:] = [text for text in visit.complaints if "409" not in text]
 
 
+def test_a_template_can_be_downloaded_and_imports_as_it_is(visit: Visit, tmp_path: Path) -> None:
+    page = visit.open("/datasets/import")
+    page.get_by_text("llava", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download a template of llava").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    page = visit.import_archive(tmp_path / "llava-template.zip")
+    expect(page.get_by_text(re.compile("is ready: "))).to_be_visible(timeout=60_000)
+
+
 def test_an_upload_goes_on_after_a_reload_without_the_parts_that_arrived(
     visit: Visit, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import { lastOf, versionOf } from "../lib/names";
 import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
+  Changes,
   Dataset,
   DatasetVersion,
   Example,
@@ -112,6 +113,18 @@ export function examplesQuery(version: string, filter: string) {
   });
 }
 
+/** What `version` changed against `base`; when empty against the one that it was made of. */
+export function changesQuery(version: string, base: string) {
+  return infiniteQueryOptions({
+    queryKey: ["changes", version, base],
+    queryFn: ({ pageParam }) =>
+      json<Changes>(`${version}:compare`, { query: { base, pageSize: 50, pageToken: pageParam } }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+    ...FOREVER,
+  });
+}
+
 export function exampleQuery(name: string) {
   return queryOptions({ queryKey: ["example", name], queryFn: () => json<Example>(name), ...FOREVER });
 }
@@ -132,6 +145,11 @@ export const formatsQuery = queryOptions({
   queryFn: async () => (await json<{ formats?: Format[] }>("formats")).formats ?? [],
   ...FOREVER,
 });
+
+/** A small dataset of a format to start from, as a zip. */
+export async function fetchTemplate(format: string): Promise<Blob> {
+  return (await send(`formats/${format}:template`)).blob();
+}
 
 /** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */
 export function createDataset(project: string, id: string): Promise<Dataset> {

@@ -26,6 +26,20 @@ export function jobsQuery(project: string) {
   });
 }
 
+/** Jobs that train on a version. */
+export function jobsOfQuery(version: string) {
+  return infiniteQueryOptions({
+    queryKey: ["jobs", version],
+    queryFn: ({ pageParam }) =>
+      json<{ trainingJobs?: TrainingJob[]; nextPageToken?: string }>(
+        `${version.split("/").slice(0, 2).join("/")}/trainingJobs`,
+        { query: { dataset: version, pageToken: pageParam } },
+      ),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
 export function jobQuery(name: string) {
   return queryOptions({ queryKey: ["job", name], queryFn: () => json<TrainingJob>(name) });
 }

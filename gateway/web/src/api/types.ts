@@ -4,12 +4,14 @@ import type { components } from "./schema.gen";
 type Schemas = components["schemas"];
 
 export type Caller = Schemas["Caller"];
+export type Changes = Schemas["CompareVersionsResponse"];
 export type Dataset = Schemas["Dataset"];
 export type DatasetVersion = Schemas["DatasetVersion"];
 export type Distribution = Schemas["Distribution"];
 export type Draft = Schemas["Draft"];
 export type Edit = Schemas["Edit"];
 export type Example = Schemas["Example"];
+export type ExampleChange = Schemas["ExampleChange"];
 export type ImportStage = Schemas["ImportVersionMetadata.Stage"];
 export type ImportVersionMetadata = Schemas["ImportVersionMetadata"];
 export type Message = Schemas["Message"];

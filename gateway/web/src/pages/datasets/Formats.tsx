@@ -1,10 +1,13 @@
 /** What an archive may look like, as the server describes it. */
-import { useQuery } from "@tanstack/react-query";
-import { formatsQuery } from "../../api/datasets";
+import { Button } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { fetchTemplate, formatsQuery } from "../../api/datasets";
 import type { Format } from "../../api/types";
+import { Icon } from "../../components/icons";
 import { Panel } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { pretty } from "../../lib/format";
+import { saveAs } from "../../lib/save";
 import css from "./datasets.module.css";
 
 export function Formats() {
@@ -32,9 +35,32 @@ function FormatView({ format }: { format: Format }) {
       <summary>
         <strong>{format.format}</strong> <span>{format.description}</span>
       </summary>
+      <TemplateButton format={format.format ?? ""} />
       <pre className={css.layout}>{format.layout}</pre>
       <p className="muted">One record:</p>
       <pre className={css.layout}>{pretty(format.exampleRecord ?? "")}</pre>
     </details>
+  );
+}
+
+function TemplateButton({ format }: { format: string }) {
+  const template = useMutation({
+    mutationFn: () => fetchTemplate(format),
+    onSuccess: (archive) => saveAs(archive, `${format}-template.zip`),
+  });
+  return (
+    <div>
+      <Button
+        size="compact-xs"
+        variant="default"
+        loading={template.isPending}
+        onClick={() => template.mutate()}
+        aria-label={`Download a template of ${format}`}
+        leftSection={<Icon name="download" size={13} />}
+      >
+        Download a template
+      </Button>
+      {template.isError && <Failure error={template.error} />}
+    </div>
   );
 }
