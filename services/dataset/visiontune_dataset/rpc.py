@@ -16,7 +16,15 @@ from visiontune_kit.identity import Role
 from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import commits, datasets, drafts, imports, templates, versions
+from visiontune_dataset.use_cases import (
+    commits,
+    datasets,
+    drafts,
+    imports,
+    previews,
+    templates,
+    versions,
+)
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -38,6 +46,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetTemplate": Role.VIEWER,
+    f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
@@ -153,6 +162,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
+
+    async def PreviewAugmentation(
+        self, request: pb.PreviewAugmentationRequest, context: Any
+    ) -> pb.PreviewAugmentationResponse:
+        version = await self._version(request.parent)
+        command = wire.preview_from(request)
+        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)
