@@ -6,6 +6,8 @@ import { lastOf, versionOf } from "../lib/names";
 import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
+  Augmentation,
+  AugmentationPreview,
   Changes,
   Dataset,
   DatasetVersion,
@@ -149,6 +151,26 @@ export const formatsQuery = queryOptions({
 /** A small dataset of a format to start from, as a zip. */
 export async function fetchTemplate(format: string): Promise<Blob> {
   return (await send(`formats/${format}:template`)).blob();
+}
+
+/** Pictures of the rows as training would see them, in several epochs. */
+export function augmentationQuery(
+  version: string,
+  policy: Augmentation,
+  model: string,
+  rows: readonly number[],
+) {
+  return queryOptions({
+    queryKey: ["augmentation", version, policy, model, rows],
+    queryFn: ({ signal }) =>
+      json<AugmentationPreview>(`${version}:previewAugmentation`, {
+        method: "POST",
+        body: { augmentation: policy, modelPreset: model, rows: rows.map(String), count: 4 * rows.length },
+        signal,
+      }),
+    ...FOREVER,
+    retry: false,
+  });
 }
 
 /** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */

@@ -4,6 +4,7 @@ import type { components } from "./schema.gen";
 type Schemas = components["schemas"];
 
 export type Caller = Schemas["Caller"];
+export type AugmentationPreview = Schemas["PreviewAugmentationResponse"];
 export type Changes = Schemas["CompareVersionsResponse"];
 export type Dataset = Schemas["Dataset"];
 export type DatasetVersion = Schemas["DatasetVersion"];
@@ -24,9 +25,11 @@ export type Thumbnail = Schemas["Thumbnail"];
 export type ValidationReport = Schemas["ValidationReport"];
 
 export type Quota = Schemas["Quota"];
+export type QuotaAlert = Schemas["QuotaAlert"];
 export type Upload = Schemas["Upload"];
 
 export type Accelerator = Schemas["Accelerator"];
+export type Augmentation = Schemas["Augmentation"];
 export type Artifact = Schemas["Artifact"];
 export type ArtifactFile = Schemas["ArtifactFile"];
 export type BaseModel = Schemas["BaseModel"];

@@ -19,6 +19,7 @@ import { count, int, measure } from "../../lib/format";
 import { ELSEWHERE, problemsOf, specOf, type FormValues, type Problems } from "../../lib/jobForm";
 import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { AugmentationPreview } from "./AugmentationPreview";
 import { JobFields, type Choice } from "./JobFields";
 import css from "./jobs.module.css";
 
@@ -99,6 +100,11 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
     method: "METHOD_UNSPECIFIED",
     accelerator: "",
     acceleratorCount: "",
+    spot: false,
+    queue: "",
+    priority: "",
+    augmentation: "PRESET_UNSPECIFIED",
+    allowTextBreaking: false,
     numbers: {},
   });
   const [checked] = useDebouncedValue(values, CHECK_AFTER_MS);
@@ -126,17 +132,26 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
   };
   return (
     <form className={css.form} onSubmit={submit}>
-      <Panel>
-        <JobFields
-          values={values}
-          change={change}
-          versions={versions}
-          bases={bases}
-          accelerators={accelerators}
-          problems={problems}
-          validation={validation.data}
-        />
-      </Panel>
+      <div className="stack">
+        <Panel>
+          <JobFields
+            values={values}
+            change={change}
+            versions={versions}
+            bases={bases}
+            accelerators={accelerators}
+            problems={problems}
+            validation={validation.data}
+          />
+        </Panel>
+        {values.augmentation !== "PRESET_UNSPECIFIED" && values.datasetVersion !== "" && (
+          <AugmentationPreview
+            version={values.datasetVersion}
+            preset={values.augmentation}
+            base={values.base.startsWith("preset:") ? values.base.slice("preset:".length) : ""}
+          />
+        )}
+      </div>
       <div className={css.verdict}>
         <Verdict
           problems={problems}
@@ -178,6 +193,11 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
         {ready &&
           problems.size === 0 &&
           (settled ? <p className={css.good}>Ready to start</p> : <p>Checking…</p>)}
+        {(validation?.warnings ?? []).map(({ message, remedy }) => (
+          <p key={message} className={css.warned}>
+            {message} {remedy}
+          </p>
+        ))}
         {problems.has(ELSEWHERE) && <p className={css.elsewhere}>{problems.get(ELSEWHERE)}</p>}
         {problems.size === 0 && resolved && (
           <Facts
@@ -187,6 +207,10 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
               ["Epochs", number(resolved.hyperparameters?.epochs)],
               ["Learning rate", number(resolved.hyperparameters?.learningRate)],
               ["Batch size", number(resolved.hyperparameters?.batchSize)],
+              ["Augmentation", transformsOf(resolved.augmentation)],
+              ["Machines", resolved.resources?.spot === "SPOT_ONLY" ? "spot" : undefined],
+              ["Queue", resolved.resources?.queue],
+              ["Priority", resolved.resources?.priority],
               ["Accelerators", acceleratorsOf(resolved.resources)],
               ["Attempts", number(resolved.resources?.maxAttempts)],
             ]}
@@ -200,6 +224,10 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
 function acceleratorsOf(resources: TrainingJobSpec["resources"]): string | undefined {
   const kind = resources?.accelerator;
   return kind ? `${count(resources.acceleratorCount)} × ${kind}` : undefined;
+}
+
+function transformsOf(augmentation: TrainingJobSpec["augmentation"]): string | undefined {
+  return augmentation?.transforms?.map((transform) => transform.name).join(", ");
 }
 
 function number(value: number | string | undefined): string | undefined {
