@@ -33,9 +33,15 @@ def _no_other(ref: ImageRef, notes: Notes) -> str | None:
 class ImageIndex:
     """The paths of an archive's images and other files."""
 
-    def __init__(self, images: Iterable[str], others: Iterable[str], foreign: Find = _no_other) -> None:
-        """`foreign` finds what is no member of the archive."""
-        self._images, self._foreign = set(images), foreign
+    def __init__(
+        self,
+        images: Iterable[str],
+        others: Iterable[str],
+        foreign: Find = _no_other,
+        roots: Iterable[str] = (),
+    ) -> None:
+        """`foreign` finds what is no member of the archive. `roots` are folders that paths may leave out."""
+        self._images, self._foreign, self._roots = set(images), foreign, sorted(roots)
         self._others = frozenset(others)
         # The report shows no more, and an archive may lack every image that its records name.
         self._hints_left = PLACES_PER_RULE
@@ -69,6 +75,7 @@ class ImageIndex:
             )
             return None
         candidates = list(_candidates(ref.path, record_file))
+        candidates += [posixpath.join(root, candidates[-1]) for root in self._roots]
         if exact := next((path for path in candidates if path in self._images), None):
             return exact
         if loose := self._find_loosely(candidates):

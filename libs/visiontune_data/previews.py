@@ -9,6 +9,7 @@ from visiontune_data.example import Example, Image, Message, Part
 def example_of(text: str) -> Example:
     """The example that `shards.preview_json` wrote. Its images are in no spool."""
     content: dict[str, Any] = json.loads(text)
+    negatives = content.get("negatives")
     return Example(
         id=content["id"],
         images=tuple(_image(*image) for image in content["images"]),
@@ -18,12 +19,9 @@ def example_of(text: str) -> Example:
         ),
         texts=tuple(content["texts"]),
         split=content["split"],
+        negatives=None if negatives is None else tuple(_image(*image) for image in negatives),
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
-        # Older previews have neither of the two.
-        problems=tuple(content.get("problems", ())),
-        negatives=None
-        if content.get("negatives") is None
-        else tuple(_image(*i) for i in content["negatives"]),
+        problems=tuple(content.get("problems", ())),  # older previews have none
     )
 
 

@@ -1,9 +1,9 @@
-"""The one pass over an archive: images go to a spool and the decoder, files of records to another."""
+"""The one pass over what is imported: images go to a spool and the decoder, files of records to another."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from visiontune_data import archive, image_kinds, images, parquet, paths
+from visiontune_data import image_kinds, images, inputs, parquet, paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.decoding import Decoder, Task
 from visiontune_data.limits import Limits
@@ -30,20 +30,20 @@ class Content:
 
 
 def read(
-    source: archive.Source,
+    given: Sequence[inputs.Input],
     report: Report,
     limits: Limits,
     spools: "Spools",
     decoder: Decoder,
     progress: Callable[[], None],
 ) -> Content:
-    """Reads the whole archive once. Raises archive.Refused."""
+    """Reads everything once. Raises archive.Refused."""
     content, names = Content(), ImageNames()
 
     def take(path: str, data: bytes) -> None:
         take_image(path, len(data), [data], content, limits, spools.images, decoder)
 
-    for file in archive.files(source, report, limits):
+    for file in inputs.files(given, report, limits):
         suffix = paths.suffix(file.path)
         if suffix in _RECORD_SUFFIXES:
             content.record_files[file.path] = spools.records.append(file.chunks)

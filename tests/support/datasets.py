@@ -93,7 +93,9 @@ def _clip() -> bytes:
 
 def _retrieval() -> bytes:
     names = [f"p/{n}.png" for n in range(20)]
-    records = [{"query": f"page {n}?", "pos_target": name} for n, name in enumerate(names)]
+    records: list[dict[str, Any]] = [
+        {"query": f"page {n}?", "pos_target": name} for n, name in enumerate(names)
+    ]
     records += [{"query": "none of", "image": names[0], "negatives": names[1:4], **MORE}]
     records += [{"query": "two", "image": names[:2], "neg_target": "p/only.png", "id": "q"}]
     pictures = {name: picture(n, "PNG") for n, name in enumerate([*names, "p/only.png"])}

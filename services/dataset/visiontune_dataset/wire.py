@@ -99,7 +99,7 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     return StartImport(
         project=project,
         dataset=dataset_id,
-        upload=request.upload,
+        uploads=tuple(dict.fromkeys([request.upload, *request.uploads])),
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,

@@ -395,8 +395,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Starts an import of one uploaded archive as a new version
-         * @description Starts an import of one uploaded archive as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
+         * Starts an import of what was uploaded as a new version
+         * @description Starts an import of what was uploaded as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -1363,7 +1363,7 @@ export interface components {
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
-            /** @description train, validation or test; train when empty. */
+            /** @description train, validation or test. When empty that of an example with the same image, since an image may be in one split only; else train. */
             split?: string;
             /** @description Its tags. */
             tags?: string[];
@@ -1727,9 +1727,9 @@ export interface components {
             };
             /** @description The report of the import that made it. */
             readonly validationReport?: string;
-            /** @description Name of the file it was imported from. */
+            /** @description Name of the file it was imported from, and how many more. */
             readonly sourceFilename?: string;
-            /** @description sha256 of that file. */
+            /** @description sha256 of the first file. */
             readonly sourceSha256?: string;
             /**
              * Format: date-time
@@ -4003,7 +4003,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive. */
+                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). */
                     upload: string;
                     /** @description A format of ListFormats, or `auto` (also when empty) to detect it. */
                     format?: string;
@@ -4019,6 +4019,8 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
+                    /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
+                    uploads?: string[];
                 };
             };
         };

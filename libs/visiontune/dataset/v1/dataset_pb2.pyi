@@ -229,9 +229,9 @@ class DatasetVersion(_message.Message):
     validation_report: _builtins.str
     """The report of the import that made it."""
     source_filename: _builtins.str
-    """Name of the file it was imported from."""
+    """Name of the file it was imported from, and how many more."""
     source_sha256: _builtins.str
-    """sha256 of that file."""
+    """sha256 of the first file."""
     parent_version: _builtins.str
     """The version that it was made of; empty for one that was imported. It may be deleted since."""
     draft: _builtins.str
@@ -487,7 +487,9 @@ class AddedExample(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """train, validation or test; train when empty."""
+    """train, validation or test. When empty that of an example with the same image, since an image may be in
+    one split only; else train.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation; empty for captioned images."""
@@ -1793,10 +1795,13 @@ class ImportVersionRequest(_message.Message):
     ON_ERROR_FIELD_NUMBER: _builtins.int
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
-    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive."""
+    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
+    .json, .csv, .tsv, .parquet).
+    """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
     on_error: Global___OnError.ValueType
@@ -1807,6 +1812,13 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further uploads of the same data, read as if all were one archive: several archives, or a file of
+        records and archives with its images. Records of a file that is no archive may also name images as
+        `sha256:…`, which versions of this project have already.
+        """
+
     def __init__(
         self,
         *,
@@ -1816,10 +1828,11 @@ class ImportVersionRequest(_message.Message):
         on_error: Global___OnError.ValueType = ...,
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
+        uploads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015

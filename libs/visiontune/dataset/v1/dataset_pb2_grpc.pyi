@@ -55,7 +55,7 @@ class DatasetServiceStub:
     not set, or while an import runs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -153,7 +153,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     not set, or while an import runs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -284,7 +284,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
