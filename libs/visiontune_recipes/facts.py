@@ -11,6 +11,8 @@ class Kind(StrEnum):
     CHAT_WITH_IMAGES = "CHAT_WITH_IMAGES"
     CHAT = "CHAT"
     CAPTIONED_IMAGE = "CAPTIONED_IMAGE"
+    CHAT_WITH_VIDEO = "CHAT_WITH_VIDEO"
+    RETRIEVAL = "RETRIEVAL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -474,7 +474,7 @@ export interface paths {
         };
         /**
          * Lists a version's examples in the order of the uploaded records, without image bytes
-         * @description Lists a version's examples in the order of the uploaded records, without image bytes.
+         * @description Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT (reason FilterInvalid) when `filter` cannot be read.
          */
         get: operations["ListExamples"];
         put?: never;
@@ -605,6 +605,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/formats/{format}:template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is
+         * @description Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is. INVALID_ARGUMENT when there is no such format.
+         */
+        get: operations["GetTemplate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -619,6 +639,174 @@ export interface paths {
         get: operations["GetReadManifest"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came
+         * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
+         */
+        get: operations["CompareVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a dataset's drafts, newest first
+         * @description Lists a dataset's drafts, newest first.
+         */
+        get: operations["ListDrafts"];
+        put?: never;
+        /**
+         * Begins to edit a version: makes an empty draft on it
+         * @description Begins to edit a version: makes an empty draft on it.
+         */
+        post: operations["CreateDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns one draft
+         * @description Returns one draft.
+         */
+        get: operations["GetDraft"];
+        put?: never;
+        post?: never;
+        /**
+         * Gives a draft up
+         * @description Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed.
+         */
+        delete: operations["DeleteDraft"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Adds edits to a draft, all or none
+         * @description Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+         */
+        post: operations["EditExamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a draft's edits in the order in which they are applied
+         * @description Lists a draft's edits in the order in which they are applied.
+         */
+        get: operations["ListEdits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes edits out of a draft
+         * @description Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one of them.
+         */
+        post: operations["RevertEdits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:rebase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves a draft to the dataset's newest version
+         * @description Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it edits is another there, or gone: revert these edits first.
+         */
+        post: operations["RebaseDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts to make a new version of a draft; it then is gone
+         * @description Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
+         */
+        post: operations["CommitVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1167,6 +1355,30 @@ export interface components {
          * @enum {string}
          */
         "Adaptation.Part": "PART_UNSPECIFIED" | "PART_TRAIN" | "PART_FREEZE";
+        /** @description A new example. */
+        AddedExample: {
+            /** @description The conversation; empty for captioned images. */
+            messages?: components["schemas"]["Message"][];
+            /** @description Captions; empty for conversations. */
+            texts?: string[];
+            /** @description Its images, in the order of their places. */
+            images?: components["schemas"]["AddedImage"][];
+            /** @description train, validation or test; train when empty. */
+            split?: string;
+            /** @description Its tags. */
+            tags?: string[];
+        };
+        /**
+         * @description An image of a new example.
+         *
+         *     At most one of `sha256`, `upload` is set.
+         */
+        AddedImage: {
+            /** @description sha256 of an image that the draft's base has, lower-case hexadecimal. */
+            sha256?: string;
+            /** @description A COMPLETE upload of this project: one image file. Its bytes are deleted with the draft. */
+            upload?: string;
+        };
         /** @description A secret that stands for a project and a role. */
         ApiKey: {
             /** @description `projects/{project}/apiKeys/{api_key}`; the server chooses the last segment. */
@@ -1363,10 +1575,34 @@ export interface components {
              */
             sizeBytes?: string;
         };
+        /** @description Answer of CompareVersions. */
+        CompareVersionsResponse: {
+            /** @description The version it was compared with. */
+            base?: string;
+            /** @description A page of changes. */
+            changes?: components["schemas"]["ExampleChange"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the newer version has.
+             */
+            addedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the base has.
+             */
+            removedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that both have and that differ.
+             */
+            changedCount?: string;
+        };
         /** @description Text, or the place of an image. */
         ContentPart: {
             /** @description Which of the two. */
-            type?: components["schemas"]["ContentPart.Type"];
+            type: components["schemas"]["ContentPart.Type"];
             /** @description The text; empty for an image. */
             text?: string;
         };
@@ -1413,7 +1649,7 @@ export interface components {
         DatasetVersion: {
             /** @description `projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, … */
             name?: string;
-            /** @description `sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages, splits, in order). The same data gives the same digest, whoever imports it and when. */
+            /** @description `sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages, captions, metadata, in order). The same data gives the same digest, whoever imports it and when. */
             readonly digest?: string;
             /** @description sha256 of the canonical manifest: the shards as files. */
             readonly manifestSha256?: string;
@@ -1453,9 +1689,15 @@ export interface components {
             readonly sourceSha256?: string;
             /**
              * Format: date-time
-             * @description When the import committed it.
+             * @description When it was committed.
              */
             readonly createTime?: string;
+            /** @description The version that it was made of; empty for one that was imported. It may be deleted since. */
+            readonly parentVersion?: string;
+            /** @description The draft that was committed as this version; empty when there was none. */
+            readonly draft?: string;
+            /** @description The uploads that it was imported from, whose bytes are gone; empty when there were none. */
+            readonly uploads?: string[];
         };
         /** @description Answer of DeleteObjects. */
         DeleteObjectsResponse: {
@@ -1470,6 +1712,8 @@ export interface components {
              */
             freedBytes?: string;
         };
+        /** @description The example goes. */
+        Deletion: Record<string, never>;
         /** @description A numeric field over all its values. */
         Distribution: {
             /**
@@ -1499,6 +1743,70 @@ export interface components {
             median?: number;
             /** @description Counts in equally wide bins over [min, max]; at most 20. */
             histogram?: components["schemas"]["Bin"][];
+        };
+        /** @description Edits of a version that become the next one. */
+        Draft: {
+            /** @description `projects/{project}/datasets/{dataset}/drafts/{draft}`; the server chooses the last segment. */
+            name?: string;
+            /** @description The version that is edited; the newest one when empty at CreateDraft. */
+            baseVersion?: string;
+            /**
+             * Format: int32
+             * @description Edits in it.
+             */
+            readonly editCount?: number;
+            /** @description The operation that commits it now; empty when none does. */
+            readonly operation?: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            readonly updateTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is deleted, unless it changes before.
+             */
+            readonly expireTime?: string;
+            /** @description Changes with every change. */
+            readonly etag?: string;
+        };
+        /**
+         * @description One edit of one example.
+         *
+         *     At most one of `text`, `split`, `tags`, `delete`, `add` is set.
+         */
+        Edit: {
+            /**
+             * Format: int32
+             * @description Its number in the draft, from 1, for RevertEdits.
+             */
+            readonly number?: number;
+            /** @description The `example_id` of the example. May be empty for `add`: it then is a digest of the content. */
+            exampleId?: string;
+            /** @description Another text in a message, or of a caption. */
+            text?: components["schemas"]["TextEdit"];
+            /** @description Another split: train, validation or test. */
+            split?: string;
+            /** @description Other tags. */
+            tags?: components["schemas"]["TagsEdit"];
+            /** @description The example goes. */
+            delete?: components["schemas"]["Deletion"];
+            /** @description A new example, behind all others. */
+            add?: components["schemas"]["AddedExample"];
+        };
+        /** @description Answer of EditExamples. */
+        EditExamplesResponse: {
+            /** @description The draft with them. */
+            draft?: components["schemas"]["Draft"];
+            /** @description The edits of the request, with their numbers, and the ids of added examples. */
+            edits?: components["schemas"]["Edit"][];
+            /** @description Rules of which an import would warn. `member` is the example's id. */
+            warnings?: components["schemas"]["Problem"][];
         };
         /** @description How the model is measured. */
         Evaluation: {
@@ -1563,6 +1871,21 @@ export interface components {
             readonly split?: string;
             /** @description Fields of the record that the format does not know, as JSON text. */
             readonly metadataJson?: string;
+            /** @description The texts that the record lists in the field `tags`, which is part of `metadata_json`. */
+            readonly tags?: string[];
+            /** @description Rules of which the import warned about the example or its images; docs/rules.md explains each. */
+            readonly problems?: string[];
+        };
+        /** @description What became of one example. */
+        ExampleChange: {
+            /** @description The example's id in both versions. */
+            exampleId?: string;
+            /** @description Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it came or went. */
+            fields?: string[];
+            /** @description The example in the base; absent when it came. */
+            before?: components["schemas"]["Example"];
+            /** @description The example in the newer version; absent when it went. */
+            after?: components["schemas"]["Example"];
         };
         /** @description Facts of one image. */
         ExampleImage: {
@@ -1587,6 +1910,11 @@ export interface components {
              * @description Length of the original bytes.
              */
             sizeBytes?: string;
+            /**
+             * Format: int32
+             * @description Mean brightness (luma of the thumbnail), 0 to 255; 0 also in versions older than this field.
+             */
+            brightness?: number;
         };
         /**
          * @description What an example can train.
@@ -1595,9 +1923,11 @@ export interface components {
          *     - `EXAMPLE_KIND_CHAT_WITH_IMAGES`: A conversation with at least one image.
          *     - `EXAMPLE_KIND_CHAT`: A conversation of text alone.
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
+         *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
+         *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */
@@ -1612,6 +1942,8 @@ export interface components {
             exampleRecord?: string;
             /** @description Suffixes of the archives it comes in. */
             archiveSuffixes?: string[];
+            /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
+            kinds?: components["schemas"]["ExampleKind"][];
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -1640,8 +1972,13 @@ export interface components {
         };
         /** @description Answer of GetThumbnails. */
         GetThumbnailsResponse: {
-            /** @description In row order; shorter at the end of the version. */
+            /** @description In row order; shorter at the end of what matches. */
             thumbnails?: components["schemas"]["Thumbnail"][];
+            /**
+             * Format: int64
+             * @description Examples in all that match the request.
+             */
+            totalSize?: string;
         };
         /** @description Answer of GetUsage. */
         GetUsageResponse: {
@@ -1862,6 +2199,8 @@ export interface components {
              * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
              */
             progressPercent?: number;
+            /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
+            formatReason?: string;
         };
         /**
          * @description What the import is doing.
@@ -1917,6 +2256,20 @@ export interface components {
         ListDatasetsResponse: {
             /** @description Newest first. */
             datasets?: components["schemas"]["Dataset"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListDrafts. */
+        ListDraftsResponse: {
+            /** @description Newest first. */
+            drafts?: components["schemas"]["Draft"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListEdits. */
+        ListEditsResponse: {
+            /** @description In order of number. */
+            edits?: components["schemas"]["Edit"][];
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
@@ -2059,7 +2412,7 @@ export interface components {
         /** @description One turn of a conversation. */
         Message: {
             /** @description `system`, `user` or `assistant`. */
-            role?: string;
+            role: string;
             /** @description What was said, in order. */
             content?: components["schemas"]["ContentPart"][];
         };
@@ -2582,6 +2935,14 @@ export interface components {
              * @description Examples whose images all occur in an earlier example.
              */
             duplicateExampleCount?: string;
+            /** @description Tokens of text an example, all messages or captions together: an estimate of one token for four bytes of UTF-8, since no tokenizer is asked. Images are not counted. Like the three below empty for versions that are older than this field. */
+            tokenCount?: components["schemas"]["Distribution"];
+            /** @description Image width divided by height. */
+            aspectRatio?: components["schemas"]["Distribution"];
+            /** @description Length of the original image files in bytes. */
+            sizeBytes?: components["schemas"]["Distribution"];
+            /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
+            brightness?: components["schemas"]["Distribution"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -2599,6 +2960,35 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
+        };
+        /** @description Other tags. */
+        TagsEdit: {
+            /** @description All tags that the example shall have; none removes them. */
+            tags?: string[];
+        };
+        /**
+         * @description Another text in a message, or of a caption.
+         *
+         *     At most one of `message`, `caption` is set.
+         */
+        TextEdit: {
+            /**
+             * Format: int32
+             * @description 0-based place of the message.
+             */
+            message?: number;
+            /**
+             * Format: int32
+             * @description 0-based place of the caption.
+             */
+            caption?: number;
+            /**
+             * Format: int32
+             * @description 0-based place among the texts of the message, which its images part; absent when it has but one.
+             */
+            part?: number;
+            /** @description The text that shall stand there, at most 1 MiB. */
+            text?: string;
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -2850,6 +3240,8 @@ export interface components {
              * @description When the import ended.
              */
             createTime?: string;
+            /** @description Which format was detected and by what; empty when the request named one, or none was found. */
+            formatReason?: string;
         };
         /**
          * @description One message of a watch.
@@ -3728,6 +4120,10 @@ export interface operations {
                 pageToken?: string;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description Only examples for which this holds, for example `tags:night AND width >= 1024`, in the style of AIP-160; docs/filters.md explains it. Empty means all. */
+                filter?: string;
+                /** @description Only examples with this in a message or caption, in upper or lower case; empty means all. */
+                query?: string;
             };
             header?: never;
             path: {
@@ -3809,12 +4205,16 @@ export interface operations {
     GetThumbnails: {
         parameters: {
             query?: {
-                /** @description Row number of the first example, from 0, among those of `split`. Must be at least 0. */
+                /** @description Place of the first example, from 0, among those that match. Must be at least 0. */
                 start?: string;
                 /** @description How many; 50 when 0, and more than 200 means 200. */
                 count?: number;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description As in ListExamples. */
+                filter?: string;
+                /** @description As in ListExamples. */
+                query?: string;
             };
             header?: never;
             path: {
@@ -3909,6 +4309,29 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    GetTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                format: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     GetReadManifest: {
         parameters: {
             query?: {
@@ -3932,6 +4355,336 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadManifest"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CompareVersions: {
+        parameters: {
+            query?: {
+                /** @description Most changes in the answer; 50 when 0, and more than 200 means 200. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+                /** @description The version to compare it with, of the same dataset; when empty the one that it was made of, or else the one before it. */
+                base?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareVersionsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListDrafts: {
+        parameters: {
+            query?: {
+                /** @description Most drafts in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDraftsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CreateDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Draft"];
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    EditExamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description The edits, applied in this order behind those that the draft has. */
+                    edits: components["schemas"]["Edit"][];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditExamplesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListEdits: {
+        parameters: {
+            query?: {
+                /** @description Most edits in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListEditsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RevertEdits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description Numbers of the edits to take out; empty means all. Those that are gone already are fine. */
+                    numbers?: number[];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RebaseDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CommitVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ImportVersionMetadata"];
+                        response?: components["schemas"]["DatasetVersion"];
+                    };
                 };
             };
             default: components["responses"]["Error"];
@@ -4124,6 +4877,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only jobs that train on this version, `projects/{project}/datasets/{dataset}/versions/{version}`, or with the name of a dataset on any of its versions; empty means all. */
+                dataset?: string;
             };
             header?: never;
             path: {

@@ -1,6 +1,5 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+from visiontune_data import pictures
 
 from visiontune_worker.faults import ConfigurationFault, DataFault
 from visiontune_worker.shards import Example
@@ -222,8 +222,8 @@ def _with_images(example: Example, messages: Sequence[Mapping[str, Any]]) -> lis
 
 def _decode(data: bytes, example: Example) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
-    except OSError as error:
+        return pictures.read(data)
+    except (OSError, ValueError) as error:
         raise DataFault(
             "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
         ) from error
