@@ -593,8 +593,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the formats that ImportVersion accepts
-         * @description Lists the formats that ImportVersion accepts.
+         * Lists the formats that ImportVersion knows; those that it refuses here say why
+         * @description Lists the formats that ImportVersion knows; those that it refuses here say why.
          */
         get: operations["ListFormats"];
         put?: never;
@@ -1217,8 +1217,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the families of models that can be trained
-         * @description Lists the families of models that can be trained.
+         * Lists the families of models; those that cannot be trained here say why
+         * @description Lists the families of models; those that cannot be trained here say why.
          */
         get: operations["ListModelFamilies"];
         put?: never;
@@ -1944,6 +1944,8 @@ export interface components {
             archiveSuffixes?: string[];
             /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
             kinds?: components["schemas"]["ExampleKind"][];
+            /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
+            unavailableReason?: string;
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -2486,6 +2488,8 @@ export interface components {
             methods?: components["schemas"]["Adaptation.Method"][];
             /** @description Presets of this family. */
             presets?: string[];
+            /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
+            unavailableReason?: string;
         };
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
