@@ -196,6 +196,8 @@ def formats(session: Session) -> None:
         return
     for entry in found:
         session.out.print(f"[bold]{escape(entry.format)}[/]  {escape(entry.description)}")
+        if entry.unavailable_reason:
+            session.out.print(f"[yellow]{escape(entry.unavailable_reason)}[/]", soft_wrap=True)
         session.out.print(escape(entry.layout), style="dim")
         session.out.print(f"{escape(entry.example_record)}\n")
 

@@ -20,7 +20,7 @@ from visiontune_recipes.resolve import DEFAULT_SEED
 
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
-from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.domain.imports import ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
@@ -385,7 +385,7 @@ def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
     )
 
 
-def format_to(each: Format) -> pb.Format:
+def format_to(each: Format, *, vision_enabled: bool) -> pb.Format:
     """Writes a row of the table of formats."""
     return pb.Format(
         format=each.name,
@@ -395,6 +395,7 @@ def format_to(each: Format) -> pb.Format:
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
         kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
+        unavailable_reason=unavailable_reason(each, vision_enabled=vision_enabled),
     )
 
 

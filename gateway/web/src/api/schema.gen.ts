@@ -229,6 +229,26 @@ export interface paths {
         patch: operations["UpdateQuota"];
         trace?: never;
     };
+    "/v1/projects/{project}/storageUsage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price
+         * @description Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price. Storage counts once an hour; hours in which it did not run are missing. What is read by signed URLs is not in it: object stores do not report that.
+         */
+        get: operations["GetUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/quotaAlerts": {
         parameters: {
             query?: never;
@@ -573,8 +593,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the formats that ImportVersion accepts
-         * @description Lists the formats that ImportVersion accepts.
+         * Lists the formats that ImportVersion knows; those that it refuses here say why
+         * @description Lists the formats that ImportVersion knows; those that it refuses here say why.
          */
         get: operations["ListFormats"];
         put?: never;
@@ -1217,8 +1237,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the families of models that can be trained
-         * @description Lists the families of models that can be trained.
+         * Lists the families of models; those that cannot be trained here say why
+         * @description Lists the families of models; those that cannot be trained here say why.
          */
         get: operations["ListModelFamilies"];
         put?: never;
@@ -1988,6 +2008,8 @@ export interface components {
             archiveSuffixes?: string[];
             /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
             kinds?: components["schemas"]["ExampleKind"][];
+            /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
+            unavailableReason?: string;
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -2023,6 +2045,82 @@ export interface components {
              * @description Examples in all that match the request.
              */
             totalSize?: string;
+        };
+        /** @description Answer of GetUsage. */
+        GetUsageResponse: {
+            /** @description By kind of owner; kinds that have, and within the span had, nothing are left out. */
+            kinds?: components["schemas"]["GetUsageResponse.Kind"][];
+            /** @description The 100 resources that keep most now, most first; uploads are not among them. */
+            owners?: components["schemas"]["GetUsageResponse.Owner"][];
+            /** @description Day by day, oldest first. */
+            days?: components["schemas"]["GetUsageResponse.Day"][];
+        };
+        /** @description One day of one kind of owner. */
+        "GetUsageResponse.Day": {
+            /**
+             * Format: date-time
+             * @description When the day began, in UTC.
+             */
+            startTime?: string;
+            /** @description On whose behalf. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Most bytes that were counted.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Most objects that were counted.
+             */
+            objectCount?: string;
+            /**
+             * Format: double
+             * @description GiB kept, times the hours for which they were.
+             */
+            gibHours?: number;
+        };
+        /** @description What is kept now by one kind of owner, and what that came to within the span. */
+        "GetUsageResponse.Kind": {
+            /** @description On whose behalf. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Bytes now, those of deleted objects that can be brought back included.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Objects now.
+             */
+            objectCount?: string;
+            /**
+             * Format: double
+             * @description GiB kept, times the hours for which they were.
+             */
+            gibHours?: number;
+            /**
+             * Format: double
+             * @description What these cost, in the operator's currency. Absent when no price is set.
+             */
+            cost?: number;
+        };
+        /** @description What one resource keeps now. */
+        "GetUsageResponse.Owner": {
+            /** @description The dataset, job, model or other resource. */
+            name?: string;
+            /** @description What it is. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Objects.
+             */
+            objectCount?: string;
         };
         /** @description A repository on the Hugging Face Hub. */
         HubModel: {
@@ -2454,6 +2552,8 @@ export interface components {
             methods?: components["schemas"]["Adaptation.Method"][];
             /** @description Presets of this family. */
             presets?: string[];
+            /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
+            unavailableReason?: string;
         };
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
@@ -2519,6 +2619,18 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * @description On whose behalf bytes are kept.
+         *
+         *     - `OWNER_KIND_UNSPECIFIED`: Never sent by the server.
+         *     - `OWNER_KIND_UPLOAD`: Uploads that nobody else owns, such as archives to import.
+         *     - `OWNER_KIND_DATASET`: Versions of datasets.
+         *     - `OWNER_KIND_JOB`: Training jobs: checkpoints and artifacts.
+         *     - `OWNER_KIND_MODEL`: Registered models.
+         *     - `OWNER_KIND_OTHER`: Any other resource.
+         * @enum {string}
+         */
+        OwnerKind: "OWNER_KIND_UNSPECIFIED" | "OWNER_KIND_UPLOAD" | "OWNER_KIND_DATASET" | "OWNER_KIND_JOB" | "OWNER_KIND_MODEL" | "OWNER_KIND_OTHER";
         /** @description A part that the object store has received. */
         Part: {
             /**
@@ -3666,6 +3778,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetUsage: {
+        parameters: {
+            query?: {
+                /** @description Start of the span; 30 days before its end when absent. Samples are kept for 400 days. */
+                startTime?: string;
+                /** @description End of the span; now when absent. */
+                endTime?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetUsageResponse"];
                 };
             };
             default: components["responses"]["Error"];

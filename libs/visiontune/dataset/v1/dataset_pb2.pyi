@@ -1426,6 +1426,7 @@ class Format(_message.Message):
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1436,6 +1437,10 @@ class Format(_message.Message):
     """The files that an archive of it holds, as an indented listing."""
     example_record: _builtins.str
     """One record, as JSON text."""
+    unavailable_reason: _builtins.str
+    """Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it
+    does not.
+    """
     @_builtins.property
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
@@ -1454,10 +1459,11 @@ class Format(_message.Message):
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
         kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
+        unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -298,7 +298,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFormats(self, request, context):
-        """Lists the formats that ImportVersion accepts.
+        """Lists the formats that ImportVersion knows; those that it refuses here say why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -82,7 +82,7 @@ class DatasetServiceStub:
     GetValidationReport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -180,7 +180,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetValidationReport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]  # type: ignore[assignment]
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -365,7 +365,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListFormatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListFormatsResponse, _abc.Awaitable[_dataset_pb2.ListFormatsResponse]]:
-        """Lists the formats that ImportVersion accepts."""
+        """Lists the formats that ImportVersion knows; those that it refuses here say why."""
 
     @_abc_1.abstractmethod
     def GetTemplate(
