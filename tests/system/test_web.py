@@ -203,6 +203,7 @@ def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: P
         expect(page.get_by_role("region", name="Limits")).to_contain_text("Objects")
         alerts = page.get_by_role("table", name="Alerts")
         expect(alerts.get_by_role("row").filter(has_text="Objects").filter(has_text="100 %")).to_be_visible()
+        expect(page.get_by_role("table", name="Usage")).to_contain_text("Upload")
     finally:
         stack.cli("storage", "quota", "--set", "objects=default")
 

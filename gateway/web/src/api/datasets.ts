@@ -191,14 +191,15 @@ export interface ImportChoices {
   validationFraction: number;
 }
 
+/** Several uploads are read as one archive. */
 export function importVersion(
   dataset: string,
-  uploads: readonly string[],
+  [upload, ...uploads]: readonly string[],
   choices: ImportChoices,
 ): Promise<Operation> {
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
-    body: { upload: uploads[0], format: "auto", ...choices, requestId: requestId() },
+    body: { upload, uploads, format: "auto", ...choices, requestId: requestId() },
   });
 }
 

@@ -7,6 +7,7 @@ import type {
   Artifact,
   Checkpoint,
   Model,
+  ModelFamily,
   Sample,
   TrainingJob,
   TrainingJobSpec,
@@ -78,6 +79,13 @@ export function modelsQuery(project: string) {
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
 }
+
+/** Kinds of models that can be trained, and why some cannot here. */
+export const familiesQuery = queryOptions({
+  queryKey: ["families"],
+  queryFn: async () => (await json<{ families?: ModelFamily[] }>("modelFamilies")).families ?? [],
+  staleTime: Infinity,
+});
 
 /** What a job may ask for by name. */
 export function acceleratorsQuery(project: string) {

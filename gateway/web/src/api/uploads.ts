@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { json, send } from "./http";
-import type { Quota, QuotaAlert, Upload } from "./types";
+import type { Quota, QuotaAlert, StorageUsage, Upload } from "./types";
 
 interface FileFacts {
   filename: string;
@@ -51,5 +51,13 @@ export function alertsQuery(project: string) {
       }),
     initialPageParam: "",
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** What is kept, for whom, and day by day for the last 30. */
+export function usageQuery(project: string) {
+  return queryOptions({
+    queryKey: ["usage", project],
+    queryFn: () => json<StorageUsage>(`${project}/storageUsage`),
   });
 }

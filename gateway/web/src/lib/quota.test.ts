@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { limitRows, standingOf } from "./quota";
+import { dayRows, limitRows, standingOf } from "./quota";
 
 test("what is reserved counts as used", () => {
   const [first] = limitRows({ usedBytes: "1024", reservedBytes: "1024", limitBytes: "4096" });
@@ -15,4 +15,13 @@ test("without a limit there is only the use", () => {
 test("a limit is near from 80 % on", () => {
   const at = (used: number) => standingOf({ name: "", used, limit: 10, shown: "" });
   expect([7, 8, 10, 11].map(at)).toEqual(["fine", "near", "full", "full"]);
+});
+
+test("a day is the sum of its kinds", () => {
+  const rows = dayRows([
+    { startTime: "2026-01-01", sizeBytes: "1" },
+    { startTime: "2026-01-01", sizeBytes: "2" },
+    { startTime: "2026-01-02", sizeBytes: "4" },
+  ]);
+  expect(rows.map(({ sizeBytes }) => sizeBytes)).toEqual([3, 4]);
 });

@@ -1,5 +1,5 @@
-/** A project's limits and their use as rows. Pure. */
-import type { Quota } from "../api/types";
+/** A project's limits and what it keeps, as rows. Pure. */
+import type { Quota, StorageUsage } from "../api/types";
 import { bytes, count, int } from "./format";
 
 export interface LimitRow {
@@ -39,4 +39,18 @@ export function standingOf({ used, limit }: LimitRow): "fine" | "near" | "full" 
   if (limit === undefined) return "fine";
   if (used >= limit) return "full";
   return used >= 0.8 * limit ? "near" : "fine";
+}
+
+export interface DayRow {
+  /** When the day began. */
+  start: string;
+  sizeBytes: number;
+}
+
+/** All kinds of owners of a day together, oldest first. */
+export function dayRows(days: NonNullable<StorageUsage["days"]>): DayRow[] {
+  const sums = new Map<string, number>();
+  for (const { startTime = "", sizeBytes } of days)
+    sums.set(startTime, (sums.get(startTime) ?? 0) + int(sizeBytes));
+  return [...sums].map(([start, size]) => ({ start, sizeBytes: size }));
 }

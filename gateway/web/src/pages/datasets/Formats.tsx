@@ -17,6 +17,11 @@ export function Formats() {
       <div className={css.progress}>
         {formats.isPending && <Loading what="formats" />}
         {formats.isError && <Failure error={formats.error} retry={() => void formats.refetch()} />}
+        {reasonsOf(formats.data).map((reason) => (
+          <p key={reason} className={css.unavailable}>
+            {reason}
+          </p>
+        ))}
         {formats.data?.map((format) => (
           <FormatView key={format.format} format={format} />
         ))}
@@ -29,11 +34,17 @@ export function Formats() {
   );
 }
 
+/** Why some are refused here, each reason once. */
+function reasonsOf(formats: readonly Format[] = []): string[] {
+  return [...new Set(formats.flatMap((format) => format.unavailableReason ?? []))];
+}
+
 function FormatView({ format }: { format: Format }) {
   return (
     <details className={css.format}>
       <summary>
-        <strong>{format.format}</strong> <span>{format.description}</span>
+        <strong>{format.format}</strong> {format.unavailableReason && <em>switched off: </em>}
+        <span>{format.description}</span>
       </summary>
       <TemplateButton format={format.format ?? ""} />
       <pre className={css.layout}>{format.layout}</pre>

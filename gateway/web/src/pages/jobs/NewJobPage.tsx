@@ -11,7 +11,7 @@ import {
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { datasetsQuery } from "../../api/datasets";
-import { acceleratorsQuery, createJob, modelsQuery, validationQuery } from "../../api/jobs";
+import { acceleratorsQuery, createJob, familiesQuery, modelsQuery, validationQuery } from "../../api/jobs";
 import type { Accelerator, Model, TrainingJobSpec, Validation } from "../../api/types";
 import { Facts, Page, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
@@ -32,6 +32,8 @@ export function Component() {
   const datasets = useInfiniteQuery(datasetsQuery(project));
   const models = useInfiniteQuery(modelsQuery(project));
   const accelerators = useQuery(acceleratorsQuery(project));
+  const families = useQuery(familiesQuery);
+  const switchedOff = new Set(families.data?.flatMap((family) => family.unavailableReason ?? []));
   const latest = datasets.data?.pages
     .flatMap((page) => page.datasets ?? [])
     .flatMap((row) => row.latestVersion ?? []);
@@ -44,6 +46,11 @@ export function Component() {
   const error = datasets.error ?? models.error ?? accelerators.error;
   return (
     <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
+      {[...switchedOff].map((reason) => (
+        <p key={reason} className={css.unavailable}>
+          {reason}
+        </p>
+      ))}
       {error && (
         <Failure error={error} retry={() => void Promise.all(queries.map((query) => query.refetch()))} />
       )}

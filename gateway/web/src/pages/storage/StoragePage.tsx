@@ -11,6 +11,7 @@ import { Ago } from "../../components/Time";
 import { bytes, count } from "../../lib/format";
 import { limitRows, standingOf } from "../../lib/quota";
 import { useProject } from "../../session/project";
+import { Usage } from "./Usage";
 import css from "./storage.module.css";
 
 const LIMITS: Partial<Record<NonNullable<QuotaAlert["limit"]>, string>> = {
@@ -42,6 +43,7 @@ export function Component() {
       {quota.isPending && <Loading what="the limits" />}
       {quota.isError && <Failure error={quota.error} retry={() => void quota.refetch()} />}
       {quota.data && <Limits quota={quota.data} />}
+      <Usage project={project} />
       <Alerts project={project} />
     </Page>
   );
