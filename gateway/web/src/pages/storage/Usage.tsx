@@ -18,7 +18,7 @@ const KINDS: readonly Column<Kind>[] = [
   { name: "Kept for", cell: ({ kind }) => enumLabel(kind, "OWNER_KIND_") },
   { name: "Size", cell: ({ sizeBytes }) => bytes(sizeBytes), number: true },
   { name: "Objects", cell: ({ objectCount }) => count(objectCount), number: true, wide: true },
-  { name: "GiB hours in 30 days", cell: ({ gibHours }) => measure(gibHours), number: true, wide: true },
+  { name: "GiB hours in 30 days", cell: ({ gibHours }) => measure(gibHours ?? 0), number: true, wide: true },
   { name: "Cost", cell: ({ cost }) => (cost === undefined ? "no price set" : measure(cost)), number: true },
 ];
 
