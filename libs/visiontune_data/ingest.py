@@ -26,6 +26,7 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
+from visiontune_data.videos import Videos
 
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
@@ -44,6 +45,7 @@ class Options:
     processes: int = 2
     start_method: str = "spawn"
     shard_bytes: int = SHARD_BYTES
+    frames_per_video: int = 8
     limits: Limits = field(default_factory=Limits)
 
 
@@ -168,6 +170,11 @@ class _Job:
         # A file of records that came alone does not know in which folder an archive has its images.
         roots = {path.partition("/")[0] for path in content.image_paths} if len(self._given) > 1 else ()
         index = ImageIndex(content.image_paths, others, foreign.find, roots)
+        videos = Videos(
+            content, index, self._spools.images, self._decoder, limits,
+            self._options.frames_per_video, self._options.processes,
+        )  # fmt: skip
+        self._stack.callback(videos.close)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
         refused: Refused | None = None
@@ -179,7 +186,7 @@ class _Job:
                 files.sample,
             )
             report.format_reason = choice.reason
-            draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
+            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell)
         except Refused as error:
             refused = error
         images = self._decoded(content)

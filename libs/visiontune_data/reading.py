@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from visiontune_data import image_kinds, images, inputs, parquet, paths
+from visiontune_data import frames, image_kinds, images, inputs, parquet, paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.decoding import Decoder, Task
 from visiontune_data.limits import Limits
@@ -25,6 +25,7 @@ class Content:
     image_paths: list[str] = field(default_factory=list)
     refused: dict[str, Problem] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    videos: dict[str, Extent | None] = field(default_factory=dict)  # None: too large to be spooled
     record_files: dict[str, Extent] = field(default_factory=dict)
     other_paths: list[str] = field(default_factory=list)
 
@@ -51,6 +52,9 @@ def read(
             packed = spools.records.open(spools.records.append(file.chunks))
             lines = parquet.unpack(packed, file.path, names, limits, take)
             content.record_files[file.path] = spools.records.append(lines)
+        elif suffix in frames.SUFFIXES:
+            fits = file.size <= limits.video_bytes
+            content.videos[file.path] = spools.images.append(file.chunks) if fits else None
         elif suffix in _IMAGE_SUFFIXES:
             take_image(file.path, file.size, file.chunks, content, limits, spools.images, decoder)
         else:

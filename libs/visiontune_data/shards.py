@@ -16,15 +16,16 @@ import pyarrow.parquet as pq
 from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, Kind, Part, canonical
+from visiontune_data.example import Example, Image, Kind, canonical
 from visiontune_data.limits import MIB
+from visiontune_data.previews import frames_of, message_of, stored_messages
 from visiontune_data.spool import Extent, Spool
 
 SHARD_BYTES: Final = 128 * MIB
 ROW_GROUP_ROWS: Final = 100
 ROW_GROUP_BYTES: Final = 16 * MIB
 
-_STRING = {"dtype": "string", "_type": "Value"}
+_STRING, _INT = {"dtype": "string", "_type": "Value"}, {"dtype": "int32", "_type": "Value"}
 _CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
 _IMAGES = (
     pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
@@ -45,6 +46,10 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
         ),
         {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
     ),
+    "frames": (
+        pa.list_(pa.struct([("first", pa.int32()), ("count", pa.int32())])),
+        {"feature": {"first": _INT, "count": _INT}, "_type": "List"},
+    ),
     "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
     "negatives": _IMAGES,
     "split": (pa.string(), _STRING),
@@ -53,7 +58,7 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
 _OF_KIND: Final[dict[Kind, frozenset[str]]] = {
     Kind.CHAT: frozenset({"messages"}),
     Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
-    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "videos"}),
+    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "frames"}),
     Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
     Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
 }
@@ -294,13 +299,20 @@ def _examples_batch(
     return pa.record_batch([columns[name] for name in to.names], schema=to)
 
 
+def messages_of(row: Example) -> list[dict[str, Any]]:
+    """The messages as previews hold them, and shards once `stored_messages` went over them."""
+    return list(map(message_of, row.messages))
+
+
 def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
     """A column of a shard, `messages` as `messages_of` gives them; None for one with images."""
     match name:
         case "id":
             values: Sequence[Any] = [row.id for row in rows]
         case "messages":
-            values = messages
+            values = [stored_messages(each) for each in messages]
+        case "frames":
+            values = list(map(frames_of, messages))
         case "texts":
             values = [list(row.texts) for row in rows]
         case "split":
@@ -310,15 +322,6 @@ def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> 
         case _:
             return None
     return pa.array(values, COLUMNS[name][0])
-
-
-def messages_of(row: Example) -> list[dict[str, Any]]:
-    """The messages as shards and previews hold them; a preview has the frames of a video, too."""
-    return [{"role": m.role, "content": list(map(_part, m.content))} for m in row.messages]
-
-
-def _part(part: Part) -> dict[str, Any]:
-    return {"type": part.type, "text": part.text, **({"frames": part.frames} if part.frames else {})}
 
 
 def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:

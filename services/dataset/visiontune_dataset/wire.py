@@ -34,7 +34,11 @@ _KINDS = {
     Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
     Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
-_PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
+_PARTS = {
+    "text": pb.ContentPart.TYPE_TEXT,
+    "image": pb.ContentPart.TYPE_IMAGE,
+    "video": pb.ContentPart.TYPE_VIDEO,
+}
 _DEFAULT_PREVIEWS = 8
 _DEFAULT_SIDE_PX = 512
 _DEFAULT_TTL = timedelta(hours=1)
@@ -202,7 +206,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
 def message_to(message: Mapping[str, Any]) -> pb.Message:
     """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
-        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
+        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "", frame_count=part.get("frames", 0))
+        for part in message["content"]
     ]
     return pb.Message(role=message["role"], content=parts)
 

@@ -1663,22 +1663,28 @@ export interface components {
              */
             changedCount?: string;
         };
-        /** @description Text, or the place of an image. */
+        /** @description Text, or the place of an image or a video. */
         ContentPart: {
             /** @description Which of the two. */
             type: components["schemas"]["ContentPart.Type"];
-            /** @description The text; empty for an image. */
+            /** @description The text; empty for an image or a video. */
             text?: string;
+            /**
+             * Format: int32
+             * @description Images of the example that a video owns; 0 for all else.
+             */
+            readonly frameCount?: number;
         };
         /**
-         * @description Which of the two.
+         * @description Which of them.
          *
          *     - `TYPE_UNSPECIFIED`: Never sent by the server.
          *     - `TYPE_TEXT`: `text` holds it.
          *     - `TYPE_IMAGE`: The next image of the example stands here.
+         *     - `TYPE_VIDEO`: A video stands here: the next `frame_count` images of the example, in order. Never in a request.
          * @enum {string}
          */
-        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE";
+        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE" | "TYPE_VIDEO";
         /** @description A named series of versions. */
         Dataset: {
             /** @description `projects/{project}/datasets/{dataset}`. */

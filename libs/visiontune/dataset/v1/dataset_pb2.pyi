@@ -762,7 +762,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class ContentPart(_message.Message):
-    """Text, or the place of an image."""
+    """Text, or the place of an image or a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -778,9 +778,11 @@ class ContentPart(_message.Message):
         """`text` holds it."""
         TYPE_IMAGE: ContentPart._Type.ValueType  # 2
         """The next image of the example stands here."""
+        TYPE_VIDEO: ContentPart._Type.ValueType  # 3
+        """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """Which of the two."""
+        """Which of them."""
 
     TYPE_UNSPECIFIED: ContentPart.Type.ValueType  # 0
     """Never sent by the server."""
@@ -788,22 +790,28 @@ class ContentPart(_message.Message):
     """`text` holds it."""
     TYPE_IMAGE: ContentPart.Type.ValueType  # 2
     """The next image of the example stands here."""
+    TYPE_VIDEO: ContentPart.Type.ValueType  # 3
+    """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     TYPE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
     type: Global___ContentPart.Type.ValueType
     """Which of the two."""
     text: _builtins.str
-    """The text; empty for an image."""
+    """The text; empty for an image or a video."""
+    frame_count: _builtins.int
+    """Images of the example that a video owns; 0 for all else."""
     def __init__(
         self,
         *,
         type: Global___ContentPart.Type.ValueType = ...,
         text: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "text", b"text", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
