@@ -81,7 +81,7 @@ test-cluster-slow: $(VENV)/.dev ## Kill the trainer 20 times while 100 jobs run 
 	python -m tests.cluster.build
 	python -m pytest tests/cluster -m "cluster and slow" $(ARGS)
 
-soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (hours).
+soak: $(VENV)/.dev ## Let controller, cluster and failures act at random for 100,000 steps (a quarter of an hour).
 	VISIONTUNE_SOAK_STEPS=100000 python -m pytest tests/unit/trainer/kubernetes/test_any_order.py $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types, imports, contracts and generated files.

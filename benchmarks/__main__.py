@@ -10,7 +10,14 @@ from pathlib import Path
 from benchmarks.result import Result, table
 
 HERE = Path(__file__).parent
-BENCHES = ("bench_import", "bench_transfer", "bench_training", "bench_rpc", "bench_scheduling")
+BENCHES = (
+    "bench_import",
+    "bench_reading",
+    "bench_transfer",
+    "bench_training",
+    "bench_rpc",
+    "bench_scheduling",
+)
 START = "<!-- results: written by make bench -->\n"
 END = "<!-- end of results -->"
 

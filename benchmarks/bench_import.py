@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ from visiontune_data.local import LocalSource
 
 from benchmarks.result import Result
 
-IMAGES = 3_000
-SIZE = (512, 384)
 QUALITY = 90
 PROCESSES = os.cpu_count() or 1
 ROUNDS = 3
@@ -56,11 +55,30 @@ _SCIKIT_IMAGE = (
 _SCIKIT_LEARN = ("china.jpg", "flower.jpg")
 
 
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """How many, of what size."""
+
+    count: int
+    width_px: int
+    height_px: int
+
+    def __str__(self) -> str:
+        return f"{self.width_px:,}x{self.height_px:,}"
+
+
+SMALL, LARGE = Photographs(3_000, 512, 384), Photographs(300, 2048, 1536)
+
+
 def measure() -> list[Result]:
-    """Interleaved medians of images/s."""
+    """Interleaved medians of images/s, for small photographs and for large ones."""
+    return [result for photographs in (SMALL, LARGE) for result in _measure(photographs)]
+
+
+def _measure(photographs: Photographs) -> list[Result]:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory(prefix="visiontune-bench-") as name:
-        bench = _Bench(Path(name))
+        bench = _Bench(Path(name), photographs)
         kinds: dict[str, Callable[[], float]] = {"ours": bench.ours, "peer": bench.peer, "limit": bench.limit}
         found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(ROUNDS):
@@ -70,21 +88,34 @@ def measure() -> list[Result]:
     medians = {kind: statistics.median(speeds) for kind, speeds in found.items()}
     ours = medians["ours"]
     return [
-        Result("import, against a plain datasets program", "images/s", ours, medians["peer"], AIM_PEER),
-        Result("import, as a share of decoding with Pillow", "images/s", ours, medians["limit"], AIM_LIMIT),
+        Result(
+            f"import {photographs}, against a plain datasets program",
+            "images/s",
+            ours,
+            medians["peer"],
+            AIM_PEER,
+        ),
+        Result(
+            f"import {photographs}, as a share of decoding with Pillow",
+            "images/s",
+            ours,
+            medians["limit"],
+            AIM_LIMIT,
+        ),
     ]
 
 
 class _Bench:
     """The same photographs twice: as a tar for us, as an imagefolder for the others."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, photographs: Photographs) -> None:
         self._folder = folder
+        self._count = photographs.count
         self._photographs = folder / "photographs"
         self._photographs.mkdir()
         self._archive = folder / "photographs.tar"
-        self._paths = _write_photographs(self._photographs)
-        _write_archive(self._archive, self._paths)
+        self._paths = write_photographs(self._photographs, photographs)
+        write_archive(self._archive, self._paths)
 
     def ours(self) -> float:
         """What an import does between the archive and the upload of its shards."""
@@ -93,9 +124,9 @@ class _Bench:
             started = time.perf_counter()
             with self._archive.open("rb") as archive:
                 outcome = ingest(LocalSource(archive), self._archive.name, scratch, options)
-            speed = IMAGES / (time.perf_counter() - started)
+            speed = self._count / (time.perf_counter() - started)
             assert outcome.version is not None, outcome.report
-            assert outcome.version.statistics.example_count == IMAGES
+            assert outcome.version.statistics.example_count == self._count
         return speed
 
     def peer(self) -> float:
@@ -111,8 +142,8 @@ class _Bench:
             decoded = photographs.map(_decode, num_proc=PROCESSES)
             embedded = decoded.with_format("arrow").map(embed_table_storage, batched=True, num_proc=PROCESSES)
             embedded.to_parquet(scratch / "train.parquet")
-            speed = IMAGES / (time.perf_counter() - started)
-            assert len(embedded) == IMAGES
+            speed = self._count / (time.perf_counter() - started)
+            assert len(embedded) == self._count
         return speed
 
     def limit(self) -> float:
@@ -120,7 +151,7 @@ class _Bench:
         started = time.perf_counter()
         with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
             pool.map(_load, self._paths, _CHUNK)
-        return IMAGES / (time.perf_counter() - started)
+        return self._count / (time.perf_counter() - started)
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -145,13 +176,13 @@ def _load(path: Path) -> None:
         image.load()
 
 
-def _write_photographs(folder: Path) -> list[Path]:
+def write_photographs(folder: Path, photographs: Photographs) -> list[Path]:
     """Random crops of real photographs, all the same in each run, and their metadata."""
     drawn = np.random.default_rng(0)
     originals = [Image.open(path).convert("RGB") for path in _originals()]
-    paths = [folder / f"{number:05d}.jpg" for number in range(IMAGES)]
+    paths = [folder / f"{number:05d}.jpg" for number in range(photographs.count)]
     for number, path in enumerate(paths):
-        _crop(originals[number % len(originals)], drawn).save(path, quality=QUALITY)
+        _crop(originals[number % len(originals)], photographs, drawn).save(path, quality=QUALITY)
     lines = [
         json.dumps({"file_name": path.name, "question": _QUESTION, "answer": path.stem}) for path in paths
     ]
@@ -164,17 +195,19 @@ def _originals() -> Iterator[Path]:
     yield from (Path(sklearn.datasets.__file__).parent / "images" / name for name in _SCIKIT_LEARN)
 
 
-def _crop(original: Image.Image, drawn: np.random.Generator) -> Image.Image:
+def _crop(original: Image.Image, wanted: Photographs, drawn: np.random.Generator) -> Image.Image:
     """A part of the picture, at least half as wide as it can be, resized."""
-    widest = min(original.width, original.height * SIZE[0] / SIZE[1])
-    width = widest * drawn.uniform(0.5, 1.0)
-    height = width * SIZE[1] / SIZE[0]
+    aspect = wanted.width_px / wanted.height_px
+    width = min(original.width, original.height * aspect) * drawn.uniform(0.5, 1.0)
+    height = width / aspect
     left = drawn.uniform(0, original.width - width)
     top = drawn.uniform(0, original.height - height)
-    return original.resize(SIZE, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
+    return original.resize(
+        (wanted.width_px, wanted.height_px), Image.Resampling.BICUBIC, (left, top, left + width, top + height)
+    )
 
 
-def _write_archive(path: Path, photographs: list[Path]) -> None:
+def write_archive(path: Path, photographs: list[Path]) -> None:
     """The same as a llava dataset: records first, then images."""
     records = [
         {

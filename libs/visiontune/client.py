@@ -1,7 +1,7 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -150,10 +150,42 @@ class Client:
         request = storage_pb2.AbortUploadRequest(name=names.full(name, self.project, "uploads"))
         return self.call(_method(_STORAGE, "AbortUpload"), request, storage_pb2.Upload())
 
+    # Storage
+
     def get_quota(self) -> storage_pb2.Quota:
         """The project's limits and what is used."""
         request = storage_pb2.GetQuotaRequest(name=f"{self.project}/quota")
         return self.call(_method(_STORAGE, "GetQuota"), request, storage_pb2.Quota())
+
+    def update_quota(self, limits: Mapping[str, int | None]) -> storage_pb2.Quota:
+        """Sets limits by their field, such as `limit_bytes`; None is the default. For operators."""
+        quota = storage_pb2.Quota(
+            name=f"{self.project}/quota",
+            **{field: value for field, value in limits.items() if value is not None},  # type: ignore[arg-type]
+        )
+        request = storage_pb2.UpdateQuotaRequest(quota=quota)
+        request.update_mask.paths.extend(limits)
+        return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
+
+    def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
+        """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""
+        parent = "projects/-" if everywhere else self.project
+        request = storage_pb2.CollectGarbageRequest(parent=parent, dry_run=dry_run)
+        return self.call(_method(_STORAGE, "CollectGarbage"), request, operations_pb2.Operation())
+
+    def undelete_objects(self, objects: Sequence[str]) -> storage_pb2.UndeleteObjectsResponse:
+        """Takes back deletions whose undo window has not ended."""
+        request = storage_pb2.UndeleteObjectsRequest(parent=self.project, objects=objects)
+        return self.call(_method(_STORAGE, "UndeleteObjects"), request, storage_pb2.UndeleteObjectsResponse())
+
+    def list_quota_alerts(self) -> Iterator[storage_pb2.QuotaAlert]:
+        """Times that use rose to 80 or 100 % of a limit, newest first."""
+        return self.pages(
+            _method(_STORAGE, "ListQuotaAlerts"),
+            storage_pb2.ListQuotaAlertsRequest(parent=self.project),
+            storage_pb2.ListQuotaAlertsResponse(),
+            "alerts",
+        )
 
     # Datasets
 
@@ -205,14 +237,40 @@ class Client:
             "versions",
         )
 
-    def list_examples(self, version: str, *, split: str = "") -> Iterator[dataset_pb2.Example]:
-        """A version's examples in row order."""
+    def list_examples(
+        self, version: str, *, split: str = "", filter_: str = "", query: str = "", page_size: int = 200
+    ) -> Iterator[dataset_pb2.Example]:
+        """A version's examples in row order; docs/filters.md tells of `filter_`."""
         return self.pages(
             _method(_DATASETS, "ListExamples"),
-            dataset_pb2.ListExamplesRequest(parent=self.version_name(version), split=split),
+            dataset_pb2.ListExamplesRequest(
+                parent=self.version_name(version),
+                split=split,
+                filter=filter_,
+                query=query,
+                page_size=page_size,
+            ),
             dataset_pb2.ListExamplesResponse(),
             "examples",
         )
+
+    def compare_versions(
+        self, version: str, base: str = "", page_size: int = 200
+    ) -> Iterator[dataset_pb2.CompareVersionsResponse]:
+        """Pages of what differs from `base`; if empty, from the version it was made of or the one before."""
+        request = dataset_pb2.CompareVersionsRequest(
+            name=self.version_name(version),
+            base=self.version_name(base) if base else "",
+            page_size=page_size,
+        )
+        while True:
+            page = self.call(
+                _method(_DATASETS, "CompareVersions"), request, dataset_pb2.CompareVersionsResponse()
+            )
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def get_example_image(self, example: str, index: int = 0) -> bytes:
         """The original bytes of one image."""
@@ -257,6 +315,64 @@ class Client:
         request = dataset_pb2.GetValidationReportRequest(name=name)
         return self.call(_method(_DATASETS, "GetValidationReport"), request, dataset_pb2.ValidationReport())
 
+    # Drafts: edits that become a version
+
+    def create_draft(self, dataset: str, base_version: str = "") -> dataset_pb2.Draft:
+        """Begins to edit a version, of a dataset the newest."""
+        draft = dataset_pb2.Draft(base_version=self.version_name(base_version) if base_version else "")
+        request = dataset_pb2.CreateDraftRequest(parent=self.dataset_name(dataset), draft=draft)
+        return self.call(_method(_DATASETS, "CreateDraft"), request, dataset_pb2.Draft())
+
+    def get_draft(self, name: str) -> dataset_pb2.Draft:
+        """One draft, by its full name."""
+        request = dataset_pb2.GetDraftRequest(name=name)
+        return self.call(_method(_DATASETS, "GetDraft"), request, dataset_pb2.Draft())
+
+    def list_drafts(self, dataset: str) -> Iterator[dataset_pb2.Draft]:
+        """A dataset's drafts, newest first."""
+        return self.pages(
+            _method(_DATASETS, "ListDrafts"),
+            dataset_pb2.ListDraftsRequest(parent=self.dataset_name(dataset)),
+            dataset_pb2.ListDraftsResponse(),
+            "drafts",
+        )
+
+    def delete_draft(self, name: str) -> None:
+        """Gives a draft up."""
+        request = dataset_pb2.DeleteDraftRequest(name=name)
+        self._transport.call(call_for(_method(_DATASETS, "DeleteDraft"), _with_request_id(request)))
+
+    def edit_examples(
+        self, draft: str, edits: Iterable[dataset_pb2.Edit], etag: str = ""
+    ) -> dataset_pb2.EditExamplesResponse:
+        """Adds up to 500 edits to a draft, all or none. Raises InvalidArgument with a violation an error."""
+        request = dataset_pb2.EditExamplesRequest(name=draft, etag=etag, edits=edits)
+        return self.call(_method(_DATASETS, "EditExamples"), request, dataset_pb2.EditExamplesResponse())
+
+    def list_edits(self, draft: str) -> Iterator[dataset_pb2.Edit]:
+        """A draft's edits in order."""
+        return self.pages(
+            _method(_DATASETS, "ListEdits"),
+            dataset_pb2.ListEditsRequest(parent=draft),
+            dataset_pb2.ListEditsResponse(),
+            "edits",
+        )
+
+    def revert_edits(self, draft: str, numbers: Iterable[int] = (), etag: str = "") -> dataset_pb2.Draft:
+        """Takes edits out of a draft; none given means all."""
+        request = dataset_pb2.RevertEditsRequest(name=draft, numbers=numbers, etag=etag)
+        return self.call(_method(_DATASETS, "RevertEdits"), request, dataset_pb2.Draft())
+
+    def rebase_draft(self, draft: str, etag: str = "") -> dataset_pb2.Draft:
+        """Moves a draft to the newest version. Raises Aborted where that changed what the draft edits."""
+        request = dataset_pb2.RebaseDraftRequest(name=draft, etag=etag)
+        return self.call(_method(_DATASETS, "RebaseDraft"), request, dataset_pb2.Draft())
+
+    def commit_version(self, draft: str, etag: str = "") -> operations_pb2.Operation:
+        """Starts to make a version of a draft; `wait` for the operation."""
+        request = dataset_pb2.CommitVersionRequest(name=draft, etag=etag)
+        return self.call(_method(_DATASETS, "CommitVersion"), request, operations_pb2.Operation())
+
     def list_formats(self) -> list[dataset_pb2.Format]:
         """The formats that archives may have."""
         answer = self.call(
@@ -265,6 +381,11 @@ class Client:
             dataset_pb2.ListFormatsResponse(),
         )
         return list(answer.formats)
+
+    def get_template(self, format_name: str) -> bytes:
+        """A small dataset of a format to start from, as a zip."""
+        request = dataset_pb2.GetTemplateRequest(format=format_name)
+        return self._transport.call(call_for(_method(_DATASETS, "GetTemplate"), request)).content
 
     # Jobs
 
@@ -287,11 +408,11 @@ class Client:
         request = trainer_pb2.GetTrainingJobRequest(name=self.job_name(name))
         return self.call(_method(_TRAINER, "GetTrainingJob"), request, trainer_pb2.TrainingJob())
 
-    def list_jobs(self) -> Iterator[trainer_pb2.TrainingJob]:
-        """All jobs, newest first."""
+    def list_jobs(self, dataset: str = "") -> Iterator[trainer_pb2.TrainingJob]:
+        """All jobs, newest first; or those on a dataset, or on a version of one, by its full name."""
         return self.pages(
             _method(_TRAINER, "ListTrainingJobs"),
-            trainer_pb2.ListTrainingJobsRequest(parent=self.project),
+            trainer_pb2.ListTrainingJobsRequest(parent=self.project, dataset=dataset),
             trainer_pb2.ListTrainingJobsResponse(),
             "training_jobs",
         )

@@ -6,6 +6,11 @@ def full(name: str, parent: str, collection: str) -> str:
     return name if name.startswith("projects/") else f"{parent}/{collection}/{name}"
 
 
+def dataset(name: str) -> str:
+    """`digits` of `digits/v2`; of a full name the dataset's."""
+    return "/".join(name.split("/")[:4]) if name.startswith("projects/") else name.partition("/")[0]
+
+
 def version(name: str, project: str) -> str:
     """`digits/v2` → `projects/p/datasets/digits/versions/v2`; a full name stays.
 

@@ -57,6 +57,7 @@ class Result(NamedTuple):
     width_px: int = 0
     height_px: int = 0
     thumb: Thumb | None = None
+    brightness: int = 0
 
 
 class Decoder:
@@ -195,5 +196,12 @@ def _decode_one(task: Task, worker: _Worker) -> Result:
     extent = worker.thumbs.append([decoded.thumbnail.data])
     thumb = Thumb(str(worker.thumbs.path), extent, decoded.thumbnail.width_px, decoded.thumbnail.height_px)
     return Result(
-        task, inspection.problems, decoded.sha256, decoded.format, decoded.width_px, decoded.height_px, thumb
+        task,
+        inspection.problems,
+        decoded.sha256,
+        decoded.format,
+        decoded.width_px,
+        decoded.height_px,
+        thumb,
+        decoded.brightness,
     )

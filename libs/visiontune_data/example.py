@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant"]
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -16,18 +17,36 @@ class Kind(StrEnum):
     CHAT_WITH_IMAGES = "chat-with-images"
     CHAT = "chat"
     CAPTIONED_IMAGE = "captioned-image"
+    CHAT_WITH_VIDEO = "chat-with-video"
+    RETRIEVAL = "retrieval"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a message: a text, or (`text` is None) the place of the example's next image."""
+    """A piece of a message: a text, or (`text` is None) the place of the example's next image.
+
+    With `frames` it is a video: the example's next so many images, in order.
+    """
 
     text: str | None = None
+    frames: int = 0
 
     @property
     def type(self) -> str:
-        """`text` or `image`, as Hugging Face chat templates call them."""
-        return "image" if self.text is None else "text"
+        """`text`, `image` or `video`, as Hugging Face chat templates call them."""
+        if self.text is not None:
+            return "text"
+        return "video" if self.frames else "image"
+
+    @property
+    def code(self) -> str | int | None:
+        """The part as one JSON value: its text, its frames, or null for an image."""
+        return self.frames or self.text
+
+    @classmethod
+    def of(cls, code: str | int | None) -> Self:
+        """The part of a code."""
+        return cls(frames=code) if isinstance(code, int) else cls(code)
 
 
 IMAGE = Part()
@@ -54,6 +73,7 @@ class Draft:
     """What a format makes of one record, before its images are looked up.
 
     `message_paths` and `text_paths` are the JSON paths of messages and captions, for problems in them.
+    `negatives` is None but for retrieval, where `images` are those that the text shall find.
     """
 
     id: str | None
@@ -62,6 +82,7 @@ class Draft:
     message_paths: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     text_paths: tuple[str, ...] = ()
+    negatives: tuple[ImageRef, ...] | None = None
     split: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -77,11 +98,15 @@ class Image:
     format: str
     offset: int
     length: int
+    brightness: int = 0  # mean luma of the thumbnail, 0 to 255
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One canonical example. `split` is "" until the version's splits are decided."""
+    """One canonical example. `split` is "" until the version's splits are decided.
+
+    `problems` are the rules that it breaks: warnings, since an error leaves no example.
+    """
 
     id: str
     images: tuple[Image, ...]
@@ -89,13 +114,18 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
+    negatives: tuple[Image, ...] | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        if not self.messages:
-            return Kind.CAPTIONED_IMAGE
-        return Kind.CHAT_WITH_IMAGES if self.images else Kind.CHAT
+        return kind_of(self.messages, self.images, self.negatives)
+
+    @property
+    def all_images(self) -> tuple[Image, ...]:
+        """The images and the negatives."""
+        return self.images + (self.negatives or ())
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -106,9 +136,31 @@ class Example:
         return (text_of(spoken[-1]),) if spoken else ()
 
 
+def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None) -> Kind:
+    """What an example with these can train."""
+    if negatives is not None:
+        return Kind.RETRIEVAL
+    if not messages:
+        return Kind.CAPTIONED_IMAGE
+    if any(part.frames for message in messages for part in message.content):
+        return Kind.CHAT_WITH_VIDEO
+    return Kind.CHAT_WITH_IMAGES if images else Kind.CHAT
+
+
 def text_of(message: Message) -> str:
     """The message's text parts, joined."""
     return "".join(part.text for part in message.content if part.text is not None)
+
+
+def joined(content: Iterable[Part]) -> tuple[Part, ...]:
+    """The content with neighbouring texts as one, and none that is empty: the same to every chat template."""
+    parts: list[Part] = []
+    for part in content:
+        if part.text is not None and parts and parts[-1].text is not None:
+            parts[-1] = Part(parts[-1].text + part.text)
+        elif part.text != "":
+            parts.append(part)
+    return tuple(parts)
 
 
 def canonical(value: Any) -> bytes:
@@ -118,9 +170,12 @@ def canonical(value: Any) -> bytes:
 
 def content_of(example: Example) -> list[Any]:
     """What makes an example the same example, apart from its id and split: no paths, times or offsets."""
-    messages = [[m.role, [p.text for p in m.content]] for m in example.messages]
+    messages = [[m.role, [part.code for part in m.content]] for m in example.messages]
     images = [image.sha256 for image in example.images]
-    return [images, messages, list(example.texts), example.metadata_json]
+    content = [images, messages, list(example.texts), example.metadata_json]
+    if example.negatives is not None:
+        content.append([image.sha256 for image in example.negatives])
+    return content
 
 
 def content_id(example: Example) -> str:

@@ -3,15 +3,16 @@
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from typing import Any, NamedTuple
 
-from visiontune_data import checks, records
+from visiontune_data import checks, pairs, records
 from visiontune_data.archive.refused import Refused, refuse
-from visiontune_data.choosing import Choice
+from visiontune_data.choosing import Choice, RecordFile
 from visiontune_data.decoding import Result
-from visiontune_data.example import Draft, Example, Image, Message, Part, canonical, content_id
+from visiontune_data.example import Draft, Example, Image, Kind, Message, Part, canonical, content_id
 from visiontune_data.formats import Format, Notes
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
@@ -23,6 +24,7 @@ from visiontune_data.statistics import StatisticsBuilder
 from visiontune_data.text import shorten
 
 SAMPLE_RECORDS = 100
+_SAMPLE_CHARACTERS = 1_000
 
 
 class RecordFiles:
@@ -31,14 +33,40 @@ class RecordFiles:
     def __init__(self, spool: Spool, extents: Mapping[str, Extent], limits: Limits) -> None:
         self._spool, self._extents, self._limits = spool, extents, limits
 
-    def read(self, path: str, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
+    def read(self, file: RecordFile, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
         """The records of one file."""
-        return records.read(self._spool.open(self._extents[path]), path, self._limits, warn)
+        if file.pair:
+            return pairs.read(file.pair, self._open, self._limits)
+        return records.read(self._open(file.path), file.path, self._limits, warn)
+
+    def _open(self, path: str) -> BufferedReader:
+        return self._spool.open(self._extents[path])
 
     def sample(self, path: str) -> list[dict[str, Any]]:
         """The first records that parse."""
-        first = itertools.islice(self.read(path, lambda _: None), SAMPLE_RECORDS)
-        return [record.value for record in first if record.value is not None]
+        first = itertools.islice(self.read(RecordFile(path, None), lambda _: None), SAMPLE_RECORDS)
+        return [_shortened(record.value) for record in first if record.value is not None]
+
+
+def _shortened(value: Any) -> Any:
+    """The value with long texts cut: a hundred records with images in them do not fit into memory."""
+    if isinstance(value, dict):
+        return {key: _shortened(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_shortened(child) for child in value]
+    return value[:_SAMPLE_CHARACTERS] if isinstance(value, str) else value
+
+
+class Paths(NamedTuple):
+    """The paths of an example's images, and of its negatives if it can have some."""
+
+    images: list[str]
+    negatives: list[str] | None
+
+    @property
+    def all(self) -> list[str]:
+        """Both."""
+        return self.images + (self.negatives or [])
 
 
 @dataclass(slots=True)
@@ -50,28 +78,38 @@ class Drafts:
     used_images: set[str] = field(default_factory=set)
     file_splits: list[str] = field(default_factory=list)  # the splits that files of records name
 
-    def add(self, draft: Draft, image_paths: list[str], place: Place) -> None:
-        """Spools one."""
-        messages = [[m.role, [part.text for part in m.content]] for m in draft.messages]
-        line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, draft.split]
+    def add(
+        self,
+        draft: Draft,
+        image_paths: "Paths",
+        split: str | None,
+        place: Place,
+        problems: Sequence[str] = (),
+    ) -> None:
+        """Spools one, with the rules that its record breaks."""
+        messages = [[m.role, [part.code for part in m.content]] for m in draft.messages]
+        line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, split]
         metadata = canonical(draft.metadata).decode() if draft.metadata else ""
-        self.spool.append([canonical([*line, metadata]) + b"\n"])
+        self.spool.append([canonical([*line, metadata, problems]) + b"\n"])
         self.count += 1
 
-    def __iter__(self) -> Iterator[tuple[Place, Example, list[str]]]:
+    def __iter__(self) -> Iterator[tuple[Place, Example, "Paths"]]:
         """Place, example without images (split as the data names it, or ""), and the images' paths."""
         with self.spool.path.open("rb") as lines:
             for line in lines:
-                member, number, id_, image_paths, messages, texts, split, metadata = json.loads(line)
+                member, number, id_, image_paths, messages, texts, split, metadata, problems = json.loads(
+                    line
+                )
                 example = Example(
                     id=id_ or "",
                     images=(),
-                    messages=tuple(Message(role, tuple(map(Part, content))) for role, content in messages),
+                    messages=tuple(Message(role, tuple(map(Part.of, codes))) for role, codes in messages),
                     texts=tuple(texts),
                     split=split or "",
                     metadata_json=metadata,
+                    problems=tuple(problems),
                 )
-                yield Place(member, number), example, image_paths
+                yield Place(member, number), example, Paths(*image_paths)
 
 
 def draft_all(
@@ -82,7 +120,7 @@ def draft_all(
     for file in choice.files:
         if file.split:
             drafts.file_splits.append(file.split)
-        for record in files.read(file.path, report.add):
+        for record in files.read(file, report.add):
             report.record_count += 1
             if report.record_count > limits.records:
                 raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
@@ -102,31 +140,27 @@ def _draft_one(
         return False
     notes = Notes(record.place)
     draft = format_.draft(record.value, notes)
-    found: list[str | None] = []
+    found = Paths([], None)
     if draft is not None:
         checks.check(draft, limits, notes)
-        found = [index.find(ref, file, notes) for ref in draft.images]
-        drafts.used_images.update(filter(None, found))
+        found = _find_images(draft, file, index, notes)
+        drafts.used_images.update(found.all)
     report.extend(notes.problems)
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
         return False
     split = checks.SPLITS[draft.split] if draft.split else file_split
-    draft_in_split = draft if split == draft.split else _with_split(draft, split)
-    drafts.add(draft_in_split, [path for path in found if path], record.place)
+    rules = sorted({problem.rule for problem in notes.problems})
+    drafts.add(draft, found, split, record.place, rules)
     return True
 
 
-def _with_split(draft: Draft, split: str | None) -> Draft:
-    return Draft(
-        draft.id,
-        draft.images,
-        draft.messages,
-        draft.message_paths,
-        draft.texts,
-        draft.text_paths,
-        split,
-        draft.metadata,
+def _find_images(draft: Draft, file: str, index: ImageIndex, notes: Notes) -> Paths:
+    """The paths of the images that are there; notes each that is not."""
+    images, negatives = (
+        [path for ref in refs or () if (path := index.find(ref, file, notes))]
+        for refs in (draft.images, draft.negatives)
     )
+    return Paths(images, None if draft.negatives is None else negatives)
 
 
 @dataclass(slots=True)
@@ -139,7 +173,7 @@ class Assembly:
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
     splitter: Splitter = field(default_factory=Splitter)
     ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
-    kinds: set[str] = field(default_factory=set)
+    kinds: set[Kind] = field(default_factory=set)
     _accepted: bytearray = field(default_factory=bytearray)
     _copies: Counter[str] = field(default_factory=Counter)  # of records without an id
     _split_sizes: Counter[str] = field(default_factory=Counter)  # as the data names them
@@ -170,40 +204,41 @@ class Assembly:
         for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                yield Example(
-                    id_, self._images(paths), draft.messages, draft.texts, split, draft.metadata_json
-                )
+                rules = {problem.rule for path in paths.all for problem in self.images[path].problems}
+                problems = tuple(sorted({*draft.problems, *rules}))
+                yield replace(self._with_images(draft, paths), id=id_, split=split, problems=problems)
 
-    def _images(self, paths: list[str]) -> tuple[Image, ...]:
-        return tuple(map(self._image, paths))
+    def _with_images(self, draft: Example, paths: Paths) -> Example:
+        images = tuple(map(self._image, paths.images))
+        negatives = None if paths.negatives is None else tuple(map(self._image, paths.negatives))
+        return replace(draft, images=images, negatives=negatives)
 
     def _image(self, path: str) -> Image:
         found = self.images[path]
         extent = found.task.extent
         return Image(
-            path, found.sha256, found.width_px, found.height_px, found.format, extent.offset, extent.length
+            path,
+            found.sha256,
+            found.width_px,
+            found.height_px,
+            found.format,
+            extent.offset,
+            extent.length,
+            found.brightness,
         )
 
-    def _complete(self, place: Place, draft: Example, paths: list[str], report: Report) -> Example | None:
+    def _complete(self, place: Place, draft: Example, paths: Paths, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""
-        if any(path not in self.images for path in paths):
+        if any(path not in self.images for path in paths.all):
             return None
-        images = self._images(paths)
-        if (size := sum(image.length for image in images)) > self.limits.image_bytes_per_example:
+        example = self._with_images(draft, paths)
+        if (size := sum(image.length for image in example.all_images)) > self.limits.image_bytes_per_example:
             most = self.limits.image_bytes_per_example
             found = f"the images have {size:,} bytes together; at most {most:,} are accepted"
             report.add(Problem("too-many-images", place, found))
             return None
-        example = Example(draft.id, images, draft.messages, draft.texts, draft.split, draft.metadata_json)
         if not example.id:
-            return Example(
-                self._free_id(content_id(example)),
-                images,
-                draft.messages,
-                draft.texts,
-                draft.split,
-                draft.metadata_json,
-            )
+            return replace(example, id=self._free_id(content_id(example)))
         if example.id in self.ids:
             message = f'the id "{shorten(example.id)}" is that of line {self.ids[example.id]} already'
             report.add(Problem("id-duplicate", place.at("$.id"), message, shorten(example.id)))
@@ -219,7 +254,7 @@ class Assembly:
         return id_
 
     def _check_splits(self, report: Report) -> None:
-        for split in self.drafts.file_splits if self.ids else ():
+        for split in dict.fromkeys(self.drafts.file_splits) if self.ids else ():
             if not self._split_sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
         for path, result in self.images.items():

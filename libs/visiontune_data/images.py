@@ -14,9 +14,8 @@ from typing import Any, Final
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageCms
-from PIL.Image import Transpose
 
-from visiontune_data import image_kinds, paths
+from visiontune_data import image_kinds, jpeg, paths, pictures
 from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
@@ -26,20 +25,7 @@ _THUMBNAIL_QUALITY: Final = 80
 _SMALL_SIDE_PX: Final = 32
 _EXTREME_ASPECT: Final = 20
 _CLEAR_SHARE: Final = 0.99
-_ORIENTATION_TAG: Final = 0x0112
 _FIRST_SIDEWAYS_ORIENTATION: Final = 5
-_UPRIGHT = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-_MARKER: Final = 0xFF
-_START_OF_SCAN: Final = 0xDA
-_UNUSUAL_SEGMENTS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0")
 # A JPEG whose decoder leaves over more than this share of its bytes has lost most of its picture; below
 # it, the damage is a smear that every reader tolerates.
 _EXTRANEOUS_SHARE: Final = 0.05
@@ -66,6 +52,7 @@ class Decoded:
     width_px: int
     height_px: int
     thumbnail: Thumbnail
+    brightness: int  # mean luma of the thumbnail, 0 to 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +73,7 @@ class _Broken(Exception):  # noqa: N818 (named for what happened)
 
 @dataclass(slots=True)
 class _Picture:
-    """The picture as stored, no smaller than the thumbnail, and how to turn it upright."""
+    """The picture as stored, perhaps at a smaller size, and how to turn it upright."""
 
     image: Image.Image  # RGB, or RGBX: the same with a byte of padding
     width_px: int  # as stored, at full size
@@ -117,7 +104,7 @@ def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
     digest = hashlib.sha256(data).hexdigest()
-    return Inspection(Decoded(digest, kind, width, height, _encoded(small)), tuple(found))
+    return Inspection(Decoded(digest, kind, width, height, _encoded(small), _brightness(small)), tuple(found))
 
 
 def pixel_count(data: bytes) -> int:
@@ -181,29 +168,12 @@ def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
     except ValueError:
         return _decode(data, "JPEG", limits, warn)
     _check_size(width, height, limits)
-    pixels = _decode_strictly(data, space)
-    if pixels is None or space not in {"YCbCr", "Gray"}:
+    pixels = _decode_strictly(data, space, jpeg.scaled(width, height, THUMBNAIL_SIDE_PX))
+    if pixels is None or space not in jpeg.PLAIN_COLOURS:
         return _decode(data, "JPEG", limits, warn)
-    if _has_unusual_segment(data):
-        return _Picture(_image_of(pixels), width, height, _read_jpeg_header(data, warn))
-    return _Picture(_image_of(pixels), width, height)
-
-
-def _has_unusual_segment(data: bytes) -> bool:
-    """Whether a segment before the scan is for Pillow to read. Steps over them: a search would cost more."""
-    at = 2
-    while at + 4 < len(data) and data[at] == _MARKER and data[at + 1] != _START_OF_SCAN:
-        if data.startswith(_UNUSUAL_SEGMENTS, at + 4):
-            return True
-        padded = data[at + 1] == _MARKER
-        at += 1 if padded else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
-
-
-def _image_of(pixels: Any) -> Image.Image:
-    """The pixels as Pillow's, without a copy: its own layout is four bytes a pixel."""
-    height, width, _ = pixels.shape
-    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
+    if jpeg.has_unusual_segment(data):
+        return _Picture(jpeg.image_of(pixels), width, height, _read_jpeg_header(data, warn))
+    return _Picture(jpeg.image_of(pixels), width, height)
 
 
 def _read_jpeg_header(data: bytes, warn: Any) -> int:
@@ -219,10 +189,15 @@ def _read_jpeg_header(data: bytes, warn: Any) -> int:
         return 1
 
 
-def _decode_strictly(data: bytes, space: str) -> Any:
-    """The pixels as RGBX; None where libjpeg complains of a damage that other readers tolerate."""
+def _decode_strictly(data: bytes, space: str, size: tuple[int, int]) -> Any:
+    """The pixels as RGBX at `size`; None where libjpeg complains of a damage that other readers tolerate.
+
+    Each bit of the data is decoded, and that is where a JPEG can be broken; only the transform of the blocks
+    to pixels, which cannot fail, makes no more pixels than a thumbnail needs.
+    """
+    colours = "CMYK" if space in {"CMYK", "YCCK"} else "RGBX"
     try:
-        return simplejpeg.decode_jpeg(data, "CMYK" if space in {"CMYK", "YCCK"} else "RGBX")
+        return simplejpeg.decode_jpeg(data, colours, min_width=size[0], min_height=size[1])
     except ValueError as error:
         message = str(error)
     if message.startswith("Premature end"):
@@ -271,7 +246,9 @@ def _decode_with_pillow(data: bytes, kind: str, limits: Limits, warn: Any) -> _P
         Image.open(io.BytesIO(data), formats=[kind]).verify()  # load() does not miss an absent IEND chunk
     orientation = _orientation(image, warn)
     factor = max(1, max(image.size) // (2 * THUMBNAIL_SIDE_PX))
-    rgb = _to_rgb(image, warn)
+    rgb, clear_share = pictures.to_rgb(image)
+    if clear_share > _CLEAR_SHARE:
+        warn("image-alpha", f"more than {_CLEAR_SHARE:.0%} of the image is transparent")
     return _Picture(rgb.reduce(factor) if factor > 1 else rgb, *image.size, orientation)
 
 
@@ -285,7 +262,7 @@ def _warn_about_header(image: Image.Image, warn: Any) -> None:
 def _orientation(image: Image.Image, warn: Any) -> int:
     """The EXIF orientation, 1 to 8; 1 with a warning where it cannot be read."""
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().get(pictures.ORIENTATION_TAG, 1)
     except Exception as error:  # noqa: BLE001 (a damaged IFD raises struct.error, SyntaxError, …)
         warn("image-exif-invalid", f"the EXIF data cannot be read ({shorten(str(error))})")
         return 1
@@ -317,20 +294,6 @@ def _check_profile(image: Image.Image, warn: Any) -> None:
         )
 
 
-def _to_rgb(image: Image.Image, warn: Any) -> Image.Image:
-    """What a viewer would show: 16 bit scaled, transparency on white."""
-    if image.mode.startswith("I"):
-        samples = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(samples, 0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    alpha = np.asarray(rgba.getchannel("A"))
-    if np.count_nonzero(alpha == 0) > _CLEAR_SHARE * alpha.size:
-        warn("image-alpha", f"more than {_CLEAR_SHARE:.0%} of the image is transparent")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-
-
 def _warn_about(picture: _Picture, small: Any, warn: Any) -> None:
     shortest, longest = sorted((picture.width_px, picture.height_px))
     size = f"{picture.width_px} x {picture.height_px} pixels"
@@ -351,8 +314,13 @@ def _reduced(picture: _Picture) -> Any:
     uint8 [height, width, 3], or with a byte of padding 4.
     """
     image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
-    turn = _UPRIGHT.get(picture.orientation)
-    return np.asarray(image if turn is None else image.transpose(turn))
+    return np.asarray(pictures.upright(image, picture.orientation))
+
+
+def _brightness(small: Any) -> int:
+    """Mean luma (Rec. 601) of every fourth row and column, which is near enough and costs next to nothing."""
+    red, green, blue = small[::4, ::4, :3].reshape(-1, 3).mean(axis=0)
+    return round(0.299 * float(red) + 0.587 * float(green) + 0.114 * float(blue))
 
 
 def _encoded(small: Any) -> Thumbnail:

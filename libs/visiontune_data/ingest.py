@@ -2,9 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from visiontune_data import choosing, reading
 from visiontune_data.archive import Refused, Source
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Kind
+from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
 from visiontune_data.limits import Limits
@@ -100,18 +101,20 @@ def ingest(
     scratch: Path,
     options: Options,
     *,
+    images: Sources = ARCHIVE_ALONE,
     progress: Callable[[Progress], None] = lambda _: None,
     finished: Callable[[Shard], None] = lambda _: None,
 ) -> Outcome:
     """Imports one archive; bad data ends up in the report, never as an exception.
 
     `scratch` is an empty folder; the shards are left there, each announced by `finished` once it is
-    whole, and everything else is removed. Raises DecoderDied when a child process was killed, and
+    whole, and everything else is removed. `images` are for records that name images which the archive lacks.
+    Raises DecoderDied when a child process was killed, and
     what `source` raises when it cannot be read.
     """
     report = Report(archive_name)
     with ExitStack() as stack:
-        job = _Job(source, report, scratch, options, progress, finished, stack)
+        job = _Job(source, report, scratch, options, images, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -126,11 +129,11 @@ class _Job:
     """One import under way."""
 
     def __init__(
-        self, source: Source, report: Report, scratch: Path, options: Options,
+        self, source: Source, report: Report, scratch: Path, options: Options, images: Sources,
         progress: Callable[[Progress], None], finished: Callable[[Shard], None], stack: ExitStack,
     ) -> None:  # fmt: skip
         self._source = _CountedSource(source)
-        self._report, self._options, self._scratch = report, options, scratch
+        self._report, self._options, self._scratch, self._images = report, options, scratch, images
         self._progress, self._finished, self._stack = progress, finished, stack
         names = ("images", "records", "drafts")
         self._spools = reading.Spools(
@@ -155,17 +158,19 @@ class _Job:
         limits, report = self._options.limits, self._report
         content = reading.read(self._source, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
-        index = ImageIndex(content.image_paths, content.other_paths)
+        foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
+        index = ImageIndex(content.image_paths, [*content.other_paths, *content.record_files], foreign.find)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
         refused: Refused | None = None
         try:
             choice = choosing.choose(
                 self._options.format,
-                list(content.record_files),
-                [*content.image_paths, *content.other_paths],
+                [*content.record_files],
+                content.image_paths,
                 files.sample,
             )
+            report.format_reason = choice.reason
             draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
         except Refused as error:
             refused = error
@@ -190,9 +195,12 @@ class _Job:
             self._tell()
         for path in content.image_paths:
             if path in content.refused:
-                self._report.add(content.refused[path])
+                problems: Sequence[Problem] = [content.refused[path]]
             else:
-                self._report.extend(results[path].problems)
+                problems = results[path].problems
+            if place := content.places.get(path):
+                problems = [replace(problem, place=place) for problem in problems]
+            self._report.extend(problems)
         return {path: result for path, result in results.items() if result.sha256}
 
     def _check_version(self, assembly: Assembly, content: reading.Content) -> None:
@@ -220,11 +228,7 @@ class _Job:
     def _write(self, assembly: Assembly, format_name: str) -> Version:
         self._stage, self._to_write_count = Stage.WRITING, len(assembly.ids)
         statistics = assembly.statistics
-        columns = columns_for(
-            images=statistics.image_bytes > 0,
-            messages=bool({Kind.CHAT, Kind.CHAT_WITH_IMAGES} & assembly.kinds),
-            texts=Kind.CAPTIONED_IMAGE in assembly.kinds,
-        )
+        columns = columns_for(assembly.kinds)
         splits = assembly.splitter.decide(self._options.validation_fraction)
         thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
         thumbnails = Thumbnails(thumbs)
@@ -252,7 +256,7 @@ class _Job:
             digest=digest.digest(),
             manifest_sha256=manifest_sha256(format_name, columns, counts, shards),
             format=format_name,
-            kinds=tuple(sorted(map(Kind, assembly.kinds))),
+            kinds=tuple(sorted(assembly.kinds)),
             shards=tuple(shards),
             statistics=statistics.build(counts),
             row_splits=bytes(map(SPLIT_NAMES.index, splits)),

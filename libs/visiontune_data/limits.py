@@ -31,6 +31,11 @@ class Limits:
     csv_field_bytes: int = 128 * KIB
 
     @property
+    def embedded_record_bytes(self) -> int:
+        """Largest record that holds its images itself, in base64."""
+        return self.record_bytes + self.image_bytes_per_example * 4 // 3
+
+    @property
     def members(self) -> int:
         """Most members an archive may have."""
         return self.images * self.members_per_image

@@ -18,6 +18,11 @@ class LocalSource:
         """The file at `path`."""
         return cls(path.open("rb"))
 
+    @classmethod
+    def of(cls, data: bytes) -> "LocalSource":
+        """Bytes in memory."""
+        return cls(io.BytesIO(data))
+
     def seek(self, offset: int, /) -> int:
         """Makes `offset` the place of the next read."""
         return self._file.seek(offset)

@@ -1,27 +1,35 @@
 """What a version is, in two digests: of the examples themselves, and of the files that hold them."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from visiontune_data.example import Example, canonical, content_of
 from visiontune_data.shards import Shard
 
-_LAYOUT = 1  # part of both digests: raised when their meaning changes
+_LAYOUT = 2  # part of both digests: raised when their meaning changes
 
 
 class ExamplesDigest:
-    """sha256 over the examples in order: id, images, messages, captions, metadata, split. Not over files."""
+    """sha256 over the examples of each split, in order: id, images, messages, captions, metadata.
+
+    Not over files, nor over how the splits interleave: training sees one split at a time, and an export
+    has a file for each.
+    """
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256(canonical({"layout": _LAYOUT}) + b"\n")
+        self._of_split: dict[str, Any] = defaultdict(hashlib.sha256)
 
     def add(self, example: Example) -> None:
         """Adds the next example."""
-        self._hash.update(canonical([example.id, example.split, *content_of(example)]) + b"\n")
+        line = canonical([example.id, example.split, *content_of(example)])
+        self._of_split[example.split].update(line + b"\n")
 
     def digest(self) -> str:
         """`sha256:` and 64 hexadecimal digits."""
-        return f"sha256:{self._hash.hexdigest()}"
+        splits = {name: found.hexdigest() for name, found in self._of_split.items()}
+        return f"sha256:{hashlib.sha256(canonical({'layout': _LAYOUT, 'splits': splits})).hexdigest()}"
 
 
 def manifest_sha256(

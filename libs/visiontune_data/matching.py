@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from visiontune_data import paths
 from visiontune_data.example import ImageRef
+from visiontune_data.foreign import is_foreign
 from visiontune_data.formats import Notes
 from visiontune_data.report import PLACES_PER_RULE
 from visiontune_data.text import shorten
@@ -21,11 +22,20 @@ _DIGITS = re.compile(r"\d+")
 K = TypeVar("K")
 
 
+Find = Callable[[ImageRef, Notes], str | None]
+
+
+def _no_other(ref: ImageRef, notes: Notes) -> str | None:
+    notes.add("image-url-refused", ref.json_path, f'"{shorten(ref.path)}" is a URL', ref.path)
+    return None
+
+
 class ImageIndex:
     """The paths of an archive's images and other files."""
 
-    def __init__(self, images: Iterable[str], others: Iterable[str]) -> None:
-        self._images = set(images)
+    def __init__(self, images: Iterable[str], others: Iterable[str], foreign: Find = _no_other) -> None:
+        """`foreign` finds what is no member of the archive."""
+        self._images, self._foreign = set(images), foreign
         self._others = frozenset(others)
         # The report shows no more, and an archive may lack every image that its records name.
         self._hints_left = PLACES_PER_RULE
@@ -51,9 +61,8 @@ class ImageIndex:
     def find(self, ref: ImageRef, record_file: str, notes: Notes) -> str | None:
         """The path of the image, relative to the file of records or to a folder above it; notes why not."""
         shown = shorten(ref.path)
-        if paths.is_url(ref.path):
-            notes.add("image-url-refused", ref.json_path, f'"{shown}" is a URL', ref.path)
-            return None
+        if is_foreign(ref.path):
+            return self._foreign(ref, notes)
         if paths.is_unsafe(ref.path):
             notes.add(
                 "image-path-unsafe", ref.json_path, f'the path "{shown}" leads out of the archive', ref.path

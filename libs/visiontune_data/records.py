@@ -16,6 +16,7 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CHUNK_CHARACTERS = 256 * KIB
 _SPACES = " \t\r\n"
+_EMBEDDED = b'"data:image/'
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ def _lines(file: BinaryIO, member: str, limits: Limits) -> Iterator[Record]:
     while line := file.readline(limits.record_bytes + 2):
         number += 1
         place = Place(member, number, "$")
+        most = limits.record_bytes
+        if len(line) > most and _EMBEDDED in line:
+            most = limits.embedded_record_bytes
+            line += file.readline(most + 2 - len(line))
         length = len(line)
-        if not line.endswith(b"\n") and len(line) > limits.record_bytes:
+        if not line.endswith(b"\n") and len(line) > most:
             while rest := file.readline(limits.record_bytes):
                 length += len(rest)
                 if rest.endswith(b"\n"):
@@ -81,7 +86,7 @@ def _line(line: bytes, offset: int, place: Place, decoder: json_text.Decoder, li
     try:
         text = line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError as error:
-        return Record(place, None, _not_utf8(error, offset, place))
+        return Record(place, None, not_utf8(error, offset, place))
     try:
         start = len(text) - len(text.lstrip(_SPACES))
         value, end = decoder.parse(text, start)
@@ -225,8 +230,12 @@ class _Window:
 def _csv_rows(file: BinaryIO, member: str, limits: Limits) -> Iterator[Record]:
     """The rows below the header as objects of text. A row's line is where it begins."""
     csv.field_size_limit(limits.csv_field_bytes)
+    head, begin = file.readline(limits.record_bytes), file.tell()
+    file.seek(begin - len(head))
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    rows = csv.reader(text, delimiter="\t" if member.endswith(".tsv") else ",", strict=True)
+    # open_clip writes tabs into files named .csv.
+    has_tabs = member.endswith(".tsv") or (b"\t" in head and b"," not in head)
+    rows = csv.reader(text, delimiter="\t" if has_tabs else ",", strict=True)
     header: list[str] | None = None
     line = 0
     while True:
@@ -275,7 +284,8 @@ def _too_large(place: Place, length: int, limits: Limits) -> Problem:
     )
 
 
-def _not_utf8(error: UnicodeDecodeError, offset: int, place: Place) -> Problem:
+def not_utf8(error: UnicodeDecodeError, offset: int, place: Place) -> Problem:
+    """The problem of bytes that are not UTF-8, in a text that begins at `offset` of the file."""
     byte = error.object[error.start]
     message = f"not UTF-8: byte {byte:#04x} at offset {offset + error.start:,} of the file"
     return Problem("json-encoding", place.at(""), message, f"{byte:#04x}")

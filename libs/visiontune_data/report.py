@@ -72,6 +72,7 @@ class Report:
     """Everything one import found in one archive."""
 
     archive: str
+    format_reason: str = ""  # why the data were taken for the format that they were taken for
     record_count: int = 0
     example_count: int = 0
     skipped_count: int = 0

@@ -95,6 +95,7 @@ _ALL = (
     Rule("json-not-object", _E, _R, "a record is not a JSON object", "Write one object a record."),
     Rule("record-too-large", _E, _R, "a record is larger than 1 MiB", "Shorten it; images belong into files of their own."),
     Rule("csv-shape", _E, _R, "a row does not fit the header", "Quote fields that contain commas, quotes or line breaks."),
+    Rule("parquet-corrupt", _E, _A, "a Parquet file cannot be read", "Write it again, or upload it again if it is whole at home."),
     Rule("limit-records", _E, _A, "there are more records than the limit", "Split the data into several datasets."),
     Rule("field-missing", _E, _R, "a record lacks a field", f"Add it, {_ADD_OR_SKIP}"),
     Rule("field-type", _E, _R, "a field has the wrong type", f"Correct it, {_ADD_OR_SKIP}"),
@@ -105,7 +106,10 @@ _ALL = (
     Rule("image-name-differs", _W, _R, "an image was found only by ignoring case or percent-encoding", "Write the path as it is in the archive."),
     Rule("image-unused", _W, _V, "no record names the image", "Remove it, or add a record."),
     Rule("image-path-unsafe", _E, _R, "a record's image path is absolute or leads out of the archive", "Write a path inside the archive, relative to the metadata file."),
-    Rule("image-url-refused", _E, _R, "a record names its image by URL", "Put the image into the archive and write its path."),
+    Rule("image-url-refused", _E, _R, "a record names its image by a URL whose host is not allowed", "Put the image into the archive and write its path, or ask the operator to allow the host."),
+    Rule("image-url-private", _E, _R, "an image's URL leads to an address that is not public", "Put the image into the archive and write its path."),
+    Rule("image-url-failed", _E, _R, "an image cannot be fetched from its URL", f"Check the URL, {_ADD_OR_SKIP}"),
+    Rule("data-url-invalid", _E, _R, "an image inside a record is no valid data: URL", "Write data:image/png;base64, and the file's bytes in base64."),
     Rule("placeholder-count", _E, _R, "the number of <image> marks differs from the number of images", "Write one <image> for each image."),
     # Images
     Rule("image-empty", _E, _I, "an image file has no bytes", _SAVE_AGAIN),
@@ -130,6 +134,7 @@ _ALL = (
     # Conversations and captions
     Rule("messages-empty", _E, _R, "a conversation has no messages", f"Add them, {_ADD_OR_SKIP}"),
     Rule("role-unknown", _E, _R, "a message's role is not known", "Use human, gpt or system."),
+    Rule("content-type-unknown", _E, _R, "a part of a message is of a type that the format does not know", "Use the types that the format lists, or another format."),
     Rule("role-order", _E, _R, "the roles are in an order that no chat has", "Begin with the user (after a system message, if any) and let the roles alternate."),
     Rule("no-assistant", _E, _R, "a conversation has no answer", "Add the answer: without one there is nothing to learn."),
     Rule("answer-empty", _E, _R, "an answer has no text", "Write the answer: without one there is nothing to learn."),
@@ -140,6 +145,10 @@ _ALL = (
     Rule("special-token", _W, _R, "a text contains what models use as a control token", "Remove it, unless it is meant."),
     Rule("text-control", _W, _R, "a text contains control or direction characters", "Remove them."),
     Rule("text-mojibake", _W, _R, "a text looks decoded by the wrong character set", "Save the file again as UTF-8 from its source."),
+    # Edits of a version
+    Rule("edit-unknown-example", _E, _R, "an edit names an example that is not there, or not any more", "Look for its id: visiontune dataset examples."),
+    Rule("edit-no-such-text", _E, _R, "an edit names a message, a caption or a text in a message that the example does not have", "Read the example and count from 0."),
+    Rule("edit-other-kind", _E, _R, "an added example has images, messages or captions, and the version has no place for them", "Import it into a dataset of its own."),
     # The version as a whole
     Rule("zero-examples", _E, _V, "no example is left", "Correct the records that were left out."),
     Rule("duplicate-exact", _W, _V, "several image files have the same bytes", "Keep one, if the copies are not meant."),

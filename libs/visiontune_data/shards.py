@@ -1,9 +1,10 @@
 """Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
 
 import hashlib
+import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, canonical
+from visiontune_data.example import Example, Image, Kind, Part, canonical
 from visiontune_data.limits import MIB
 from visiontune_data.spool import Extent, Spool
 
@@ -24,13 +26,14 @@ ROW_GROUP_BYTES: Final = 16 * MIB
 
 _STRING = {"dtype": "string", "_type": "Value"}
 _CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
+_IMAGES = (
+    pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    {"feature": {"_type": "Image"}, "_type": "List"},
+)
 # Columns with their Arrow type and the feature that `datasets` gives them.
-_COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
+COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
     "id": (pa.string(), _STRING),
-    "images": (
-        pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        {"feature": {"_type": "Image"}, "_type": "List"},
-    ),
+    "images": _IMAGES,
     "messages": (
         pa.list_(
             pa.struct(
@@ -43,8 +46,16 @@ _COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
         {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
     ),
     "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
+    "negatives": _IMAGES,
     "split": (pa.string(), _STRING),
     "metadata": (pa.string(), _STRING),
+}
+_OF_KIND: Final[dict[Kind, frozenset[str]]] = {
+    Kind.CHAT: frozenset({"messages"}),
+    Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
+    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "videos"}),
+    Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
+    Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
 }
 PREVIEW_SCHEMA: Final = pa.schema(
     [
@@ -55,6 +66,7 @@ PREVIEW_SCHEMA: Final = pa.schema(
     ]
 )
 _COMPRESSED: Final = "zstd"
+PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +91,15 @@ class Shard:
 
 def schema(columns: Sequence[str]) -> pa.Schema:
     """The schema of a shard with these columns, with the metadata that makes `datasets` decode images."""
-    features = {name: _COLUMNS[name][1] for name in columns}
+    features = {name: COLUMNS[name][1] for name in columns}
     metadata = json.dumps({"info": {"features": features}})
-    return pa.schema([(name, _COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
+    return pa.schema([(name, COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
 
 
-def columns_for(*, images: bool, messages: bool, texts: bool) -> list[str]:
-    """The columns that a version needs: an empty `images` would make TRL take text for vision."""
-    absent = {
-        name for name, wanted in (("images", images), ("messages", messages), ("texts", texts)) if not wanted
-    }
-    return [name for name in _COLUMNS if name not in absent]
+def columns_for(kinds: Collection[Kind]) -> list[str]:
+    """The columns that these kinds need: an empty `images` would make TRL take text for vision."""
+    wanted = {"id", "split", "metadata"}.union(*(_OF_KIND[kind] for kind in kinds))
+    return [name for name in COLUMNS if name in wanted]
 
 
 class ShardWriter:
@@ -106,6 +116,7 @@ class ShardWriter:
         thumbnails: "Thumbnails",
         finished: Callable[[Shard], None],
         shard_bytes: int = SHARD_BYTES,
+        first_index: int = 0,
     ) -> None:
         self._scratch, self._schema, self._images, self._thumbnails = (
             scratch,
@@ -116,15 +127,15 @@ class ShardWriter:
         self._finished, self._shard_bytes = finished, shard_bytes
         self._rows: list[Example] = []
         self._rows_bytes = 0
-        self._open: _OpenShard | None = None
-        self._index = 0
-        # Arrow, reads and sha256 let other threads run: the next examples are made meanwhile.
+        self._open: OpenShard | None = None
+        self._index = first_index
+        # Arrow's writing and sha256 let other threads run: the next row group is made meanwhile.
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writing: Future[Shard | None] | None = None
 
     def add(self, example: Example) -> None:
         """Adds one example, whose images are in the spool."""
-        size = sum(image.length for image in example.images)
+        size = sum(image.length for image in example.all_images)
         if self._rows and (len(self._rows) == ROW_GROUP_ROWS or self._rows_bytes + size > ROW_GROUP_BYTES):
             self._flush()
         self._rows.append(example)
@@ -146,8 +157,14 @@ class ShardWriter:
 
     def _flush(self) -> None:
         """Has the row group written; at most one other is in memory then."""
+        messages = [messages_of(row) for row in self._rows]
+        batches = (
+            _examples_batch(self._rows, messages, self._schema, self._images),
+            _preview_batch(self._rows, messages, self._thumbnails),
+        )
+        splits = Counter(row.split for row in self._rows)
         self._settle()
-        self._writing = self._thread.submit(self._write_row_group, self._rows)
+        self._writing = self._thread.submit(self._write_row_group, batches, splits)
         self._rows, self._rows_bytes = [], 0
 
     def _settle(self) -> None:
@@ -156,56 +173,96 @@ class ShardWriter:
             self._finished(shard)
         self._writing = None
 
-    def _write_row_group(self, rows: Sequence[Example]) -> Shard | None:
+    def _write_row_group(self, batches: "Batches", splits: Counter[str]) -> Shard | None:
         if self._open is None:
-            self._open = _OpenShard(self._scratch, self._index, self._schema)
-        self._open.write(rows, self._images, self._thumbnails)
+            self._open = OpenShard(self._scratch, self._index, self._schema)
+        self._open.write(batches, splits)
         return self._finish(self._open) if self._open.size_bytes >= self._shard_bytes else None
 
-    def _finish(self, shard: "_OpenShard") -> Shard:
+    def _finish(self, shard: "OpenShard") -> Shard:
         self._open = None
         self._index += 1
         return shard.finish()
 
 
-class _OpenShard:
+Batches = tuple[pa.RecordBatch, pa.RecordBatch]  # of examples and of their previews
+
+
+class OpenShard:
     """The two files of the shard that is being written."""
 
     def __init__(self, scratch: Path, index: int, shard_schema: pa.Schema) -> None:
-        self._index, self._schema = index, shard_schema
-        self._paths = [scratch / f"{name}-{index:05d}.parquet" for name in ("examples", "preview")]
+        self._index = index
+        self._files = [
+            _DigestedFile(scratch / f"{name}-{index:05d}.parquet") for name in ("examples", "preview")
+        ]
         self._writers = [
-            pq.ParquetWriter(path, schema_, **_options(schema_, stored))
-            for path, schema_, stored in zip(
-                self._paths,
+            pq.ParquetWriter(file, schema_, **parquet_options(schema_, stored))
+            for file, schema_, stored in zip(
+                self._files,
                 (shard_schema, PREVIEW_SCHEMA),
-                ("images.list.element.bytes", "thumbnail"),
+                (PICTURES, {"thumbnail"}),
                 strict=True,
             )
         ]
         self._splits: Counter[str] = Counter()
-        self.size_bytes = 0
 
-    def write(self, rows: Sequence[Example], images: Spool, thumbnails: "Thumbnails") -> None:
+    @property
+    def size_bytes(self) -> int:
+        """What the file of examples has so far."""
+        return self._files[0].tell()
+
+    def write(self, batches: Batches, splits: Counter[str]) -> None:
         """Appends one row group to each file."""
-        self._writers[0].write_batch(_examples_batch(rows, self._schema, images), row_group_size=len(rows))
-        self._writers[1].write_batch(_preview_batch(rows, thumbnails), row_group_size=len(rows))
-        self._splits.update(row.split for row in rows)
-        self.size_bytes = self._paths[0].stat().st_size
+        for writer, batch in zip(self._writers, batches, strict=True):
+            writer.write_batch(batch, row_group_size=batch.num_rows)
+        self._splits.update(splits)
 
     def finish(self) -> Shard:
+        """Closes the files."""
         for writer in self._writers:
             writer.close()
-        examples, preview = map(_file, self._paths)
+        examples, preview = (file.finish() for file in self._files)
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
 
 
-def _options(of: pa.Schema, stored: str) -> dict[str, Any]:
+class _DigestedFile(io.RawIOBase):
+    """A file that is written once, forwards, and hashed as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = path.open("wb", buffering=0)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data).cast("B")
+        self._sha256.update(view)
+        self._size += len(view)
+        rest = view
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return len(view)
+
+    def finish(self) -> ShardFile:
+        """Closes the file, and says what it is."""
+        self._file.close()
+        return ShardFile(self._path, self._sha256.hexdigest(), self._size)
+
+
+def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
     """How Parquet is written: pictures, compressed already, as they are and without statistics."""
     leaves = _leaves(of)
-    small = [leaf for leaf in leaves if leaf != stored]
+    small = [leaf for leaf in leaves if leaf not in stored]
     return {
-        "compression": {leaf: "none" if leaf == stored else _COMPRESSED for leaf in leaves},
+        "compression": {leaf: "none" if leaf in stored else _COMPRESSED for leaf in leaves},
         "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
         "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
         "write_page_index": True,
@@ -228,38 +285,55 @@ def _leaves(of: pa.Schema) -> list[str]:
     return [leaf for column in of for leaf in walk(column.name, column.type)]
 
 
-def _file(path: Path) -> ShardFile:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ShardFile(path, digest, path.stat().st_size)
-
-
-def _examples_batch(rows: Sequence[Example], to: pa.Schema, images: Spool) -> pa.RecordBatch:
-    build: dict[str, Callable[[], pa.Array]] = {
-        "id": lambda: pa.array([row.id for row in rows], pa.string()),
-        "images": lambda: _image_column(rows, images),
-        "messages": lambda: pa.array([_messages(row) for row in rows], _COLUMNS["messages"][0]),
-        "texts": lambda: pa.array([list(row.texts) for row in rows], _COLUMNS["texts"][0]),
-        "split": lambda: pa.array([row.split for row in rows], pa.string()),
-        "metadata": lambda: pa.array([row.metadata_json or "{}" for row in rows], pa.string()),
-    }
-    return pa.record_batch([build[name]() for name in to.names], schema=to)
-
-
-def _messages(row: Example) -> list[dict[str, Any]]:
-    return [
-        {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
-        for m in row.messages
+def _examples_batch(
+    rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
+) -> pa.RecordBatch:
+    made = (text_column(name, rows, messages) for name in to.names)
+    columns = [
+        _image_column([getattr(row, name) for row in rows], images) if column is None else column
+        for name, column in zip(to.names, made, strict=True)
     ]
+    return pa.record_batch(columns, schema=to)
 
 
-def _image_column(rows: Sequence[Example], images: Spool) -> pa.Array:
+def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
+    """A column of a shard, `messages` as `messages_of` gives them; None for one with images."""
+    match name:
+        case "id":
+            values: Sequence[Any] = [row.id for row in rows]
+        case "messages":
+            values = messages
+        case "texts":
+            values = [list(row.texts) for row in rows]
+        case "split":
+            values = [row.split for row in rows]
+        case "metadata":
+            values = [row.metadata_json or "{}" for row in rows]
+        case _:
+            return None
+    return pa.array(values, COLUMNS[name][0])
+
+
+def messages_of(row: Example) -> list[dict[str, Any]]:
+    """The messages as shards and previews hold them; a preview has the frames of a video, too."""
+    return [{"role": m.role, "content": list(map(_part, m.content))} for m in row.messages]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {"type": part.type, "text": part.text, **({"frames": part.frames} if part.frames else {})}
+
+
+def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:
     """`list<struct<bytes, path>>`, its bytes read from the spool straight into Arrow's buffer."""
-    flat = [image for row in rows for image in row.images]
+    flat = [image for row in rows for image in row or ()]
     data = _binary([Extent(image.offset, image.length) for image in flat], images)
     paths = pa.array([image.path for image in flat], pa.string())
-    offsets = pa.array(np.cumsum([0, *(len(row.images) for row in rows)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([data, paths], ["bytes", "path"]))
+    offsets = pa.array(np.cumsum([0, *(len(row or ()) for row in rows)]), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets,
+        pa.StructArray.from_arrays([data, paths], ["bytes", "path"]),
+        mask=pa.array([row is None for row in rows]),
+    )
 
 
 def _binary(extents: Sequence[Extent], spool: Spool) -> pa.Array:
@@ -294,10 +368,12 @@ class Thumbnails:
             spool.close()
 
 
-def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.RecordBatch:
+def _preview_batch(
+    rows: Sequence[Example], messages: Sequence[Any], thumbnails: Thumbnails
+) -> pa.RecordBatch:
     shown = [thumbnails.read(row.images[0]) if row.images else (None, 0, 0) for row in rows]
     columns = [
-        pa.array([preview_json(row) for row in rows], pa.string()),
+        pa.array(list(map(preview_json, rows, messages)), pa.string()),
         pa.array([data for data, _, _ in shown], pa.binary()),
         pa.array([width for _, width, _ in shown], pa.int32()),
         pa.array([height for _, _, height in shown], pa.int32()),
@@ -305,15 +381,22 @@ def _preview_batch(rows: Sequence[Example], thumbnails: Thumbnails) -> pa.Record
     return pa.record_batch(columns, schema=PREVIEW_SCHEMA)
 
 
-def preview_json(row: Example) -> str:
+def preview_json(row: Example, messages: Any) -> str:
     """An example without image bytes, as the preview's `example` column holds it."""
     return canonical(
         {
             "id": row.id,
-            "messages": _messages(row),
+            "messages": messages,
             "texts": list(row.texts),
-            "images": [[i.path, i.sha256, i.width_px, i.height_px, i.format, i.length] for i in row.images],
+            "images": list(map(_facts, row.images)),
+            "negatives": None if row.negatives is None else list(map(_facts, row.negatives)),
             "split": row.split,
             "metadata": row.metadata_json or "{}",
+            "problems": list(row.problems),
         }
     ).decode()
+
+
+def _facts(image: Image) -> list[Any]:
+    i = image
+    return [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]

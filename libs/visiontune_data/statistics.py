@@ -10,6 +10,7 @@ import numpy as np
 from visiontune_data.example import Example, text_of
 from visiontune_data.senses import SenseCount, SensesBuilder
 
+_BYTES_PER_TOKEN = 4
 MOST_BINS = 20
 MOST_ANSWERS = 20
 COUNTED_ANSWERS = 10_000
@@ -54,16 +55,21 @@ class Statistics:
     top_answers: tuple[tuple[str, int], ...]
     distinct_answer_count: int
     duplicate_example_count: int
+    # Those below are empty for versions that are older than they.
+    token_count: Distribution = Distribution()
+    aspect_ratio: Distribution = Distribution()
+    size_bytes: Distribution = Distribution()
+    brightness: Distribution = Distribution()
     text_senses: tuple[SenseCount, ...] | None = None  # None: the texts were not looked at
 
 
-def distribution(values: "array[int]") -> Distribution:
-    """The distribution of whole numbers: at most 20 equally wide bins over [min, max]."""
+def distribution(values: "array[int] | array[float]") -> Distribution:
+    """The distribution of numbers: at most 20 equally wide bins over [min, max], of whole numbers fewer."""
     if not values:
         return Distribution()
-    numbers = np.frombuffer(values, dtype=np.int64)
+    numbers = np.array(values)
     low, high = float(numbers.min()), float(numbers.max())
-    bins = int(min(MOST_BINS, high - low + 1))
+    bins = int(min(MOST_BINS, high - low + 1)) if values.typecode == "q" else MOST_BINS
     counts, edges = np.histogram(numbers, bins=bins, range=(low, high) if high > low else (low, low + 1))
     bars = (Bin(float(a), float(b), int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True))
     return Distribution(len(values), low, high, float(numbers.mean()), float(np.median(numbers)), tuple(bars))
@@ -81,6 +87,10 @@ class StatisticsBuilder:
     _texts: "array[int]" = field(default_factory=lambda: array("q"))
     _messages: "array[int]" = field(default_factory=lambda: array("q"))
     _images: "array[int]" = field(default_factory=lambda: array("q"))
+    _tokens: "array[int]" = field(default_factory=lambda: array("q"))
+    _aspects: "array[float]" = field(default_factory=lambda: array("d"))
+    _sizes: "array[int]" = field(default_factory=lambda: array("q"))
+    _brightness: "array[int]" = field(default_factory=lambda: array("q"))
     _seen: set[str] = field(default_factory=set)
     _answers: Counter[bytes] = field(default_factory=Counter)
     _labels: dict[bytes, str] = field(default_factory=dict)
@@ -88,7 +98,9 @@ class StatisticsBuilder:
 
     def add(self, example: Example) -> None:
         """Adds one example of the version."""
-        self._texts.append(sum(map(len, example.texts)) + sum(len(text_of(m)) for m in example.messages))
+        texts = [*example.texts, *map(text_of, example.messages)]
+        self._texts.append(sum(map(len, texts)))
+        self._tokens.append(sum(map(estimated_tokens, texts)))
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))
         self._add_images(example)
@@ -99,7 +111,7 @@ class StatisticsBuilder:
     def _add_images(self, example: Example) -> None:
         if example.images and all(image.sha256 in self._seen for image in example.images):
             self.duplicate_example_count += 1
-        for image in example.images:
+        for image in example.all_images:
             if image.sha256 in self._seen:
                 continue
             self._seen.add(image.sha256)
@@ -107,6 +119,9 @@ class StatisticsBuilder:
             self.format_counts[image.format] += 1
             self._widths.append(image.width_px)
             self._heights.append(image.height_px)
+            self._aspects.append(image.width_px / image.height_px)
+            self._sizes.append(image.length)
+            self._brightness.append(image.brightness)
 
     def _add_answer(self, answer: str) -> None:
         key = hashlib.blake2b(answer.encode(), digest_size=16).digest()
@@ -146,5 +161,14 @@ class StatisticsBuilder:
             top_answers=tuple((self._labels[key], count) for key, count in top),
             distinct_answer_count=len(self._answers),
             duplicate_example_count=self.duplicate_example_count,
+            token_count=distribution(self._tokens),
+            aspect_ratio=distribution(self._aspects),
+            size_bytes=distribution(self._sizes),
+            brightness=distribution(self._brightness),
             text_senses=self._senses.build(),
         )
+
+
+def estimated_tokens(text: str) -> int:
+    """About the tokens of a text, without a tokenizer: one for four bytes of UTF-8, rounded up."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)

@@ -4,13 +4,15 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 from visiontune_data.ingest import Options, Outcome, ingest
 from visiontune_data.local import LocalSource
@@ -79,6 +81,13 @@ PACKERS: Mapping[str, Callable[[Files], bytes]] = {"tar": tar, "tar.gz": tar_gz,
 def jsonl(*records: Any) -> bytes:
     """Records, one a line."""
     return b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+
+
+def parquet(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> bytes:
+    """Rows as a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
+    return buffer.getvalue()
 
 
 def llava(image: Any = None, answer: str = "Seven.", question: str = "", **more: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from visiontune_data.example import Kind as DataKind
 from visiontune_data.shards import columns_for, schema
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.spec import Spec
@@ -69,7 +70,7 @@ def write_shards(
 ) -> Manifest:
     """Writes rows as shards and returns their manifest; URLs are `base_url` and the file's name."""
     folder.mkdir(parents=True, exist_ok=True)
-    columns = schema(columns_for(images=True, messages=True, texts=False))
+    columns = schema(columns_for([DataKind.CHAT_WITH_IMAGES]))
     remote = []
     for index, part in enumerate(np.array_split(np.arange(len(rows)), shards)):
         path = folder / f"shard-{index}.parquet"

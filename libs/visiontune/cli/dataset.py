@@ -1,5 +1,7 @@
 """`visiontune dataset`: archives in, versions out."""
 
+import io
+import zipfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -195,6 +197,32 @@ def formats(session: Session) -> None:
         session.out.print(f"{escape(entry.example_record)}\n")
 
 
+@app.command("template")
+@talks
+def template(
+    session: Session,
+    format_: Annotated[
+        str, typer.Argument(help="A format of `visiontune dataset formats`.", metavar="FORMAT")
+    ],
+    output_dir: Annotated[Path, typer.Option(help="Folder to write it to; made when it does not exist.")],
+) -> None:
+    """Write a small dataset of a format to start from."""
+    packed = zipfile.ZipFile(io.BytesIO(session.client.get_template(format_)))
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        if existing := next((name for name in packed.namelist() if (output_dir / name).exists()), ""):
+            raise Failed(f"{output_dir / existing} exists.", "Choose another --output-dir.")
+        packed.extractall(output_dir)
+    except OSError as error:
+        raise Failed(f"{output_dir} cannot be written: {error.strerror}.") from error
+    if session.is_json:
+        session.raw({"files": packed.namelist()})
+    else:
+        session.say(
+            f"Wrote {len(packed.namelist())} files to {escape(str(output_dir))}; README.md explains them."
+        )
+
+
 def ensure(session: Session, dataset: str) -> None:
     """Makes the dataset unless it is there."""
     try:
@@ -253,6 +281,8 @@ def finish_import(session: Session, operation: "operations_pb2.Operation") -> "d
         session.resource(version)
     else:
         session.say(views.imported(version, metadata))
+        if metadata.format_reason:
+            session.say(f"[dim]Detected {escape(metadata.format_reason)}.[/]")
         session.say(
             f"[dim]Next: visiontune train --dataset {names.short(version.name)} --model tiny-llava[/]"
         )
@@ -260,7 +290,7 @@ def finish_import(session: Session, operation: "operations_pb2.Operation") -> "d
 
 
 def await_import(
-    session: Session, operation: "operations_pb2.Operation"
+    session: Session, operation: "operations_pb2.Operation", label: str = "Importing"
 ) -> "tuple[dataset_pb2.DatasetVersion, dataset_pb2.ImportVersionMetadata]":
     """The version and how the import went. Raises Failed after printing the report to stderr."""
     from visiontune.dataset.v1 import dataset_pb2
@@ -272,7 +302,7 @@ def await_import(
         update(metadata.progress_percent, 100)
 
     try:
-        with step(session.err, "Importing") as update:
+        with step(session.err, label) as update:
             done = session.client.wait(operation, progress=show_progress)
     except InvalidArgument as error:
         raise _refused(session, metadata.validation_report, error) from error

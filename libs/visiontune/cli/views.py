@@ -40,6 +40,15 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def share(used: int, limit: int) -> str:
+    """`82 %` of a limit, red from 100 and yellow from 80 on; empty without a limit."""
+    if limit <= 0:
+        return ""
+    percent_used = 100 * used // limit
+    colour = "red" if percent_used >= 100 else "yellow" if percent_used >= 80 else ""
+    return f"[{colour}]{percent_used} %[/]" if colour else f"{percent_used} %"
+
+
 def accuracy(metrics: "dict[str, float]") -> float | None:
     """Held-out accuracy by either of its names; None when it was not measured."""
     return next((metrics[name] for name in ACCURACY if name in metrics), None)
@@ -69,8 +78,9 @@ def splits(counts: "dict[str, int]") -> str:
 def imported(
     version: "dataset_pb2.DatasetVersion", metadata: "dataset_pb2.ImportVersionMetadata | None" = None
 ) -> str:
-    """One line about an import that ended well."""
-    verb = "Unchanged: equal to" if metadata and metadata.unchanged else "Imported"
+    """One line about an import, or a commit, that ended well."""
+    verb = "Committed" if version.draft else "Imported"
+    verb = "Unchanged: equal to" if metadata and metadata.unchanged else verb
     warnings = f", {metadata.warning_count:,} warnings" if metadata and metadata.warning_count else ""
     return (
         f"{verb} [bold]{names.short(version.name)}[/]: {version.example_count:,} examples, "
@@ -93,14 +103,26 @@ def version(
         ],
         ["image width", spread(numbers.width_px, "px")],
         ["image height", spread(numbers.height_px, "px")],
+        ["aspect ratio", spread(numbers.aspect_ratio, "width / height")],
+        ["image size", spread(numbers.size_bytes, "bytes")],
+        ["brightness", spread(numbers.brightness, "of 255")],
         ["text length", spread(numbers.text_length, "characters")],
+        ["tokens", spread(numbers.token_count, "an example, by estimate")],
         ["messages", spread(numbers.messages_per_example, "an example")],
         ["answers", answers(numbers)],
         ["duplicates", f"{numbers.duplicate_example_count:,}"],
-        ["source", found.source_filename],
+        ["made of", made_of(found)],
         ["created", when(found.create_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", escape(value)] for label, value in rows), empty="")
+
+
+def made_of(version: "dataset_pb2.DatasetVersion") -> str:
+    """`digits.tar.gz`, or `digits/v1 + draft-x` for one that edits made."""
+    made = [names.short(version.parent_version)] if version.parent_version else []
+    made += [version.source_filename] if version.source_filename else []
+    made += [names.short(version.draft)] if version.draft else []
+    return " + ".join(made)
 
 
 def spread(values: "dataset_pb2.Distribution", unit: str) -> str:

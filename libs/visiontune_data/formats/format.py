@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from visiontune_data.example import Draft, Kind
+from visiontune_data.exported import CannotExport, ExportedExample
+from visiontune_data.pairs import stem
 from visiontune_data.records import json_type
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
@@ -48,17 +50,29 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format. `to_draft` gets a checked record and its object, and notes what is wrong beyond types."""
+    """One format.
+
+    `to_draft` gets a checked record and its object, and notes what is wrong beyond types. `from_example`
+    gets an example and the paths of its images, relative to the file of records, and gives the record
+    without its metadata; it raises CannotExport.
+    """
 
     name: str
     description: str
-    kind: Kind
+    kind: Kind  # of its own example; `kinds` are all that it has a place for
+    kinds: frozenset[Kind]
     file_names: tuple[str, ...]  # patterns of the files with records, as fnmatch takes them
     layout: str
     example_record: str
     record: type[RecordModel]
     to_draft: Callable[[Any, Mapping[str, Any], Notes], Draft]
+    evidence: str  # what `auto` saw when it chose the format, as the end of a sentence
     recognises: Callable[[Mapping[str, Any]], bool]
+    from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
+    sidecars: tuple[str, ...] = ()  # suffixes of files beside an image that can be its record
+    pair_key: Callable[[str], str] = stem  # what they have in common with the image
+    embeds_images: bool = False  # whether from_example puts the images into the record itself
+    export_path: str = "{split}.jsonl"  # of the file of records of a split, in an exported archive
 
     def draft(self, value: Mapping[str, Any], notes: Notes) -> Draft | None:
         """The draft of one record; None when its fields are not as the format wants them."""
@@ -67,10 +81,32 @@ class Format:
         except ValidationError as error:
             notes.problems.extend(_field_problems(error, value, notes))
             return None
-        known = {f.alias or name for name, f in self.record.model_fields.items()}
         for key in record.model_extra or {}:
-            _note_near_name(key, known - value.keys(), notes)
+            _note_near_name(key, self.fields - value.keys(), notes)
         return self.to_draft(record, value, notes)
+
+    @property
+    def fields(self) -> set[str]:
+        """The names of the record's fields."""
+        return {f.alias or name for name, f in self.record.model_fields.items()}
+
+    def record_of(self, example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+        """The record of an example: its metadata are fields beside the format's own.
+
+        One of a name that the format itself uses gets an underscore more. A format with a place for metadata
+        has put them there. Raises CannotExport.
+        """
+        if example.kind not in self.kinds:
+            raise CannotExport(example.id, self.name, f"it is of the kind {example.kind}")
+        record = self.from_example(example, image_paths)
+        if "metadata" in record:
+            return record
+        for key, value in example.metadata.items():
+            free = key
+            while free in self.fields or free in record or (free != key and free in example.metadata):
+                free += "_"
+            record[free] = value
+        return record
 
 
 def _field_problems(error: ValidationError, value: Mapping[str, Any], notes: Notes) -> Iterator[Problem]:

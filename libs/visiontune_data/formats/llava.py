@@ -5,21 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Message, Part, Role
+from visiontune_data.example import Draft, ImageRef, Kind, Role
+from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
-from visiontune_data.text import shorten
+from visiontune_data.formats.turns import Turns, marked, role_of
 
-_MARK = "<image>"
-_ROLES: Mapping[str, Role] = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "system": "system",
-}
+SPEAKERS: Mapping[Role, str] = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 class Turn(RecordModel):
@@ -39,80 +30,48 @@ class LlavaRecord(RecordModel):
 
 
 def _to_draft(record: LlavaRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
-    images = _image_refs(record.image)
-    roles = [_role(turn.speaker, index, notes) for index, turn in enumerate(record.conversations)]
-    marks = sum(
-        t.value.count(_MARK) for t, role in zip(record.conversations, roles, strict=True) if role == "user"
-    )
-    if marks and marks != len(images):
-        notes.add(
-            "placeholder-count",
-            "$.conversations",
-            f"{marks} {_MARK} marks for {len(images)} images",
-            str(marks),
-        )
-    messages = [
-        Message(role, _parts(turn.value) if role == "user" else (Part(turn.value),))
-        for turn, role in zip(record.conversations, roles, strict=True)
-    ]
+    turns = turns_of(record.conversations, "$.conversations", notes)
+    images = refs_of(record.image, "$.image")
+    turns.place(images, "$.conversations")
     return Draft(
         id=None if record.id is None else str(record.id),
         images=images,
-        messages=tuple(messages if marks else _images_first(messages, len(images))),
-        message_paths=tuple(f"$.conversations[{index}].value" for index in range(len(messages))),
+        messages=tuple(turns.messages),
+        message_paths=tuple(turns.paths),
         split=record.split,
         metadata=dict(record.model_extra or {}),
     )
 
 
-def _image_refs(image: str | list[str] | None) -> tuple[ImageRef, ...]:
-    if image is None:
+def turns_of(conversation: Sequence[Turn], json_path: str, notes: Notes) -> Turns:
+    """The turns of a conversation of from and value."""
+    turns = Turns(notes)
+    for index, turn in enumerate(conversation):
+        role = role_of(turn.speaker, f"{json_path}[{index}].from", notes)
+        turns.add(role, turn.value, f"{json_path}[{index}].value")
+    return turns
+
+
+def refs_of(paths: str | Sequence[str] | None, json_path: str) -> tuple[ImageRef, ...]:
+    """The images of a field that holds one path, several, or none."""
+    if paths is None:
         return ()
-    if isinstance(image, str):
-        return (ImageRef(image, "$.image"),)
-    return tuple(ImageRef(path, f"$.image[{index}]") for index, path in enumerate(image))
+    if isinstance(paths, str):
+        return (ImageRef(paths, json_path),)
+    return tuple(ImageRef(path, f"{json_path}[{index}]") for index, path in enumerate(paths))
 
 
-def _role(speaker: str, index: int, notes: Notes) -> Role:
-    role = _ROLES.get(speaker)
-    if role is None:
-        accepted = ", ".join(_ROLES)
-        notes.add(
-            "role-unknown",
-            f"$.conversations[{index}].from",
-            f'the role "{shorten(speaker)}" is none of {accepted}',
-            speaker,
-        )
-    return role or "user"
-
-
-def _parts(text: str) -> tuple[Part, ...]:
-    """The text cut at its <image> marks; the line breaks that LLaVA writes around a mark go with it."""
-    parts: list[Part] = []
-    for index, piece in enumerate(pieces := text.split(_MARK)):
-        if index:
-            parts.append(IMAGE)
-            piece = piece.removeprefix("\n")  # noqa: PLW2901
-        if index < len(pieces) - 1:
-            piece = piece.removesuffix("\n")  # noqa: PLW2901
-        if piece:
-            parts.append(Part(piece))
-    return tuple(parts)
-
-
-def _images_first(messages: Sequence[Message], count: int) -> list[Message]:
-    """LLaVA lets the marks be left out: the images then come before the first user's text."""
-    first = next((index for index, message in enumerate(messages) if message.role == "user"), None)
-    if first is None or not count:
-        return list(messages)
-    opened = Message("user", (IMAGE,) * count + messages[first].content)
-    return [*messages[:first], opened, *messages[first + 1 :]]
+def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+    turns = [{"from": SPEAKERS[m.role], "value": marked(m, example.id, "llava")} for m in example.messages]
+    image = {} if not image_paths else {"image": image_paths[0] if len(image_paths) == 1 else [*image_paths]}
+    return {"id": example.id, **image, "conversations": turns}
 
 
 FORMAT = Format(
     name="llava",
     description="Conversations about images, as LLaVA writes them, with <image> where an image stands.",
     kind=Kind.CHAT_WITH_IMAGES,
+    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT}),
     file_names=("*.jsonl", "*.json"),
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
@@ -124,5 +83,7 @@ FORMAT = Format(
     ),
     record=LlavaRecord,
     to_draft=_to_draft,
-    recognises=lambda value: "conversations" in value,
+    evidence="the records have `conversations`, and an `image` but where they are text alone",
+    recognises=lambda value: "conversations" in value and not {"images", "video", "videos"} & value.keys(),
+    from_example=_from_example,
 )

@@ -17,13 +17,16 @@ from visiontune_dataset import rpc
 from visiontune_dataset.adapters.database import UnitOfWork
 from visiontune_dataset.adapters.import_process import ProcessImporter
 from visiontune_dataset.adapters.imports import DurableImports, DurableRun
+from visiontune_dataset.adapters.indexes import PreviewIndexes
 from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
+from visiontune_dataset.adapters.rewrite_process import ProcessRewriter
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
-from visiontune_dataset.domain.imports import KIND
+from visiontune_dataset.domain.drafts import CommitJob
+from visiontune_dataset.domain.imports import ImportJob
 from visiontune_dataset.ports import Deps, Rules
 from visiontune_dataset.settings import Settings
-from visiontune_dataset.use_cases import datasets, imports
+from visiontune_dataset.use_cases import commits, datasets, drafts, imports
 
 _ISSUER = "visiontune-dataset"
 _HTTP_TIMEOUT_S = 60.0
@@ -37,6 +40,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
     channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
     storage = StorageClient(channel, http)
+    rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
     child = ChildPreviewer(settings.preview_idle_s)
     preview_target = settings.preview_target
@@ -44,8 +48,10 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
         imports=running,
-        importer=ProcessImporter(),
-        rows=RangeRowReader(storage, http, clock),
+        importer=ProcessImporter(settings.allowed_image_hosts),
+        rewriter=ProcessRewriter(),
+        rows=rows,
+        indexes=PreviewIndexes(rows, settings.index_cache_bytes),
         previewer=RemotePreviewer(preview_target, settings.client_tls) if preview_target else child,
         clock=clock,
         rules=rules_of(settings),
@@ -55,6 +61,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     async def sweep_for_ever() -> None:
         while True:
             await datasets.sweep(deps)
+            await drafts.sweep(deps)
             await asyncio.sleep(_SWEEP_INTERVAL_S)
 
     return Program(
@@ -89,15 +96,21 @@ def rules_of(settings: Settings) -> Rules:
 
 def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock) -> Operations:
     async def run_import(run: Run) -> None:
-        await imports.run_import(DurableRun(run), deps)
+        await imports.run_import(DurableRun(run, ImportJob.from_bytes(run.payload)), deps)
 
-    async def clean_up(run: Run) -> None:
-        await imports.clean_up(DurableRun(run).job, deps)
+    async def clean_up_import(run: Run) -> None:
+        await imports.clean_up(ImportJob.from_bytes(run.payload), deps)
+
+    async def run_commit(run: Run) -> None:
+        await commits.run_commit(DurableRun(run, CommitJob.from_bytes(run.payload)), deps)
+
+    async def clean_up_commit(run: Run) -> None:
+        await commits.clean_up(CommitJob.from_bytes(run.payload), deps)
 
     return Operations(
         database,
-        {KIND: run_import},
-        cleanups={KIND: clean_up},
+        {ImportJob.kind: run_import, CommitJob.kind: run_commit},
+        cleanups={ImportJob.kind: clean_up_import, CommitJob.kind: clean_up_commit},
         clock=clock,
         lease_s=settings.operation_lease_s,
         concurrency=settings.import_concurrency,

@@ -1,20 +1,25 @@
 """What the use cases need from the world; `adapters` has it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from visiontune_data.edits import Edit
+from visiontune_data.example import Example
+from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
 from visiontune_data.report import Report
+from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
 from visiontune_data.statistics import Statistics
 from visiontune_kit.clock import Clock
 from visiontune_recipes.augmentation import Augmentation
 
-from visiontune_dataset.domain.datasets import Dataset, StoredFile, Version
+from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
+from visiontune_dataset.domain.drafts import Draft
 from visiontune_dataset.domain.imports import ImportJob, ImportState
 
 
@@ -37,8 +42,19 @@ class SignedUrl:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectLimits:
+    """What an operator has set for one project; None leaves it to this program's settings."""
+
+    datasets: int | None
+    images: int | None  # of one version
+
+
 class Storage(Protocol):
     """The storage service. Each method raises what the service answers."""
+
+    async def limits(self, project: str) -> ProjectLimits:
+        """Returns the part of the project's quota that is about datasets."""
 
     async def get_archive(self, upload: str) -> Archive:
         """Returns a complete upload. Raises UploadNotComplete."""
@@ -73,6 +89,38 @@ class Importer(Protocol):
         """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadableShard:
+    """A shard of a version with signed URLs of its two files."""
+
+    stored: StoredShard
+    examples_url: str
+    preview_url: str
+
+
+class Rewriter(Protocol):
+    """Makes versions of versions in processes of its own."""
+
+    async def run(
+        self,
+        base: Sequence[ReadableShard],
+        changed: Mapping[str, Example | None],
+        added: Sequence[Example],
+        uploads: Mapping[str, str],
+        format_name: str,
+        name: str,
+        scratch: Path,
+        options: Options,
+        *,
+        progress: Callable[[Progress], Awaitable[None]],
+        finished: Callable[[Shard], Awaitable[None]],
+    ) -> Rewritten:
+        """Returns what visiontune_data.rewrite returns; `uploads` are URLs of images by sha256.
+
+        Raises ImporterDied, SourceUnavailable.
+        """
+
+
 class RowReader(Protocol):
     """Reads rows of Parquet files in the bucket by byte ranges."""
 
@@ -80,6 +128,13 @@ class RowReader(Protocol):
         self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Returns those rows, in that order, which is ascending."""
+
+
+class Indexes(Protocol):
+    """What filters and searches look at, of each version."""
+
+    async def of(self, version: Version) -> VersionIndex:
+        """Returns the version's index, which may have to be made first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +238,42 @@ class Reports(Protocol):
         """Returns it. Raises ReportNotFound."""
 
 
+class Drafts(Protocol):
+    """The drafts of every dataset, with their edits."""
+
+    async def add(self, draft: Draft) -> None:
+        """Writes a new row."""
+
+    async def get(self, project: str, dataset_id: str, draft_id: str, *, lock: bool = False) -> Draft:
+        """Returns it, locked until the transaction ends if asked. Raises DraftNotFound."""
+
+    async def save(self, draft: Draft) -> None:
+        """Writes a change of the revision before. Raises StaleEtag when somebody else was first."""
+
+    async def page(
+        self, project: str, dataset_id: str, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Draft]:
+        """Returns those behind that (time, id), newest first."""
+
+    async def count(self, project: str, dataset_id: str) -> int:
+        """Returns how many a dataset has."""
+
+    async def expired(self, now: datetime) -> list[Draft]:
+        """Returns those whose time is over and that no operation commits."""
+
+    async def remove(self, draft: Draft) -> None:
+        """Deletes it with its edits."""
+
+    async def add_edits(self, draft: Draft, numbered: Sequence[tuple[int, Edit]]) -> None:
+        """Writes new edits."""
+
+    async def edits(self, draft: Draft, above: int = 0, limit: int | None = None) -> list[tuple[int, Edit]]:
+        """Returns edits with numbers above that, in order."""
+
+    async def remove_edits(self, draft: Draft, numbers: Collection[int]) -> None:
+        """Deletes edits."""
+
+
 class UnitOfWork(Protocol):
     """One transaction, rolled back unless committed."""
 
@@ -201,6 +292,10 @@ class UnitOfWork(Protocol):
     def reports(self) -> Reports:
         """Reports, as this transaction sees them."""
 
+    @property
+    def drafts(self) -> Drafts:
+        """Drafts, as this transaction sees them."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exception: Any) -> None: ...
 
@@ -217,24 +312,69 @@ class StartedImport:
     in_vain: bool
 
 
+class Job(Protocol):
+    """What makes a version, as its operation keeps it."""
+
+    @property
+    def project(self) -> str:
+        """The project's id."""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's id."""
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset's resource name."""
+
+    @property
+    def id(self) -> str:
+        """Last segment of the operation's and the report's name."""
+
+    @property
+    def kind(self) -> str:
+        """Which handler runs it."""
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+
+    @property
+    def owner(self) -> str:
+        """The resource on whose behalf storage keeps what it makes."""
+
+    @property
+    def report(self) -> str:
+        """The validation report's name."""
+
+    def to_bytes(self) -> bytes:
+        """The job as the operation's payload."""
+
+
 class Imports(Protocol):
-    """The imports that are under way, as durable operations."""
+    """What is making versions, as durable operations."""
 
     async def find(self, session: AsyncSession, operation: str) -> StartedImport | None:
         """Returns, in the caller's transaction, the import of that operation; None when there is none."""
 
-    async def start(self, session: AsyncSession, job: ImportJob, state: ImportState) -> Any:
+    async def get(self, session: AsyncSession, operation: str) -> Any:
+        """Returns, in the caller's transaction, an operation of any kind; None when there is none."""
+
+    async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
-        """Returns the names of imports of a dataset that still work or clean up."""
+        """Returns the names of operations of a dataset that still work or clean up."""
 
 
-class ImportRun(Protocol):
-    """One try at an import."""
+J_co = TypeVar("J_co", bound=Job, covariant=True)
+
+
+class VersionRun(Protocol[J_co]):
+    """One try at making a version."""
 
     @property
-    def job(self) -> ImportJob:
+    def job(self) -> J_co:
         """What to do."""
 
     @property
@@ -242,10 +382,10 @@ class ImportRun(Protocol):
         """Tries before this one."""
 
     async def progress(self, state: ImportState) -> None:
-        """Shows the state to those who poll. Raises when the import is cancelled or another replica's."""
+        """Shows the state to those who poll. Raises when it is cancelled or another replica's."""
 
     async def finish(self, session: AsyncSession, version: Version, state: ImportState) -> None:
-        """Ends the import well, in the caller's transaction."""
+        """Ends it well, in the caller's transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +406,9 @@ class Deps:
     storage: Storage
     imports: Imports
     importer: Importer
+    rewriter: Rewriter
     rows: RowReader
+    indexes: Indexes
     previewer: Previewer
     clock: Clock
     rules: Rules

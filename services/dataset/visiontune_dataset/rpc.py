@@ -13,10 +13,18 @@ from visiontune_data.image_kinds import CONTENT_TYPES
 from visiontune_kit import idempotency, pages
 from visiontune_kit.identity import Role
 
-from visiontune_dataset import wire
+from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import datasets, imports, previews, versions
+from visiontune_dataset.use_cases import (
+    commits,
+    datasets,
+    drafts,
+    imports,
+    previews,
+    templates,
+    versions,
+)
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -37,15 +45,26 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
+    f"/{NAME}/GetTemplate": Role.VIEWER,
     f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
+    f"/{NAME}/CompareVersions": Role.VIEWER,
+    f"/{NAME}/CreateDraft": Role.EDITOR,
+    f"/{NAME}/GetDraft": Role.VIEWER,
+    f"/{NAME}/ListDrafts": Role.VIEWER,
+    f"/{NAME}/DeleteDraft": Role.EDITOR,
+    f"/{NAME}/EditExamples": Role.EDITOR,
+    f"/{NAME}/ListEdits": Role.VIEWER,
+    f"/{NAME}/RevertEdits": Role.EDITOR,
+    f"/{NAME}/RebaseDraft": Role.EDITOR,
+    f"/{NAME}/CommitVersion": Role.EDITOR,
     f"/{OPERATIONS}/GetOperation": Role.VIEWER,
     f"/{OPERATIONS}/ListOperations": Role.VIEWER,
     f"/{OPERATIONS}/WaitOperation": Role.VIEWER,
     f"/{OPERATIONS}/CancelOperation": Role.EDITOR,
     f"/{OPERATIONS}/DeleteOperation": Role.EDITOR,
 }
-UNSCOPED = frozenset({f"/{NAME}/ListFormats"})
+UNSCOPED = frozenset({f"/{NAME}/ListFormats", f"/{NAME}/GetTemplate"})
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -100,11 +119,12 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         start = pages.number(pages.decode(request, request.page_token)) or 0
         limit = pages.clamp(request.page_size, default=50, most=200)
         version = await self._version(request.parent)
-        page, following = await versions.list_examples(version, request.split, start, limit, self._deps)
+        wanted = wire.selection_from(request)
+        page, total = await versions.list_examples(version, wanted, start, limit, self._deps)
         return pb.ListExamplesResponse(
             examples=[wire.example_to(version, each) for each in page],
-            next_page_token=pages.encode(request, [following]) if following else "",
-            total_size=version.row_count(request.split),
+            next_page_token=pages.encode(request, [start + limit]) if start + limit < total else "",
+            total_size=total,
         )
 
     async def GetExample(self, request: pb.GetExampleRequest, context: Any) -> pb.Example:
@@ -121,8 +141,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def GetThumbnails(self, request: pb.GetThumbnailsRequest, context: Any) -> pb.GetThumbnailsResponse:
         version = await self._version(request.parent)
         count = pages.clamp(request.count, default=50, most=200)
-        found = await versions.get_thumbnails(version, request.split, request.start, count, self._deps)
-        return pb.GetThumbnailsResponse(thumbnails=[wire.thumbnail_to(version, each) for each in found])
+        wanted = wire.selection_from(request)
+        found, total = await versions.get_thumbnails(version, wanted, request.start, count, self._deps)
+        return pb.GetThumbnailsResponse(
+            thumbnails=[wire.thumbnail_to(version, each) for each in found], total_size=total
+        )
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
         version = await self._version(request.name)
@@ -137,6 +160,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
 
+    async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
+        return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
+
     async def PreviewAugmentation(
         self, request: pb.PreviewAugmentationRequest, context: Any
     ) -> pb.PreviewAugmentationResponse:
@@ -149,6 +175,77 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.manifest_to(
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
+
+    async def CompareVersions(
+        self, request: pb.CompareVersionsRequest, context: Any
+    ) -> pb.CompareVersionsResponse:
+        start = pages.number(pages.decode(request, request.page_token)) or 0
+        end = start + pages.clamp(request.page_size, default=50, most=200)
+        version, base_number = await self._version(request.name), wire.base_of(request.base, request.name)
+        base, found = await versions.compare_versions(version, base_number, self._deps)
+        page = found.changes[start:end]
+        before = [change.before for change in page if change.before is not None]
+        after = [change.after for change in page if change.after is not None]
+        return wire.comparison_to(
+            (base, await versions.shown(base, before, self._deps)),
+            (version, await versions.shown(version, after, self._deps)),
+            found,
+            page,
+            pages.encode(request, [end]) if end < len(found.changes) else "",
+        )
+
+    async def CreateDraft(self, request: pb.CreateDraftRequest, context: Any) -> pb.Draft:
+        project, dataset_id = wire.segments(request.parent)
+        base = wire.base_of(request.draft.base_version, request.parent)
+        draft_id = idempotency.new_id("draft")
+        return draft_wire.draft_to(await drafts.create_draft(project, dataset_id, base, draft_id, self._deps))
+
+    async def GetDraft(self, request: pb.GetDraftRequest, context: Any) -> pb.Draft:
+        return draft_wire.draft_to(await drafts.get_draft(*wire.below_dataset(request.name), self._deps))
+
+    async def ListDrafts(self, request: pb.ListDraftsRequest, context: Any) -> pb.ListDraftsResponse:
+        after = pages.time_and_name(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        project, dataset_id = wire.segments(request.parent)
+        page, following = await drafts.list_drafts(project, dataset_id, after, limit, self._deps)
+        token = pages.encode(request, [following[0].isoformat(), following[1]]) if following else ""
+        return pb.ListDraftsResponse(drafts=map(draft_wire.draft_to, page), next_page_token=token)
+
+    async def DeleteDraft(self, request: pb.DeleteDraftRequest, context: Any) -> empty_pb2.Empty:
+        await drafts.delete_draft(*wire.below_dataset(request.name), self._deps)
+        return empty_pb2.Empty()
+
+    async def EditExamples(self, request: pb.EditExamplesRequest, context: Any) -> pb.EditExamplesResponse:
+        return draft_wire.accepted_to(
+            await drafts.edit_examples(draft_wire.edit_examples_from(request), self._deps)
+        )
+
+    async def ListEdits(self, request: pb.ListEditsRequest, context: Any) -> pb.ListEditsResponse:
+        above = pages.number(pages.decode(request, request.page_token)) or 0
+        limit = pages.clamp(request.page_size, default=50, most=1_000)
+        page, following = await drafts.list_edits(
+            *wire.below_dataset(request.parent), above, limit, self._deps
+        )
+        return pb.ListEditsResponse(
+            edits=[draft_wire.edit_to(*each) for each in page],
+            next_page_token=pages.encode(request, [following]) if following else "",
+        )
+
+    async def RevertEdits(self, request: pb.RevertEditsRequest, context: Any) -> pb.Draft:
+        name, numbers = wire.below_dataset(request.name), set(request.numbers)
+        return draft_wire.draft_to(await drafts.revert_edits(*name, request.etag, numbers, self._deps))
+
+    async def RebaseDraft(self, request: pb.RebaseDraftRequest, context: Any) -> pb.Draft:
+        return draft_wire.draft_to(
+            await drafts.rebase_draft(*wire.below_dataset(request.name), request.etag, self._deps)
+        )
+
+    async def CommitVersion(self, request: pb.CommitVersionRequest, context: Any) -> operations_pb2.Operation:
+        commit_id = idempotency.new_id("commit")
+        operation: operations_pb2.Operation = await commits.start_commit(
+            *wire.below_dataset(request.name), request.etag, commit_id, self._deps
+        )
+        return operation
 
     async def _version(self, name: str) -> Version:
         """The version that `name` is, or lies below."""

@@ -34,6 +34,11 @@ class Settings(ServerSettings):
         10.0, gt=0, description="Seconds of silence after which another replica takes an import over."
     )
     shard_bytes: int = Field(128 * MIB, ge=1, description="Size at which a shard is finished.")
+    index_cache_bytes: int = Field(
+        256 * MIB,
+        ge=1,
+        description="Memory for what filters and searches look at, of the versions used last.",
+    )
     preview_target: str = Field(
         "",
         description="host:port of the program that augments pictures for a preview; empty: a child process, "
@@ -48,10 +53,20 @@ class Settings(ServerSettings):
     image_pixels: int = Field(64_000_000, ge=1, description="Most pixels of an image.")
     messages_per_example: int = Field(100, ge=1, description="Most messages of an example.")
     record_bytes: int = Field(1 * MIB, ge=1, description="Largest record.")
+    image_hosts: str = Field(
+        "",
+        description="Hosts, by commas, from which images are fetched that records name by https URLs; "
+        "`*.` before a name means all below it.",
+    )
     expansion_ratio: int = Field(100, ge=1, description="Most bytes that may come out of one of an archive.")
     archive_bytes: int = Field(
         100 * 1024 * MIB, ge=1, description="Most bytes that an archive may unpack to."
     )
+
+    @property
+    def allowed_image_hosts(self) -> tuple[str, ...]:
+        """The names in `image_hosts`."""
+        return tuple(filter(None, map(str.strip, self.image_hosts.split(","))))
 
     def limits(self) -> Limits:
         """What one import may hold."""

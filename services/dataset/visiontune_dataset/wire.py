@@ -8,7 +8,8 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
-from visiontune_data import archive, report
+from visiontune_data import archive, previews, report
+from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
@@ -24,12 +25,14 @@ from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
 from visiontune_dataset.use_cases.previews import Preview, PreviewAugmentation
-from visiontune_dataset.use_cases.versions import ShownExample, ShownThumbnail
+from visiontune_dataset.use_cases.versions import Selection, ShownExample, ShownThumbnail
 
 _KINDS = {
     Kind.CHAT_WITH_IMAGES.value: pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
     Kind.CHAT.value: pb.EXAMPLE_KIND_CHAT,
     Kind.CAPTIONED_IMAGE.value: pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
+    Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
+    Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
 _PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
 _DEFAULT_PREVIEWS = 8
@@ -41,6 +44,12 @@ _DEFAULT_VALIDATION_FRACTION = 0.1
 def segments(name: str) -> list[str]:
     """`projects/p/datasets/d/…` as its ids: `["p", "d", …]`; the proto's rules have checked the form."""
     return name.split("/")[1::2]
+
+
+def below_dataset(name: str) -> tuple[str, str, str]:
+    """Project, dataset and the third id of `projects/p/datasets/d/drafts/x`."""
+    project, dataset_id, own = segments(name)
+    return project, dataset_id, own
 
 
 def version_number(name: str) -> int:
@@ -97,6 +106,13 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     )
 
 
+def base_of(base: str, beside: str) -> int | None:
+    """The number of a version of `beside`'s dataset; None if empty. Raises VersionNotFound."""
+    if base and segments(base)[:2] != segments(beside)[:2]:
+        raise VersionNotFound(base)
+    return version_number(base) if base else None
+
+
 def ttl_from(request: pb.GetReadManifestRequest) -> timedelta:
     """How long URLs shall work."""
     return request.ttl.ToTimedelta() if request.HasField("ttl") else _DEFAULT_TTL
@@ -135,6 +151,9 @@ def version_to(version: Version) -> pb.DatasetVersion:
         source_filename=version.source_filename,
         source_sha256=version.source_sha256,
         create_time=timestamp(version.created_at),
+        parent_version=f"{version.dataset_name}/versions/v{version.parent}" if version.parent else "",
+        draft=f"{version.dataset_name}/drafts/{version.draft}" if version.draft else "",
+        uploads=version.uploads,
     )
 
 
@@ -155,7 +174,13 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
         create_time=timestamp(state.created_at),
         update_time=timestamp(state.updated_at),
         restart_count=state.restart_count,
+        format_reason=state.format_reason,
     )
+
+
+def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) -> Selection:
+    """Reads which examples are meant."""
+    return Selection(request.split, request.filter, request.query)
 
 
 def example_to(version: Version, shown: ShownExample) -> pb.Example:
@@ -164,24 +189,35 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
     return pb.Example(
         name=f"{version.name}/examples/{shown.row}",
         example_id=content["id"],
-        messages=[_message_to(message) for message in content["messages"]],
+        messages=[message_to(message) for message in content["messages"]],
         texts=content["texts"],
         images=[_image_to(*image) for image in content["images"]],
         split=content["split"],
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
+        tags=previews.tags_in(content["metadata"]),
+        problems=content.get("problems", ()),
     )
 
 
-def _message_to(message: Mapping[str, Any]) -> pb.Message:
+def message_to(message: Mapping[str, Any]) -> pb.Message:
+    """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
         pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
     ]
     return pb.Message(role=message["role"], content=parts)
 
 
-def _image_to(path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int) -> pb.ExampleImage:
+def _image_to(
+    path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int, brightness: int = 0
+) -> pb.ExampleImage:
     return pb.ExampleImage(
-        path=path, sha256=sha256, width_px=width_px, height_px=height_px, format=kind, size_bytes=size
+        path=path,
+        sha256=sha256,
+        width_px=width_px,
+        height_px=height_px,
+        format=kind,
+        size_bytes=size,
+        brightness=brightness,
     )
 
 
@@ -193,6 +229,33 @@ def thumbnail_to(version: Version, shown: ShownThumbnail) -> pb.Thumbnail:
         data=shown.data,
         width_px=shown.width_px,
         height_px=shown.height_px,
+    )
+
+
+def comparison_to(
+    before: tuple[Version, Sequence[ShownExample]],
+    after: tuple[Version, Sequence[ShownExample]],
+    found: Comparison,
+    page: Sequence[Change],
+    next_page_token: str,
+) -> pb.CompareVersionsResponse:
+    """Writes a page of changes, with the examples of both versions that they name."""
+    old, new = ({each.row: example_to(version, each) for each in shown} for version, shown in (before, after))
+    return pb.CompareVersionsResponse(
+        base=before[0].name,
+        changes=[
+            pb.ExampleChange(
+                example_id=change.example,
+                fields=change.fields,
+                before=None if change.before is None else old[change.before],
+                after=None if change.after is None else new[change.after],
+            )
+            for change in page
+        ],
+        next_page_token=next_page_token,
+        added_count=found.added_count,
+        removed_count=found.removed_count,
+        changed_count=found.changed_count,
     )
 
 
@@ -213,6 +276,10 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         top_answers=[pb.LabelCount(label=label, count=count) for label, count in found.top_answers],
         distinct_answer_count=found.distinct_answer_count,
         duplicate_example_count=found.duplicate_example_count,
+        token_count=_distribution_to(found.token_count),
+        aspect_ratio=_distribution_to(found.aspect_ratio),
+        size_bytes=_distribution_to(found.size_bytes),
+        brightness=_distribution_to(found.brightness),
         text_senses=None if found.text_senses is None else _senses_to(found.text_senses),
     )
 
@@ -292,16 +359,18 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
                 rule=summary.rule,
                 severity=pb.Severity.ValueType(summary.severity),
                 count=summary.count,
-                problems=[_problem_to(problem, found.archive) for problem in summary.problems],
+                problems=[problem_to(problem, found.archive) for problem in summary.problems],
             )
             for summary in found.rules
         ],
         version=stored.version,
         create_time=timestamp(stored.created_at),
+        format_reason=found.format_reason,
     )
 
 
-def _problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
+def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
+    """Writes one problem of that archive, or of a draft."""
     return pb.Problem(
         rule=problem.rule,
         severity=pb.Severity.ValueType(problem.severity),
@@ -325,6 +394,7 @@ def format_to(each: Format) -> pb.Format:
         layout=each.layout,
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
+        kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
     )
 
 

@@ -176,7 +176,9 @@ class Jobs(Protocol):
     async def delete(self, name: str) -> None:
         """Deletes the job with its attempts, events, metrics, lines and samples; not its folders."""
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
+    async def page(
+        self, project: str, dataset: str, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Job]:
         """Newest first, after the position (created_at, name)."""
 
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:

@@ -90,7 +90,9 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     ) -> pb.ListTrainingJobsResponse:
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         after = pages.time_and_name(pages.decode(request, request.page_token))
-        found = await jobs.list_jobs(project_of(request.parent), after, limit + 1, self._deps)
+        found = await jobs.list_jobs(
+            project_of(request.parent), request.dataset, after, limit + 1, self._deps
+        )
         page, token = _cut(request, found, limit, _position_of)
         return pb.ListTrainingJobsResponse(
             training_jobs=[wire.job_to(job) for job in page], next_page_token=token

@@ -271,7 +271,7 @@ class Attempt:
             stream.cancel()
 
     async def _outgoing(self, over: asyncio.Event) -> AsyncIterator[worker_pb2.ReportRequest]:
-        """What a stream sends. gRPC goes on asking when the stream is over: what it took then would be lost."""
+        """What a stream sends. gRPC asks for more when it is over: what it took then would be lost."""
         for report in self.outbox.unacknowledged():
             yield report
         sent_at = 0.0

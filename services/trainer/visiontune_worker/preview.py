@@ -23,12 +23,12 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 from visiontune.worker.v1 import preview_pb2 as pb
 from visiontune.worker.v1 import preview_pb2_grpc
+from visiontune_data import pictures
 from visiontune_kit import logs
 from visiontune_kit.settings import ServerSettings, read
 from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.presets import PRESETS
 
-from visiontune_worker import pictures
 from visiontune_worker.augment import Augment
 from visiontune_worker.faults import ConfigurationFault
 
@@ -71,7 +71,7 @@ class Preview(preview_pb2_grpc.AugmentationPreviewServiceServicer):
         with self._at_work:
             try:
                 return _preview(request, context.is_active)
-            except (OSError, Image.DecompressionBombError, ConfigurationFault) as error:
+            except (OSError, ValueError, Image.DecompressionBombError, ConfigurationFault) as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The picture cannot be shown: {error}")
                 raise
             finally:
@@ -82,7 +82,7 @@ def _preview(request: pb.PreviewPictureRequest, wanted: Callable[[], bool]) -> p
     """Stops early when nobody waits for the answer any more."""
     policy = MessageToDict(request.augmentation, preserving_proto_field_name=True)
     augment = Augment(Augmentation.model_validate(policy), request.seed)
-    picture = _bounded(pictures.decode(request.data))
+    picture = _bounded(pictures.read(request.data))
     seen = _seen_by(request.model_preset) if request.model_preset else _fitting(request.side_px)
     original = seen(picture)
     answer = pb.PreviewPictureResponse(

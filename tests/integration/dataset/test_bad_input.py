@@ -193,10 +193,17 @@ async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None
     async with running_dataset(s3, tmp_path, enable_vision_training=False) as service:
         dataset = await service.create()
         upload = await service.storage.upload(archives.pack(GOOD, "a.tar"), filename="a.tar")
-        for format_ in ("llava", "auto"):
-            request = pb.ImportVersionRequest(parent=dataset.name, upload=upload.name, format=format_)
-            with pytest.raises(errors.FailedPrecondition) as refused:
-                await service.call("ImportVersion", request)
-            assert refused.value.reason == "VisionTrainingDisabled"
-            assert "ENABLE_VISION_TRAINING" in refused.value.message
+        request = pb.ImportVersionRequest(parent=dataset.name, upload=upload.name, format="llava")
+        with pytest.raises(errors.FailedPrecondition) as refused:
+            await service.call("ImportVersion", request)
+        assert refused.value.reason == "VisionTrainingDisabled"
+        assert "ENABLE_VISION_TRAINING" in refused.value.message
+        request.format = "auto"  # it takes text alone, which shows only once the data are read
+        ended = await service.ended(await service.call("ImportVersion", request))
+        assert ended.error.code == code_pb2.FAILED_PRECONDITION
+        assert details_of(ended, error_details_pb2.ErrorInfo).reason == "VisionTrainingDisabled"
+        await service.until_objects(0)
         assert await service.versions(dataset) == []
+        said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        text = {"a.jsonl": archives.jsonl(*({"messages": said, "id": n} for n in range(5)))}
+        assert list((await service.imported(dataset, text, "t.zip")).kinds) == [pb.EXAMPLE_KIND_CHAT]

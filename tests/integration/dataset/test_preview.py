@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.trainer.v1.augmentation_pb2 import Augmentation, Transform
+from visiontune_data import pictures
 from visiontune_dataset.adapters import preview
 from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.domain.failures import PreviewFailed
@@ -26,7 +27,7 @@ from visiontune_kit.tls import ClientTls
 from visiontune_recipes.augmentation import Augmentation as Policy
 from visiontune_recipes.augmentation import Preset, resolve
 from visiontune_recipes.presets import PRESETS
-from visiontune_worker import pictures, presets
+from visiontune_worker import presets
 from visiontune_worker.augment import Augment
 
 from tests.support import archives, certificates
@@ -60,7 +61,7 @@ def trained(row: int, epoch: int, seed: int) -> Image.Image:
     """What the worker trains on."""
     policy = resolve(Policy(preset=Preset.STRONG))
     assert policy is not None
-    picture = pictures.decode(FILES[archives.image_name(row)])
+    picture = pictures.read(FILES[archives.image_name(row)])
     return Augment(policy, seed)(picture, epoch=epoch, row=row, index=0)
 
 
@@ -72,7 +73,7 @@ async def test_the_pictures_are_those_of_training_and_the_child_is_started_again
     assert [each.example for each in answer.examples] == [f"{version.name}/examples/{row}" for row in (3, 7)]
     assert [len(each.augmented) for each in answer.examples] == [3, 2]
     for row, each in zip((3, 7), answer.examples, strict=True):
-        original = pictures.decode(FILES[archives.image_name(row)])
+        original = pictures.read(FILES[archives.image_name(row)])
         assert each.original == pictures.encode(original)
         assert (each.content_type, each.width_px, each.height_px) == ("image/jpeg", *original.size)
         expected = [pictures.encode(trained(row, epoch, 9)) for epoch in range(len(each.augmented))]

@@ -18,34 +18,49 @@ DATASET = "projects/default/datasets/d"
 VERSION = f"{DATASET}/versions/v1"
 EXAMPLE = f"{VERSION}/examples/0"
 
-REQUESTS: dict[str, Callable[[str], Any]] = {
-    "CreateDataset": lambda _: pb.CreateDatasetRequest(parent="projects/default", dataset_id="mine"),
-    "GetDataset": lambda _: pb.GetDatasetRequest(name=DATASET),
-    "ListDatasets": lambda _: pb.ListDatasetsRequest(parent="projects/default"),
-    "UpdateDataset": lambda _: pb.UpdateDatasetRequest(dataset=pb.Dataset(name=DATASET, description="x")),
-    "ImportVersion": lambda _: pb.ImportVersionRequest(
+# By method: its request, given the name of an operation and of a draft.
+REQUESTS: dict[str, Callable[[str, str], Any]] = {
+    "CreateDataset": lambda _o, _d: pb.CreateDatasetRequest(parent="projects/default", dataset_id="mine"),
+    "GetDataset": lambda _o, _d: pb.GetDatasetRequest(name=DATASET),
+    "ListDatasets": lambda _o, _d: pb.ListDatasetsRequest(parent="projects/default"),
+    "UpdateDataset": lambda _o, _d: pb.UpdateDatasetRequest(
+        dataset=pb.Dataset(name=DATASET, description="x")
+    ),
+    "ImportVersion": lambda _o, _d: pb.ImportVersionRequest(
         parent=DATASET, upload="projects/default/uploads/u", format="llava"
     ),
-    "GetVersion": lambda _: pb.GetVersionRequest(name=VERSION),
-    "ListVersions": lambda _: pb.ListVersionsRequest(parent=DATASET),
-    "ListExamples": lambda _: pb.ListExamplesRequest(parent=VERSION),
-    "GetExample": lambda _: pb.GetExampleRequest(name=EXAMPLE),
-    "GetExampleImage": lambda _: pb.GetExampleImageRequest(name=EXAMPLE),
-    "GetThumbnails": lambda _: pb.GetThumbnailsRequest(parent=VERSION),
-    "GetStatistics": lambda _: pb.GetStatisticsRequest(name=f"{VERSION}/statistics"),
-    "GetValidationReport": lambda operation: pb.GetValidationReportRequest(
+    "GetVersion": lambda _o, _d: pb.GetVersionRequest(name=VERSION),
+    "ListVersions": lambda _o, _d: pb.ListVersionsRequest(parent=DATASET),
+    "ListExamples": lambda _o, _d: pb.ListExamplesRequest(parent=VERSION),
+    "GetExample": lambda _o, _d: pb.GetExampleRequest(name=EXAMPLE),
+    "GetExampleImage": lambda _o, _d: pb.GetExampleImageRequest(name=EXAMPLE),
+    "GetThumbnails": lambda _o, _d: pb.GetThumbnailsRequest(parent=VERSION),
+    "GetStatistics": lambda _o, _d: pb.GetStatisticsRequest(name=f"{VERSION}/statistics"),
+    "GetValidationReport": lambda operation, _d: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")
     ),
-    "PreviewAugmentation": lambda _: pb.PreviewAugmentationRequest(
+    "PreviewAugmentation": lambda _o, _d: pb.PreviewAugmentationRequest(
         parent=VERSION, augmentation=Augmentation(preset=Augmentation.PRESET_LIGHT)
     ),
-    "GetReadManifest": lambda _: pb.GetReadManifestRequest(name=VERSION),
-    "GetOperation": lambda operation: lro.GetOperationRequest(name=operation),
-    "ListOperations": lambda _: lro.ListOperationsRequest(name=DATASET),
-    "WaitOperation": lambda operation: lro.WaitOperationRequest(name=operation),
-    "CancelOperation": lambda operation: lro.CancelOperationRequest(name=operation),
-    "DeleteOperation": lambda operation: lro.DeleteOperationRequest(name=operation),
-    "DeleteDataset": lambda _: pb.DeleteDatasetRequest(name=DATASET, force=True),
+    "GetReadManifest": lambda _o, _d: pb.GetReadManifestRequest(name=VERSION),
+    "CompareVersions": lambda _o, _d: pb.CompareVersionsRequest(name=VERSION),
+    "CreateDraft": lambda _o, _d: pb.CreateDraftRequest(parent=DATASET),
+    "GetDraft": lambda _o, draft: pb.GetDraftRequest(name=draft),
+    "ListDrafts": lambda _o, _d: pb.ListDraftsRequest(parent=DATASET),
+    "EditExamples": lambda _o, draft: pb.EditExamplesRequest(
+        name=draft, edits=[pb.Edit(example_id="x", split="test")]
+    ),
+    "ListEdits": lambda _o, draft: pb.ListEditsRequest(parent=draft),
+    "RevertEdits": lambda _o, draft: pb.RevertEditsRequest(name=draft),
+    "RebaseDraft": lambda _o, draft: pb.RebaseDraftRequest(name=draft),
+    "CommitVersion": lambda _o, draft: pb.CommitVersionRequest(name=draft),
+    "DeleteDraft": lambda _o, draft: pb.DeleteDraftRequest(name=draft),
+    "GetOperation": lambda operation, _d: lro.GetOperationRequest(name=operation),
+    "ListOperations": lambda _o, _d: lro.ListOperationsRequest(name=DATASET),
+    "WaitOperation": lambda operation, _d: lro.WaitOperationRequest(name=operation),
+    "CancelOperation": lambda operation, _d: lro.CancelOperationRequest(name=operation),
+    "DeleteOperation": lambda operation, _d: lro.DeleteOperationRequest(name=operation),
+    "DeleteDataset": lambda _o, _d: pb.DeleteDatasetRequest(name=DATASET, force=True),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
 
@@ -54,16 +69,18 @@ async def test_every_method_is_for_one_project_and_one_role(service: DatasetHand
     assert REQUESTS.keys() == ROLES.keys() - {"ListFormats"}
     operation = await service.start(await service.create(), archives.captions(2))
     assert (await service.ended(operation)).HasField("response")
-    for method, request in REQUESTS.items():
+    draft = await service.call("CreateDraft", pb.CreateDraftRequest(parent=DATASET))
+    for method, make in REQUESTS.items():
+        request = make(operation.name, draft.name)
         stub: Any = service.operations if hasattr(service.operations, method) else service.stub
         call = getattr(stub, method)
         with pytest.raises(errors.NotFound):
-            await call(request(operation.name), metadata=service.storage.metadata("other", Role.OPERATOR))
+            await call(request, metadata=service.storage.metadata("other", Role.OPERATOR))
         with pytest.raises(channels.ServiceIdentityRefused):  # what a service's own channel makes of it
-            await call(request(operation.name))
+            await call(request)
         if ROLES[method] > Role.VIEWER:
             with pytest.raises(errors.PermissionDenied):
-                await call(request(operation.name), metadata=service.storage.metadata(role=Role.VIEWER))
+                await call(request, metadata=service.storage.metadata(role=Role.VIEWER))
     # Names of one project with parents of another do not mix either.
     await service.create("o", project="other")
     foreign = await service.storage.upload(b"theirs", filename="a.tar")

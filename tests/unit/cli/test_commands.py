@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,9 @@ from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
-    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "preview")],
+    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
+    *[["dataset", verb] for verb in ("examples", "template", "preview")],
+    *[["storage", verb] for verb in ("quota", "alerts", "gc")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 
@@ -114,6 +117,33 @@ def test_accelerators_are_listed_with_what_is_known_of_them() -> None:
     assert "on its one accelerator" in printed(lambda _seen: as_json({}), "accelerators")
 
 
+def test_examples_are_listed_as_far_as_asked() -> None:
+    base = "projects/p/datasets/d/versions/v1/examples"
+    first = {
+        "name": f"{base}/0",
+        "exampleId": "r0",
+        "split": "train",
+        "messages": [{"role": "user", "content": [{"type": "TYPE_IMAGE"}, {"text": "What\nis it?"}]}],
+        "images": [{}],
+        "tags": ["night", "rain"],
+    }
+    second = {"name": f"{base}/1", "exampleId": "r1", "texts": ["a " * 60]}
+
+    def page(seen: Seen) -> Answer:
+        url = urlsplit(seen.path)
+        query = parse_qs(url.query)
+        assert url.path == "/v1/projects/p/datasets/d/versions/v1/examples"
+        assert (query["filter"], query["query"], query["page_size"]) == (["has:tags"], ["it"], ["2"])
+        return as_json({"examples": [first, second, first], "nextPageToken": "more"})
+
+    command = ("dataset", "examples", "d/v1", "--filter", "has:tags", "--query", "it", "--limit", "2")
+    text = printed(page, *command)
+    assert "0 r0 train 1 What is it? night, rain" in text
+    assert f"1 r1 0 {'a ' * 29}a…" in text
+    assert json.loads(printed(page, *command, "--output", "json")) == [first, second]
+    assert "No examples match." in printed(lambda _seen: as_json({}), "dataset", "examples", "d/v1")
+
+
 def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
     def answer(seen: Seen) -> Answer:
         if "acceleratorUsage" in seen.path:
@@ -123,6 +153,38 @@ def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
 
     text = printed(answer, "job", "show", "j")
     assert "accelerator hours 1.50 nvidia-l4 (cost 1.05), 0.25 nvidia-t4" in text
+
+
+def test_a_template_is_written_where_nothing_is_overwritten(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("images/1.png", b"picture")
+        archive.writestr("README.md", b"read")
+    folder = tmp_path / "new" / "here"
+    command = [
+        "dataset",
+        "template",
+        "llava",
+        "--output-dir",
+        str(folder),
+        "--project",
+        "p",
+        "--api-key",
+        "k",
+    ]
+    asked: list[str] = []
+
+    def answer(seen: Seen) -> Answer:
+        asked.append(seen.path)
+        return Answer(200, packed.getvalue(), {"content-type": "application/zip"})
+
+    with scripted(answer) as server:
+        first = CliRunner().invoke(app, [*command, "--server", server.url])
+        again = CliRunner().invoke(app, [*command, "--server", server.url])
+    assert asked[0] == "/v1/formats/llava:template"
+    assert (first.exit_code, (folder / "images/1.png").read_bytes()) == (0, b"picture")
+    assert again.exit_code == 1
+    assert "exists" in str(again.exception)
 
 
 def test_a_refusal_is_exit_code_1_with_nothing_on_stdout(tmp_path: Path) -> None:

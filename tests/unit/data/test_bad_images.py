@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from visiontune_data.images import inspect
@@ -129,6 +130,31 @@ def test_a_jpeg_with_bytes_overwritten_throughout_is_corrupt_or_truncated() -> N
     for at in range(700, len(data), 97):
         data[at] = 0xFF
     assert rules(bytes(data), "a.jpg")[-1] in {"image-corrupt", "image-truncated"}
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_decoding_at_a_small_size_finds_what_decoding_whole_finds(*, progressive: bool) -> None:
+    """The same complaint, or none, for each of many damages: all are met before the pixels are made."""
+    whole = encoded(noise("RGB", (640, 480)).resize((512, 384)), "JPEG", progressive=progressive)
+    draw = np.random.default_rng(7)
+    complaints = set()
+    for _ in range(150):
+        data = bytearray(whole)
+        for at in draw.integers(600, len(data), int(draw.integers(1, 6))):
+            data[at] = int(draw.integers(0, 256))
+        damaged = bytes(data[: len(data) - int(draw.integers(0, 3)) * 100])
+        found = [_complaint(damaged, size) for size in ((512, 384), (256, 192), (64, 48))]
+        assert found[0] == found[1] == found[2]
+        complaints.add(found[0].split(":")[0])
+    assert len(complaints) > 2
+
+
+def _complaint(data: bytes, size: tuple[int, int]) -> str:
+    try:
+        simplejpeg.decode_jpeg(data, "RGBX", min_width=size[0], min_height=size[1])
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def test_three_changed_bytes_in_a_jpeg_are_not_promised_to_be_seen() -> None:

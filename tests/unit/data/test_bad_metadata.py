@@ -1,5 +1,6 @@
 """Records that cannot be read or used: each problem names file, line, field, rule and remedy."""
 
+import base64
 import difflib
 import json
 import re
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 from visiontune_data.example import ImageRef
-from visiontune_data.formats import Notes
+from visiontune_data.formats import FORMATS, Notes
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
 from visiontune_data.report import PLACES_PER_RULE, Place
@@ -48,8 +49,8 @@ def test_images_without_records(kind: str, tmp_path: Path) -> None:
     assert outcome.version is None
     assert texts(outcome.report) == [
         (
-            f"d.{kind}: no file named metadata.jsonl, metadata.csv, *.jsonl, *.json; "
-            'found "README.txt", "img/0000.jpg". Add one beside the images.'
+            f"d.{kind}: no file named *.parquet, metadata.jsonl, metadata.csv, *.jsonl, *.json, "
+            '*.csv, *.tsv; found "README.txt", "img/0000.jpg". Add one beside the images.'
         )
     ]
 
@@ -71,7 +72,7 @@ def test_records_of_no_known_format(tmp_path: Path) -> None:
     assert found(jsonl({"picture": "a", "words": "b"}), tmp_path) == [
         (
             'd.tar › train.jsonl: the first record has the fields "picture", "words"; '
-            "known formats: image-caption, llava. Name the format, and compare a record with its example."
+            f"known formats: {', '.join(FORMATS)}. Name the format, and compare a record with its example."
         )
     ]
 
@@ -158,9 +159,9 @@ def test_a_wrong_type(kind: str, record: Any, said: str, tmp_path: Path) -> None
 
 
 def test_a_field_of_nearly_the_right_name_is_a_warning(tmp_path: Path) -> None:
-    record = llava(None, question="What?") | {"imgae": "img/0000.jpg"}
+    record = llava("img/0000.jpg", question="What?") | {"splti": "train"}
     assert found_skipping(jsonl(record), tmp_path)[0] == (
-        'd.tar › train.jsonl:1 › $.imgae: the field "imgae" is not known; did you mean "image"? '
+        'd.tar › train.jsonl:1 › $.splti: the field "splti" is not known; did you mean "split"? '
         "Rename it if it was meant; otherwise it is kept as metadata."
     )
 
@@ -257,14 +258,12 @@ def test_an_image_path_out_of_the_archive_is_never_opened(path: str, tmp_path: P
     ]
 
 
-@pytest.mark.parametrize(
-    "url", ["https://example.com/a.jpg", "http://127.0.0.1/", "data:image/png;base64,YQ=="]
-)
+@pytest.mark.parametrize("url", ["https://example.com/a.jpg", "http://127.0.0.1/"])
 def test_an_image_by_url_is_never_fetched(url: str, tmp_path: Path) -> None:
     assert found(jsonl(llava(url)), tmp_path) == [
         (
             f'd.tar › train.jsonl:1 › $.image: "{url}" is a URL. '
-            "Put the image into the archive and write its path."
+            "Put the image into the archive and write its path, or ask the operator to allow the host."
         )
     ]
 
@@ -431,7 +430,7 @@ def turns(*pairs: tuple[str, str]) -> dict[str, Any]:
             turns(("human", "a"), ("bot", "b"), ("gpt", "c")),
             (
                 '$.conversations[1].from: the role "bot" is none of human, user, gpt, assistant, model, '
-                "chatgpt, bing, system. Use human, gpt or system."
+                "chatgpt, bing, system, developer. Use human, gpt or system."
             ),
         ),
         (
@@ -524,3 +523,35 @@ def test_a_caption_without_text(fields: dict[str, Any], said: str, tmp_path: Pat
     assert lines == [
         f"d.tar › metadata.jsonl:2 › {said}. Write the caption: without one there is nothing to learn."
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("data:image/png;base64,YWJj$", "the data: URL is not valid base64 ("),
+        ("data:image/png;base64,YQ==YQ==", "the data: URL is not valid base64 ("),
+        ("data:text/html;base64,YWJj", 'the data: URL is of the type "text/html". '),
+        ("data:image/png,YWJj", "the data: URL is not in base64. "),
+        ("data:image/png;base64", "the data: URL has no comma before its data. "),
+    ],
+)
+def test_an_image_inside_a_record_that_is_none(url: str, said: str, tmp_path: Path) -> None:
+    lines = found_skipping(jsonl(FINE, llava(url)), tmp_path)
+    assert [line for line in lines if line.startswith(f"d.tar › train.jsonl:2 › $.image: {said}")]
+
+
+def test_an_image_inside_a_record_that_is_broken_is_the_record_s(tmp_path: Path) -> None:
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture()[:500]).decode()}"
+    lines = found_skipping(jsonl(FINE, llava(url)), tmp_path)
+    assert "d.tar › train.jsonl:2 › $.image: the JPEG data ends too early" in lines[0]
+
+
+def test_a_record_is_larger_when_it_holds_its_images(tmp_path: Path) -> None:
+    big = picture(3, "BMP", (900, 500))
+    record = llava(f"data:image/bmp;base64,{base64.b64encode(big).decode()}")
+    outcome = run(tar({"train.jsonl": jsonl(record, record)}), tmp_path)
+    assert outcome.version, texts(outcome.report)
+    assert outcome.version.statistics.image_bytes == len(big) > Limits().record_bytes
+    small = Limits(image_bytes_per_example=1_000)
+    found = texts(run(tar({"train.jsonl": jsonl(record)}), tmp_path, limits=small).report, "record-too-large")
+    assert "bytes; at most 1,048,576 are read" in found[0]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from visiontune_data.example import IMAGE, Draft, Part
+from visiontune_data.example import IMAGE, Draft, Message, Part
+from visiontune_data.exported import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Notes
 from visiontune_data.report import Place
 
@@ -89,3 +90,108 @@ def test_a_format_is_told_by_its_records_not_by_the_file_name(name: str, tmp_pat
     outcome = run(tar({name: data, "a.jpg": picture()}), tmp_path)
     assert outcome.version
     assert outcome.version.format == "llava"
+
+
+def problems(format_: str, record: dict[str, Any]) -> list[str]:
+    """What is noted against a record, as path, rule and message."""
+    notes = Notes(Place("m", 1, "$"))
+    FORMATS[format_].draft(record, notes)
+    return [f"{p.place.json_path} {p.rule}: {p.message}" for p in notes.problems]
+
+
+def qwen(*content: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "messages": [{"role": "user", "content": [*content]}, {"role": "assistant", "content": "A"}],
+        **more,
+    }
+
+
+def test_parts_that_name_no_image_take_the_next_of_the_list() -> None:
+    parts = [
+        {"type": "image"},
+        {"type": "image", "image": "b"},
+        {"type": "text", "text": "x"},
+        {"type": "image"},
+    ]
+    made = draft("qwen2-vl", qwen(*parts, images=["a", "c"]))
+    assert [ref.path for ref in made.images] == ["a", "b", "c"]
+    assert made.messages[0].content == (IMAGE, IMAGE, Part("x"), IMAGE)
+    assert made.images[1].json_path == "$.messages[0].content[1].image"
+
+
+def test_neighbouring_texts_are_one_and_empty_ones_none() -> None:
+    parts = [{"type": "text", "text": text} for text in ("a", "", "b")]
+    assert draft("qwen2-vl", qwen(*parts)).messages[0].content == (Part("ab"),)
+
+
+def test_a_part_of_another_type_is_named_at_its_place() -> None:
+    assert problems("qwen2-vl", qwen({"type": "audio", "audio": "a.wav"})) == [
+        '$.messages[0].content[0].type content-type-unknown: the type "audio" is none of text, image'
+    ]
+    assert problems("chat", qwen({"type": "text"})) == [
+        '$.messages[0].content[0] field-missing: no field "text"'
+    ]
+
+
+def test_more_images_than_places_are_counted() -> None:
+    assert problems("qwen2-vl", qwen({"type": "image", "image": "a"}, images=["b"])) == [
+        "$.messages placeholder-count: 0 <image> marks for 1 images"
+    ]
+
+
+def test_rows_of_questions_have_what_was_said_before_first() -> None:
+    row = {"system": "s", "history": [["a", "b"]], "query": "<image>c", "response": "d", "images": "i.jpg"}
+    made = draft("sharegpt", row)
+    assert [m.role for m in made.messages] == ["system", "user", "assistant", "user", "assistant"]
+    assert made.message_paths[1:4] == ("$.history[0][0]", "$.history[0][1]", "$.query")
+
+
+def test_an_instruction_and_its_input_are_one_question() -> None:
+    made = draft("chat", {"instruction": "Add.", "input": "1, 2", "output": "3"})
+    assert made.messages[0].content == (Part("Add.\n1, 2"),)
+
+
+@pytest.mark.parametrize(
+    ("record", "missing"),
+    [
+        ({}, '"conversations", "query" or "instruction"'),
+        ({"query": "a"}, '"response"'),
+        ({"instruction": "a"}, '"output"'),
+    ],
+)
+def test_a_row_without_question_or_answer_lacks_a_field(record: dict[str, Any], missing: str) -> None:
+    assert problems("chat", record) == [f"$ field-missing: no field {missing}"]
+
+
+def test_text_that_a_mark_would_change_is_not_written() -> None:
+    made = draft("qwen2-vl", qwen({"type": "text", "text": "literally <image>"}))
+    for name in ("llava", "sharegpt", "chat"):
+        with pytest.raises(CannotExport, match="the text holds <image>"):
+            FORMATS[name].record_of(ExportedExample("1", (), made.messages), [])
+
+
+def test_an_image_in_an_answer_has_no_mark() -> None:
+    image = ExportedImage(b"", "a.jpg", "")
+    said = (Message("user", (Part("?"),)), Message("assistant", (IMAGE,)))
+    with pytest.raises(CannotExport, match="the assistant's message holds an image"):
+        FORMATS["llava"].record_of(ExportedExample("1", (image,), said), ["a.jpg"])
+
+
+def test_a_query_has_images_to_find_and_others_not_to(tmp_path: Path) -> None:
+    record = {"query": "What?", "image": ["a.jpg", "b.jpg"], "negatives": ["c.jpg"]}
+    pictures = {f"{name}.jpg": picture(n) for n, name in enumerate("abc")}
+    outcome = run(tar({"d.jsonl": jsonl(record, {"query": "Who?", "image": "b.jpg"}), **pictures}), tmp_path)
+    assert outcome.version, texts(outcome.report)
+    assert (outcome.version.format, outcome.version.kinds) == ("retrieval", ("retrieval",))
+    assert outcome.version.statistics.image_count == 3
+    table = pq.read_table(outcome.version.shards[0].examples.path)
+    assert table.column_names == ["id", "images", "texts", "negatives", "split", "metadata"]
+    first, second = table.to_pylist()
+    assert [len(first["images"]), len(first["negatives"]), first["texts"]] == [2, 1, ["What?"]]
+    assert second["negatives"] == []
+
+
+def test_a_query_without_an_image_is_a_problem() -> None:
+    assert problems("retrieval", {"query": "?", "image": []}) == [
+        "$.image field-missing: the query has no image to find"
+    ]

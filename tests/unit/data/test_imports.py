@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from visiontune_data import shards
 from visiontune_data.example import Draft
-from visiontune_data.gathering import Assembly, Drafts
+from visiontune_data.gathering import Assembly, Drafts, Paths
 from visiontune_data.ingest import Options, Version
 from visiontune_data.limits import Limits
 from visiontune_data.report import PLACES_PER_RULE, Place, Report
@@ -333,7 +333,9 @@ def test_the_work_grows_with_the_copies_not_with_their_square(tmp_path: Path) ->
     with Spool(tmp_path / "drafts") as spool:
         assembly = Assembly(Drafts(spool), {}, Limits(), ids=(ids := CountedIds()))
         for line in range(1, count + 1):
-            assembly.drafts.add(Draft(None, (), texts=("A dot.",)), [], Place("a.jsonl", line))
+            assembly.drafts.add(
+                Draft(None, (), texts=("A dot.",)), Paths([], None), None, Place("a.jsonl", line)
+            )
         assembly.gather(Report("a.tar"))
     assert len(ids) == count
     assert ids.lookups <= 3 * count

@@ -14,7 +14,7 @@ export interface paths {
         put?: never;
         /**
          * Reserves quota and signs the URLs to which the caller then PUTs the bytes
-         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
          */
         post: operations["CreateUpload"];
         delete?: never;
@@ -153,10 +153,52 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Deletes objects by name, or all that one owner has
-         * @description Deletes objects by name, or all that one owner has. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+         * Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects can take back
+         * @description Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs and models go with these (PERMISSION_DENIED, reason OwnerReserved).
          */
         post: operations["DeleteObjects"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/objects:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a deletion back, for objects whose undo window has not ended; others are left out
+         * @description Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+         */
+        post: operations["UndeleteObjects"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}:collectGarbage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo window has ended, and bytes in the bucket that belong to nothing
+         * @description Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+         *
+         *     The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
+         */
+        post: operations["CollectGarbage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -185,6 +227,110 @@ export interface paths {
          * @description Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale.
          */
         patch: operations["UpdateQuota"];
+        trace?: never;
+    };
+    "/v1/projects/{project}/quotaAlerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first
+         * @description Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+         */
+        get: operations["ListQuotaAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists operations that match the specified filter in the request
+         * @description Lists operations that match the specified filter in the request. If the server doesn't support this method, it returns `UNIMPLEMENTED`.
+         */
+        get: operations["ListOperations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the latest state of a long-running operation
+         * @description Gets the latest state of a long-running operation.  Clients can use this method to poll the operation result at intervals as recommended by the API service.
+         */
+        get: operations["GetOperation"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a long-running operation
+         * @description Deletes a long-running operation. This method indicates that the client is no longer interested in the operation result. It does not cancel the operation. If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.
+         */
+        delete: operations["DeleteOperation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}:cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts asynchronous cancellation on a long-running operation
+         * @description Starts asynchronous cancellation on a long-running operation.  The server makes a best effort to cancel the operation, but success is not guaranteed.  If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.  Clients can use [Operations.GetOperation][google.longrunning.Operations.GetOperation] or other methods to check whether the cancellation succeeded or whether the operation completed despite cancellation. On successful cancellation, the operation is not deleted; instead, it becomes an operation with an [Operation.error][google.longrunning.Operation.error] value with a [google.rpc.Status.code][google.rpc.Status.code] of `1`, corresponding to `Code.CANCELLED`.
+         */
+        post: operations["CancelOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}:wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state
+         * @description Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state.  If the operation is already done, the latest state is immediately returned.  If the timeout specified is greater than the default HTTP/RPC timeout, the HTTP/RPC timeout is used.  If the server does not support this method, it returns `google.rpc.Code.UNIMPLEMENTED`. Note that this method is on a best-effort basis.  It may return the latest state before the specified timeout (including immediately), meaning even an immediate response is no guarantee that the operation is done.
+         */
+        post: operations["WaitOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/projects/{project}/datasets": {
@@ -308,7 +454,7 @@ export interface paths {
         };
         /**
          * Lists a version's examples in the order of the uploaded records, without image bytes
-         * @description Lists a version's examples in the order of the uploaded records, without image bytes.
+         * @description Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT (reason FilterInvalid) when `filter` cannot be read.
          */
         get: operations["ListExamples"];
         put?: never;
@@ -439,6 +585,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/formats/{format}:template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is
+         * @description Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it is. INVALID_ARGUMENT when there is no such format.
+         */
+        get: operations["GetTemplate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:previewAugmentation": {
         parameters: {
             query?: never;
@@ -479,6 +645,174 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came
+         * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
+         */
+        get: operations["CompareVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a dataset's drafts, newest first
+         * @description Lists a dataset's drafts, newest first.
+         */
+        get: operations["ListDrafts"];
+        put?: never;
+        /**
+         * Begins to edit a version: makes an empty draft on it
+         * @description Begins to edit a version: makes an empty draft on it.
+         */
+        post: operations["CreateDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns one draft
+         * @description Returns one draft.
+         */
+        get: operations["GetDraft"];
+        put?: never;
+        post?: never;
+        /**
+         * Gives a draft up
+         * @description Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed.
+         */
+        delete: operations["DeleteDraft"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Adds edits to a draft, all or none
+         * @description Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+         */
+        post: operations["EditExamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a draft's edits in the order in which they are applied
+         * @description Lists a draft's edits in the order in which they are applied.
+         */
+        get: operations["ListEdits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes edits out of a draft
+         * @description Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one of them.
+         */
+        post: operations["RevertEdits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:rebase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves a draft to the dataset's newest version
+         * @description Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it edits is another there, or gone: revert these edits first.
+         */
+        post: operations["RebaseDraft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/drafts/{draft}:commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts to make a new version of a draft; it then is gone
+         * @description Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
+         */
+        post: operations["CommitVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/operations": {
         parameters: {
             query?: never;
@@ -490,7 +824,7 @@ export interface paths {
          * Lists operations that match the specified filter in the request
          * @description Lists operations that match the specified filter in the request. If the server doesn't support this method, it returns `UNIMPLEMENTED`.
          */
-        get: operations["ListOperations"];
+        get: operations["ListOperations2"];
         put?: never;
         post?: never;
         delete?: never;
@@ -510,14 +844,14 @@ export interface paths {
          * Gets the latest state of a long-running operation
          * @description Gets the latest state of a long-running operation.  Clients can use this method to poll the operation result at intervals as recommended by the API service.
          */
-        get: operations["GetOperation"];
+        get: operations["GetOperation2"];
         put?: never;
         post?: never;
         /**
          * Deletes a long-running operation
          * @description Deletes a long-running operation. This method indicates that the client is no longer interested in the operation result. It does not cancel the operation. If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.
          */
-        delete: operations["DeleteOperation"];
+        delete: operations["DeleteOperation2"];
         options?: never;
         head?: never;
         patch?: never;
@@ -536,7 +870,7 @@ export interface paths {
          * Starts asynchronous cancellation on a long-running operation
          * @description Starts asynchronous cancellation on a long-running operation.  The server makes a best effort to cancel the operation, but success is not guaranteed.  If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.  Clients can use [Operations.GetOperation][google.longrunning.Operations.GetOperation] or other methods to check whether the cancellation succeeded or whether the operation completed despite cancellation. On successful cancellation, the operation is not deleted; instead, it becomes an operation with an [Operation.error][google.longrunning.Operation.error] value with a [google.rpc.Status.code][google.rpc.Status.code] of `1`, corresponding to `Code.CANCELLED`.
          */
-        post: operations["CancelOperation"];
+        post: operations["CancelOperation2"];
         delete?: never;
         options?: never;
         head?: never;
@@ -556,7 +890,7 @@ export interface paths {
          * Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state
          * @description Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state.  If the operation is already done, the latest state is immediately returned.  If the timeout specified is greater than the default HTTP/RPC timeout, the HTTP/RPC timeout is used.  If the server does not support this method, it returns `google.rpc.Code.UNIMPLEMENTED`. Note that this method is on a best-effort basis.  It may return the latest state before the specified timeout (including immediately), meaning even an immediate response is no guarantee that the operation is done.
          */
-        post: operations["WaitOperation"];
+        post: operations["WaitOperation2"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1021,6 +1355,30 @@ export interface components {
          * @enum {string}
          */
         "Adaptation.Part": "PART_UNSPECIFIED" | "PART_TRAIN" | "PART_FREEZE";
+        /** @description A new example. */
+        AddedExample: {
+            /** @description The conversation; empty for captioned images. */
+            messages?: components["schemas"]["Message"][];
+            /** @description Captions; empty for conversations. */
+            texts?: string[];
+            /** @description Its images, in the order of their places. */
+            images?: components["schemas"]["AddedImage"][];
+            /** @description train, validation or test; train when empty. */
+            split?: string;
+            /** @description Its tags. */
+            tags?: string[];
+        };
+        /**
+         * @description An image of a new example.
+         *
+         *     At most one of `sha256`, `upload` is set.
+         */
+        AddedImage: {
+            /** @description sha256 of an image that the draft's base has, lower-case hexadecimal. */
+            sha256?: string;
+            /** @description A COMPLETE upload of this project: one image file. Its bytes are deleted with the draft. */
+            upload?: string;
+        };
         /** @description A secret that stands for a project and a role. */
         ApiKey: {
             /** @description `projects/{project}/apiKeys/{api_key}`; the server chooses the last segment. */
@@ -1202,10 +1560,93 @@ export interface components {
              */
             keep?: number;
         };
+        /** @description How far a collection of garbage is. */
+        CollectGarbageMetadata: {
+            /** @description `projects/{project}`, or `projects/-` for the whole bucket. */
+            parent?: string;
+            /** @description Whether it only counts. */
+            dryRun?: boolean;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            createTime?: string;
+            /**
+             * Format: int64
+             * @description Keys of the bucket that it has compared with the database.
+             */
+            comparedCount?: string;
+        };
+        /** @description What a collection of garbage removed, or would have removed. */
+        CollectGarbageResponse: {
+            /** @description Whether it only counted. */
+            dryRun?: boolean;
+            /** @description Uploads that were not completed in time. Their bytes are those that they had reserved. */
+            expiredUploads?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Deleted objects whose undo window has ended. */
+            purgedObjects?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Keys of the bucket that belong to nothing, and have been there for longer than the grace period. */
+            orphans?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Keys that belong to nothing and are too young to be removed; a later run looks again. */
+            youngOrphans?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /**
+             * Format: int64
+             * @description Multipart uploads at the object store that belong to nothing; it does not tell their bytes.
+             */
+            orphanUploadCount?: string;
+            /** @description Objects that the database knows and whose bytes are not in the bucket. Nothing is done about them. */
+            missing?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Names of the first 100 of these. */
+            missingObjects?: string[];
+            /** @description Folders of the bucket, at most 100, of projects that the database does not know: those of another installation, or this one has the wrong database. Nothing is done about them. */
+            unknownFolders?: string[];
+            /**
+             * Format: int64
+             * @description Bytes that the bucket holds less for it: `purged_objects` and `orphans`. 0 in a dry run.
+             */
+            freedBytes?: string;
+        };
+        /** @description What one kind of garbage comes to. */
+        "CollectGarbageResponse.Sum": {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count?: string;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            sizeBytes?: string;
+        };
+        /** @description Answer of CompareVersions. */
+        CompareVersionsResponse: {
+            /** @description The version it was compared with. */
+            base?: string;
+            /** @description A page of changes. */
+            changes?: components["schemas"]["ExampleChange"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the newer version has.
+             */
+            addedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that only the base has.
+             */
+            removedCount?: string;
+            /**
+             * Format: int64
+             * @description Examples in all that both have and that differ.
+             */
+            changedCount?: string;
+        };
         /** @description Text, or the place of an image. */
         ContentPart: {
             /** @description Which of the two. */
-            type?: components["schemas"]["ContentPart.Type"];
+            type: components["schemas"]["ContentPart.Type"];
             /** @description The text; empty for an image. */
             text?: string;
         };
@@ -1252,7 +1693,7 @@ export interface components {
         DatasetVersion: {
             /** @description `projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, … */
             name?: string;
-            /** @description `sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages, splits, in order). The same data gives the same digest, whoever imports it and when. */
+            /** @description `sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages, captions, metadata, in order). The same data gives the same digest, whoever imports it and when. */
             readonly digest?: string;
             /** @description sha256 of the canonical manifest: the shards as files. */
             readonly manifestSha256?: string;
@@ -1292,9 +1733,15 @@ export interface components {
             readonly sourceSha256?: string;
             /**
              * Format: date-time
-             * @description When the import committed it.
+             * @description When it was committed.
              */
             readonly createTime?: string;
+            /** @description The version that it was made of; empty for one that was imported. It may be deleted since. */
+            readonly parentVersion?: string;
+            /** @description The draft that was committed as this version; empty when there was none. */
+            readonly draft?: string;
+            /** @description The uploads that it was imported from, whose bytes are gone; empty when there were none. */
+            readonly uploads?: string[];
         };
         /** @description Answer of DeleteObjects. */
         DeleteObjectsResponse: {
@@ -1305,10 +1752,12 @@ export interface components {
             deletedCount?: string;
             /**
              * Format: int64
-             * @description Bytes that this call freed, reservations included.
+             * @description Bytes that this call freed, reservations included. Objects with an undo window free theirs at its end.
              */
             freedBytes?: string;
         };
+        /** @description The example goes. */
+        Deletion: Record<string, never>;
         /** @description A numeric field over all its values. */
         Distribution: {
             /**
@@ -1338,6 +1787,70 @@ export interface components {
             median?: number;
             /** @description Counts in equally wide bins over [min, max]; at most 20. */
             histogram?: components["schemas"]["Bin"][];
+        };
+        /** @description Edits of a version that become the next one. */
+        Draft: {
+            /** @description `projects/{project}/datasets/{dataset}/drafts/{draft}`; the server chooses the last segment. */
+            name?: string;
+            /** @description The version that is edited; the newest one when empty at CreateDraft. */
+            baseVersion?: string;
+            /**
+             * Format: int32
+             * @description Edits in it.
+             */
+            readonly editCount?: number;
+            /** @description The operation that commits it now; empty when none does. */
+            readonly operation?: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            readonly updateTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is deleted, unless it changes before.
+             */
+            readonly expireTime?: string;
+            /** @description Changes with every change. */
+            readonly etag?: string;
+        };
+        /**
+         * @description One edit of one example.
+         *
+         *     At most one of `text`, `split`, `tags`, `delete`, `add` is set.
+         */
+        Edit: {
+            /**
+             * Format: int32
+             * @description Its number in the draft, from 1, for RevertEdits.
+             */
+            readonly number?: number;
+            /** @description The `example_id` of the example. May be empty for `add`: it then is a digest of the content. */
+            exampleId?: string;
+            /** @description Another text in a message, or of a caption. */
+            text?: components["schemas"]["TextEdit"];
+            /** @description Another split: train, validation or test. */
+            split?: string;
+            /** @description Other tags. */
+            tags?: components["schemas"]["TagsEdit"];
+            /** @description The example goes. */
+            delete?: components["schemas"]["Deletion"];
+            /** @description A new example, behind all others. */
+            add?: components["schemas"]["AddedExample"];
+        };
+        /** @description Answer of EditExamples. */
+        EditExamplesResponse: {
+            /** @description The draft with them. */
+            draft?: components["schemas"]["Draft"];
+            /** @description The edits of the request, with their numbers, and the ids of added examples. */
+            edits?: components["schemas"]["Edit"][];
+            /** @description Rules of which an import would warn. `member` is the example's id. */
+            warnings?: components["schemas"]["Problem"][];
         };
         /** @description How the model is measured. */
         Evaluation: {
@@ -1402,6 +1915,21 @@ export interface components {
             readonly split?: string;
             /** @description Fields of the record that the format does not know, as JSON text. */
             readonly metadataJson?: string;
+            /** @description The texts that the record lists in the field `tags`, which is part of `metadata_json`. */
+            readonly tags?: string[];
+            /** @description Rules of which the import warned about the example or its images; docs/rules.md explains each. */
+            readonly problems?: string[];
+        };
+        /** @description What became of one example. */
+        ExampleChange: {
+            /** @description The example's id in both versions. */
+            exampleId?: string;
+            /** @description Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it came or went. */
+            fields?: string[];
+            /** @description The example in the base; absent when it came. */
+            before?: components["schemas"]["Example"];
+            /** @description The example in the newer version; absent when it went. */
+            after?: components["schemas"]["Example"];
         };
         /** @description Facts of one image. */
         ExampleImage: {
@@ -1426,6 +1954,11 @@ export interface components {
              * @description Length of the original bytes.
              */
             sizeBytes?: string;
+            /**
+             * Format: int32
+             * @description Mean brightness (luma of the thumbnail), 0 to 255; 0 also in versions older than this field.
+             */
+            brightness?: number;
         };
         /**
          * @description What an example can train.
@@ -1434,9 +1967,11 @@ export interface components {
          *     - `EXAMPLE_KIND_CHAT_WITH_IMAGES`: A conversation with at least one image.
          *     - `EXAMPLE_KIND_CHAT`: A conversation of text alone.
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
+         *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
+         *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */
@@ -1451,6 +1986,8 @@ export interface components {
             exampleRecord?: string;
             /** @description Suffixes of the archives it comes in. */
             archiveSuffixes?: string[];
+            /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
+            kinds?: components["schemas"]["ExampleKind"][];
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -1479,8 +2016,13 @@ export interface components {
         };
         /** @description Answer of GetThumbnails. */
         GetThumbnailsResponse: {
-            /** @description In row order; shorter at the end of the version. */
+            /** @description In row order; shorter at the end of what matches. */
             thumbnails?: components["schemas"]["Thumbnail"][];
+            /**
+             * Format: int64
+             * @description Examples in all that match the request.
+             */
+            totalSize?: string;
         };
         /** @description A repository on the Hugging Face Hub. */
         HubModel: {
@@ -1625,6 +2167,8 @@ export interface components {
              * @description Share of the whole work that is done, 0 to 100: reading, decoding and writing together.
              */
             progressPercent?: number;
+            /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
+            formatReason?: string;
         };
         /**
          * @description What the import is doing.
@@ -1680,6 +2224,20 @@ export interface components {
         ListDatasetsResponse: {
             /** @description Newest first. */
             datasets?: components["schemas"]["Dataset"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListDrafts. */
+        ListDraftsResponse: {
+            /** @description Newest first. */
+            drafts?: components["schemas"]["Draft"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListEdits. */
+        ListEditsResponse: {
+            /** @description In order of number. */
+            edits?: components["schemas"]["Edit"][];
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
@@ -1749,6 +2307,13 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description Answer of ListQuotaAlerts. */
+        ListQuotaAlertsResponse: {
+            /** @description Newest first. */
+            alerts?: components["schemas"]["QuotaAlert"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListSamples. */
         ListSamplesResponse: {
             /** @description In row order of their examples. */
@@ -1815,7 +2380,7 @@ export interface components {
         /** @description One turn of a conversation. */
         Message: {
             /** @description `system`, `user` or `assistant`. */
-            role?: string;
+            role: string;
             /** @description What was said, in order. */
             content?: components["schemas"]["ContentPart"][];
         };
@@ -1912,6 +2477,11 @@ export interface components {
              * @description When the upload completed.
              */
             readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteObjects can bring it back, and it counts against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /**
          * @description What becomes of a record that has a problem.
@@ -2036,7 +2606,7 @@ export interface components {
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
         };
-        /** @description A project's limits and their use. */
+        /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
             name?: string;
@@ -2047,7 +2617,7 @@ export interface components {
             limitBytes?: string;
             /**
              * Format: int64
-             * @description Bytes of the objects that exist.
+             * @description Bytes of the objects that exist, and of deleted ones that can still be brought back.
              */
             readonly usedBytes?: string;
             /**
@@ -2057,12 +2627,74 @@ export interface components {
             readonly reservedBytes?: string;
             /**
              * Format: int64
-             * @description Objects that exist.
+             * @description Objects that exist, and deleted ones that can still be brought back.
              */
             readonly objectCount?: string;
             /** @description Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates. */
             etag?: string;
+            /**
+             * Format: int64
+             * @description Most objects, those that pending uploads will become included. Must be at least 0.
+             */
+            limitObjects?: string;
+            /**
+             * Format: int64
+             * @description Most uploads that may be PENDING at once. Must be at least 0.
+             */
+            limitPendingUploads?: string;
+            /**
+             * Format: int64
+             * @description Most datasets. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitDatasets?: string;
+            /**
+             * Format: int64
+             * @description Most images of one version of a dataset. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitImages?: string;
+            /**
+             * Format: int64
+             * @description Uploads that are PENDING now.
+             */
+            readonly pendingUploadCount?: string;
         };
+        /** @description Use rose to a share of a limit. */
+        QuotaAlert: {
+            /** @description `projects/{project}/quotaAlerts/{quota_alert}`. */
+            name?: string;
+            /** @description The limit that was approached or reached. */
+            readonly limit?: components["schemas"]["QuotaAlert.Limit"];
+            /**
+             * Format: int32
+             * @description 80 or 100.
+             */
+            readonly percent?: number;
+            /**
+             * Format: int64
+             * @description Use at that moment, in the limit's own unit.
+             */
+            readonly used?: string;
+            /**
+             * Format: int64
+             * @description The limit at that moment.
+             */
+            readonly limitValue?: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            readonly createTime?: string;
+        };
+        /**
+         * @description Which of a quota's limits.
+         *
+         *     - `LIMIT_UNSPECIFIED`: Never sent by the server.
+         *     - `LIMIT_BYTES`: `limit_bytes`; objects and reservations count.
+         *     - `LIMIT_OBJECTS`: `limit_objects`; pending uploads count.
+         *     - `LIMIT_PENDING_UPLOADS`: `limit_pending_uploads`.
+         * @enum {string}
+         */
+        "QuotaAlert.Limit": "LIMIT_UNSPECIFIED" | "LIMIT_BYTES" | "LIMIT_OBJECTS" | "LIMIT_PENDING_UPLOADS";
         /** @description A version's files, ready to read. */
         ReadManifest: {
             /** @description The version. */
@@ -2268,6 +2900,14 @@ export interface components {
              * @description Examples whose images all occur in an earlier example.
              */
             duplicateExampleCount?: string;
+            /** @description Tokens of text an example, all messages or captions together: an estimate of one token for four bytes of UTF-8, since no tokenizer is asked. Images are not counted. Like the three below empty for versions that are older than this field. */
+            tokenCount?: components["schemas"]["Distribution"];
+            /** @description Image width divided by height. */
+            aspectRatio?: components["schemas"]["Distribution"];
+            /** @description Length of the original image files in bytes. */
+            sizeBytes?: components["schemas"]["Distribution"];
+            /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
+            brightness?: components["schemas"]["Distribution"];
             /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
             textSenses?: components["schemas"]["TextSenses"];
         };
@@ -2287,6 +2927,35 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
+        };
+        /** @description Other tags. */
+        TagsEdit: {
+            /** @description All tags that the example shall have; none removes them. */
+            tags?: string[];
+        };
+        /**
+         * @description Another text in a message, or of a caption.
+         *
+         *     At most one of `message`, `caption` is set.
+         */
+        TextEdit: {
+            /**
+             * Format: int32
+             * @description 0-based place of the message.
+             */
+            message?: number;
+            /**
+             * Format: int32
+             * @description 0-based place of the caption.
+             */
+            caption?: number;
+            /**
+             * Format: int32
+             * @description 0-based place among the texts of the message, which its images part; absent when it has but one.
+             */
+            part?: number;
+            /** @description The text that shall stand there, at most 1 MiB. */
+            text?: string;
         };
         /** @description How often a sense occurs. */
         TextSense: {
@@ -2448,6 +3117,19 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description Answer of UndeleteObjects. */
+        UndeleteObjectsResponse: {
+            /**
+             * Format: int64
+             * @description Objects that this call brought back.
+             */
+            restoredCount?: string;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            restoredBytes?: string;
+        };
         /** @description Bytes on their way into the bucket. */
         Upload: {
             /** @description `projects/{project}/uploads/{upload}`; the server chooses the last segment. */
@@ -2567,6 +3249,8 @@ export interface components {
              * @description When the import ended.
              */
             createTime?: string;
+            /** @description Which format was detected and by what; empty when the request named one, or none was found. */
+            formatReason?: string;
         };
         /**
          * @description One message of a watch.
@@ -2795,6 +3479,8 @@ export interface operations {
                 pageToken?: string;
                 /** @description Only objects whose `owner` is this resource or below it. Empty means all. */
                 owner?: string;
+                /** @description Lists the deleted objects that can still be brought back as well. */
+                showDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -2837,6 +3523,8 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
+                    /** @description For how long UndeleteObjects can bring the objects back, at most 30 days; they count against the quota until then. Absent: they are gone at once. Pending uploads are aborted in either case. Must be above 0 s and at most 2,592,000 s. */
+                    undoWindow?: string;
                 };
             };
         };
@@ -2848,6 +3536,81 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeleteObjectsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UndeleteObjects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Names of the objects to bring back. */
+                    objects?: string[];
+                    /** @description Brings back every object of this owner and of what is below it. */
+                    owner?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UndeleteObjectsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CollectGarbage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Counts what would be removed, and removes nothing. */
+                    dryRun?: boolean;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["CollectGarbageMetadata"];
+                        response?: components["schemas"]["CollectGarbageResponse"];
+                    };
                 };
             };
             default: components["responses"]["Error"];
@@ -2881,6 +3644,8 @@ export interface operations {
             query?: {
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Limits to change, such as `limit_bytes`; one that is named here and absent in `quota` becomes the default again. Empty means those that are set and not 0. */
+                updateMask?: string;
             };
             header?: never;
             path: {
@@ -2901,6 +3666,179 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListQuotaAlerts: {
+        parameters: {
+            query?: {
+                /** @description Most alerts in the answer; 50 when 0, and more than 500 means 500. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListQuotaAlertsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListOperations: {
+        parameters: {
+            query?: {
+                /** @description The standard list filter. */
+                filter?: string;
+                /** @description The standard list page size. */
+                pageSize?: number;
+                /** @description The standard list page token. */
+                pageToken?: string;
+                /**
+                 * @description When set to `true`, operations that are reachable are returned as normal, and those that are unreachable are returned in the [ListOperationsResponse.unreachable] field.
+                 *
+                 *     This can only be `true` when reading across collections e.g. when `parent` is set to `"projects/example/locations/-"`.
+                 *
+                 *     This field is not by default supported and will result in an `UNIMPLEMENTED` error if set unless explicitly documented otherwise in service or product specific documentation.
+                 */
+                returnPartialSuccess?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOperationsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CancelOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WaitOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The maximum duration to wait before timing out. If left blank, the wait will be at most the time permitted by the underlying HTTP/RPC protocol. If RPC context deadline is also specified, the shorter one will be used. */
+                    timeout?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
                 };
             };
             default: components["responses"]["Error"];
@@ -3163,6 +4101,10 @@ export interface operations {
                 pageToken?: string;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description Only examples for which this holds, for example `tags:night AND width >= 1024`, in the style of AIP-160; docs/filters.md explains it. Empty means all. */
+                filter?: string;
+                /** @description Only examples with this in a message or caption, in upper or lower case; empty means all. */
+                query?: string;
             };
             header?: never;
             path: {
@@ -3244,12 +4186,16 @@ export interface operations {
     GetThumbnails: {
         parameters: {
             query?: {
-                /** @description Row number of the first example, from 0, among those of `split`. Must be at least 0. */
+                /** @description Place of the first example, from 0, among those that match. Must be at least 0. */
                 start?: string;
                 /** @description How many; 50 when 0, and more than 200 means 200. */
                 count?: number;
                 /** @description Only this split; empty means all. */
                 split?: string;
+                /** @description As in ListExamples. */
+                filter?: string;
+                /** @description As in ListExamples. */
+                query?: string;
             };
             header?: never;
             path: {
@@ -3344,6 +4290,29 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    GetTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                format: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     PreviewAugmentation: {
         parameters: {
             query?: never;
@@ -3423,7 +4392,337 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    ListOperations: {
+    CompareVersions: {
+        parameters: {
+            query?: {
+                /** @description Most changes in the answer; 50 when 0, and more than 200 means 200. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+                /** @description The version to compare it with, of the same dataset; when empty the one that it was made of, or else the one before it. */
+                base?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompareVersionsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListDrafts: {
+        parameters: {
+            query?: {
+                /** @description Most drafts in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDraftsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CreateDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Draft"];
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteDraft: {
+        parameters: {
+            query?: {
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    EditExamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description The edits, applied in this order behind those that the draft has. */
+                    edits: components["schemas"]["Edit"][];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditExamplesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListEdits: {
+        parameters: {
+            query?: {
+                /** @description Most edits in the answer; 50 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListEditsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RevertEdits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /** @description Numbers of the edits to take out; empty means all. Those that are gone already are fine. */
+                    numbers?: number[];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    RebaseDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CommitVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                draft: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The draft's `etag`, so that nobody's edits are overlooked; empty means no protection. */
+                    etag?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ImportVersionMetadata"];
+                        response?: components["schemas"]["DatasetVersion"];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListOperations2: {
         parameters: {
             query?: {
                 /** @description The standard list filter. */
@@ -3462,7 +4761,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    GetOperation: {
+    GetOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -3487,7 +4786,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    DeleteOperation: {
+    DeleteOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -3512,7 +4811,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    CancelOperation: {
+    CancelOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -3541,7 +4840,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    WaitOperation: {
+    WaitOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -3610,6 +4909,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only jobs that train on this version, `projects/{project}/datasets/{dataset}/versions/{version}`, or with the name of a dataset on any of its versions; empty means all. */
+                dataset?: string;
             };
             header?: never;
             path: {

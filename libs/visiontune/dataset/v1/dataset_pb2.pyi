@@ -37,6 +37,10 @@ class _ExampleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExampleKi
     """A conversation of text alone."""
     EXAMPLE_KIND_CAPTIONED_IMAGE: _ExampleKind.ValueType  # 3
     """An image with one or more captions."""
+    EXAMPLE_KIND_CHAT_WITH_VIDEO: _ExampleKind.ValueType  # 4
+    """A conversation with at least one video, held as frames: images of the example."""
+    EXAMPLE_KIND_RETRIEVAL: _ExampleKind.ValueType  # 5
+    """A query, the images that it shall find, and images that it shall not."""
 
 class ExampleKind(_ExampleKind, metaclass=_ExampleKindEnumTypeWrapper):
     """What an example can train."""
@@ -49,6 +53,10 @@ EXAMPLE_KIND_CHAT: ExampleKind.ValueType  # 2
 """A conversation of text alone."""
 EXAMPLE_KIND_CAPTIONED_IMAGE: ExampleKind.ValueType  # 3
 """An image with one or more captions."""
+EXAMPLE_KIND_CHAT_WITH_VIDEO: ExampleKind.ValueType  # 4
+"""A conversation with at least one video, held as frames: images of the example."""
+EXAMPLE_KIND_RETRIEVAL: ExampleKind.ValueType  # 5
+"""A query, the images that it shall find, and images that it shall not."""
 Global___ExampleKind: _TypeAlias = ExampleKind  # noqa: Y015
 
 class _OnError:
@@ -197,11 +205,14 @@ class DatasetVersion(_message.Message):
     SOURCE_FILENAME_FIELD_NUMBER: _builtins.int
     SOURCE_SHA256_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PARENT_VERSION_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, …"""
     digest: _builtins.str
-    """`sha256:` and 64 hexadecimal digits over the examples themselves (ids, image digests, messages,
-    splits, in order). The same data gives the same digest, whoever imports it and when.
+    """`sha256:` and 64 hexadecimal digits over the examples of each split (ids, image digests, messages,
+    captions, metadata, in order). The same data gives the same digest, whoever imports it and when.
     """
     manifest_sha256: _builtins.str
     """sha256 of the canonical manifest: the shards as files."""
@@ -221,6 +232,10 @@ class DatasetVersion(_message.Message):
     """Name of the file it was imported from."""
     source_sha256: _builtins.str
     """sha256 of that file."""
+    parent_version: _builtins.str
+    """The version that it was made of; empty for one that was imported. It may be deleted since."""
+    draft: _builtins.str
+    """The draft that was committed as this version; empty when there was none."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ExampleKind.ValueType]:
         """Kinds of training that the examples serve."""
@@ -231,7 +246,11 @@ class DatasetVersion(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the import committed it."""
+        """When it was committed."""
+
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The uploads that it was imported from, whose bytes are gone; empty when there were none."""
 
     def __init__(
         self,
@@ -250,14 +269,285 @@ class DatasetVersion(_message.Message):
         source_filename: _builtins.str = ...,
         source_sha256: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        parent_version: _builtins.str = ...,
+        draft: _builtins.str = ...,
+        uploads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "digest", b"digest", "example_count", b"example_count", "format", b"format", "image_count", b"image_count", "kinds", b"kinds", "manifest_sha256", b"manifest_sha256", "name", b"name", "shard_count", b"shard_count", "size_bytes", b"size_bytes", "source_filename", b"source_filename", "source_sha256", b"source_sha256", "split_counts", b"split_counts", "validation_report", b"validation_report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "digest", b"digest", "draft", b"draft", "example_count", b"example_count", "format", b"format", "image_count", b"image_count", "kinds", b"kinds", "manifest_sha256", b"manifest_sha256", "name", b"name", "parent_version", b"parent_version", "shard_count", b"shard_count", "size_bytes", b"size_bytes", "source_filename", b"source_filename", "source_sha256", b"source_sha256", "split_counts", b"split_counts", "uploads", b"uploads", "validation_report", b"validation_report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DatasetVersion: _TypeAlias = DatasetVersion  # noqa: Y015
+
+@_typing.final
+class Draft(_message.Message):
+    """Edits of a version that become the next one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    EDIT_COUNT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`; the server chooses the last segment."""
+    base_version: _builtins.str
+    """The version that is edited; the newest one when empty at CreateDraft."""
+    edit_count: _builtins.int
+    """Edits in it."""
+    operation: _builtins.str
+    """The operation that commits it now; empty when none does."""
+    etag: _builtins.str
+    """Changes with every change."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last changed."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is deleted, unless it changes before."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        base_version: _builtins.str = ...,
+        edit_count: _builtins.int = ...,
+        operation: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version", b"base_version", "create_time", b"create_time", "edit_count", b"edit_count", "etag", b"etag", "expire_time", b"expire_time", "name", b"name", "operation", b"operation", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Draft: _TypeAlias = Draft  # noqa: Y015
+
+@_typing.final
+class Edit(_message.Message):
+    """One edit of one example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EXAMPLE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    DELETE_FIELD_NUMBER: _builtins.int
+    ADD_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number in the draft, from 1, for RevertEdits."""
+    example_id: _builtins.str
+    """The `example_id` of the example. May be empty for `add`: it then is a digest of the content."""
+    split: _builtins.str
+    """Another split: train, validation or test."""
+    @_builtins.property
+    def text(self) -> Global___TextEdit:
+        """Another text in a message, or of a caption."""
+
+    @_builtins.property
+    def tags(self) -> Global___TagsEdit:
+        """Other tags."""
+
+    @_builtins.property
+    def delete(self) -> Global___Deletion:
+        """The example goes."""
+
+    @_builtins.property
+    def add(self) -> Global___AddedExample:
+        """A new example, behind all others."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        example_id: _builtins.str = ...,
+        text: Global___TextEdit | None = ...,
+        split: _builtins.str = ...,
+        tags: Global___TagsEdit | None = ...,
+        delete: Global___Deletion | None = ...,
+        add: Global___AddedExample | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "change", b"change", "delete", b"delete", "split", b"split", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "change", b"change", "delete", b"delete", "example_id", b"example_id", "number", b"number", "split", b"split", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["text", "split", "tags", "delete", "add"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___Edit: _TypeAlias = Edit  # noqa: Y015
+
+@_typing.final
+class TextEdit(_message.Message):
+    """Another text in a message, or of a caption."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CAPTION_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    message: _builtins.int
+    """0-based place of the message."""
+    caption: _builtins.int
+    """0-based place of the caption."""
+    part: _builtins.int
+    """0-based place among the texts of the message, which its images part; absent when it has but one."""
+    text: _builtins.str
+    """The text that shall stand there, at most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.int = ...,
+        caption: _builtins.int = ...,
+        part: _builtins.int | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_part", b"_part", "caption", b"caption", "message", b"message", "part", b"part", "place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_part", b"_part", "caption", b"caption", "message", b"message", "part", b"part", "place", b"place", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__part: _TypeAlias = _typing.Literal["part"]  # noqa: Y015
+    _WhichOneofArgType__part: _TypeAlias = _typing.Literal["_part", b"_part"]  # noqa: Y015
+    _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["message", "caption"]  # noqa: Y015
+    _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__part) -> _WhichOneofReturnType__part | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
+
+Global___TextEdit: _TypeAlias = TextEdit  # noqa: Y015
+
+@_typing.final
+class TagsEdit(_message.Message):
+    """Other tags."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All tags that the example shall have; none removes them."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagsEdit: _TypeAlias = TagsEdit  # noqa: Y015
+
+@_typing.final
+class Deletion(_message.Message):
+    """The example goes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Deletion: _TypeAlias = Deletion  # noqa: Y015
+
+@_typing.final
+class AddedExample(_message.Message):
+    """A new example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    split: _builtins.str
+    """train, validation or test; train when empty."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
+        """The conversation; empty for captioned images."""
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Captions; empty for conversations."""
+
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddedImage]:
+        """Its images, in the order of their places."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its tags."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___Message] | None = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        images: _abc.Iterable[Global___AddedImage] | None = ...,
+        split: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "messages", b"messages", "split", b"split", "tags", b"tags", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddedExample: _TypeAlias = AddedExample  # noqa: Y015
+
+@_typing.final
+class AddedImage(_message.Message):
+    """An image of a new example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """sha256 of an image that the draft's base has, lower-case hexadecimal."""
+    upload: _builtins.str
+    """A COMPLETE upload of this project: one image file. Its bytes are deleted with the draft."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        upload: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "source", b"source", "upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "source", b"source", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["sha256", "upload"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___AddedImage: _TypeAlias = AddedImage  # noqa: Y015
 
 @_typing.final
 class ImportVersionMetadata(_message.Message):
@@ -314,6 +604,7 @@ class ImportVersionMetadata(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -338,6 +629,8 @@ class ImportVersionMetadata(_message.Message):
     """Times the import was begun anew after a server died."""
     progress_percent: _builtins.int
     """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
+    format_reason: _builtins.str
+    """Which format was detected and by what, once the import has ended; empty when the request named one."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -363,10 +656,11 @@ class ImportVersionMetadata(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         restart_count: _builtins.int = ...,
         progress_percent: _builtins.int = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -385,6 +679,8 @@ class Example(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/examples/{example}`, where the last segment is the row number from 0."""
     example_id: _builtins.str
@@ -405,6 +701,14 @@ class Example(_message.Message):
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleImage]:
         """The images, in the order of their slots."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The texts that the record lists in the field `tags`, which is part of `metadata_json`."""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules of which the import warned about the example or its images; docs/rules.md explains each."""
+
     def __init__(
         self,
         *,
@@ -415,10 +719,12 @@ class Example(_message.Message):
         images: _abc.Iterable[Global___ExampleImage] | None = ...,
         split: _builtins.str = ...,
         metadata_json: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_id", b"example_id", "images", b"images", "messages", b"messages", "metadata_json", b"metadata_json", "name", b"name", "split", b"split", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_id", b"example_id", "images", b"images", "messages", b"messages", "metadata_json", b"metadata_json", "name", b"name", "problems", b"problems", "split", b"split", "tags", b"tags", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -513,6 +819,7 @@ class ExampleImage(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path in the uploaded archive."""
     sha256: _builtins.str
@@ -525,6 +832,8 @@ class ExampleImage(_message.Message):
     """File format: JPEG, PNG, WEBP, GIF, BMP or TIFF."""
     size_bytes: _builtins.int
     """Length of the original bytes."""
+    brightness: _builtins.int
+    """Mean brightness (luma of the thumbnail), 0 to 255; 0 also in versions older than this field."""
     def __init__(
         self,
         *,
@@ -534,10 +843,11 @@ class ExampleImage(_message.Message):
         height_px: _builtins.int = ...,
         format: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
+        brightness: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "height_px", b"height_px", "path", b"path", "sha256", b"sha256", "size_bytes", b"size_bytes", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brightness", b"brightness", "format", b"format", "height_px", b"height_px", "path", b"path", "sha256", b"sha256", "size_bytes", b"size_bytes", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -641,6 +951,10 @@ class Statistics(_message.Message):
     TOP_ANSWERS_FIELD_NUMBER: _builtins.int
     DISTINCT_ANSWER_COUNT_FIELD_NUMBER: _builtins.int
     DUPLICATE_EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    ASPECT_RATIO_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
     TEXT_SENSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
@@ -687,6 +1001,25 @@ class Statistics(_message.Message):
         """The most frequent answers (last assistant message, or caption), at most 20."""
 
     @_builtins.property
+    def token_count(self) -> Global___Distribution:
+        """Tokens of text an example, all messages or captions together: an estimate of one token for four
+        bytes of UTF-8, since no tokenizer is asked. Images are not counted. Like the three below empty for
+        versions that are older than this field.
+        """
+
+    @_builtins.property
+    def aspect_ratio(self) -> Global___Distribution:
+        """Image width divided by height."""
+
+    @_builtins.property
+    def size_bytes(self) -> Global___Distribution:
+        """Length of the original image files in bytes."""
+
+    @_builtins.property
+    def brightness(self) -> Global___Distribution:
+        """Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white."""
+
+    @_builtins.property
     def text_senses(self) -> Global___TextSenses:
         """What the texts say that a changed picture could belie; absent for versions that were imported before
         texts were looked at.
@@ -709,11 +1042,15 @@ class Statistics(_message.Message):
         top_answers: _abc.Iterable[Global___LabelCount] | None = ...,
         distinct_answer_count: _builtins.int = ...,
         duplicate_example_count: _builtins.int = ...,
+        token_count: Global___Distribution | None = ...,
+        aspect_ratio: Global___Distribution | None = ...,
+        size_bytes: Global___Distribution | None = ...,
+        brightness: Global___Distribution | None = ...,
         text_senses: Global___TextSenses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "text_length", b"text_length", "text_senses", b"text_senses", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -928,6 +1265,7 @@ class ValidationReport(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    FORMAT_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -946,6 +1284,8 @@ class ValidationReport(_message.Message):
     """Warnings found; exact likewise."""
     version: _builtins.str
     """The version it made; empty when the import failed."""
+    format_reason: _builtins.str
+    """Which format was detected and by what; empty when the request named one, or none was found."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -967,10 +1307,11 @@ class ValidationReport(_message.Message):
         rules: _abc.Iterable[Global___RuleSummary] | None = ...,
         version: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        format_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1082,6 +1423,7 @@ class Format(_message.Message):
     LAYOUT_FIELD_NUMBER: _builtins.int
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1096,6 +1438,10 @@ class Format(_message.Message):
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ExampleKind.ValueType]:
+        """Kinds that it has a place for: a version of these kinds alone can be exported in it."""
+
     def __init__(
         self,
         *,
@@ -1105,10 +1451,11 @@ class Format(_message.Message):
         layout: _builtins.str = ...,
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1570,6 +1917,8 @@ class ListExamplesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     page_size: _builtins.int
@@ -1578,6 +1927,12 @@ class ListExamplesRequest(_message.Message):
     """`next_page_token` of an earlier answer to the same request."""
     split: _builtins.str
     """Only this split; empty means all."""
+    filter: _builtins.str
+    """Only examples for which this holds, for example `tags:night AND width >= 1024`, in the style of
+    AIP-160; docs/filters.md explains it. Empty means all.
+    """
+    query: _builtins.str
+    """Only examples with this in a message or caption, in upper or lower case; empty means all."""
     def __init__(
         self,
         *,
@@ -1585,10 +1940,12 @@ class ListExamplesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         split: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1684,14 +2041,20 @@ class GetThumbnailsRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     start: _builtins.int
-    """Row number of the first example, from 0, among those of `split`."""
+    """Place of the first example, from 0, among those that match."""
     count: _builtins.int
     """How many; 50 when 0, and more than 200 means 200."""
     split: _builtins.str
     """Only this split; empty means all."""
+    filter: _builtins.str
+    """As in ListExamples."""
+    query: _builtins.str
+    """As in ListExamples."""
     def __init__(
         self,
         *,
@@ -1699,10 +2062,12 @@ class GetThumbnailsRequest(_message.Message):
         start: _builtins.int = ...,
         count: _builtins.int = ...,
         split: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "parent", b"parent", "split", b"split", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "filter", b"filter", "parent", b"parent", "query", b"query", "split", b"split", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1715,18 +2080,22 @@ class GetThumbnailsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     THUMBNAILS_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    total_size: _builtins.int
+    """Examples in all that match the request."""
     @_builtins.property
     def thumbnails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Thumbnail]:
-        """In row order; shorter at the end of the version."""
+        """In row order; shorter at the end of what matches."""
 
     def __init__(
         self,
         *,
         thumbnails: _abc.Iterable[Global___Thumbnail] | None = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["thumbnails", b"thumbnails"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thumbnails", b"thumbnails", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1816,6 +2185,28 @@ class ListFormatsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFormatsResponse: _TypeAlias = ListFormatsResponse  # noqa: Y015
+
+@_typing.final
+class GetTemplateRequest(_message.Message):
+    """Request of GetTemplate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """A format of ListFormats."""
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class PreviewAugmentationRequest(_message.Message):
@@ -1980,3 +2371,489 @@ class GetReadManifestRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetReadManifestRequest: _TypeAlias = GetReadManifestRequest  # noqa: Y015
+
+@_typing.final
+class CreateDraftRequest(_message.Message):
+    """Request of CreateDraft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """Its base version; the rest is ignored."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        draft: Global___Draft | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateDraftRequest: _TypeAlias = CreateDraftRequest  # noqa: Y015
+
+@_typing.final
+class GetDraftRequest(_message.Message):
+    """Request of GetDraft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDraftRequest: _TypeAlias = GetDraftRequest  # noqa: Y015
+
+@_typing.final
+class ListDraftsRequest(_message.Message):
+    """Request of ListDrafts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}`."""
+    page_size: _builtins.int
+    """Most drafts in the answer; 50 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDraftsRequest: _TypeAlias = ListDraftsRequest  # noqa: Y015
+
+@_typing.final
+class ListDraftsResponse(_message.Message):
+    """Answer of ListDrafts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAFTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def drafts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Draft]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        drafts: _abc.Iterable[Global___Draft] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drafts", b"drafts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDraftsResponse: _TypeAlias = ListDraftsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteDraftRequest(_message.Message):
+    """Request of DeleteDraft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDraftRequest: _TypeAlias = DeleteDraftRequest  # noqa: Y015
+
+@_typing.final
+class EditExamplesRequest(_message.Message):
+    """Request of EditExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    etag: _builtins.str
+    """The draft's `etag`, so that nobody's edits are overlooked; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edit]:
+        """The edits, applied in this order behind those that the draft has."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        edits: _abc.Iterable[Global___Edit] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edits", b"edits", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EditExamplesRequest: _TypeAlias = EditExamplesRequest  # noqa: Y015
+
+@_typing.final
+class EditExamplesResponse(_message.Message):
+    """Answer of EditExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAFT_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """The draft with them."""
+
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edit]:
+        """The edits of the request, with their numbers, and the ids of added examples."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
+        """Rules of which an import would warn. `member` is the example's id."""
+
+    def __init__(
+        self,
+        *,
+        draft: Global___Draft | None = ...,
+        edits: _abc.Iterable[Global___Edit] | None = ...,
+        warnings: _abc.Iterable[Global___Problem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "edits", b"edits", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EditExamplesResponse: _TypeAlias = EditExamplesResponse  # noqa: Y015
+
+@_typing.final
+class ListEditsRequest(_message.Message):
+    """Request of ListEdits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    page_size: _builtins.int
+    """Most edits in the answer; 50 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEditsRequest: _TypeAlias = ListEditsRequest  # noqa: Y015
+
+@_typing.final
+class ListEditsResponse(_message.Message):
+    """Answer of ListEdits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edit]:
+        """In order of number."""
+
+    def __init__(
+        self,
+        *,
+        edits: _abc.Iterable[Global___Edit] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edits", b"edits", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEditsResponse: _TypeAlias = ListEditsResponse  # noqa: Y015
+
+@_typing.final
+class RevertEditsRequest(_message.Message):
+    """Request of RevertEdits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    etag: _builtins.str
+    """The draft's `etag`, so that nobody's edits are overlooked; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the edits to take out; empty means all. Those that are gone already are fine."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        numbers: _abc.Iterable[_builtins.int] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "numbers", b"numbers", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertEditsRequest: _TypeAlias = RevertEditsRequest  # noqa: Y015
+
+@_typing.final
+class RebaseDraftRequest(_message.Message):
+    """Request of RebaseDraft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    etag: _builtins.str
+    """The draft's `etag`, so that nobody's edits are overlooked; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebaseDraftRequest: _TypeAlias = RebaseDraftRequest  # noqa: Y015
+
+@_typing.final
+class CommitVersionRequest(_message.Message):
+    """Request of CommitVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/drafts/{draft}`."""
+    etag: _builtins.str
+    """The draft's `etag`, so that nobody's edits are overlooked; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitVersionRequest: _TypeAlias = CommitVersionRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsRequest(_message.Message):
+    """Request of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`: the newer one."""
+    page_size: _builtins.int
+    """Most changes in the answer; 50 when 0, and more than 200 means 200."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    base: _builtins.str
+    """The version to compare it with, of the same dataset; when empty the one that it was made of, or else the
+    one before it.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        base: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsRequest: _TypeAlias = CompareVersionsRequest  # noqa: Y015
+
+@_typing.final
+class CompareVersionsResponse(_message.Message):
+    """Answer of CompareVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    base: _builtins.str
+    """The version it was compared with."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    added_count: _builtins.int
+    """Examples in all that only the newer version has."""
+    removed_count: _builtins.int
+    """Examples in all that only the base has."""
+    changed_count: _builtins.int
+    """Examples in all that both have and that differ."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleChange]:
+        """A page of changes."""
+
+    def __init__(
+        self,
+        *,
+        base: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ExampleChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+        added_count: _builtins.int = ...,
+        removed_count: _builtins.int = ...,
+        changed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "base", b"base", "changed_count", b"changed_count", "changes", b"changes", "next_page_token", b"next_page_token", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareVersionsResponse: _TypeAlias = CompareVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ExampleChange(_message.Message):
+    """What became of one example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    example_id: _builtins.str
+    """The example's id in both versions."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that differ, of `images`, `negatives`, `messages`, `texts`, `split`, `tags` and `metadata`. Empty when it
+        came or went.
+        """
+
+    @_builtins.property
+    def before(self) -> Global___Example:
+        """The example in the base; absent when it came."""
+
+    @_builtins.property
+    def after(self) -> Global___Example:
+        """The example in the newer version; absent when it went."""
+
+    def __init__(
+        self,
+        *,
+        example_id: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        before: Global___Example | None = ...,
+        after: Global___Example | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "example_id", b"example_id", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015

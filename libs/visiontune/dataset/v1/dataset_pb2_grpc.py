@@ -116,6 +116,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetTemplate',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.PreviewAugmentation = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/PreviewAugmentation',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.SerializeToString,
@@ -125,6 +130,56 @@ class DatasetServiceStub:
                 '/visiontune.dataset.v1.DatasetService/GetReadManifest',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
+                _registered_method=True)
+        self.CompareVersions = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/CompareVersions',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+                _registered_method=True)
+        self.CreateDraft = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/CreateDraft',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+                _registered_method=True)
+        self.GetDraft = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetDraft',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetDraftRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+                _registered_method=True)
+        self.ListDrafts = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/ListDrafts',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsResponse.FromString,
+                _registered_method=True)
+        self.DeleteDraft = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/DeleteDraft',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDraftRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.EditExamples = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/EditExamples',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesResponse.FromString,
+                _registered_method=True)
+        self.ListEdits = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/ListEdits',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsResponse.FromString,
+                _registered_method=True)
+        self.RevertEdits = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/RevertEdits',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RevertEditsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+                _registered_method=True)
+        self.RebaseDraft = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/RebaseDraft',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RebaseDraftRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+                _registered_method=True)
+        self.CommitVersion = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/CommitVersion',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CommitVersionRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
 
 
@@ -200,7 +255,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListExamples(self, request, context):
-        """Lists a version's examples in the order of the uploaded records, without image bytes.
+        """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+        (reason FilterInvalid) when `filter` cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +304,14 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTemplate(self, request, context):
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PreviewAugmentation(self, request, context):
         """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
         very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
@@ -260,6 +324,83 @@ class DatasetServiceServicer:
     def GetReadManifest(self, request, context):
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareVersions(self, request, context):
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDraft(self, request, context):
+        """Begins to edit a version: makes an empty draft on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDraft(self, request, context):
+        """Returns one draft.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrafts(self, request, context):
+        """Lists a dataset's drafts, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDraft(self, request, context):
+        """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditExamples(self, request, context):
+        """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+        (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEdits(self, request, context):
+        """Lists a draft's edits in the order in which they are applied.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertEdits(self, request, context):
+        """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+        of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebaseDraft(self, request, context):
+        """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+        edits is another there, or gone: revert these edits first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitVersion(self, request, context):
+        """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+        draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+        FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+        any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -343,6 +484,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsResponse.SerializeToString,
             ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'PreviewAugmentation': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewAugmentation,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.FromString,
@@ -352,6 +498,56 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.GetReadManifest,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.SerializeToString,
+            ),
+            'CompareVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareVersions,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.SerializeToString,
+            ),
+            'CreateDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDraft,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.SerializeToString,
+            ),
+            'GetDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDraft,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetDraftRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.SerializeToString,
+            ),
+            'ListDrafts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrafts,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsResponse.SerializeToString,
+            ),
+            'DeleteDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDraft,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDraftRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'EditExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditExamples,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesResponse.SerializeToString,
+            ),
+            'ListEdits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEdits,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsResponse.SerializeToString,
+            ),
+            'RevertEdits': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertEdits,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RevertEditsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.SerializeToString,
+            ),
+            'RebaseDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebaseDraft,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RebaseDraftRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.SerializeToString,
+            ),
+            'CommitVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitVersion,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CommitVersionRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -774,6 +970,33 @@ class DatasetService:
             _registered_method=True)
 
     @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetTemplate',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PreviewAugmentation(request,
             target,
             options=(),
@@ -817,6 +1040,276 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetReadManifest',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ReadManifest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/CompareVersions',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/CreateDraft',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetDraft',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetDraftRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrafts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/ListDrafts',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListDraftsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/DeleteDraft',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDraftRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/EditExamples',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.EditExamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEdits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/ListEdits',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListEditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertEdits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/RevertEdits',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RevertEditsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebaseDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/RebaseDraft',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.RebaseDraftRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Draft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/CommitVersion',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CommitVersionRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,7 +68,9 @@ class DatasetServiceStub:
     ListVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]
     """Lists a dataset's versions, newest first."""
     ListExamples: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListExamplesRequest, _dataset_pb2.ListExamplesResponse]
-    """Lists a version's examples in the order of the uploaded records, without image bytes."""
+    """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+    (reason FilterInvalid) when `filter` cannot be read.
+    """
     GetExample: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleRequest, _dataset_pb2.Example]
     """Returns one example."""
     GetExampleImage: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleImageRequest, _httpbody_pb2.HttpBody]
@@ -81,6 +83,10 @@ class DatasetServiceStub:
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     PreviewAugmentation: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]
     """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
     very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
@@ -89,6 +95,38 @@ class DatasetServiceStub:
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
+    """
+    CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
+    """Begins to edit a version: makes an empty draft on it."""
+    GetDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDraftRequest, _dataset_pb2.Draft]
+    """Returns one draft."""
+    ListDrafts: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDraftsRequest, _dataset_pb2.ListDraftsResponse]
+    """Lists a dataset's drafts, newest first."""
+    DeleteDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDraftRequest, _empty_pb2.Empty]
+    """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+    EditExamples: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.EditExamplesRequest, _dataset_pb2.EditExamplesResponse]
+    """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+    (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+    """
+    ListEdits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListEditsRequest, _dataset_pb2.ListEditsResponse]
+    """Lists a draft's edits in the order in which they are applied."""
+    RevertEdits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RevertEditsRequest, _dataset_pb2.Draft]
+    """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+    of them.
+    """
+    RebaseDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RebaseDraftRequest, _dataset_pb2.Draft]
+    """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+    edits is another there, or gone: revert these edits first.
+    """
+    CommitVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CommitVersionRequest, _operations_pb2.Operation]
+    """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+    draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+    FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+    any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
     """
 
 @_typing.type_check_only
@@ -128,7 +166,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """Lists a dataset's versions, newest first."""
     ListExamples: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListExamplesRequest, _dataset_pb2.ListExamplesResponse]  # type: ignore[assignment]
-    """Lists a version's examples in the order of the uploaded records, without image bytes."""
+    """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+    (reason FilterInvalid) when `filter` cannot be read.
+    """
     GetExample: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleRequest, _dataset_pb2.Example]  # type: ignore[assignment]
     """Returns one example."""
     GetExampleImage: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExampleImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -141,6 +181,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns what an import found, whether it made a version or not."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion accepts."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+    is. INVALID_ARGUMENT when there is no such format.
+    """
     PreviewAugmentation: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]  # type: ignore[assignment]
     """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
     very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
@@ -149,6 +193,38 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
+    """
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+    of the base, then what came.
+    """
+    CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Begins to edit a version: makes an empty draft on it."""
+    GetDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Returns one draft."""
+    ListDrafts: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDraftsRequest, _dataset_pb2.ListDraftsResponse]  # type: ignore[assignment]
+    """Lists a dataset's drafts, newest first."""
+    DeleteDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDraftRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+    EditExamples: _aio.UnaryUnaryMultiCallable[_dataset_pb2.EditExamplesRequest, _dataset_pb2.EditExamplesResponse]  # type: ignore[assignment]
+    """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+    (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+    """
+    ListEdits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListEditsRequest, _dataset_pb2.ListEditsResponse]  # type: ignore[assignment]
+    """Lists a draft's edits in the order in which they are applied."""
+    RevertEdits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RevertEditsRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+    of them.
+    """
+    RebaseDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RebaseDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
+    """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+    edits is another there, or gone: revert these edits first.
+    """
+    CommitVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CommitVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+    draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+    FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+    any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
     """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -239,7 +315,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListExamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListExamplesResponse, _abc.Awaitable[_dataset_pb2.ListExamplesResponse]]:
-        """Lists a version's examples in the order of the uploaded records, without image bytes."""
+        """Lists a version's examples in the order of the uploaded records, without image bytes. INVALID_ARGUMENT
+        (reason FilterInvalid) when `filter` cannot be read.
+        """
 
     @_abc_1.abstractmethod
     def GetExample(
@@ -290,6 +368,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the formats that ImportVersion accepts."""
 
     @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _dataset_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
+        is. INVALID_ARGUMENT when there is no such format.
+        """
+
+    @_abc_1.abstractmethod
     def PreviewAugmentation(
         self,
         request: _dataset_pb2.PreviewAugmentationRequest,
@@ -308,6 +396,98 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.ReadManifest, _abc.Awaitable[_dataset_pb2.ReadManifest]]:
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _dataset_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
+        """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
+        of the base, then what came.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDraft(
+        self,
+        request: _dataset_pb2.CreateDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Begins to edit a version: makes an empty draft on it."""
+
+    @_abc_1.abstractmethod
+    def GetDraft(
+        self,
+        request: _dataset_pb2.GetDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Returns one draft."""
+
+    @_abc_1.abstractmethod
+    def ListDrafts(
+        self,
+        request: _dataset_pb2.ListDraftsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListDraftsResponse, _abc.Awaitable[_dataset_pb2.ListDraftsResponse]]:
+        """Lists a dataset's drafts, newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteDraft(
+        self,
+        request: _dataset_pb2.DeleteDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Gives a draft up. FAILED_PRECONDITION (reason DraftCommitting) while it is being committed."""
+
+    @_abc_1.abstractmethod
+    def EditExamples(
+        self,
+        request: _dataset_pb2.EditExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.EditExamplesResponse, _abc.Awaitable[_dataset_pb2.EditExamplesResponse]]:
+        """Adds edits to a draft, all or none. They are checked by the rules of an import: INVALID_ARGUMENT
+        (reason EditRefused) with one violation an error, warnings in the answer. ABORTED when `etag` is stale.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEdits(
+        self,
+        request: _dataset_pb2.ListEditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListEditsResponse, _abc.Awaitable[_dataset_pb2.ListEditsResponse]]:
+        """Lists a draft's edits in the order in which they are applied."""
+
+    @_abc_1.abstractmethod
+    def RevertEdits(
+        self,
+        request: _dataset_pb2.RevertEditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Takes edits out of a draft. INVALID_ARGUMENT (reason EditRefused) when an edit that stays needs one
+        of them.
+        """
+
+    @_abc_1.abstractmethod
+    def RebaseDraft(
+        self,
+        request: _dataset_pb2.RebaseDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Draft, _abc.Awaitable[_dataset_pb2.Draft]]:
+        """Moves a draft to the dataset's newest version. ABORTED (reason RebaseConflict) when an example that it
+        edits is another there, or gone: revert these edits first.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitVersion(
+        self,
+        request: _dataset_pb2.CommitVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to make a new version of a draft; it then is gone. Shards without an edit are shared with the
+        draft's base. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion.
+        FAILED_PRECONDITION when the draft is empty (reason DraftEmpty) or its base is not the newest version
+        any more (reason DraftOutdated): rebase it. The same call again gives the same operation.
         """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,8 @@ from visiontune_data.report import Report
 from visiontune_data.statistics import Statistics
 from visiontune_kit import database
 
-from visiontune_dataset.adapters.tables import DATASETS, REPORTS, SHARDS, VERSIONS
+from visiontune_dataset.adapters.drafts import Drafts
+from visiontune_dataset.adapters.tables import DATASETS, DRAFTS, EDITS, REPORTS, SHARDS, VERSIONS
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
 from visiontune_dataset.domain.failures import (
     DatasetExists,
@@ -88,7 +89,7 @@ class Datasets:
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, dataset: Dataset) -> None:
-        for table in (SHARDS, VERSIONS, REPORTS):
+        for table in (EDITS, DRAFTS, SHARDS, VERSIONS, REPORTS):
             await self._session.execute(delete(table).where(_belongs(table, dataset.project, dataset.id)))
         await self._session.execute(delete(DATASETS).where(_is_dataset(dataset.project, dataset.id)))
 
@@ -110,6 +111,7 @@ class Versions:
         values = asdict(version)
         del values["shards"]
         values["kinds"] = json.dumps(version.kinds)
+        values["uploads"] = json.dumps(version.uploads)
         values["split_counts"] = json.dumps(dict(version.split_counts))
         values["row_splits"] = zlib.compress(version.row_splits)
         values["statistics"] = zlib.compress(_STATISTICS.dump_json(statistics))
@@ -194,8 +196,10 @@ class UnitOfWork(database.UnitOfWork):
     datasets: Datasets
     versions: Versions
     reports: Reports
+    drafts: Drafts
 
     def open(self) -> None:
+        self.drafts = Drafts(self.session)
         self.datasets = Datasets(self.session)
         self.versions = Versions(self.session)
         self.reports = Reports(self.session)
@@ -233,6 +237,7 @@ def _shard(row: RowMapping) -> StoredShard:
 def _version(row: RowMapping, shards: Sequence[StoredShard]) -> Version:
     values = {key: value for key, value in row.items() if key != "statistics"}
     values["kinds"] = tuple(json.loads(row["kinds"]))
+    values["uploads"] = tuple(json.loads(row["uploads"]))
     values["split_counts"] = json.loads(row["split_counts"])
     values["row_splits"] = zlib.decompress(row["row_splits"])
     return Version(**values, shards=tuple(shards))

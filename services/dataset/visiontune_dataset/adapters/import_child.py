@@ -12,9 +12,12 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 from visiontune_data.decoding import DecoderDied, end_with_parent
+from visiontune_data.foreign import Sources
 from visiontune_data.ingest import Options, Outcome, Progress, ingest
 from visiontune_data.limits import KIB, MIB
 from visiontune_data.shards import Shard
+
+from visiontune_dataset.adapters.image_fetch import ImageFetcher
 
 # The first array looks for pandas, a second where that is installed: here, once for all imports.
 pa.array([0])
@@ -34,6 +37,7 @@ class Task:
     archive_name: str
     scratch: Path
     options: Options
+    image_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ def run(connection: Connection, task: Task) -> None:
                 task.archive_name,
                 task.scratch,
                 replace(task.options, start_method="fork"),
+                images=Sources(fetch=ImageFetcher(task.image_hosts, task.options.limits.image_bytes)),
                 progress=connection.send,
                 finished=connection.send,
             )

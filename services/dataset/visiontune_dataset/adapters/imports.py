@@ -1,16 +1,18 @@
-"""Imports as durable operations of the kit."""
+"""What makes versions, as durable operations of the kit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit.operations import Operations, Run
 
 from visiontune_dataset import wire
 from visiontune_dataset.domain.datasets import Version
-from visiontune_dataset.domain.imports import KIND, ImportJob, ImportState
-from visiontune_dataset.ports import StartedImport
+from visiontune_dataset.domain.imports import ImportJob, ImportState
+from visiontune_dataset.ports import Job, StartedImport
+
+J = TypeVar("J", bound=Job)
 
 
 @dataclass(slots=True)
@@ -28,12 +30,17 @@ class DurableImports:
             ImportJob.from_bytes(payload), operation_now, in_vain=operation_now.HasField("error")
         )
 
-    async def start(self, session: AsyncSession, job: ImportJob, state: ImportState) -> Any:
+    async def get(self, session: AsyncSession, operation: str) -> Any:
+        """Asks for the operation."""
+        found = await self._ready.find(session, operation)
+        return found and found[0]
+
+    async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
         """Creates the operation."""
         return await self._ready.create(
             session,
             name=job.operation,
-            kind=KIND,
+            kind=job.kind,
             payload=job.to_bytes(),
             metadata=wire.import_metadata_to(state),
         )
@@ -50,15 +57,11 @@ class DurableImports:
 
 
 @dataclass(frozen=True, slots=True)
-class DurableRun:
-    """Implements `ports.ImportRun` on one try of the kit."""
+class DurableRun(Generic[J]):
+    """Implements `ports.VersionRun` on one try of the kit; `job` is its payload, read."""
 
     run: Run
-
-    @property
-    def job(self) -> ImportJob:
-        """The payload, read."""
-        return ImportJob.from_bytes(self.run.payload)
+    job: J
 
     @property
     def restart_count(self) -> int:

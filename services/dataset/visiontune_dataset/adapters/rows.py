@@ -25,6 +25,7 @@ _TRAILER_BYTES = 8  # length of the footer, and the magic
 _URL_TTL = timedelta(hours=1)
 _URL_RESERVE = timedelta(minutes=5)
 _MOST_REMEMBERED = 256
+_MOST_AT_ONCE = 16  # row groups that are read or in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,29 @@ class RangeRowReader:
         self._storage, self._http, self._clock = storage, http, clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._urls: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
+        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def read(
         self, file: StoredFile, rows: Sequence[int], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Returns those rows, which are ascending. Raises Unavailable."""
         known = await self._footer(file)
-        groups = sorted({bisect_right(known.first_rows, row) - 1 for row in rows})
-        extents = [_extent(known.footer.row_group(group), columns) for group in groups]
-        pieces = await asyncio.gather(*(self._fetch(file, *extent) for extent in extents))
-        segments = {start: piece for (start, _), piece in zip(extents, pieces, strict=True)}
-        return await asyncio.to_thread(_parse, file, known, segments, groups, rows, columns)
+        groups: dict[int, list[int]] = {}
+        for row in rows:
+            groups.setdefault(bisect_right(known.first_rows, row) - 1, []).append(row)
+        found = await asyncio.gather(
+            *(self._read_group(file, known, group, own, columns) for group, own in groups.items())
+        )
+        return [row for own in found for row in own]
+
+    async def _read_group(
+        self, file: StoredFile, known: _Known, group: int, rows: Sequence[int], columns: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Rows of one row group; a page may touch as many groups as it has rows."""
+        start, end = _extent(known.footer.row_group(group), columns)
+        async with self._slots:
+            segment = await self._fetch(file, start, end)
+            return await asyncio.to_thread(_parse, file, known, {start: segment}, group, rows, columns)
 
     async def _footer(self, file: StoredFile) -> _Known:
         if file.object in self._known:
@@ -117,21 +130,17 @@ def _parse(
     file: StoredFile,
     known: _Known,
     segments: dict[int, bytes],
-    groups: Sequence[int],
+    group: int,
     rows: Sequence[int],
     columns: Sequence[str],
 ) -> list[dict[str, Any]]:
     source = pa.PythonFile(_Segments(file.size_bytes, segments), mode="r")
     # Neither merged reads, which would cross bytes that were not fetched, nor threads, which would share
     # one position.
-    table = pq.ParquetFile(source, metadata=known.footer, pre_buffer=False).read_row_groups(
-        groups, columns=list(columns), use_threads=False
+    table = pq.ParquetFile(source, metadata=known.footer, pre_buffer=False).read_row_group(
+        group, columns=list(columns), use_threads=False
     )
-    places, before = [], 0
-    for group in groups:
-        begin, end = known.first_rows[group : group + 2]
-        places += [before + row - begin for row in rows if begin <= row < end]
-        before += end - begin
+    places = [row - known.first_rows[group] for row in rows]
     found: list[dict[str, Any]] = table.take(pa.array(places, pa.int64())).to_pylist()
     return found
 

@@ -32,6 +32,7 @@ DATASETS = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("deleting", Boolean, nullable=False),
+    Column("last_number", Integer, nullable=False, server_default="0"),
     Index("ix_datasets_project_created_at_id", "project", "created_at", "id"),
 )
 
@@ -56,6 +57,9 @@ VERSIONS = Table(
     Column("row_splits", LargeBinary, nullable=False),  # zlib
     Column("statistics", LargeBinary, nullable=False),  # JSON, zlib
     Column("created_at", UtcDateTime, nullable=False),
+    Column("parent", Integer, nullable=False, server_default="0"),
+    Column("draft", String(80), nullable=False, server_default=""),
+    Column("uploads", Text, nullable=False, server_default="[]"),  # JSON list
     ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
 )
 
@@ -89,6 +93,35 @@ REPORTS = Table(
     Column("version", String(200), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+DRAFTS = Table(
+    "drafts",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("id", String(80), primary_key=True),
+    Column("base", Integer, nullable=False),
+    Column("edit_count", Integer, nullable=False),
+    Column("last_number", Integer, nullable=False),
+    Column("operation", String(400), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+EDITS = Table(
+    "edits",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("draft", String(80), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),
+    Column("content", LargeBinary, nullable=False),  # JSON
+    ForeignKeyConstraint(["project", "dataset", "draft"], ["drafts.project", "drafts.dataset", "drafts.id"]),
 )
 
 REQUESTS = idempotency.table(METADATA)

@@ -26,6 +26,7 @@ class Dataset:
     updated_at: datetime
     revision: int = 1
     deleting: bool = False
+    last_number: int = 0  # of the versions so far, those that were deleted included: none is given twice
 
     @property
     def name(self) -> str:
@@ -49,11 +50,13 @@ class Dataset:
             revision=self.revision + 1,
         )
 
-    def with_version(self, number: int, at: datetime) -> "Dataset":
-        """The dataset once version `number` is in it."""
+    def with_version(self, at: datetime) -> "Dataset":
+        """The dataset once its next version is in it, as the latest one."""
+        number = self.last_number + 1
         return replace(
             self,
             latest_version=number,
+            last_number=number,
             version_count=self.version_count + 1,
             updated_at=at,
             revision=self.revision + 1,
@@ -106,6 +109,9 @@ class Version:
     row_splits: bytes  # a byte a row: index into SPLIT_NAMES
     shards: tuple[StoredShard, ...]
     created_at: datetime
+    parent: int = 0  # number of the version that it was made of; 0: none
+    draft: str = ""  # id of the draft that was committed
+    uploads: tuple[str, ...] = ()  # resource names
 
     @property
     def dataset_name(self) -> str:
@@ -117,19 +123,14 @@ class Version:
         """The resource name."""
         return f"{self.dataset_name}/versions/v{self.number}"
 
-    def rows(self, split: str, start: int, count: int) -> list[int]:
-        """Row numbers of `count` examples of a split (empty: of all), from the `start`-th of them."""
+    def rows(self, split: str) -> Sequence[int]:
+        """Row numbers of the examples of a split (empty: of all)."""
         if not split:
-            return list(range(start, min(start + count, self.example_count)))
+            return range(self.example_count)
         if split not in SPLIT_NAMES:
             return []
         code = SPLIT_NAMES.index(split)
-        matching = (row for row, found in enumerate(self.row_splits) if found == code)
-        return [row for nth, row in enumerate(matching) if start <= nth < start + count]
-
-    def row_count(self, split: str) -> int:
-        """Examples of a split; of all when it is empty."""
-        return self.split_counts.get(split, 0) if split else self.example_count
+        return [row for row, found in enumerate(self.row_splits) if found == code]
 
     def located(self, rows: Sequence[int]) -> list[tuple[StoredShard, list[int]]]:
         """The shards of ascending row numbers, each with the numbers of its own rows."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from visiontune_data.formats import FORMATS
-from visiontune_data.report import Report
+from visiontune_data.report import Problem, Report
 from visiontune_kit import errors
 from visiontune_kit.errors import Violation
-from visiontune_recipes.problem import Problem
+from visiontune_recipes.problem import Problem as SpecProblem
 
 _MOST_VIOLATIONS = 20
 
@@ -131,10 +131,136 @@ class VisionTrainingDisabled(errors.FailedPrecondition):
         )
 
 
+class DraftNotFound(errors.NotFound):
+    """No such draft of the dataset, or not any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not exist, or was committed, deleted or expired.", resource=name)
+
+
+class DatasetEmpty(errors.FailedPrecondition):
+    """It has no version yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no version that could be edited. Import one first.", resource=name)
+
+
+class DraftCommitting(errors.FailedPrecondition):
+    """An operation makes a version of the draft."""
+
+    def __init__(self, name: str, operation: str) -> None:
+        super().__init__(
+            f"{name} is being committed by {operation}. Wait for it, or cancel it to go on with the draft.",
+            resource=name,
+            metadata={"operation": operation},
+        )
+
+
+class DraftEmpty(errors.FailedPrecondition):
+    """There is nothing to commit."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no edits. Add some, or delete it.", resource=name)
+
+
+class DraftOutdated(errors.FailedPrecondition):
+    """The dataset has another newest version than the one that the draft edits."""
+
+    def __init__(self, name: str, base: int, newest: int) -> None:
+        super().__init__(
+            f"{name} edits v{base}, and v{newest} is the newest version now. Rebase the draft (RebaseDraft, "
+            "or --rebase), which applies its edits to that one, then commit it.",
+            resource=name,
+            metadata={"base": f"v{base}", "newest": f"v{newest}"},
+        )
+
+
+class RebaseConflict(errors.Aborted):
+    """Examples that the draft edits are others in the newest version, or gone."""
+
+    def __init__(self, name: str, newest: int, reasons: Sequence[str]) -> None:
+        more = f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else ""
+        super().__init__(
+            f"{name} cannot be moved to v{newest}: {reasons[0]}{more}. Revert the edits of these examples "
+            "(RevertEdits), rebase, and edit them anew.",
+            resource=name,
+            violations=[
+                Violation("edits", reason, "RebaseConflict") for reason in reasons[:_MOST_VIOLATIONS]
+            ],
+        )
+
+
+class TooManyDrafts(errors.ResourceExhausted):
+    """The dataset has as many drafts as it may."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(
+            f"{name} has {limit:,} drafts, as many as it may. Commit or delete one.", resource=name
+        )
+
+
+class TooManyEdits(errors.ResourceExhausted):
+    """The draft has as many edits as it may."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(
+            f"{name} would have more than {limit:,} edits. Commit it, and go on in another one.",
+            resource=name,
+        )
+
+
+class EditRefused(errors.InvalidArgument):
+    """Edits break rules of data; none of them was added. `problems` are in the order of the edits."""
+
+    def __init__(self, name: str, problems: Sequence[tuple[str, Problem]]) -> None:
+        texts = [(where, problem.text(""), problem.rule) for where, problem in problems]
+        more = f" ({len(texts) - 1:,} more)" if len(texts) > 1 else ""
+        super().__init__(
+            f"{texts[0][0]}: {texts[0][1]}{more}",
+            violations=[Violation(*each) for each in texts[:_MOST_VIOLATIONS]],
+            resource=name,
+        )
+
+
+class FilterInvalid(errors.InvalidArgument):
+    """A filter of examples cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"filter: {reason}.", violations=[Violation("filter", reason, "FilterInvalid")])
+
+
+class ImportRefused(errors.InvalidArgument):
+    """The data has problems; the report lists them all."""
+
+    def __init__(self, report: Report, report_name: str) -> None:
+        problems = report.errors[:_MOST_VIOLATIONS]
+        first = problems[0].text(report.archive)
+        more = (
+            f" ({report.error_count - 1:,} more in the validation report)" if report.error_count > 1 else ""
+        )
+        super().__init__(
+            f"{first}{more}",
+            violations=[
+                Violation(
+                    _field(p.place.member, p.place.line, p.place.json_path), p.text(report.archive), p.rule
+                )
+                for p in problems
+            ],
+            resource=report_name,
+            metadata={"validation_report": report_name, "error_count": str(report.error_count)},
+        )
+
+
+def _field(member: str, line: int, json_path: str) -> str:
+    """Where, without the archive: `train.jsonl:42 $.image`; `archive` for the archive itself."""
+    where = f"{member}:{line}" if line else member
+    return " ".join(filter(None, (where, json_path))) or "archive"
+
+
 class AugmentationRefused(errors.InvalidArgument):
     """The policy is none that a job could have."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[SpecProblem]) -> None:
         violations = [Violation(p.field, f"{p.message} {p.remedy}", p.rule) for p in problems]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         first = violations[0]
@@ -169,31 +295,3 @@ class PreviewFailed(errors.Unavailable):
             f"The program that augments pictures ended while it was at work (exit code {exit_code}). "
             "Try again, with fewer or smaller pictures."
         )
-
-
-class ImportRefused(errors.InvalidArgument):
-    """The data has problems; the report lists them all."""
-
-    def __init__(self, report: Report, report_name: str) -> None:
-        problems = report.errors[:_MOST_VIOLATIONS]
-        first = problems[0].text(report.archive)
-        more = (
-            f" ({report.error_count - 1:,} more in the validation report)" if report.error_count > 1 else ""
-        )
-        super().__init__(
-            f"{first}{more}",
-            violations=[
-                Violation(
-                    _field(p.place.member, p.place.line, p.place.json_path), p.text(report.archive), p.rule
-                )
-                for p in problems
-            ],
-            resource=report_name,
-            metadata={"validation_report": report_name, "error_count": str(report.error_count)},
-        )
-
-
-def _field(member: str, line: int, json_path: str) -> str:
-    """Where, without the archive: `train.jsonl:42 $.image`; `archive` for the archive itself."""
-    where = f"{member}:{line}" if line else member
-    return " ".join(filter(None, (where, json_path))) or "archive"

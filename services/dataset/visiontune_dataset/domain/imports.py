@@ -1,6 +1,7 @@
 """What an import is asked to do, and what names belong to it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -29,6 +30,8 @@ class ImportJob:
     skip_errors: bool
     validation_fraction: float
     created_at: str  # ISO 8601
+
+    kind = KIND
 
     @property
     def dataset_name(self) -> str:
@@ -102,6 +105,7 @@ class ImportState:
     validation_report: str = ""
     unchanged: bool = False
     restart_count: int = 0
+    format_reason: str = ""
 
 
 def check_format(name: str, *, vision_enabled: bool) -> str:
@@ -113,3 +117,9 @@ def check_format(name: str, *, vision_enabled: bool) -> str:
     if not vision_enabled and all(each.kind is not Kind.CHAT for each in candidates):
         raise VisionTrainingDisabled(wanted)
     return wanted
+
+
+def check_kinds(format_name: str, kinds: Iterable[Kind], *, vision_enabled: bool) -> None:
+    """Refuses what turned out to have images where these are off. Raises VisionTrainingDisabled."""
+    if not vision_enabled and any(kind is not Kind.CHAT for kind in kinds):
+        raise VisionTrainingDisabled(format_name)

@@ -88,7 +88,7 @@ def _unknown_preset(command: PreviewAugmentation) -> Sequence[Problem]:
 
 async def _rows(command: PreviewAugmentation, version: Version, deps: Deps) -> Sequence[int]:
     """The rows to show, each of which has a picture."""
-    wanted = command.rows or version.rows("train", 0, _LOOKED_AT)
+    wanted = command.rows or version.rows("train")[:_LOOKED_AT]
     for row in command.rows:
         versions.check_row(version, row)
     shown = await versions.examples_at(version, wanted, deps)

@@ -1,16 +1,34 @@
 """Reading versions: facts, statistics, reports, examples, pictures, and all of it for training."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from visiontune_data import comparing, filters
+from visiontune_data.comparing import Comparison
+from visiontune_data.filters import FilterError
 from visiontune_data.statistics import Statistics
 
 from visiontune_dataset.domain.datasets import Version
-from visiontune_dataset.domain.failures import ExampleNotFound
+from visiontune_dataset.domain.failures import ExampleNotFound, FilterInvalid, VersionNotFound
 from visiontune_dataset.ports import Deps, SignedUrl, StoredReport
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which examples of a version; what is empty leaves nothing out."""
+
+    split: str = ""
+    filter: str = ""  # see visiontune_data.filters
+    query: str = ""  # text that a message or caption contains
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether content decides, not only the split."""
+        return bool(self.filter.strip() or self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +88,29 @@ async def get_report(project: str, dataset_id: str, report_id: str, deps: Deps) 
         return await uow.reports.get(project, dataset_id, report_id)
 
 
+async def select(version: Version, wanted: Selection, deps: Deps) -> Sequence[int]:
+    """Returns the rows that are wanted, ascending. Raises FilterInvalid."""
+    rows = version.rows(wanted.split)
+    if not wanted.needs_index:
+        return rows
+    try:
+        condition = filters.parse(wanted.filter)
+    except FilterError as error:
+        raise FilterInvalid(str(error)) from error
+    index = await deps.indexes.of(version)
+    found = await asyncio.to_thread(index.select, condition, wanted.query)
+    return sorted(set(found).intersection(rows)) if wanted.split else found
+
+
 async def list_examples(
-    version: Version, split: str, start: int, count: int, deps: Deps
-) -> tuple[list[ShownExample], int | None]:
-    """Returns examples of a split (empty: of all), and where the next page begins."""
-    rows = version.rows(split, start, count + 1)
-    examples = await examples_at(version, rows[:count], deps)
-    return examples, start + count if len(rows) > count else None
+    version: Version, wanted: Selection, start: int, count: int, deps: Deps
+) -> tuple[list[ShownExample], int]:
+    """Returns examples from the `start`-th of those wanted, and how many are wanted in all."""
+    rows = await select(version, wanted, deps)
+    page = rows[start : start + count]
+    if wanted.needs_index:  # which has them; read by ranges, each might be in another row group
+        return await shown(version, page, deps), len(rows)
+    return await examples_at(version, page, deps), len(rows)
 
 
 async def examples_at(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
@@ -93,15 +127,41 @@ async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
 
 
 async def get_thumbnails(
-    version: Version, split: str, start: int, count: int, deps: Deps
-) -> list[ShownThumbnail]:
-    """Returns the pictures of a run of examples."""
-    rows = version.rows(split, start, count)
-    found = await _preview(version, rows, ["thumbnail", "width_px", "height_px"], deps)
-    return [
+    version: Version, wanted: Selection, start: int, count: int, deps: Deps
+) -> tuple[list[ShownThumbnail], int]:
+    """Returns pictures of examples from the `start`-th of those wanted, and how many are wanted in all."""
+    rows = await select(version, wanted, deps)
+    page = rows[start : start + count]
+    found = await _preview(version, page, ["thumbnail", "width_px", "height_px"], deps)
+    shown = [
         ShownThumbnail(row, each["thumbnail"] or b"", each["width_px"], each["height_px"])
-        for row, each in zip(rows, found, strict=True)
+        for row, each in zip(page, found, strict=True)
     ]
+    return shown, len(rows)
+
+
+async def compare_versions(
+    version: Version, base_number: int | None, deps: Deps
+) -> tuple[Version, Comparison]:
+    """Returns the base and what differs; without a number the base is its parent, or the version before.
+
+    Raises VersionNotFound.
+    """
+    wanted = base_number or version.parent
+    async with deps.unit_of_work() as uow:
+        if not wanted and not (
+            before := await uow.versions.page(version.project, version.dataset, version.number, 1)
+        ):
+            raise VersionNotFound(f"{version.dataset_name}/versions/v{version.number - 1}")
+        base = await uow.versions.get(version.project, version.dataset, wanted) if wanted else before[0]
+    old, new = await deps.indexes.of(base), await deps.indexes.of(version)
+    return base, await asyncio.to_thread(comparing.compare, old, new)
+
+
+async def shown(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns rows, out of the index."""
+    index = await deps.indexes.of(version)
+    return [ShownExample(row, json.loads(index.preview(row))) for row in rows]
 
 
 async def get_image(version: Version, row: int, index: int, deps: Deps) -> ImageBytes:

@@ -1,11 +1,12 @@
 """The repositories, on SQLAlchemy: rows and values of the domain have the same fields."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Table, delete, insert, literal, or_, select, tuple_, update
+from sqlalchemy import Table, Text, delete, insert, literal, or_, select, tuple_, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import database
@@ -97,10 +98,17 @@ class _Jobs:
             await self._session.execute(delete(table).where(table.c.job == name))
         await self._jobs.remove(tables.JOBS.c.name == name)
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
-        return await self._jobs.some(
-            *_newest_first(tables.JOBS, project, after), order=_newest_order(tables.JOBS), limit=limit
-        )
+    async def page(
+        self, project: str, dataset: str, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Job]:
+        conditions = _newest_first(tables.JOBS, project, after)
+        if dataset:
+            # As the spec is written: no text of a user's can look so, since its quotes are escaped.
+            is_version = dataset.count("/") > 3
+            start = json.dumps(dataset if is_version else f"{dataset}/versions/")
+            text = f'"dataset_version":{start if is_version else start[:-1]}'
+            conditions.append(type_coerce(tables.JOBS.c.spec, Text).contains(text, autoescape=True))
+        return await self._jobs.some(*conditions, order=_newest_order(tables.JOBS), limit=limit)
 
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
         columns, of_attempt = tables.JOBS.c, tables.ATTEMPTS.c

@@ -6,7 +6,7 @@ from visiontune_recipes.presets import PRESETS, Preset
 
 from visiontune_trainer.use_cases.deps import Deps
 
-IMAGE_KINDS = frozenset({Kind.CHAT_WITH_IMAGES, Kind.CAPTIONED_IMAGE})
+IMAGE_KINDS = frozenset(Kind) - {Kind.CHAT}
 
 
 def families(deps: Deps) -> list[Family]:

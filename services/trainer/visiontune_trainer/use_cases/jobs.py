@@ -120,10 +120,15 @@ async def get_job(name: str, deps: Deps) -> Job:
         return await existing_job(uow, name)
 
 
-async def list_jobs(project: str, after: tuple[datetime, str] | None, limit: int, deps: Deps) -> list[Job]:
-    """Returns at most `limit` jobs, newest first, after the position (created_at, name)."""
+async def list_jobs(
+    project: str, dataset: str, after: tuple[datetime, str] | None, limit: int, deps: Deps
+) -> list[Job]:
+    """Returns at most `limit` jobs, newest first, after the position (created_at, name).
+
+    `dataset` is the version, or the dataset, on which they train; empty: any.
+    """
     async with deps.unit_of_work() as uow:
-        return await uow.jobs.page(project, after, limit)
+        return await uow.jobs.page(project, dataset, after, limit)
 
 
 async def cancel_job(name: str, deps: Deps) -> Job:

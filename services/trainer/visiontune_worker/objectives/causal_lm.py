@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+from visiontune_data import pictures
 
-from visiontune_worker import pictures
 from visiontune_worker.faults import ConfigurationFault, DataFault
 from visiontune_worker.shards import Example
 
@@ -228,8 +228,8 @@ def _with_images(
 
 def _decode(data: bytes, example: Example) -> Image.Image:
     try:
-        return pictures.decode(data)
-    except OSError as error:
+        return pictures.read(data)
+    except (OSError, ValueError) as error:
         raise DataFault(
             "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
         ) from error

@@ -347,6 +347,17 @@ async def test_kueue_says_why_a_job_waits(backend: KubernetesBackend, cluster: C
     await eventually(says)
     assert cluster.calls["list workloads"] == 1
 
+    # It is asked again at once when the Job has failed: what it said before is no reason.
+    evicted = {"type": "Evicted", "status": "True", "reason": "Preempted", "message": "to make room"}
+    cluster.put("workloads", {**cluster.objects["workloads", "w"], "status": {"conditions": [evicted]}})
+    failed = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 75"}
+    cluster.put("jobs", {**cluster.objects["jobs", NAME], "status": {"conditions": [failed]}})
+
+    async def is_disrupted() -> bool:
+        return (await backend.observe(ATTEMPT)).disrupted
+
+    await eventually(is_disrupted)
+
 
 def test_what_the_operator_has_not_listed_is_refused(connected: Callable[[], Api], cluster: Cluster) -> None:
     backend = KubernetesBackend(connected, PLACES, CHOICES, ClusterClock(cluster))

@@ -99,6 +99,13 @@ def test_an_eviction_by_the_queue_ends_the_attempt_without_charge() -> None:
     assert "Preempted" in seen.message
 
 
+@pytest.mark.parametrize(("code", "is_disrupted"), [(75, True), (143, True), (65, False), (64, False)])
+def test_a_worker_that_the_queue_sent_away_is_not_charged_for_its_code(code: int, is_disrupted: bool) -> None:
+    evicted = condition("Evicted", "True", "Preempted", "to make room")
+    seen = look(make_job(by_code(code, 2)), workload={"status": {"conditions": [evicted]}})
+    assert (seen.sight, seen.disrupted) == (Sight.EXITED, is_disrupted)
+
+
 def failed(message: str, reason: str = "PodFailurePolicy", kind: str = "Failed") -> Any:
     return condition(kind, "True", reason, message)
 

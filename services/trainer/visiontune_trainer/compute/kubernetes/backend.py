@@ -302,10 +302,10 @@ class KubernetesBackend:
         return job is None and not left
 
     def _workload(self, job: Object) -> Object | None:
-        """Kueue's Workload of a Job in a queue, asked for now and then."""
+        """Kueue's Workload of a Job in a queue, asked for now and then, and to say why the Job failed."""
         metadata = job["metadata"]
         until, known = self._workloads.get(metadata["uid"], (0.0, None))
-        if time.monotonic() < until:
+        if time.monotonic() < until and not seeing.has_failed(job):
             return known
         try:
             found = self._api.list("workloads", f"kueue.x-k8s.io/job-uid={metadata['uid']}")

@@ -11,6 +11,7 @@ from visiontune_trainer.compute.kubernetes.manifests import (
     ACCELERATOR,
     CONTAINER,
     DISRUPTION_RULE,
+    FINAL_EXIT_CODES,
     QUEUE_LABEL,
 )
 from visiontune_trainer.domain.next_step import Observation, Sight
@@ -22,6 +23,7 @@ STUCK_AFTER = timedelta(seconds=60)
 _WATCHES_APART = timedelta(seconds=5)
 _RULE = re.compile(r"rule at index (\d+)")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
+_FAILURES = ("FailureTarget", "Failed")
 _SIGNALS = 128  # a shell's and a container runtime's way to say: ended by a signal
 
 
@@ -43,10 +45,12 @@ def observation(
     """What is seen of an attempt. `events` are those of the Job and of its pods."""
     if job is None or _deleted_at(job):
         return Observation(Sight.ABSENT)
+    evicted = _evicted(workload)
     ended = _ended(job, pods, now)
-    if ended is not None:
+    # A worker that the queue sends away may fail the Job by the code with which it leaves.
+    if ended is not None and not (evicted and _may_have_left(ended)):
         return ended
-    taken = _taken_away(pods, now) or _evicted(workload)
+    taken = evicted or _taken_away(pods, now)
     if taken:
         return Observation(Sight.EXITED, disrupted=True, message=taken)
     running = [pod for pod in pods if _phase(pod) == "Running"]
@@ -85,6 +89,11 @@ def is_beyond_grace(pod: Object, now: datetime) -> bool:
     return deleted_at is not None and now - deleted_at > STUCK_AFTER
 
 
+def has_failed(job: Object) -> bool:
+    """Whether the Job has failed, or is about to."""
+    return any((condition(job, kind) or {}).get("status") == "True" for kind in _FAILURES)
+
+
 def condition(resource: Object, kind: str) -> Object | None:
     """The condition of that type, or None."""
     conditions = (resource.get("status") or {}).get("conditions") or []
@@ -104,11 +113,15 @@ def _ended(job: Object, pods: Sequence[Object], now: datetime) -> Observation | 
     """
     if (condition(job, "Complete") or {}).get("status") == "True":
         return Observation(Sight.EXITED, 0)
-    for kind in ("FailureTarget", "Failed"):
+    for kind in _FAILURES:
         failed = condition(job, kind)
         if failed is not None and failed.get("status") == "True":
             return Observation(Sight.UNREACHABLE) if _is_early(failed, pods, now) else _failed(failed, pods)
     return None
+
+
+def _may_have_left(ended: Observation) -> bool:
+    return ended.sight is Sight.EXITED and ended.exit_code not in {0, *FINAL_EXIT_CODES}
 
 
 def _is_early(failed: Object, pods: Sequence[Object], now: datetime) -> bool:

@@ -1,0 +1,62 @@
+"""`visiontune dataset` for what is in a version: looking at examples."""
+
+import itertools
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from visiontune import names
+from visiontune.cli.dataset import Target
+from visiontune.cli.session import Session, talks
+
+if TYPE_CHECKING:
+    from visiontune.dataset.v1 import dataset_pb2
+
+_SHOWN_CHARACTERS = 60
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this module to `visiontune dataset`."""
+    app.command("examples")(examples)
+
+
+@talks
+def examples(
+    session: Session,
+    name: Target,
+    filter_: Annotated[
+        str, typer.Option("--filter", help='For example "split = train AND width >= 512"; docs/filters.md.')
+    ] = "",
+    query: Annotated[str, typer.Option(help="Text that a message or caption contains, in any case.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Most examples that are listed.")] = 50,
+) -> None:
+    """List examples of a version in row order; of a dataset, of the newest one."""
+    found = itertools.islice(
+        session.client.list_examples(name, filter_=filter_, query=query, page_size=min(limit, 200)), limit
+    )
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["EXAMPLE", "ID", "SPLIT", "IMAGES", "TEXT", "TAGS"],
+        (
+            [
+                names.short(example.name),
+                escape(example.example_id),
+                example.split,
+                str(len(example.images)),
+                escape(text_of(example)),
+                escape(", ".join(example.tags)),
+            ]
+            for example in found
+        ),
+        empty="No examples match.",
+    )
+
+
+def text_of(example: "dataset_pb2.Example") -> str:
+    """What is said in an example, on one line and cut."""
+    said = [part.text for message in example.messages for part in message.content if part.text]
+    line = " | ".join(" ".join(text.split()) for text in [*said, *example.texts])
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"

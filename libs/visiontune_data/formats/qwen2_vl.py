@@ -1,0 +1,86 @@
+"""Qwen2-VL's messages: content is text, or a list of parts of which some are images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Part
+from visiontune_data.exported import ExportedExample
+from visiontune_data.formats.format import Format, Notes, RecordModel
+from visiontune_data.formats.llava import refs_of
+from visiontune_data.formats.messages import ContentPart, part_types, read
+
+
+class QwenPart(ContentPart):
+    """A text, or an image: by its own path, or the next of the record's `images`."""
+
+    image: str | None = None
+
+
+class QwenMessage(RecordModel):
+    """One turn."""
+
+    role: str
+    content: str | list[QwenPart]
+
+
+class QwenRecord(RecordModel):
+    """One conversation. `images` are those of <image> marks in text and of parts that name none."""
+
+    id: str | int | None = None
+    messages: list[QwenMessage]
+    images: str | list[str] | None = None
+    split: str | None = None
+
+
+def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
+    turns = read(record.messages, notes, _read_part, "text, image")
+    images = turns.place(refs_of(record.images, "$.images"), "$.messages")
+    return Draft(
+        id=None if record.id is None else str(record.id),
+        images=images,
+        messages=tuple(turns.messages),
+        message_paths=tuple(turns.paths),
+        split=record.split,
+        metadata=dict(record.model_extra or {}),
+    )
+
+
+def _read_part(part: QwenPart, path: str) -> Part | ImageRef | None:
+    if part.type != "image":
+        return None
+    return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
+
+
+def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+    following = iter(image_paths)
+
+    def part_of(part: Part) -> dict[str, str]:
+        if part.text is None:
+            return {"type": "image", "image": next(following)}
+        return {"type": "text", "text": part.text}
+
+    turns = [{"role": m.role, "content": [part_of(part) for part in m.content]} for m in example.messages]
+    return {"id": example.id, "messages": turns}
+
+
+FORMAT = Format(
+    name="qwen2-vl",
+    description="Conversations about images as messages whose content is a list of text and image parts.",
+    kind=Kind.CHAT_WITH_IMAGES,
+    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT}),
+    file_names=("*.jsonl", "*.json"),
+    layout=(
+        "train.jsonl          one record a line (or one .json array)\n"
+        "images/0001.jpg      named by the parts of the messages, relative to the file"
+    ),
+    example_record=(
+        '{"id": "1", "messages": [{"role": "user", "content": ['
+        '{"type": "image", "image": "images/0001.jpg"}, {"type": "text", "text": "What digit is this?"}]}, '
+        '{"role": "assistant", "content": [{"type": "text", "text": "Seven."}]}]}'
+    ),
+    record=QwenRecord,
+    to_draft=_to_draft,
+    evidence="the records have `messages`, of which some have images",
+    recognises=lambda value: "messages" in value and "image_url" not in part_types(value),
+    from_example=_from_example,
+)

@@ -1,0 +1,75 @@
+"""An object read at any place over HTTP, each read a range; for processes that may wait."""
+
+import io
+import time
+
+import httpx
+from typing_extensions import Buffer
+
+_TRIES = 5
+
+
+class Unreadable(Exception):  # noqa: N818 (named for what happened)
+    """The object store did not give the bytes, though asked several times."""
+
+
+class HttpFile(io.RawIOBase):
+    """A file of known size at a signed URL. Reading raises Unreadable."""
+
+    def __init__(self, http: httpx.Client, url: str, size: int) -> None:
+        self._http, self._url, self._size, self._position = http, url, size, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Moves; asks for nothing yet."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fills the buffer, or what is left of the file."""
+        view = memoryview(buffer).cast("B")
+        end = min(self._position + len(view), self._size)
+        if end <= self._position:
+            return 0
+        data = _get(
+            self._http, self._url, {"Range": f"bytes={self._position}-{end - 1}"}, httpx.codes.PARTIAL_CONTENT
+        )
+        if len(data) != end - self._position:
+            raise Unreadable(f"the object store answered {len(data):,} bytes of {end - self._position:,}")
+        view[: len(data)] = data
+        self._position = end
+        return len(data)
+
+
+def read_whole(http: httpx.Client, url: str) -> bytes:
+    """All bytes of a small object. Raises Unreadable."""
+    return _get(http, url, {}, httpx.codes.OK)
+
+
+def _get(http: httpx.Client, url: str, headers: dict[str, str], expected: int) -> bytes:
+    reason = ""
+    for attempt in range(_TRIES):
+        time.sleep(attempt**2 * 0.2)
+        try:
+            answer = http.get(url, headers=headers)
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            continue
+        if answer.status_code == expected:
+            return answer.content
+        reason = f"the object store answered HTTP {answer.status_code}"
+        if answer.is_client_error:
+            break
+    raise Unreadable(reason)
