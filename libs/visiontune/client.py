@@ -1,5 +1,6 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -166,6 +167,12 @@ class Client:
         request = storage_pb2.UpdateQuotaRequest(quota=quota)
         request.update_mask.paths.extend(limits)
         return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
+
+    def get_storage_usage(self, *, days: int = 30) -> storage_pb2.GetUsageResponse:
+        """What the project keeps now, and kept in these days, by kind of owner."""
+        request = storage_pb2.GetUsageRequest(parent=self.project)
+        request.start_time.FromSeconds(int(time.time()) - 86_400 * days)
+        return self.call(_method(_STORAGE, "GetUsage"), request, storage_pb2.GetUsageResponse())
 
     def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
         """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""

@@ -72,21 +72,32 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file to import: where its bytes are, how many, and what it is called."""
+
+    url: str
+    size_bytes: int
+    name: str
+
+
 class Importer(Protocol):
     """Runs an import in processes of its own, so that calls stay answered."""
 
     async def run(
         self,
-        url: str,
-        size_bytes: int,
-        archive_name: str,
+        files: Sequence[ImportFile],
         scratch: Path,
         options: Options,
         *,
+        earlier: "Sequence[ReadableShard]" = (),
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
-        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
+        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable.
+
+        `earlier` are the shards whose images records may name by digest.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.report_to(await versions.get_report(project, dataset_id, report_id, self._deps))
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
-        return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+        on = self._deps.rules.vision_enabled
+        formats = [wire.format_to(each, vision_enabled=on) for each in FORMATS.values()]
+        return pb.ListFormatsResponse(formats=formats)
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))

@@ -228,7 +228,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportVersion(self, request, context):
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -298,7 +298,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFormats(self, request, context):
-        """Lists the formats that ImportVersion accepts.
+        """Lists the formats that ImportVersion knows; those that it refuses here say why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
