@@ -322,6 +322,29 @@ class Client:
         request = dataset_pb2.GetValidationReportRequest(name=name)
         return self.call(_method(_DATASETS, "GetValidationReport"), request, dataset_pb2.ValidationReport())
 
+    def delete_version(self, name: str, *, force: bool = False) -> None:
+        """Deletes `digits/v1`; with `force` also while it may be read or is edited."""
+        request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force)
+        self._transport.call(call_for(_method(_DATASETS, "DeleteVersion"), _with_request_id(request)))
+
+    def export_version(
+        self, version: str, format_: str = "", archive: str = "tar.gz"
+    ) -> operations_pb2.Operation:
+        """Starts to write a version as an archive: tar.gz, tar or zip; `wait` for the operation."""
+        request = dataset_pb2.ExportVersionRequest(
+            name=self.version_name(version),
+            format=format_,
+            archive=dataset_pb2.ExportVersionRequest.Archive.Value(
+                f"ARCHIVE_{archive.replace('.', '_').upper()}"
+            ),
+        )
+        return self.call(_method(_DATASETS, "ExportVersion"), request, operations_pb2.Operation())
+
+    def get_export(self, name: str) -> dataset_pb2.Export:
+        """One export, by its full name, with a fresh URL."""
+        request = dataset_pb2.GetExportRequest(name=name)
+        return self.call(_method(_DATASETS, "GetExport"), request, dataset_pb2.Export())
+
     # Drafts: edits that become a version
 
     def create_draft(self, dataset: str, base_version: str = "") -> dataset_pb2.Draft:

@@ -439,7 +439,11 @@ export interface paths {
         get: operations["GetVersion"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes a version; what it shares with other versions stays
+         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         */
+        delete: operations["DeleteVersion"];
         options?: never;
         head?: never;
         patch?: never;
@@ -677,6 +681,46 @@ export interface paths {
          * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
          */
         get: operations["CompareVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts to write a version as an archive
+         * @description Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the version holds.
+         */
+        post: operations["ExportVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/exports/{export}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns one export, with a fresh URL
+         * @description Returns one export, with a fresh URL. NOT_FOUND once it has expired.
+         */
+        get: operations["GetExport"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1998,6 +2042,91 @@ export interface components {
          * @enum {string}
          */
         ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
+        /** @description A version as an archive, kept for a day. */
+        Export: {
+            /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
+            name?: string;
+            /** @description The version in it. Imported again it has the same digest. */
+            readonly version?: string;
+            /** @description Its format, one of ListFormats. */
+            readonly format?: string;
+            /** @description What to call the file, for example `digits-v1-llava.tar.gz`. */
+            readonly filename?: string;
+            /**
+             * Format: int64
+             * @description Length of the archive.
+             */
+            readonly sizeBytes?: string;
+            /** @description sha256 of the archive, lower-case hexadecimal. */
+            readonly sha256?: string;
+            /**
+             * Format: int64
+             * @description Examples in it.
+             */
+            readonly exampleCount?: string;
+            /**
+             * Format: int64
+             * @description Image files in it.
+             */
+            readonly imageCount?: string;
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is deleted.
+             */
+            readonly expireTime?: string;
+            /** @description Signed URL for GET. A secret until `url_expire_time`; GetExport gives another one. */
+            readonly url?: string;
+            /**
+             * Format: date-time
+             * @description When the URL stops working.
+             */
+            readonly urlExpireTime?: string;
+        };
+        /** @description Metadata of the operation that ExportVersion returns. */
+        ExportVersionMetadata: {
+            /** @description The version that is exported. */
+            version?: string;
+            /**
+             * Format: int32
+             * @description Share of the whole work that is done, 0 to 100.
+             */
+            progressPercent?: number;
+            /**
+             * Format: int64
+             * @description Examples written so far.
+             */
+            exampleCount?: string;
+            /**
+             * Format: date-time
+             * @description When the operation was created.
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When the figures here last changed.
+             */
+            updateTime?: string;
+            /**
+             * Format: int32
+             * @description Times the export was begun anew after a server died.
+             */
+            restartCount?: number;
+        };
+        /**
+         * @description Kinds of archives.
+         *
+         *     - `ARCHIVE_UNSPECIFIED`: The same as TAR_GZ.
+         *     - `ARCHIVE_TAR_GZ`: .tar.gz, compressed with the least effort, since images hardly shrink.
+         *     - `ARCHIVE_TAR`: .tar
+         *     - `ARCHIVE_ZIP`: .zip
+         * @enum {string}
+         */
+        "ExportVersionRequest.Archive": "ARCHIVE_UNSPECIFIED" | "ARCHIVE_TAR_GZ" | "ARCHIVE_TAR" | "ARCHIVE_ZIP";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */
@@ -4211,6 +4340,36 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    DeleteVersion: {
+        parameters: {
+            query?: {
+                /** @description Also while it may still be read. */
+                force?: boolean;
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListVersions: {
         parameters: {
             query?: {
@@ -4567,6 +4726,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CompareVersionsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ExportVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A format of ListFormats; the one that the version was imported from when empty. */
+                    format?: string;
+                    /** @description The kind of archive. */
+                    archive?: components["schemas"]["ExportVersionRequest.Archive"];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ExportVersionMetadata"];
+                        response?: components["schemas"]["Export"];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                export: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
                 };
             };
             default: components["responses"]["Error"];
