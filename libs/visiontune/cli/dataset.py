@@ -185,11 +185,16 @@ def report(
 @talks
 def delete(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Id or full name.", metavar="DATASET")],
-    force: Annotated[bool, typer.Option("--force", help="Also when it has versions.")] = False,
+    name: Target,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
+    ] = False,
 ) -> None:
-    """Delete a dataset; its versions too with --force."""
-    session.client.delete_dataset(name, force=force)
+    """Delete a dataset, its versions too with --force; or one version, but what others share of it."""
+    if names.dataset(name) == name:
+        session.client.delete_dataset(name, force=force)
+    else:
+        session.client.delete_version(name, force=force)
     if session.is_json:
         session.raw({})
     else:
@@ -206,6 +211,8 @@ def formats(session: Session) -> None:
         return
     for entry in found:
         session.out.print(f"[bold]{escape(entry.format)}[/]  {escape(entry.description)}")
+        if entry.unavailable_reason:
+            session.out.print(f"[yellow]{escape(entry.unavailable_reason)}[/]", soft_wrap=True)
         session.out.print(escape(entry.layout), style="dim")
         session.out.print(f"{escape(entry.example_record)}\n")
 

@@ -11,6 +11,7 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews, report
 from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
+from visiontune_data.export import Archive
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
@@ -19,8 +20,9 @@ from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.resolve import DEFAULT_SEED
 
 from visiontune_dataset.domain.datasets import Dataset, Version
+from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
-from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.domain.imports import ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
@@ -41,6 +43,12 @@ _PARTS = {
 }
 _DEFAULT_PREVIEWS = 8
 _DEFAULT_SIDE_PX = 512
+_ARCHIVES: Mapping[int, Archive] = {
+    pb.ExportVersionRequest.ARCHIVE_UNSPECIFIED: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
+    pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
+}
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -185,6 +193,41 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
 def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) -> Selection:
     """Reads which examples are meant."""
     return Selection(request.split, request.filter, request.query)
+
+
+def export_metadata_to(state: ExportState) -> pb.ExportVersionMetadata:
+    """Writes what those who poll an export see."""
+    return pb.ExportVersionMetadata(
+        version=state.version,
+        progress_percent=state.percent,
+        example_count=state.example_count,
+        create_time=timestamp(state.created_at),
+        update_time=timestamp(state.updated_at),
+        restart_count=state.restart_count,
+    )
+
+
+def export_to(export: Export, url: SignedUrl) -> pb.Export:
+    """Writes the resource."""
+    return pb.Export(
+        name=export.name,
+        version=f"{export.dataset_name}/versions/v{export.version}",
+        format=export.format,
+        filename=export.filename,
+        size_bytes=export.size_bytes,
+        sha256=export.sha256,
+        example_count=export.example_count,
+        image_count=export.image_count,
+        create_time=timestamp(export.created_at),
+        expire_time=timestamp(export.expires_at),
+        url=url.url,
+        url_expire_time=timestamp(url.expires_at),
+    )
+
+
+def archive_from(request: pb.ExportVersionRequest) -> Archive:
+    """The kind of archive that is wanted."""
+    return _ARCHIVES[request.archive]
 
 
 def example_to(version: Version, shown: ShownExample) -> pb.Example:
@@ -391,7 +434,7 @@ def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
     )
 
 
-def format_to(each: Format) -> pb.Format:
+def format_to(each: Format, *, vision_enabled: bool) -> pb.Format:
     """Writes a row of the table of formats."""
     return pb.Format(
         format=each.name,
@@ -401,6 +444,7 @@ def format_to(each: Format) -> pb.Format:
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
         kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
+        unavailable_reason=unavailable_reason(each, vision_enabled=vision_enabled),
     )
 
 

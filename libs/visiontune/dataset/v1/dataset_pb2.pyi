@@ -282,6 +282,124 @@ class DatasetVersion(_message.Message):
 Global___DatasetVersion: _TypeAlias = DatasetVersion  # noqa: Y015
 
 @_typing.final
+class Export(_message.Message):
+    """A version as an archive, kept for a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's."""
+    version: _builtins.str
+    """The version in it. Imported again it has the same digest."""
+    format: _builtins.str
+    """Its format, one of ListFormats."""
+    filename: _builtins.str
+    """What to call the file, for example `digits-v1-llava.tar.gz`."""
+    size_bytes: _builtins.int
+    """Length of the archive."""
+    sha256: _builtins.str
+    """sha256 of the archive, lower-case hexadecimal."""
+    example_count: _builtins.int
+    """Examples in it."""
+    image_count: _builtins.int
+    """Image files in it."""
+    url: _builtins.str
+    """Signed URL for GET. A secret until `url_expire_time`; GetExport gives another one."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is deleted."""
+
+    @_builtins.property
+    def url_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the URL stops working."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        format: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        example_count: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        url: _builtins.str = ...,
+        url_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "url_expire_time", b"url_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "expire_time", b"expire_time", "filename", b"filename", "format", b"format", "image_count", b"image_count", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url", "url_expire_time", b"url_expire_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Export: _TypeAlias = Export  # noqa: Y015
+
+@_typing.final
+class ExportVersionMetadata(_message.Message):
+    """Metadata of the operation that ExportVersion returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version that is exported."""
+    progress_percent: _builtins.int
+    """Share of the whole work that is done, 0 to 100."""
+    example_count: _builtins.int
+    """Examples written so far."""
+    restart_count: _builtins.int
+    """Times the export was begun anew after a server died."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the operation was created."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the figures here last changed."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        progress_percent: _builtins.int = ...,
+        example_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        restart_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "progress_percent", b"progress_percent", "restart_count", b"restart_count", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionMetadata: _TypeAlias = ExportVersionMetadata  # noqa: Y015
+
+@_typing.final
 class Draft(_message.Message):
     """Edits of a version that become the next one."""
 
@@ -1438,6 +1556,7 @@ class Format(_message.Message):
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1448,6 +1567,10 @@ class Format(_message.Message):
     """The files that an archive of it holds, as an indented listing."""
     example_record: _builtins.str
     """One record, as JSON text."""
+    unavailable_reason: _builtins.str
+    """Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it
+    does not.
+    """
     @_builtins.property
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
@@ -1466,10 +1589,11 @@ class Format(_message.Message):
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
         kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
+        unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2944,3 +3068,116 @@ class ExampleChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015
+
+@_typing.final
+class ExportVersionRequest(_message.Message):
+    """Request of ExportVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Archive:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ArchiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExportVersionRequest._Archive.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ARCHIVE_UNSPECIFIED: ExportVersionRequest._Archive.ValueType  # 0
+        """The same as TAR_GZ."""
+        ARCHIVE_TAR_GZ: ExportVersionRequest._Archive.ValueType  # 1
+        """.tar.gz, compressed with the least effort, since images hardly shrink."""
+        ARCHIVE_TAR: ExportVersionRequest._Archive.ValueType  # 2
+        """.tar"""
+        ARCHIVE_ZIP: ExportVersionRequest._Archive.ValueType  # 3
+        """.zip"""
+
+    class Archive(_Archive, metaclass=_ArchiveEnumTypeWrapper):
+        """Kinds of archives."""
+
+    ARCHIVE_UNSPECIFIED: ExportVersionRequest.Archive.ValueType  # 0
+    """The same as TAR_GZ."""
+    ARCHIVE_TAR_GZ: ExportVersionRequest.Archive.ValueType  # 1
+    """.tar.gz, compressed with the least effort, since images hardly shrink."""
+    ARCHIVE_TAR: ExportVersionRequest.Archive.ValueType  # 2
+    """.tar"""
+    ARCHIVE_ZIP: ExportVersionRequest.Archive.ValueType  # 3
+    """.zip"""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    format: _builtins.str
+    """A format of ListFormats; the one that the version was imported from when empty."""
+    archive: Global___ExportVersionRequest.Archive.ValueType
+    """The kind of archive."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        format: _builtins.str = ...,
+        archive: Global___ExportVersionRequest.Archive.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "format", b"format", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionRequest: _TypeAlias = ExportVersionRequest  # noqa: Y015
+
+@_typing.final
+class GetExportRequest(_message.Message):
+    """Request of GetExport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExportRequest: _TypeAlias = GetExportRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVersionRequest(_message.Message):
+    """Request of DeleteVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    force: _builtins.bool
+    """Also while it may still be read."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVersionRequest: _TypeAlias = DeleteVersionRequest  # noqa: Y015

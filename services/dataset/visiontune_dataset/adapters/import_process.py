@@ -11,14 +11,14 @@ from visiontune_data.ingest import Options, Outcome, Progress
 from visiontune_data.shards import Shard
 from visiontune_kit import errors
 
-from visiontune_dataset.adapters import import_child, rewrite_child
+from visiontune_dataset.adapters import export_child, import_child, rewrite_child
 from visiontune_dataset.adapters.import_child import Died, SourceLost, Task
 from visiontune_dataset.ports import ImportFile, ReadableShard
 
 # A fork would take gRPC's threads along; a spawn would spend a second on imports each time. The fork server
 # has only imported what an import runs.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([import_child.__name__, rewrite_child.__name__])
+_CONTEXT.set_forkserver_preload([import_child.__name__, rewrite_child.__name__, export_child.__name__])
 
 
 class ImporterDied(RuntimeError):  # noqa: N818 (named for what happened)

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Self
 
 from visiontune_data.example import Kind
-from visiontune_data.formats import AUTO, FORMATS
+from visiontune_data.formats import AUTO, FORMATS, Format
 from visiontune_data.inputs import RECORD_SUFFIXES
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
@@ -151,9 +151,16 @@ def check_format(name: str, *, vision_enabled: bool) -> str:
     if wanted != AUTO and wanted not in FORMATS:
         raise UnknownFormat(wanted)
     candidates = FORMATS.values() if wanted == AUTO else [FORMATS[wanted]]
-    if not vision_enabled and all(each.kind is not Kind.CHAT for each in candidates):
+    if all(unavailable_reason(each, vision_enabled=vision_enabled) for each in candidates):
         raise VisionTrainingDisabled(wanted)
     return wanted
+
+
+def unavailable_reason(format_: Format, *, vision_enabled: bool) -> str:
+    """Why imports of a format are refused; empty when they are not."""
+    if vision_enabled or format_.kind is Kind.CHAT:
+        return ""
+    return VisionTrainingDisabled(format_.name).message
 
 
 def check_kinds(format_name: str, kinds: Iterable[Kind], *, vision_enabled: bool) -> None:

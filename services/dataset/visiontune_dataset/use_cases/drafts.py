@@ -200,6 +200,14 @@ async def rebase_draft(project: str, dataset_id: str, draft_id: str, etag: str, 
     return changed
 
 
+async def delete_drafts_on(version: Version, deps: Deps) -> None:
+    """Deletes the drafts that edit a version."""
+    async with deps.unit_of_work() as uow:
+        found = await uow.drafts.on(version)
+    for draft in found:
+        await _remove(draft, deps)
+
+
 async def sweep(deps: Deps) -> None:
     """Deletes the drafts whose time is over."""
     async with deps.unit_of_work() as uow:
