@@ -1,7 +1,7 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -16,7 +16,7 @@ from visiontune import errors, names, uploads, watch
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.identity.v1 import identity_pb2
 from visiontune.storage.v1 import storage_pb2
-from visiontune.trainer.v1 import trainer_pb2
+from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 from visiontune.transcode import call_for
 from visiontune.transport import Transport, json_of
 
@@ -30,6 +30,8 @@ _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 # The server reads the whole object once before it answers. A gateway waits less than that for one call,
 # but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
+# The first preview loads torch.
+_PREVIEW_TIMEOUT_S = 120.0
 
 FINAL_STATES = frozenset(
     {
@@ -148,10 +150,42 @@ class Client:
         request = storage_pb2.AbortUploadRequest(name=names.full(name, self.project, "uploads"))
         return self.call(_method(_STORAGE, "AbortUpload"), request, storage_pb2.Upload())
 
+    # Storage
+
     def get_quota(self) -> storage_pb2.Quota:
         """The project's limits and what is used."""
         request = storage_pb2.GetQuotaRequest(name=f"{self.project}/quota")
         return self.call(_method(_STORAGE, "GetQuota"), request, storage_pb2.Quota())
+
+    def update_quota(self, limits: Mapping[str, int | None]) -> storage_pb2.Quota:
+        """Sets limits by their field, such as `limit_bytes`; None is the default. For operators."""
+        quota = storage_pb2.Quota(
+            name=f"{self.project}/quota",
+            **{field: value for field, value in limits.items() if value is not None},  # type: ignore[arg-type]
+        )
+        request = storage_pb2.UpdateQuotaRequest(quota=quota)
+        request.update_mask.paths.extend(limits)
+        return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
+
+    def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
+        """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""
+        parent = "projects/-" if everywhere else self.project
+        request = storage_pb2.CollectGarbageRequest(parent=parent, dry_run=dry_run)
+        return self.call(_method(_STORAGE, "CollectGarbage"), request, operations_pb2.Operation())
+
+    def undelete_objects(self, objects: Sequence[str]) -> storage_pb2.UndeleteObjectsResponse:
+        """Takes back deletions whose undo window has not ended."""
+        request = storage_pb2.UndeleteObjectsRequest(parent=self.project, objects=objects)
+        return self.call(_method(_STORAGE, "UndeleteObjects"), request, storage_pb2.UndeleteObjectsResponse())
+
+    def list_quota_alerts(self) -> Iterator[storage_pb2.QuotaAlert]:
+        """Times that use rose to 80 or 100 % of a limit, newest first."""
+        return self.pages(
+            _method(_STORAGE, "ListQuotaAlerts"),
+            storage_pb2.ListQuotaAlertsRequest(parent=self.project),
+            storage_pb2.ListQuotaAlertsResponse(),
+            "alerts",
+        )
 
     # Datasets
 
@@ -242,6 +276,34 @@ class Client:
         """The original bytes of one image."""
         request = dataset_pb2.GetExampleImageRequest(name=example, index=index)
         return self._transport.call(call_for(_method(_DATASETS, "GetExampleImage"), request)).content
+
+    def preview_augmentation(
+        self,
+        version: str,
+        augmentation: augmentation_pb2.Augmentation,
+        *,
+        rows: Sequence[int] = (),
+        count: int = 0,
+        seed: int | None = None,
+        model_preset: str = "",
+        side_px: int = 0,
+    ) -> dataset_pb2.PreviewAugmentationResponse:
+        """What training would see of a few pictures: the same ones for the same seed, row and epoch."""
+        request = dataset_pb2.PreviewAugmentationRequest(
+            parent=self.version_name(version),
+            augmentation=augmentation,
+            rows=rows,
+            count=count,
+            seed=seed,
+            model_preset=model_preset,
+            side_px=side_px,
+        )
+        return self.call(
+            _method(_DATASETS, "PreviewAugmentation"),
+            request,
+            dataset_pb2.PreviewAugmentationResponse(),
+            timeout_s=_PREVIEW_TIMEOUT_S,
+        )
 
     def get_statistics(self, version: str) -> dataset_pb2.Statistics:
         """Numbers about a version."""

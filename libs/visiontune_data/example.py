@@ -114,8 +114,8 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
-    problems: tuple[str, ...] = ()
     negatives: tuple[Image, ...] | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:

@@ -204,9 +204,9 @@ class Assembly:
         for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                problems = {*draft.problems, *(rule for path in paths.all for rule in self._rules(path))}
-                example = self._with_images(draft, paths)
-                yield replace(example, id=id_, split=split, problems=tuple(sorted(problems)))
+                rules = {problem.rule for path in paths.all for problem in self.images[path].problems}
+                problems = tuple(sorted({*draft.problems, *rules}))
+                yield replace(self._with_images(draft, paths), id=id_, split=split, problems=problems)
 
     def _with_images(self, draft: Example, paths: Paths) -> Example:
         images = tuple(map(self._image, paths.images))
@@ -226,10 +226,6 @@ class Assembly:
             extent.length,
             found.brightness,
         )
-
-    def _rules(self, path: str) -> Iterator[str]:
-        """The rules that an image breaks."""
-        return (problem.rule for problem in self.images[path].problems)
 
     def _complete(self, place: Place, draft: Example, paths: Paths, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""

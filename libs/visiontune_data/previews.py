@@ -9,7 +9,6 @@ from visiontune_data.example import Example, Image, Message, Part
 def example_of(text: str) -> Example:
     """The example that `shards.preview_json` wrote. Its images are in no spool."""
     content: dict[str, Any] = json.loads(text)
-    negatives = content.get("negatives")
     return Example(
         id=content["id"],
         images=tuple(_image(*image) for image in content["images"]),
@@ -19,7 +18,6 @@ def example_of(text: str) -> Example:
         ),
         texts=tuple(content["texts"]),
         split=content["split"],
-        negatives=None if negatives is None else tuple(_image(*image) for image in negatives),
         metadata_json="" if content["metadata"] == "{}" else content["metadata"],
         problems=tuple(content.get("problems", ())),  # older previews have none
     )

@@ -288,10 +288,12 @@ def _leaves(of: pa.Schema) -> list[str]:
 def _examples_batch(
     rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
 ) -> pa.RecordBatch:
-    columns = {name: text_column(name, rows, messages) for name in to.names}
-    of_images = {"images": [row.images for row in rows], "negatives": [row.negatives for row in rows]}
-    columns |= {name: _image_column(of_images[name], images) for name in to.names if name in of_images}
-    return pa.record_batch([columns[name] for name in to.names], schema=to)
+    made = (text_column(name, rows, messages) for name in to.names)
+    columns = [
+        _image_column([getattr(row, name) for row in rows], images) if column is None else column
+        for name, column in zip(to.names, made, strict=True)
+    ]
+    return pa.record_batch(columns, schema=to)
 
 
 def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
@@ -381,27 +383,20 @@ def _preview_batch(
 
 def preview_json(row: Example, messages: Any) -> str:
     """An example without image bytes, as the preview's `example` column holds it."""
-    shown = {
-        "id": row.id,
-        "messages": messages,
-        "texts": list(row.texts),
-        "images": list(map(_facts, row.images)),
-        "split": row.split,
-        "metadata": row.metadata_json or "{}",
-        "problems": list(row.problems),
-    }
-    if row.negatives is not None:
-        shown["negatives"] = list(map(_facts, row.negatives))
-    return canonical(shown).decode()
+    return canonical(
+        {
+            "id": row.id,
+            "messages": messages,
+            "texts": list(row.texts),
+            "images": list(map(_facts, row.images)),
+            "negatives": None if row.negatives is None else list(map(_facts, row.negatives)),
+            "split": row.split,
+            "metadata": row.metadata_json or "{}",
+            "problems": list(row.problems),
+        }
+    ).decode()
 
 
 def _facts(image: Image) -> list[Any]:
-    return [
-        image.path,
-        image.sha256,
-        image.width_px,
-        image.height_px,
-        image.format,
-        image.length,
-        image.brightness,
-    ]
+    i = image
+    return [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]

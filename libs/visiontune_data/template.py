@@ -54,6 +54,7 @@ def _readme(format_: Format) -> str:
 
 def _example(number: int, kind: Kind) -> ExportedExample:
     word, images = _WORDS[number], (_digit(number),)
+    texts: tuple[str, ...]
     split = "train" if number < _HELD_OUT else "validation"
     answer = Message("assistant", (Part(f"{word.capitalize()}."),))
     match kind:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from google.longrunning import operations_pb2 as lro
+from google.longrunning import operations_pb2_grpc
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit import channels, migrations, server
@@ -30,6 +32,7 @@ class StorageHandle:
     bucket: str
     trust: trust.Trust
     stub: Any  # its calls raise visiontune_kit.errors.Failure
+    operations: Any
     http: httpx.AsyncClient
 
     def metadata(self, project: str = "default", role: Role = Role.EDITOR) -> list[tuple[str, str]]:
@@ -99,6 +102,18 @@ class StorageHandle:
         answer.raise_for_status()
         return answer.content
 
+    async def collect(self, project: str = "default", *, dry_run: bool = False) -> pb.CollectGarbageResponse:
+        """What a collection of garbage came to, once it has ended."""
+        request = pb.CollectGarbageRequest(parent=f"projects/{project}", dry_run=dry_run)
+        operation = await self.call("CollectGarbage", request, role=Role.OPERATOR)
+        metadata = self.metadata(role=Role.OPERATOR)
+        while not operation.done:
+            wait = lro.WaitOperationRequest(name=operation.name)
+            operation = await self.operations.WaitOperation(wait, metadata=metadata, timeout=30)
+        found = pb.CollectGarbageResponse()
+        assert operation.response.Unpack(found), operation
+        return found
+
     async def quota(self, project: str = "default") -> pb.Quota:
         request = pb.GetQuotaRequest(name=f"projects/{project}/quota")
         quota: pb.Quota = await self.call("GetQuota", request, project=project, role=Role.VIEWER)
@@ -126,6 +141,7 @@ async def running_storage(
         "s3_access_key": s3.access_key,
         "s3_secret_key": s3.secret_key,
         "stop_grace_s": 1.0,
+        "collect_interval_s": 0,  # tests collect when they say so
         **settings,
     }
     program = app.build(Settings(**values), clock)
@@ -135,7 +151,12 @@ async def running_storage(
         httpx.AsyncClient(timeout=30) as http,
     ):
         yield StorageHandle(
-            target, values["bucket"], trusted, storage_pb2_grpc.StorageServiceStub(channel), http
+            target,
+            values["bucket"],
+            trusted,
+            storage_pb2_grpc.StorageServiceStub(channel),
+            operations_pb2_grpc.OperationsStub(channel),
+            http,
         )
     if bucket is None:
         s3.drop_bucket(values["bucket"])

@@ -3,11 +3,10 @@
 import json
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from examples import digits
 from tests.support import web
@@ -23,24 +22,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with web.browser() as made:
-        yield made
-
-
-@pytest.fixture
-def visit(chromium: Browser, stack: Stack) -> Iterator[Visit]:
-    with web.visit(chromium, stack) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def version(chromium: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of a version's page. Its data came in through the import page."""
     archive = tmp_path_factory.mktemp("archive") / "Digits 1.tar.gz"
     digits.build(archive, limit=SCANS)
     with web.visit(chromium, stack) as visit:
-        page = import_archive(visit, archive)
+        page = visit.import_archive(archive)
         expect(page.get_by_text(f"is ready: {SCANS} examples, {SCANS} images.")).to_be_visible(timeout=60_000)
         page.get_by_role("link", name="Look at it").click()
         expect(page.get_by_role("heading", name="digits-1 v1")).to_be_visible()
@@ -62,14 +49,6 @@ def job(chromium: Browser, stack: Stack, version: str) -> str:
         expect(page.get_by_role("heading", name="A short one")).to_be_visible()
         expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=JOB_TIMEOUT_MS)
         return re.sub(r"^https?://[^/]+", "", page.url)
-
-
-def import_archive(visit: Visit, archive: Path) -> Page:
-    page = visit.open("/datasets/import")
-    page.get_by_label("Archive to import").set_input_files(archive)
-    page.get_by_role("button", name="Import", exact=True).click()
-    page.wait_for_url("**/imports/*", timeout=60_000)
-    return page
 
 
 def test_a_wrong_key_is_refused_and_the_right_one_opens_the_datasets(chromium: Browser, stack: Stack) -> None:
@@ -148,7 +127,7 @@ def test_a_bad_archive_gets_a_report_with_file_line_and_remedy(visit: Visit, tmp
     (tmp_path / "train.jsonl").write_text(json.dumps(record) + "\n")
     with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "train.jsonl", "train.jsonl")
-    page = import_archive(visit, tmp_path / "bad.tar.gz")
+    page = visit.import_archive(tmp_path / "bad.tar.gz")
     expect(page.get_by_text("Report on bad.tar.gz")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("region", name="image-missing")).to_contain_text("train.jsonl:1")
     expect(page.get_by_role("alert")).to_be_visible()
@@ -158,7 +137,7 @@ def test_a_bad_archive_gets_a_report_with_file_line_and_remedy(visit: Visit, tmp
 
 def test_a_file_that_is_no_archive_is_refused_in_words(visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "noise.zip").write_bytes(b"not an archive" * 100)
-    page = import_archive(visit, tmp_path / "noise.zip")
+    page = visit.import_archive(tmp_path / "noise.zip")
     expect(page.get_by_role("alert")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("heading", name=re.compile("^Report on noise.zip"))).to_be_visible()
 

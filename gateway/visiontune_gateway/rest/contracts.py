@@ -26,7 +26,11 @@ class Contract:
 
 # A further service is one line here.
 CONTRACTS = (
-    Contract(storage_pb2.DESCRIPTOR.services_by_name["StorageService"], "storage"),
+    Contract(
+        storage_pb2.DESCRIPTOR.services_by_name["StorageService"],
+        "storage",
+        operations_parent="projects/*",
+    ),
     Contract(
         dataset_pb2.DESCRIPTOR.services_by_name["DatasetService"],
         "dataset",

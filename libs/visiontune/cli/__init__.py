@@ -13,7 +13,9 @@ from visiontune.cli import (
     exporting,
     job,
     models,
+    preview,
     stack,
+    storage,
     train,
 )
 from visiontune.cli.failures import EXPECTED, explain
@@ -30,6 +32,7 @@ app = typer.Typer(
 )
 WORK = "Work"
 MACHINE = "This machine"
+dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 examples.add_to(dataset.app)
 editing.add_to(dataset.app)
@@ -37,6 +40,7 @@ exporting.add_to(dataset.app)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)
 app.add_typer(models.app, name="models", rich_help_panel=WORK)
+app.add_typer(storage.app, name="storage", rich_help_panel=WORK)
 app.command("accelerators", rich_help_panel=WORK)(accelerators.accelerators)
 app.command("demo", rich_help_panel=MACHINE)(demo.demo)
 app.command("up", rich_help_panel=MACHINE)(stack.up)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from visiontune.cli.session import Session
     from visiontune.dataset.v1 import dataset_pb2
-    from visiontune.trainer.v1 import trainer_pb2
+    from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 
 MOST_PROBLEMS = 20
 COLOURS = {
@@ -38,6 +38,15 @@ def when(time: "Timestamp") -> str:
 def percent(value: float | None) -> str:
     """`91.2 %`; `-` when unknown."""
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def share(used: int, limit: int) -> str:
+    """`82 %` of a limit, red from 100 and yellow from 80 on; empty without a limit."""
+    if limit <= 0:
+        return ""
+    percent_used = 100 * used // limit
+    colour = "red" if percent_used >= 100 else "yellow" if percent_used >= 80 else ""
+    return f"[{colour}]{percent_used} %[/]" if colour else f"{percent_used} %"
 
 
 def accuracy(metrics: "dict[str, float]") -> float | None:
@@ -178,6 +187,7 @@ def job(
         ["", escape(found.state_message)],
         ["model", escape(base_model(spec.base_model))],
         ["data", escape(names.short(spec.dataset_version))],
+        ["augmentation", escape(augmentation(found.spec.augmentation))],
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
         ["attempt", str(found.attempt)],
@@ -187,6 +197,14 @@ def job(
         ["ended", when(found.end_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def augmentation(policy: "augmentation_pb2.Augmentation") -> str:
+    """`light`, or the names of the transforms; `none`."""
+    if policy.transforms:
+        return ", ".join(each.name for each in policy.transforms)
+    name = type(policy).Preset.Name(policy.preset).removeprefix("PRESET_").lower()
+    return name if policy.preset else "none"
 
 
 def hours(used: "trainer_pb2.GetAcceleratorUsageResponse") -> str:

@@ -19,6 +19,7 @@ from visiontune_dataset.adapters.export_process import ProcessExporter
 from visiontune_dataset.adapters.import_process import ProcessImporter
 from visiontune_dataset.adapters.imports import DurableExportRun, DurableImports, DurableRun
 from visiontune_dataset.adapters.indexes import PreviewIndexes
+from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.adapters.rewrite_process import ProcessRewriter
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
@@ -43,6 +44,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     storage = StorageClient(channel, http)
     rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
+    child = ChildPreviewer(settings.preview_idle_s)
+    preview_target = settings.preview_target
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
@@ -52,6 +55,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         exporter=ProcessExporter(),
         rows=rows,
         indexes=PreviewIndexes(rows, settings.index_cache_bytes),
+        previewer=RemotePreviewer(preview_target, settings.client_tls) if preview_target else child,
         clock=clock,
         rules=rules_of(settings),
     )
@@ -78,7 +82,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         ],
         access=rpc.ACCESS,
         database=database,
-        background=[operations.run, sweep_for_ever],
+        background=[operations.run, sweep_for_ever, child.end_at_shutdown],
         unscoped=rpc.UNSCOPED,
     )
 

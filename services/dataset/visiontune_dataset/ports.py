@@ -17,6 +17,7 @@ from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
 from visiontune_data.statistics import Statistics
 from visiontune_kit.clock import Clock
+from visiontune_recipes.augmentation import Augmentation
 
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
 from visiontune_dataset.domain.drafts import Draft
@@ -45,8 +46,19 @@ class SignedUrl:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectLimits:
+    """What an operator has set for one project; None leaves it to this program's settings."""
+
+    datasets: int | None
+    images: int | None  # of one version
+
+
 class Storage(Protocol):
     """The storage service. Each method raises what the service answers."""
+
+    async def limits(self, project: str) -> ProjectLimits:
+        """Returns the part of the project's quota that is about datasets."""
 
     async def get_archive(self, upload: str) -> Archive:
         """Returns a complete upload. Raises UploadNotComplete."""
@@ -146,6 +158,35 @@ class Indexes(Protocol):
 
     async def of(self, version: Version) -> VersionIndex:
         """Returns the version's index, which may have to be made first."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to show of a picture."""
+
+    augmentation: Augmentation  # resolved
+    seed: int
+    row: int
+    epochs: Sequence[int]
+    model_preset: str  # empty: before any processor
+    side_px: int  # of the longest side, at most; without a preset
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture and what training sees of it in each epoch, as JPEGs of one size."""
+
+    original: bytes
+    augmented: Sequence[bytes]
+    width_px: int
+    height_px: int
+
+
+class Previewer(Protocol):
+    """The program that augments pictures, which this one cannot."""
+
+    async def show(self, picture: bytes, view: View) -> ShownPicture:
+        """Augments one picture. Raises PreviewNotInstalled, PreviewFailed."""
 
 
 class Datasets(Protocol):
@@ -449,5 +490,6 @@ class Deps:
     exporter: Exporter
     rows: RowReader
     indexes: Indexes
+    previewer: Previewer
     clock: Clock
     rules: Rules

@@ -23,6 +23,7 @@ from visiontune_dataset.use_cases import (
     drafts,
     exports,
     imports,
+    previews,
     templates,
     versions,
 )
@@ -47,6 +48,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetTemplate": Role.VIEWER,
+    f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/ExportVersion": Role.EDITOR,
@@ -165,6 +167,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
+
+    async def PreviewAugmentation(
+        self, request: pb.PreviewAugmentationRequest, context: Any
+    ) -> pb.PreviewAugmentationResponse:
+        version = await self._version(request.parent)
+        command = wire.preview_from(request)
+        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)

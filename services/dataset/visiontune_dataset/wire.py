@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews, report
@@ -12,8 +13,11 @@ from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
+from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
 from visiontune_data.text import escape
+from visiontune_recipes.augmentation import Augmentation
+from visiontune_recipes.resolve import DEFAULT_SEED
 
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.exports import Export, ExportState
@@ -22,6 +26,7 @@ from visiontune_dataset.domain.imports import ImportState
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
+from visiontune_dataset.use_cases.previews import Preview, PreviewAugmentation
 from visiontune_dataset.use_cases.versions import Selection, ShownExample, ShownThumbnail
 
 _KINDS = {
@@ -38,6 +43,8 @@ _ARCHIVES: Mapping[int, Archive] = {
     pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
     pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
 }
+_DEFAULT_PREVIEWS = 8
+_DEFAULT_SIDE_PX = 512
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -316,6 +323,20 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         aspect_ratio=_distribution_to(found.aspect_ratio),
         size_bytes=_distribution_to(found.size_bytes),
         brightness=_distribution_to(found.brightness),
+        text_senses=None if found.text_senses is None else _senses_to(found.text_senses),
+    )
+
+
+def _senses_to(found: Sequence[SenseCount]) -> pb.TextSenses:
+    return pb.TextSenses(
+        senses=[
+            pb.TextSense(
+                sense=pb.TextSense.Sense.Value(f"SENSE_{each.sense}"),
+                example_count=each.example_count,
+                words=[pb.LabelCount(label=word, count=count) for word, count in each.words],
+            )
+            for each in found
+        ]
     )
 
 
@@ -328,6 +349,41 @@ def _distribution_to(found: Distribution) -> pb.Distribution:
         median=found.median,
         histogram=[pb.Bin(lower=each.lower, upper=each.upper, count=each.count) for each in found.histogram],
     )
+
+
+def preview_from(request: pb.PreviewAugmentationRequest) -> PreviewAugmentation:
+    """Reads the request, with its defaults."""
+    policy = MessageToDict(request.augmentation, preserving_proto_field_name=True)
+    return PreviewAugmentation(
+        augmentation=Augmentation.model_validate(policy),
+        rows=sorted(request.rows),
+        count=request.count or _DEFAULT_PREVIEWS,
+        seed=request.seed if request.HasField("seed") else DEFAULT_SEED,
+        model_preset=request.model_preset,
+        side_px=request.side_px or _DEFAULT_SIDE_PX,
+    )
+
+
+def preview_to(version: Version, found: Preview) -> pb.PreviewAugmentationResponse:
+    """Writes what training would see."""
+    answer = pb.PreviewAugmentationResponse(
+        examples=[
+            pb.AugmentedExample(
+                example=f"{version.name}/examples/{row}",
+                content_type="image/jpeg",
+                original=shown.original,
+                augmented=shown.augmented,
+                width_px=shown.width_px,
+                height_px=shown.height_px,
+            )
+            for row, shown in found.pictures
+        ],
+        warnings=[f"{problem.message} {problem.remedy}" for problem in found.warnings],
+    )
+    if found.resolved is not None:
+        resolved = found.resolved.model_dump(mode="json", exclude_none=True)
+        ParseDict(resolved, answer.resolved_augmentation)
+    return answer
 
 
 def report_to(stored: StoredReport) -> pb.ValidationReport:

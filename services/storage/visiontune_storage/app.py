@@ -4,32 +4,49 @@ import asyncio
 import secrets
 from datetime import timedelta
 
+from google.longrunning import operations_pb2_grpc
 from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit.clock import Clock, SystemClock
 from visiontune_kit.database import Database
+from visiontune_kit.operations import Operations, Run
 from visiontune_kit.server import Program, Rpc
 
 from visiontune_storage import rpc
 from visiontune_storage.adapters import bucket_setup
+from visiontune_storage.adapters.collections import DurableCollections, DurableRun
 from visiontune_storage.adapters.database import UnitOfWork
 from visiontune_storage.adapters.object_store import Bucket, MinioStore
+from visiontune_storage.adapters.quotas import Defaults
+from visiontune_storage.domain.garbage import KIND
 from visiontune_storage.domain.uploads import PartPlan
 from visiontune_storage.ports import Deps, Rules
 from visiontune_storage.settings import Settings
+from visiontune_storage.use_cases import collect
 from visiontune_storage.use_cases.sweep import sweep
+
+_LOOK_EVERY_S = 3_600  # whether the next collection is due
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Program:
     """Returns the program, ready to serve. Nothing connects before its first call."""
     database = Database.open(settings.database_url, settings.database_connections)
     store = MinioStore(bucket_of(settings))
+    defaults = Defaults(
+        limit_bytes=settings.default_limit_bytes,
+        limit_objects=settings.default_limit_objects,
+        limit_pending_uploads=settings.default_limit_pending_uploads,
+    )
+    collections = DurableCollections()
     deps = Deps(
-        unit_of_work=lambda: UnitOfWork(database, settings.default_limit_bytes),
+        unit_of_work=lambda: UnitOfWork(database, defaults),
         objects=store,
+        collections=collections,
         clock=clock or SystemClock(),
         new_key=_new_key,
         rules=rules_of(settings),
     )
+
+    operations = collections.operations = _operations(database, deps, settings)
 
     async def until_ready() -> None:
         await bucket_setup.until_ready(store)
@@ -39,16 +56,35 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
             await sweep(deps)
             await asyncio.sleep(settings.sweep_interval_s)
 
+    async def collect_for_ever() -> None:
+        while settings.collect_interval_s:
+            await collect.start_scheduled(timedelta(seconds=settings.collect_interval_s), deps)
+            await asyncio.sleep(min(settings.collect_interval_s, _LOOK_EVERY_S))
+
     return Program(
         name="storage",
         settings=settings,
-        rpcs=[Rpc(rpc.NAME, storage_pb2_grpc.add_StorageServiceServicer_to_server, rpc.StorageService(deps))],
+        rpcs=[
+            Rpc(rpc.NAME, storage_pb2_grpc.add_StorageServiceServicer_to_server, rpc.StorageService(deps)),
+            Rpc(
+                rpc.OPERATIONS,
+                operations_pb2_grpc.add_OperationsServicer_to_server,
+                operations.servicer(),
+            ),
+        ],
         access=rpc.ACCESS,
         cross_project=rpc.CROSS_PROJECT,
         database=database,
-        background=[sweep_for_ever],
+        background=[operations.run, sweep_for_ever, collect_for_ever],
         until_ready=until_ready,
     )
+
+
+def _operations(database: Database, deps: Deps, settings: Settings) -> Operations:
+    async def run(run: Run) -> None:
+        await collect.collect(DurableRun(run), deps)
+
+    return Operations(database, {KIND: run}, clock=deps.clock, lease_s=settings.operation_lease_s)
 
 
 def bucket_of(settings: Settings) -> Bucket:
@@ -73,6 +109,7 @@ def rules_of(settings: Settings) -> Rules:
         upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_s),
         read_url_ttl=timedelta(seconds=settings.read_url_ttl_s),
         upload_ttl=timedelta(seconds=settings.upload_ttl_s),
+        orphan_grace=timedelta(seconds=settings.orphan_grace_s),
         ended_upload_ttl=timedelta(seconds=settings.ended_upload_ttl_s),
     )
 

@@ -1,13 +1,16 @@
 """What the use cases need from the world; `adapters` has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit.clock import Clock
 
-from visiontune_storage.domain.objects import Garbage, StoredObject
+from visiontune_storage.domain.alerts import Alert
+from visiontune_storage.domain.garbage import Collected, Collection
+from visiontune_storage.domain.objects import Garbage, StoredKey, StoredObject
 from visiontune_storage.domain.quotas import Quota
 from visiontune_storage.domain.uploads import PartPlan, ReceivedPart, SigningWindow, Upload
 
@@ -45,6 +48,15 @@ class ObjectStore(Protocol):
     async def purge_object(self, key: str) -> None:
         """Leaves no object at `key`. Harmless when there is none."""
 
+    async def folders(self) -> list[str]:
+        """Returns what keys begin with, up to their first slash."""
+
+    async def list_keys(self, prefix: str, after: str, limit: int) -> list[StoredKey]:
+        """Returns keys that begin so and come behind `after`, in the order of bytes."""
+
+    async def list_uploads(self, prefix: str) -> list[StoredKey]:
+        """Returns multipart uploads that were begun and not ended; some stores always answer with none."""
+
     async def sign_parts(self, upload: Upload, window: SigningWindow) -> list[str]:
         """Returns a URL for the PUT of each part, in part order."""
 
@@ -70,8 +82,8 @@ class Uploads(Protocol):
     async def pending_of(self, project: str, owner: str, limit: int) -> list[Upload]:
         """Returns pending uploads of an owner and of what is below it."""
 
-    async def overdue(self, now: datetime, limit: int) -> list[Upload]:
-        """Returns pending uploads that have expired, of all projects."""
+    async def overdue(self, now: datetime, limit: int, project: str = "") -> list[Upload]:
+        """Returns pending uploads that have expired, of all projects unless one is named."""
 
     async def forget_ended(self, before: datetime) -> int:
         """Deletes rows of uploads that ended and were made before then; returns how many."""
@@ -87,12 +99,38 @@ class Objects(Protocol):
         """Returns them in that order. Raises ObjectNotFound when one is missing."""
 
     async def page(
-        self, project: str, owner: str, after: tuple[datetime, str] | None, limit: int
+        self,
+        project: str,
+        owner: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        deleted: bool = False,
     ) -> list[StoredObject]:
-        """Returns objects made after that (time, id), oldest first; of all owners when `owner` is empty."""
+        """Returns objects made after that (time, id), oldest first; of all owners when `owner` is empty.
+
+        deleted: those that can still be brought back, or wait to be purged, as well.
+        """
 
     async def remove(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
         """Deletes rows and returns those that were still there."""
+
+    async def mark(self, project: str, object_ids: Sequence[str], purge_at: datetime) -> list[StoredObject]:
+        """Deletes objects so that they can be brought back until then; returns those that were there."""
+
+    async def restore(
+        self, project: str, object_ids: Sequence[str], owner: str, now: datetime
+    ) -> list[StoredObject]:
+        """Brings objects back, by id or of an owner and what is below it; returns those that could be."""
+
+    async def past_undo(self, now: datetime, project: str, limit: int) -> list[StoredObject]:
+        """Returns deleted objects past their undo window, of all projects unless one is named."""
+
+    async def has(self, key: str) -> bool:
+        """Whether an object has its bytes there."""
+
+    async def by_key(self, project: str, after: str, limit: int) -> list[StoredObject]:
+        """Returns objects behind that key in the order of keys, byte by byte; deleted ones as well."""
 
 
 class Quotas(Protocol):
@@ -109,7 +147,26 @@ class Quotas(Protocol):
         """
 
     async def save(self, quota: Quota) -> None:
-        """Writes what `lock` returned, changed."""
+        """Writes the use in what `lock` returned, changed."""
+
+    async def projects(self) -> set[str]:
+        """Returns every project that has ever kept anything here."""
+
+    async def save_limits(self, quota: Quota, limits: Mapping[str, int | None]) -> None:
+        """Writes limits by the name of their field, None for the default, and the quota's new version."""
+
+
+class Alerts(Protocol):
+    """What was told about quotas."""
+
+    async def add(self, alerts: Sequence[Alert]) -> None:
+        """Writes new rows."""
+
+    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Alert]:
+        """Returns alerts from before that (time, id), newest first."""
+
+    async def forget(self, before: datetime) -> None:
+        """Deletes older ones."""
 
 
 class GarbageHeap(Protocol):
@@ -127,9 +184,35 @@ class GarbageHeap(Protocol):
     async def remove(self, key: str) -> None:
         """Deletes a row; its bytes are gone."""
 
+    async def strangers(self, keys: Sequence[str]) -> set[str]:
+        """Returns those keys that no object, no pending upload and no garbage has. At most 1,000."""
+
+
+class Collections(Protocol):
+    """Collections of garbage, as durable operations."""
+
+    async def start(self, session: AsyncSession, job: Collection) -> Any:
+        """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
+
+
+class CollectRun(Protocol):
+    """One try at a collection."""
+
+    @property
+    def job(self) -> Collection:
+        """What to do."""
+
+    async def progress(self, compared_count: int) -> None:
+        """Shows how far it is. Raises when it was cancelled or is another replica's."""
+
+    async def finish(self, session: AsyncSession, found: Collected) -> None:
+        """Ends it well, in the caller's transaction."""
+
 
 class UnitOfWork(Protocol):
     """One transaction, rolled back unless committed."""
+
+    session: AsyncSession  # for operations, whose rows change in the same transaction
 
     # Read-only, so that an implementation may have narrower types.
     @property
@@ -148,6 +231,10 @@ class UnitOfWork(Protocol):
     def garbage(self) -> GarbageHeap:
         """Bytes to delete, as this transaction sees them."""
 
+    @property
+    def alerts(self) -> Alerts:
+        """What was told about quotas, as this transaction sees it."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exception: Any) -> None: ...
 
@@ -163,6 +250,7 @@ class Rules:
     upload_url_ttl: timedelta = timedelta(hours=1)
     read_url_ttl: timedelta = timedelta(hours=1)
     upload_ttl: timedelta = timedelta(hours=24)  # from creation to expiry
+    orphan_grace: timedelta = timedelta(days=7)  # how long bytes that belong to nothing stay
     ended_upload_ttl: timedelta = timedelta(days=30)  # how long an ended upload can still be read
 
 
@@ -172,6 +260,7 @@ class Deps:
 
     unit_of_work: Callable[[], UnitOfWork]
     objects: ObjectStore
+    collections: Collections
     clock: Clock
     new_key: Callable[[str], str]  # a key in the bucket for a project: never the same twice, ASCII
     rules: Rules = Rules()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from google.longrunning import operations_pb2
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit import identity, pages
@@ -10,10 +11,11 @@ from visiontune_kit.identity import Kind, Role
 
 from visiontune_storage import wire
 from visiontune_storage.ports import Deps
-from visiontune_storage.use_cases import objects, quotas, uploads
+from visiontune_storage.use_cases import collect, objects, quotas, uploads
 from visiontune_storage.use_cases.uploads import SignedUpload
 
 NAME = "visiontune.storage.v1.StorageService"
+OPERATIONS = "google.longrunning.Operations"
 
 ACCESS: Mapping[str, Role] = {
     f"/{NAME}/CreateUpload": Role.EDITOR,
@@ -24,11 +26,24 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/SignUrls": Role.VIEWER,
     f"/{NAME}/ListObjects": Role.VIEWER,
     f"/{NAME}/DeleteObjects": Role.EDITOR,
+    f"/{NAME}/UndeleteObjects": Role.EDITOR,
+    f"/{NAME}/CollectGarbage": Role.ADMIN,
     f"/{NAME}/GetQuota": Role.VIEWER,
     f"/{NAME}/UpdateQuota": Role.OPERATOR,
+    f"/{NAME}/ListQuotaAlerts": Role.VIEWER,
+    f"/{OPERATIONS}/GetOperation": Role.VIEWER,
+    f"/{OPERATIONS}/ListOperations": Role.VIEWER,
+    f"/{OPERATIONS}/WaitOperation": Role.VIEWER,
+    f"/{OPERATIONS}/CancelOperation": Role.ADMIN,
+    f"/{OPERATIONS}/DeleteOperation": Role.ADMIN,
 }
-# An operator sets the limits of every project.
-CROSS_PROJECT = frozenset({f"/{NAME}/GetQuota", f"/{NAME}/UpdateQuota"})
+# An operator sets the limits of every project, and cleans up after it.
+CROSS_PROJECT = frozenset(
+    {
+        *(f"/{NAME}/{verb}" for verb in ("GetQuota", "UpdateQuota", "ListQuotaAlerts", "CollectGarbage")),
+        *(method for method in ACCESS if OPERATIONS in method),
+    }
+)
 
 
 class StorageService(storage_pb2_grpc.StorageServiceServicer):
@@ -67,7 +82,9 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         after = pages.time_and_name(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=100, most=1_000)
         project = wire.project_of(request.parent)
-        page = await objects.list_objects(project, request.owner, after, limit, self._deps)
+        page = await objects.list_objects(
+            project, request.owner, after, limit, self._deps, show_deleted=request.show_deleted
+        )
         return pb.ListObjectsResponse(
             objects=[wire.object_to(each) for each in page.objects],
             next_page_token=pages.encode(request, wire.position_to(page.next_after))
@@ -77,20 +94,47 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
 
     async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: Any) -> pb.DeleteObjectsResponse:
         project = wire.project_of(request.parent)
+        how: Any = {"by_service": _by_service(), "undo_window": wire.undo_window_from(request)}
         if request.owner:
-            deleted = await objects.delete_owned(project, request.owner, self._deps, by_service=_by_service())
-            return wire.deleted_to(deleted)
+            return wire.deleted_to(await objects.delete_owned(project, request.owner, self._deps, **how))
         ids = [wire.id_of(name) for name in request.objects]
-        deleted = await objects.delete_objects(project, ids, self._deps, by_service=_by_service())
-        return wire.deleted_to(deleted)
+        return wire.deleted_to(await objects.delete_objects(project, ids, self._deps, **how))
+
+    async def UndeleteObjects(
+        self, request: pb.UndeleteObjectsRequest, context: Any
+    ) -> pb.UndeleteObjectsResponse:
+        project, ids = wire.project_of(request.parent), [wire.id_of(name) for name in request.objects]
+        restored = await objects.undelete(project, ids, request.owner, self._deps, by_service=_by_service())
+        return pb.UndeleteObjectsResponse(restored_count=restored.count, restored_bytes=restored.size_bytes)
+
+    async def CollectGarbage(
+        self, request: pb.CollectGarbageRequest, context: Any
+    ) -> operations_pb2.Operation:
+        project = wire.project_of(request.parent)
+        operation: operations_pb2.Operation = await collect.start(
+            project, dry_run=request.dry_run, deps=self._deps
+        )
+        return operation
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> pb.Quota:
         return wire.quota_to(await quotas.get_quota(wire.project_of(request.name), self._deps))
 
     async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Any) -> pb.Quota:
-        quota = request.quota
-        return wire.quota_to(
-            await quotas.update_quota(wire.project_of(quota.name), quota.limit_bytes, quota.etag, self._deps)
+        project, etag = wire.project_of(request.quota.name), request.quota.etag
+        limits = wire.limits_from(request)
+        return wire.quota_to(await quotas.update_quota(project, limits, etag, self._deps))
+
+    async def ListQuotaAlerts(
+        self, request: pb.ListQuotaAlertsRequest, context: Any
+    ) -> pb.ListQuotaAlertsResponse:
+        before = pages.time_and_name(pages.decode(request, request.page_token))
+        limit = pages.clamp(request.page_size, default=50, most=500)
+        page = await quotas.list_alerts(wire.project_of(request.parent), before, limit, self._deps)
+        return pb.ListQuotaAlertsResponse(
+            alerts=[wire.alert_to(each) for each in page.alerts],
+            next_page_token=pages.encode(request, wire.position_to(page.next_after))
+            if page.next_after
+            else "",
         )
 
 

@@ -33,6 +33,12 @@ class Settings(ServerSettings):
     default_limit_bytes: int = Field(
         10 * GIB, ge=0, description="Quota of a project for which an operator has set none."
     )
+    default_limit_objects: int = Field(
+        100_000, ge=0, description="Most objects of a project for which an operator has set no limit."
+    )
+    default_limit_pending_uploads: int = Field(
+        1_000, ge=0, description="Most uploads in flight of such a project."
+    )
     single_part_limit_bytes: int = Field(
         64 * MIB, ge=1, le=5 * GIB, description="Larger uploads are cut into parts."
     )
@@ -53,6 +59,17 @@ class Settings(ServerSettings):
     )
     ended_upload_ttl_s: int = Field(
         30 * 86_400, ge=1, description="Seconds for which an ended upload can still be read."
+    )
+    orphan_grace_s: int = Field(
+        7 * 86_400,
+        ge=3_600,
+        description="Seconds for which bytes that belong to nothing stay, before they are garbage.",
+    )
+    collect_interval_s: int = Field(
+        86_400, ge=0, description="Seconds between two collections of garbage; 0: on demand alone."
+    )
+    operation_lease_s: float = Field(
+        10.0, gt=0, description="Seconds of silence after which another replica takes a collection over."
     )
     sweep_interval_s: float = Field(
         60.0, gt=0, description="Seconds between two rounds of expiring uploads and deleting garbage."

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit.errors import InvalidArgument
 
+from visiontune_storage.domain.alerts import Alert, Limit
+from visiontune_storage.domain.garbage import Collected, Collection, Sum
 from visiontune_storage.domain.objects import StoredObject
-from visiontune_storage.domain.quotas import Quota
+from visiontune_storage.domain.quotas import LIMITS, Quota, check_limits
 from visiontune_storage.domain.uploads import State
 from visiontune_storage.use_cases.objects import Deleted, SignedRead
 from visiontune_storage.use_cases.uploads import CreateUpload, SignedUpload
@@ -18,6 +21,12 @@ _STATES = {
     State.COMPLETE: pb.Upload.STATE_COMPLETE,
     State.ABORTED: pb.Upload.STATE_ABORTED,
     State.EXPIRED: pb.Upload.STATE_EXPIRED,
+}
+
+_LIMITS = {
+    Limit.BYTES: pb.QuotaAlert.LIMIT_BYTES,
+    Limit.OBJECTS: pb.QuotaAlert.LIMIT_OBJECTS,
+    Limit.PENDING_UPLOADS: pb.QuotaAlert.LIMIT_PENDING_UPLOADS,
 }
 
 
@@ -92,7 +101,44 @@ def object_to(stored: StoredObject) -> pb.Object:
         content_type=stored.content_type,
         owner=stored.owner,
         create_time=timestamp(stored.created_at),
+        purge_time=timestamp(stored.purge_at) if stored.purge_at else None,
     )
+
+
+def collect_metadata_to(job: Collection, compared_count: int) -> pb.CollectGarbageMetadata:
+    """Writes how far a collection is."""
+    return pb.CollectGarbageMetadata(
+        parent=job.parent,
+        dry_run=job.dry_run,
+        create_time=timestamp(datetime.fromisoformat(job.created_at)),
+        compared_count=compared_count,
+    )
+
+
+def collected_to(job: Collection, found: Collected) -> pb.CollectGarbageResponse:
+    """Writes what a collection came to."""
+
+    def sum_to(each: Sum) -> pb.CollectGarbageResponse.Sum:
+        return pb.CollectGarbageResponse.Sum(count=each.count, size_bytes=each.size_bytes)
+
+    freed_bytes = found.purged_objects.size_bytes + found.orphans.size_bytes
+    return pb.CollectGarbageResponse(
+        dry_run=job.dry_run,
+        expired_uploads=sum_to(found.expired_uploads),
+        purged_objects=sum_to(found.purged_objects),
+        orphans=sum_to(found.orphans),
+        young_orphans=sum_to(found.young_orphans),
+        orphan_upload_count=found.orphan_upload_count,
+        missing=sum_to(found.missing),
+        missing_objects=found.missing_objects,
+        unknown_folders=found.unknown_folders,
+        freed_bytes=0 if job.dry_run else freed_bytes,
+    )
+
+
+def undo_window_from(request: pb.DeleteObjectsRequest) -> timedelta | None:
+    """None when the objects are to be gone at once."""
+    return request.undo_window.ToTimedelta() if request.HasField("undo_window") else None
 
 
 def quota_to(quota: Quota) -> pb.Quota:
@@ -103,7 +149,37 @@ def quota_to(quota: Quota) -> pb.Quota:
         used_bytes=quota.used_bytes,
         reserved_bytes=quota.reserved_bytes,
         object_count=quota.object_count,
+        pending_upload_count=quota.pending_upload_count,
         etag=quota.etag,
+        limit_objects=quota.limit_objects,
+        limit_pending_uploads=quota.limit_pending_uploads,
+        limit_datasets=quota.limit_datasets,
+        limit_images=quota.limit_images,
+    )
+
+
+def limits_from(request: pb.UpdateQuotaRequest) -> Mapping[str, int | None]:
+    """Limits to change, None for the default. Raises UnknownMaskPath for a mask that names none."""
+    quota, paths = request.quota, list(request.update_mask.paths)
+    check_limits(paths)
+    if not paths:
+        return {path: value for path in LIMITS if (value := getattr(quota, path))}
+    # limit_bytes has no presence: it is what it is.
+    return {
+        path: getattr(quota, path) if path == "limit_bytes" or quota.HasField(cast("Any", path)) else None
+        for path in paths
+    }
+
+
+def alert_to(alert: Alert) -> pb.QuotaAlert:
+    """Writes the resource."""
+    return pb.QuotaAlert(
+        name=alert.name,
+        limit=_LIMITS[alert.limit],
+        percent=alert.percent,
+        used=alert.used,
+        limit_value=alert.limit_value,
+        create_time=timestamp(alert.created_at),
     )
 
 

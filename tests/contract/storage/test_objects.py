@@ -1,7 +1,6 @@
-"""What objects and quotas promise, on both databases."""
+"""What objects promise, on both databases."""
 
 import asyncio
-import uuid
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -180,93 +179,3 @@ async def test_a_missing_object_is_named_and_none_is_signed(storage: StorageHand
         await storage.sign(done.object, "projects/default/objects/gone", "projects/default/objects/lost")
     assert failure.value.resource == "projects/default/objects/gone"
     assert "1 others" in failure.value.message
-
-
-async def test_fifty_uploads_at_once_never_pass_the_quota(storage: StorageHandle) -> None:
-    """40 MiB of quota hold 13 reservations of 3 MiB."""
-
-    wanted = [storage.create(b"", size_bytes=3 * MIB, sha256="0" * 64) for _ in range(50)]
-    outcomes = await asyncio.gather(*wanted, return_exceptions=True)
-    refused = [each for each in outcomes if isinstance(each, errors.ResourceExhausted)]
-    granted = [each for each in outcomes if isinstance(each, pb.Upload)]
-    assert (len(granted), len(refused)) == (13, 37)
-    assert {each.reason for each in refused} == {"QuotaExceeded"}
-    quota = await storage.quota()
-    assert quota.reserved_bytes == 39 * MIB <= quota.limit_bytes
-
-
-async def test_over_quota_says_how_much_is_free(storage: StorageHandle) -> None:
-    await storage.create(b"", size_bytes=39 * MIB, sha256="0" * 64)
-    with pytest.raises(
-        errors.ResourceExhausted, match=r"Needs 2,097,152 bytes; 1,048,576 are free"
-    ) as failure:
-        await storage.create(b"", size_bytes=2 * MIB, sha256="0" * 64)
-    assert failure.value.metadata["limit_bytes"] == str(40 * MIB)
-    assert failure.value.resource == "projects/default/quota"
-
-
-async def test_projects_have_quotas_of_their_own(storage: StorageHandle) -> None:
-    await storage.upload(b"mine")
-    assert (await storage.quota("other")).used_bytes == 0
-    assert (await storage.quota("other")).limit_bytes == 40 * MIB
-
-
-async def update_quota(storage: StorageHandle, role: Role = Role.OPERATOR, **fields: object) -> pb.Quota:
-    quota = pb.Quota(name="projects/default/quota", **fields)  # type: ignore[arg-type]
-    request = pb.UpdateQuotaRequest(quota=quota, request_id=str(uuid.uuid4()))
-    changed: pb.Quota = await storage.call("UpdateQuota", request, role=role)
-    return changed
-
-
-async def test_an_operator_changes_the_limit(storage: StorageHandle) -> None:
-    await storage.upload(b"x" * 100)
-    changed = await update_quota(storage, limit_bytes=150)
-    assert (changed.limit_bytes, changed.used_bytes) == (150, 100)
-    assert await storage.quota() == changed
-    with pytest.raises(errors.ResourceExhausted, match="50 are free"):
-        await storage.create(b"", size_bytes=51, sha256="0" * 64)
-    await update_quota(storage, limit_bytes=10)  # below what is used: nothing is deleted
-    with pytest.raises(errors.ResourceExhausted, match="0 are free"):
-        await storage.create(b"", size_bytes=1, sha256="0" * 64)
-
-
-async def test_a_limit_that_was_lowered_meanwhile_refuses_the_completion(
-    storage: StorageHandle, s3: SeaweedFS
-) -> None:
-    await storage.upload(b"x" * 100)
-    upload = await storage.create(b"y" * 50)
-    await storage.put(upload, b"y" * 50)
-    await update_quota(storage, limit_bytes=149)
-    with pytest.raises(errors.ResourceExhausted, match="Needs 50 bytes; 49 are free"):
-        await storage.complete(upload.name)
-    found = await storage.call("GetUpload", pb.GetUploadRequest(name=upload.name))
-    assert found.state == pb.Upload.STATE_ABORTED
-    quota = await storage.quota()
-    assert (quota.used_bytes, quota.reserved_bytes, quota.object_count) == (100, 0, 1)
-    assert len(s3.keys(storage.bucket)) == 1
-    await update_quota(storage, limit_bytes=150)
-    await storage.upload(b"y" * 50)
-
-
-async def test_a_stale_etag_changes_nothing(storage: StorageHandle) -> None:
-    before = await storage.quota()
-    await update_quota(storage, limit_bytes=500, etag=before.etag)
-    with pytest.raises(errors.Aborted) as failure:
-        await update_quota(storage, limit_bytes=600, etag=before.etag)
-    assert failure.value.reason == "StaleEtag"
-    assert (await storage.quota()).limit_bytes == 500
-
-
-async def test_only_an_operator_changes_limits(storage: StorageHandle) -> None:
-    for role in (Role.VIEWER, Role.EDITOR, Role.ADMIN):
-        with pytest.raises(errors.PermissionDenied):
-            await update_quota(storage, role, limit_bytes=1)
-
-
-async def test_an_operator_of_one_project_sets_the_limits_of_another(storage: StorageHandle) -> None:
-    quota = pb.Quota(name="projects/other/quota", limit_bytes=7)
-    await storage.call("UpdateQuota", pb.UpdateQuotaRequest(quota=quota), role=Role.OPERATOR)
-    assert (await storage.quota("other")).limit_bytes == 7
-    assert (await storage.quota()).limit_bytes == 40 * MIB
-    with pytest.raises(errors.PermissionDenied):
-        await storage.call("UpdateQuota", pb.UpdateQuotaRequest(quota=quota), role=Role.ADMIN)

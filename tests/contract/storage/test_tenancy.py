@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.longrunning import operations_pb2 as lro
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit import channels, errors
 from visiontune_kit.identity import Role
@@ -27,6 +28,14 @@ REQUESTS: dict[str, Callable[[pb.Upload, pb.Upload], Any]] = {
     "ListObjects": lambda *_: pb.ListObjectsRequest(parent=PARENT),
     "DeleteObjects": lambda _, done: pb.DeleteObjectsRequest(parent=PARENT, objects=[done.object]),
     "GetQuota": lambda *_: pb.GetQuotaRequest(name=QUOTA),
+    "UndeleteObjects": lambda _, done: pb.UndeleteObjectsRequest(parent=PARENT, objects=[done.object]),
+    "CollectGarbage": lambda *_: pb.CollectGarbageRequest(parent=PARENT),
+    "GetOperation": lambda *_: lro.GetOperationRequest(name=f"{PARENT}/operations/o"),
+    "ListOperations": lambda *_: lro.ListOperationsRequest(name=PARENT),
+    "WaitOperation": lambda *_: lro.WaitOperationRequest(name=f"{PARENT}/operations/o"),
+    "CancelOperation": lambda *_: lro.CancelOperationRequest(name=f"{PARENT}/operations/o"),
+    "DeleteOperation": lambda *_: lro.DeleteOperationRequest(name=f"{PARENT}/operations/o"),
+    "ListQuotaAlerts": lambda *_: pb.ListQuotaAlertsRequest(parent=PARENT),
     "UpdateQuota": lambda *_: pb.UpdateQuotaRequest(quota=pb.Quota(name=QUOTA, limit_bytes=1)),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
@@ -38,7 +47,8 @@ async def test_every_method_is_for_one_project_and_one_role(storage: StorageHand
     assert REQUESTS.keys() == ROLES.keys()
     pending, done = await storage.create(b"pending"), await storage.upload(b"done")
     for method, request in REQUESTS.items():
-        call = getattr(storage.stub, method)
+        stub: Any = storage.operations if hasattr(storage.operations, method) else storage.stub
+        call = getattr(stub, method)
         stranger = Role.ADMIN if method in OPERATORS else Role.OPERATOR
         refusal = errors.PermissionDenied if ROLES[method] > stranger else errors.NotFound
         with pytest.raises(refusal):
@@ -57,6 +67,7 @@ async def test_a_strangers_own_project_is_no_way_in(storage: StorageHandle) -> N
         "GetObject": pb.GetObjectRequest(name=own),
         "SignUrls": pb.SignUrlsRequest(parent="projects/other", objects=[done.object]),
         "DeleteObjects": pb.DeleteObjectsRequest(parent="projects/other", objects=[done.object]),
+        "UndeleteObjects": pb.UndeleteObjectsRequest(parent="projects/other", objects=[done.object]),
     }
     for method, request in requests.items():
         with pytest.raises(errors.NotFound):

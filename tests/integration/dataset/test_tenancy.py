@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.longrunning import operations_pb2 as lro
 from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation
 from visiontune_dataset import rpc
 from visiontune_kit import channels, errors
 from visiontune_kit.identity import Role
@@ -37,6 +38,9 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "GetStatistics": lambda _o, _d: pb.GetStatisticsRequest(name=f"{VERSION}/statistics"),
     "GetValidationReport": lambda operation, _d: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")
+    ),
+    "PreviewAugmentation": lambda _o, _d: pb.PreviewAugmentationRequest(
+        parent=VERSION, augmentation=Augmentation(preset=Augmentation.PRESET_LIGHT)
     ),
     "GetReadManifest": lambda _o, _d: pb.GetReadManifestRequest(name=VERSION),
     "CompareVersions": lambda _o, _d: pb.CompareVersionsRequest(name=VERSION),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from minio.error import InvalidResponseError
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit import errors
 
+from tests.support.clocks import MovableClock
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
@@ -21,16 +22,6 @@ SETTINGS: dict[str, Any] = {
     "upload_url_ttl_s": 600,
     "ended_upload_ttl_s": 7200,
 }
-
-
-class MovableClock:
-    """The machine's clock, which a test may move on."""
-
-    def __init__(self) -> None:
-        self.moved = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.moved
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:

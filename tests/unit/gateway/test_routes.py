@@ -39,10 +39,12 @@ def test_no_route_hides_another(route: Route) -> None:
     assert tuple(variables) == route.template.fields
 
 
-def test_operations_are_served_below_datasets() -> None:
+def test_operations_are_served_where_their_program_says() -> None:
     route, variables = ROUTES.find("POST", "/v1/projects/p/datasets/d/operations/o:cancel")
     assert (route.grpc_path, route.upstream) == ("/google.longrunning.Operations/CancelOperation", "dataset")
     assert variables == {"name": "projects/p/datasets/d/operations/o"}
+    route, variables = ROUTES.find("GET", "/v1/projects/p/operations/o")
+    assert (route.upstream, variables) == ("storage", {"name": "projects/p/operations/o"})
     route, variables = ROUTES.find("GET", "/v1/projects/p/datasets/d/operations")
     assert (route.method.name, variables) == ("ListOperations", {"name": "projects/p/datasets/d"})
 

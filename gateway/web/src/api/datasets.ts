@@ -1,7 +1,9 @@
 /** DatasetService: datasets, their versions, and what is in them. Versions never change, so nothing about them goes stale. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { int } from "../lib/format";
 import { requestId } from "../lib/ids";
 import { lastOf, versionOf } from "../lib/names";
+import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
   Dataset,
@@ -65,16 +67,17 @@ export function reportQuery(name: string) {
   });
 }
 
-/** Page `page` of the thumbnails of a version, or of one split of it. */
-export function thumbnailsQuery(version: string, split: string, page: number) {
+/** Page `page` of the thumbnails of what a view shows, and how many that are in all. */
+export function thumbnailsQuery(version: string, view: View, page: number) {
+  const query = { split: view.split, filter: filterOf(view), query: view.query };
   return queryOptions({
-    queryKey: ["thumbnails", version, split, page],
+    queryKey: ["thumbnails", version, query, page],
     queryFn: async ({ signal }) => {
-      const answer = await json<{ thumbnails?: Thumbnail[] }>(`${version}/thumbnails`, {
-        query: { start: page * THUMBNAIL_PAGE, count: THUMBNAIL_PAGE, split },
+      const answer = await json<{ thumbnails?: Thumbnail[]; totalSize?: string }>(`${version}/thumbnails`, {
+        query: { start: page * THUMBNAIL_PAGE, count: THUMBNAIL_PAGE, ...query },
         signal,
       });
-      return answer.thumbnails ?? [];
+      return { thumbnails: answer.thumbnails ?? [], total: int(answer.totalSize) };
     },
     ...FOREVER,
   });
@@ -91,6 +94,20 @@ export function thumbnailQuery(example: string) {
       });
       return answer.thumbnails?.[0] ?? {};
     },
+    ...FOREVER,
+  });
+}
+
+/** Examples for which a filter holds. */
+export function examplesQuery(version: string, filter: string) {
+  return infiniteQueryOptions({
+    queryKey: ["examples", version, filter],
+    queryFn: ({ pageParam }) =>
+      json<{ examples?: Example[]; totalSize?: string; nextPageToken?: string }>(`${version}/examples`, {
+        query: { filter, pageSize: 200, pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
     ...FOREVER,
   });
 }
@@ -134,10 +151,14 @@ export interface ImportChoices {
   validationFraction: number;
 }
 
-export function importVersion(dataset: string, upload: string, choices: ImportChoices): Promise<Operation> {
+export function importVersion(
+  dataset: string,
+  uploads: readonly string[],
+  choices: ImportChoices,
+): Promise<Operation> {
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
-    body: { upload, format: "auto", ...choices, requestId: requestId() },
+    body: { upload: uploads[0], format: "auto", ...choices, requestId: requestId() },
   });
 }
 

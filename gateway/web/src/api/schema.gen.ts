@@ -14,7 +14,7 @@ export interface paths {
         put?: never;
         /**
          * Reserves quota and signs the URLs to which the caller then PUTs the bytes
-         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+         * @description Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
          */
         post: operations["CreateUpload"];
         delete?: never;
@@ -153,10 +153,52 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Deletes objects by name, or all that one owner has
-         * @description Deletes objects by name, or all that one owner has. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+         * Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects can take back
+         * @description Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs and models go with these (PERMISSION_DENIED, reason OwnerReserved).
          */
         post: operations["DeleteObjects"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/objects:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a deletion back, for objects whose undo window has not ended; others are left out
+         * @description Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+         */
+        post: operations["UndeleteObjects"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}:collectGarbage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo window has ended, and bytes in the bucket that belong to nothing
+         * @description Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+         *
+         *     The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
+         */
+        post: operations["CollectGarbage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -185,6 +227,110 @@ export interface paths {
          * @description Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale.
          */
         patch: operations["UpdateQuota"];
+        trace?: never;
+    };
+    "/v1/projects/{project}/quotaAlerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first
+         * @description Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+         */
+        get: operations["ListQuotaAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists operations that match the specified filter in the request
+         * @description Lists operations that match the specified filter in the request. If the server doesn't support this method, it returns `UNIMPLEMENTED`.
+         */
+        get: operations["ListOperations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the latest state of a long-running operation
+         * @description Gets the latest state of a long-running operation.  Clients can use this method to poll the operation result at intervals as recommended by the API service.
+         */
+        get: operations["GetOperation"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a long-running operation
+         * @description Deletes a long-running operation. This method indicates that the client is no longer interested in the operation result. It does not cancel the operation. If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.
+         */
+        delete: operations["DeleteOperation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}:cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts asynchronous cancellation on a long-running operation
+         * @description Starts asynchronous cancellation on a long-running operation.  The server makes a best effort to cancel the operation, but success is not guaranteed.  If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.  Clients can use [Operations.GetOperation][google.longrunning.Operations.GetOperation] or other methods to check whether the cancellation succeeded or whether the operation completed despite cancellation. On successful cancellation, the operation is not deleted; instead, it becomes an operation with an [Operation.error][google.longrunning.Operation.error] value with a [google.rpc.Status.code][google.rpc.Status.code] of `1`, corresponding to `Code.CANCELLED`.
+         */
+        post: operations["CancelOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/operations/{operation}:wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state
+         * @description Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state.  If the operation is already done, the latest state is immediately returned.  If the timeout specified is greater than the default HTTP/RPC timeout, the HTTP/RPC timeout is used.  If the server does not support this method, it returns `google.rpc.Code.UNIMPLEMENTED`. Note that this method is on a best-effort basis.  It may return the latest state before the specified timeout (including immediately), meaning even an immediate response is no guarantee that the operation is done.
+         */
+        post: operations["WaitOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/projects/{project}/datasets": {
@@ -463,6 +609,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:previewAugmentation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on
+         * @description Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this installation cannot augment, `NoPictures` for a version of text alone.
+         */
+        post: operations["PreviewAugmentation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -702,7 +868,7 @@ export interface paths {
          * Lists operations that match the specified filter in the request
          * @description Lists operations that match the specified filter in the request. If the server doesn't support this method, it returns `UNIMPLEMENTED`.
          */
-        get: operations["ListOperations"];
+        get: operations["ListOperations2"];
         put?: never;
         post?: never;
         delete?: never;
@@ -722,14 +888,14 @@ export interface paths {
          * Gets the latest state of a long-running operation
          * @description Gets the latest state of a long-running operation.  Clients can use this method to poll the operation result at intervals as recommended by the API service.
          */
-        get: operations["GetOperation"];
+        get: operations["GetOperation2"];
         put?: never;
         post?: never;
         /**
          * Deletes a long-running operation
          * @description Deletes a long-running operation. This method indicates that the client is no longer interested in the operation result. It does not cancel the operation. If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.
          */
-        delete: operations["DeleteOperation"];
+        delete: operations["DeleteOperation2"];
         options?: never;
         head?: never;
         patch?: never;
@@ -748,7 +914,7 @@ export interface paths {
          * Starts asynchronous cancellation on a long-running operation
          * @description Starts asynchronous cancellation on a long-running operation.  The server makes a best effort to cancel the operation, but success is not guaranteed.  If the server doesn't support this method, it returns `google.rpc.Code.UNIMPLEMENTED`.  Clients can use [Operations.GetOperation][google.longrunning.Operations.GetOperation] or other methods to check whether the cancellation succeeded or whether the operation completed despite cancellation. On successful cancellation, the operation is not deleted; instead, it becomes an operation with an [Operation.error][google.longrunning.Operation.error] value with a [google.rpc.Status.code][google.rpc.Status.code] of `1`, corresponding to `Code.CANCELLED`.
          */
-        post: operations["CancelOperation"];
+        post: operations["CancelOperation2"];
         delete?: never;
         options?: never;
         head?: never;
@@ -768,7 +934,7 @@ export interface paths {
          * Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state
          * @description Waits until the specified long-running operation is done or reaches at most a specified timeout, returning the latest state.  If the operation is already done, the latest state is immediately returned.  If the timeout specified is greater than the default HTTP/RPC timeout, the HTTP/RPC timeout is used.  If the server does not support this method, it returns `google.rpc.Code.UNIMPLEMENTED`. Note that this method is on a best-effort basis.  It may return the latest state before the specified timeout (including immediately), meaning even an immediate response is no guarantee that the operation is done.
          */
-        post: operations["WaitOperation"];
+        post: operations["WaitOperation2"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1309,6 +1475,50 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
+        Augmentation: {
+            /** @description A policy by name; refused together with `transforms`. A resolved spec has its transforms instead. */
+            preset?: components["schemas"]["Augmentation.Preset"];
+            /** @description What is done, in this order. */
+            transforms?: components["schemas"]["Transform"][];
+            /** @description Also where the dataset's texts may no longer be true of the changed picture, for example a mirrored one whose caption says "left". Without it such a job is refused. */
+            allowTextBreaking?: boolean;
+        };
+        /**
+         * @description Policies that have a name; docs/augmentation.md lists what is in each. None of them turns, mirrors or crops so far that a text would no longer be true.
+         *
+         *     - `PRESET_UNSPECIFIED`: `transforms` say what is done; nothing when there are none.
+         *     - `PRESET_NONE`: Nothing is done.
+         *     - `PRESET_LIGHT`: A little light and colour.
+         *     - `PRESET_STANDARD`: The same, and small shifts, turns and blur.
+         *     - `PRESET_STRONG`: All of it further, with compression; for small datasets and many epochs.
+         * @enum {string}
+         */
+        "Augmentation.Preset": "PRESET_UNSPECIFIED" | "PRESET_NONE" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
+        /** @description The first picture of an example, and what training sees of it. */
+        AugmentedExample: {
+            /** @description The example: `…/versions/{version}/examples/{example}`. */
+            example?: string;
+            /** @description MIME type of all pictures, `image/jpeg`. */
+            contentType?: string;
+            /**
+             * Format: byte
+             * @description The picture without augmentation.
+             */
+            original?: string;
+            /** @description The picture in the epochs 0, 1, …; each is as large as the original. */
+            augmented?: string[];
+            /**
+             * Format: int32
+             * @description Width in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height in pixels.
+             */
+            heightPx?: number;
+        };
         /**
          * @description Where a training starts from.
          *
@@ -1393,6 +1603,65 @@ export interface components {
              * @description Checkpoints kept; older ones are deleted. 2 when absent.
              */
             keep?: number;
+        };
+        /** @description How far a collection of garbage is. */
+        CollectGarbageMetadata: {
+            /** @description `projects/{project}`, or `projects/-` for the whole bucket. */
+            parent?: string;
+            /** @description Whether it only counts. */
+            dryRun?: boolean;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            createTime?: string;
+            /**
+             * Format: int64
+             * @description Keys of the bucket that it has compared with the database.
+             */
+            comparedCount?: string;
+        };
+        /** @description What a collection of garbage removed, or would have removed. */
+        CollectGarbageResponse: {
+            /** @description Whether it only counted. */
+            dryRun?: boolean;
+            /** @description Uploads that were not completed in time. Their bytes are those that they had reserved. */
+            expiredUploads?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Deleted objects whose undo window has ended. */
+            purgedObjects?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Keys of the bucket that belong to nothing, and have been there for longer than the grace period. */
+            orphans?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Keys that belong to nothing and are too young to be removed; a later run looks again. */
+            youngOrphans?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /**
+             * Format: int64
+             * @description Multipart uploads at the object store that belong to nothing; it does not tell their bytes.
+             */
+            orphanUploadCount?: string;
+            /** @description Objects that the database knows and whose bytes are not in the bucket. Nothing is done about them. */
+            missing?: components["schemas"]["CollectGarbageResponse.Sum"];
+            /** @description Names of the first 100 of these. */
+            missingObjects?: string[];
+            /** @description Folders of the bucket, at most 100, of projects that the database does not know: those of another installation, or this one has the wrong database. Nothing is done about them. */
+            unknownFolders?: string[];
+            /**
+             * Format: int64
+             * @description Bytes that the bucket holds less for it: `purged_objects` and `orphans`. 0 in a dry run.
+             */
+            freedBytes?: string;
+        };
+        /** @description What one kind of garbage comes to. */
+        "CollectGarbageResponse.Sum": {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count?: string;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            sizeBytes?: string;
         };
         /** @description Answer of CompareVersions. */
         CompareVersionsResponse: {
@@ -1527,7 +1796,7 @@ export interface components {
             deletedCount?: string;
             /**
              * Format: int64
-             * @description Bytes that this call freed, reservations included.
+             * @description Bytes that this call freed, reservations included. Objects with an undo window free theirs at its end.
              */
             freedBytes?: string;
         };
@@ -2167,6 +2436,13 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description Answer of ListQuotaAlerts. */
+        ListQuotaAlertsResponse: {
+            /** @description Newest first. */
+            alerts?: components["schemas"]["QuotaAlert"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListSamples. */
         ListSamplesResponse: {
             /** @description In row order of their examples. */
@@ -2330,6 +2606,11 @@ export interface components {
              * @description When the upload completed.
              */
             readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteObjects can bring it back, and it counts against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /**
          * @description What becomes of a record that has a problem.
@@ -2397,6 +2678,15 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description Answer of PreviewAugmentation. */
+        PreviewAugmentationResponse: {
+            /** @description The examples, in order of row. */
+            examples?: components["schemas"]["AugmentedExample"][];
+            /** @description The policy with every choice made; absent when it does nothing. */
+            resolvedAugmentation?: components["schemas"]["Augmentation"];
+            /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
+            warnings?: string[];
+        };
         /** @description One problem at one place. */
         Problem: {
             /** @description Name of the rule. */
@@ -2445,7 +2735,7 @@ export interface components {
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
         };
-        /** @description A project's limits and their use. */
+        /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
             name?: string;
@@ -2456,7 +2746,7 @@ export interface components {
             limitBytes?: string;
             /**
              * Format: int64
-             * @description Bytes of the objects that exist.
+             * @description Bytes of the objects that exist, and of deleted ones that can still be brought back.
              */
             readonly usedBytes?: string;
             /**
@@ -2466,12 +2756,74 @@ export interface components {
             readonly reservedBytes?: string;
             /**
              * Format: int64
-             * @description Objects that exist.
+             * @description Objects that exist, and deleted ones that can still be brought back.
              */
             readonly objectCount?: string;
             /** @description Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates. */
             etag?: string;
+            /**
+             * Format: int64
+             * @description Most objects, those that pending uploads will become included. Must be at least 0.
+             */
+            limitObjects?: string;
+            /**
+             * Format: int64
+             * @description Most uploads that may be PENDING at once. Must be at least 0.
+             */
+            limitPendingUploads?: string;
+            /**
+             * Format: int64
+             * @description Most datasets. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitDatasets?: string;
+            /**
+             * Format: int64
+             * @description Most images of one version of a dataset. Absent: the default of the dataset service. Must be at least 0.
+             */
+            limitImages?: string;
+            /**
+             * Format: int64
+             * @description Uploads that are PENDING now.
+             */
+            readonly pendingUploadCount?: string;
         };
+        /** @description Use rose to a share of a limit. */
+        QuotaAlert: {
+            /** @description `projects/{project}/quotaAlerts/{quota_alert}`. */
+            name?: string;
+            /** @description The limit that was approached or reached. */
+            readonly limit?: components["schemas"]["QuotaAlert.Limit"];
+            /**
+             * Format: int32
+             * @description 80 or 100.
+             */
+            readonly percent?: number;
+            /**
+             * Format: int64
+             * @description Use at that moment, in the limit's own unit.
+             */
+            readonly used?: string;
+            /**
+             * Format: int64
+             * @description The limit at that moment.
+             */
+            readonly limitValue?: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            readonly createTime?: string;
+        };
+        /**
+         * @description Which of a quota's limits.
+         *
+         *     - `LIMIT_UNSPECIFIED`: Never sent by the server.
+         *     - `LIMIT_BYTES`: `limit_bytes`; objects and reservations count.
+         *     - `LIMIT_OBJECTS`: `limit_objects`; pending uploads count.
+         *     - `LIMIT_PENDING_UPLOADS`: `limit_pending_uploads`.
+         * @enum {string}
+         */
+        "QuotaAlert.Limit": "LIMIT_UNSPECIFIED" | "LIMIT_BYTES" | "LIMIT_OBJECTS" | "LIMIT_PENDING_UPLOADS";
         /** @description A version's files, ready to read. */
         ReadManifest: {
             /** @description The version. */
@@ -2685,6 +3037,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
+            textSenses?: components["schemas"]["TextSenses"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -2731,6 +3085,35 @@ export interface components {
             part?: number;
             /** @description The text that shall stand there, at most 1 MiB. */
             text?: string;
+        };
+        /** @description How often a sense occurs. */
+        TextSense: {
+            /** @description The sense. */
+            sense?: components["schemas"]["TextSense.Sense"];
+            /**
+             * Format: int64
+             * @description Examples that have one of its words.
+             */
+            exampleCount?: string;
+            /** @description The words found, with the number of examples that have each; the most frequent first. */
+            words?: components["schemas"]["LabelCount"][];
+        };
+        /**
+         * @description What words are about. docs/augmentation.md lists them.
+         *
+         *     - `SENSE_UNSPECIFIED`: Never sent by the server.
+         *     - `SENSE_HORIZONTAL`: Where something is from left to right: left, right, east, …
+         *     - `SENSE_VERTICAL`: Where something is from top to bottom: above, below, up, …
+         *     - `SENSE_TURNING`: How something is turned or mirrored: clockwise, mirrored, …
+         *     - `SENSE_READING`: Reading: digit, text, handwritten, …
+         *     - `SENSE_COLOUR`: Colours: red, green, …
+         * @enum {string}
+         */
+        "TextSense.Sense": "SENSE_UNSPECIFIED" | "SENSE_HORIZONTAL" | "SENSE_VERTICAL" | "SENSE_TURNING" | "SENSE_READING" | "SENSE_COLOUR";
+        /** @description What the texts of a version say that an augmentation could belie. Texts of users and assistants count, and captions; those of the system do not. */
+        TextSenses: {
+            /** @description One entry a sense of which some example has a word. */
+            senses?: components["schemas"]["TextSense"][];
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -2851,6 +3234,30 @@ export interface components {
             checkpointing?: components["schemas"]["Checkpointing"];
             /** @description Where it runs. */
             resources?: components["schemas"]["Resources"];
+            /** @description How pictures are varied in training; not at all when absent. */
+            augmentation?: components["schemas"]["Augmentation"];
+        };
+        /** @description One change of a picture: a transform of torchvision's v2 family. */
+        Transform: {
+            /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */
+            name: string;
+            /** @description Values by name, for example `brightness: 0.2`; those left out have their defaults. `probability` is one of every transform: the share of pictures that it changes. */
+            parameters?: {
+                [key: string]: number;
+            };
+        };
+        /** @description Answer of UndeleteObjects. */
+        UndeleteObjectsResponse: {
+            /**
+             * Format: int64
+             * @description Objects that this call brought back.
+             */
+            restoredCount?: string;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            restoredBytes?: string;
         };
         /** @description Bytes on their way into the bucket. */
         Upload: {
@@ -2917,6 +3324,8 @@ export interface components {
              * @description Optimiser steps the job would take; 0 when unknown.
              */
             totalSteps?: string;
+            /** @description What CreateTrainingJob accepts, and is hardly what the user wants. */
+            warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {
@@ -3199,6 +3608,8 @@ export interface operations {
                 pageToken?: string;
                 /** @description Only objects whose `owner` is this resource or below it. Empty means all. */
                 owner?: string;
+                /** @description Lists the deleted objects that can still be brought back as well. */
+                showDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -3241,6 +3652,8 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
+                    /** @description For how long UndeleteObjects can bring the objects back, at most 30 days; they count against the quota until then. Absent: they are gone at once. Pending uploads are aborted in either case. Must be above 0 s and at most 2,592,000 s. */
+                    undoWindow?: string;
                 };
             };
         };
@@ -3252,6 +3665,81 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeleteObjectsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UndeleteObjects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Names of the objects to bring back. */
+                    objects?: string[];
+                    /** @description Brings back every object of this owner and of what is below it. */
+                    owner?: string;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UndeleteObjectsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CollectGarbage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Counts what would be removed, and removes nothing. */
+                    dryRun?: boolean;
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["CollectGarbageMetadata"];
+                        response?: components["schemas"]["CollectGarbageResponse"];
+                    };
                 };
             };
             default: components["responses"]["Error"];
@@ -3285,6 +3773,8 @@ export interface operations {
             query?: {
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Limits to change, such as `limit_bytes`; one that is named here and absent in `quota` becomes the default again. Empty means those that are set and not 0. */
+                updateMask?: string;
             };
             header?: never;
             path: {
@@ -3305,6 +3795,179 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListQuotaAlerts: {
+        parameters: {
+            query?: {
+                /** @description Most alerts in the answer; 50 when 0, and more than 500 means 500. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListQuotaAlertsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListOperations: {
+        parameters: {
+            query?: {
+                /** @description The standard list filter. */
+                filter?: string;
+                /** @description The standard list page size. */
+                pageSize?: number;
+                /** @description The standard list page token. */
+                pageToken?: string;
+                /**
+                 * @description When set to `true`, operations that are reachable are returned as normal, and those that are unreachable are returned in the [ListOperationsResponse.unreachable] field.
+                 *
+                 *     This can only be `true` when reading across collections e.g. when `parent` is set to `"projects/example/locations/-"`.
+                 *
+                 *     This field is not by default supported and will result in an `UNIMPLEMENTED` error if set unless explicitly documented otherwise in service or product specific documentation.
+                 */
+                returnPartialSuccess?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOperationsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    CancelOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WaitOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The maximum duration to wait before timing out. If left blank, the wait will be at most the time permitted by the underlying HTTP/RPC protocol. If RPC context deadline is also specified, the shorter one will be used. */
+                    timeout?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
                 };
             };
             default: components["responses"]["Error"];
@@ -3809,6 +4472,57 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PreviewAugmentation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The policy, as a job would have it. */
+                    augmentation: components["schemas"]["Augmentation"];
+                    /** @description Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs.
+                     */
+                    count?: number;
+                    /**
+                     * Format: int64
+                     * @description Seed of the job; 42, as for a job, when absent. Must be at least 0 and at most 4,294,967,295.
+                     */
+                    seed?: string;
+                    /** @description A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does, which is what the model itself sees. Empty shows them before that. */
+                    modelPreset?: string;
+                    /**
+                     * Format: int32
+                     * @description Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down after they were varied. Ignored with `model_preset`.
+                     */
+                    sidePx?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewAugmentationResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     GetReadManifest: {
         parameters: {
             query?: {
@@ -4234,7 +4948,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    ListOperations: {
+    ListOperations2: {
         parameters: {
             query?: {
                 /** @description The standard list filter. */
@@ -4273,7 +4987,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    GetOperation: {
+    GetOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -4298,7 +5012,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    DeleteOperation: {
+    DeleteOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -4323,7 +5037,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    CancelOperation: {
+    CancelOperation2: {
         parameters: {
             query?: never;
             header?: never;
@@ -4352,7 +5066,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    WaitOperation: {
+    WaitOperation2: {
         parameters: {
             query?: never;
             header?: never;

@@ -13,6 +13,7 @@ import { ProjectContext } from "../session/project";
 import { isRunning, useTransfers } from "../transfer/transfers";
 import { ColorSchemeButton } from "./ColorSchemeButton";
 import { OfflineBanner } from "./OfflineBanner";
+import { Shortcuts } from "./Shortcuts";
 import css from "./Shell.module.css";
 
 const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
@@ -54,6 +55,7 @@ function Frame({ signedIn }: { signedIn: boolean }) {
         <TransferNote />
         <div className={css.foot}>
           {signedIn && <Who />}
+          <Shortcuts />
           <ColorSchemeButton />
         </div>
       </aside>

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from visiontune.trainer.v1 import augmentation_pb2 as _augmentation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1074,6 +1075,7 @@ class Statistics(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BRIGHTNESS_FIELD_NUMBER: _builtins.int
+    TEXT_SENSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
     example_count: _builtins.int
@@ -1137,6 +1139,12 @@ class Statistics(_message.Message):
     def brightness(self) -> Global___Distribution:
         """Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white."""
 
+    @_builtins.property
+    def text_senses(self) -> Global___TextSenses:
+        """What the texts say that a changed picture could belie; absent for versions that were imported before
+        texts were looked at.
+        """
+
     def __init__(
         self,
         *,
@@ -1158,14 +1166,108 @@ class Statistics(_message.Message):
         aspect_ratio: Global___Distribution | None = ...,
         size_bytes: Global___Distribution | None = ...,
         brightness: Global___Distribution | None = ...,
+        text_senses: Global___TextSenses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Statistics: _TypeAlias = Statistics  # noqa: Y015
+
+@_typing.final
+class TextSenses(_message.Message):
+    """What the texts of a version say that an augmentation could belie. Texts of users and assistants count,
+    and captions; those of the system do not.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def senses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextSense]:
+        """One entry a sense of which some example has a word."""
+
+    def __init__(
+        self,
+        *,
+        senses: _abc.Iterable[Global___TextSense] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["senses", b"senses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSenses: _TypeAlias = TextSenses  # noqa: Y015
+
+@_typing.final
+class TextSense(_message.Message):
+    """How often a sense occurs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Sense:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SenseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TextSense._Sense.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SENSE_UNSPECIFIED: TextSense._Sense.ValueType  # 0
+        """Never sent by the server."""
+        SENSE_HORIZONTAL: TextSense._Sense.ValueType  # 1
+        """Where something is from left to right: left, right, east, …"""
+        SENSE_VERTICAL: TextSense._Sense.ValueType  # 2
+        """Where something is from top to bottom: above, below, up, …"""
+        SENSE_TURNING: TextSense._Sense.ValueType  # 3
+        """How something is turned or mirrored: clockwise, mirrored, …"""
+        SENSE_READING: TextSense._Sense.ValueType  # 4
+        """Reading: digit, text, handwritten, …"""
+        SENSE_COLOUR: TextSense._Sense.ValueType  # 5
+        """Colours: red, green, …"""
+
+    class Sense(_Sense, metaclass=_SenseEnumTypeWrapper):
+        """What words are about. docs/augmentation.md lists them."""
+
+    SENSE_UNSPECIFIED: TextSense.Sense.ValueType  # 0
+    """Never sent by the server."""
+    SENSE_HORIZONTAL: TextSense.Sense.ValueType  # 1
+    """Where something is from left to right: left, right, east, …"""
+    SENSE_VERTICAL: TextSense.Sense.ValueType  # 2
+    """Where something is from top to bottom: above, below, up, …"""
+    SENSE_TURNING: TextSense.Sense.ValueType  # 3
+    """How something is turned or mirrored: clockwise, mirrored, …"""
+    SENSE_READING: TextSense.Sense.ValueType  # 4
+    """Reading: digit, text, handwritten, …"""
+    SENSE_COLOUR: TextSense.Sense.ValueType  # 5
+    """Colours: red, green, …"""
+
+    SENSE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    sense: Global___TextSense.Sense.ValueType
+    """The sense."""
+    example_count: _builtins.int
+    """Examples that have one of its words."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
+        """The words found, with the number of examples that have each; the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        sense: Global___TextSense.Sense.ValueType = ...,
+        example_count: _builtins.int = ...,
+        words: _abc.Iterable[Global___LabelCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_count", b"example_count", "sense", b"sense", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSense: _TypeAlias = TextSense  # noqa: Y015
 
 @_typing.final
 class LabelCount(_message.Message):
@@ -2225,6 +2327,142 @@ class GetTemplateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
+
+@_typing.final
+class PreviewAugmentationRequest(_message.Message):
+    """Request of PreviewAugmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    AUGMENTATION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    MODEL_PRESET_FIELD_NUMBER: _builtins.int
+    SIDE_PX_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    count: _builtins.int
+    """Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs."""
+    seed: _builtins.int
+    """Seed of the job; 42, as for a job, when absent."""
+    model_preset: _builtins.str
+    """A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does,
+    which is what the model itself sees. Empty shows them before that.
+    """
+    side_px: _builtins.int
+    """Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down
+    after they were varied. Ignored with `model_preset`.
+    """
+    @_builtins.property
+    def augmentation(self) -> _augmentation_pb2.Augmentation:
+        """The policy, as a job would have it."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        augmentation: _augmentation_pb2.Augmentation | None = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+        seed: _builtins.int | None = ...,
+        model_preset: _builtins.str = ...,
+        side_px: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "augmentation", b"augmentation", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "augmentation", b"augmentation", "count", b"count", "model_preset", b"model_preset", "parent", b"parent", "rows", b"rows", "seed", b"seed", "side_px", b"side_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___PreviewAugmentationRequest: _TypeAlias = PreviewAugmentationRequest  # noqa: Y015
+
+@_typing.final
+class PreviewAugmentationResponse(_message.Message):
+    """Answer of PreviewAugmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    RESOLVED_AUGMENTATION_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___AugmentedExample]:
+        """The examples, in order of row."""
+
+    @_builtins.property
+    def resolved_augmentation(self) -> _augmentation_pb2.Augmentation:
+        """The policy with every choice made; absent when it does nothing."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why a job with this policy on this version would be refused, or does nothing; empty when all is well."""
+
+    def __init__(
+        self,
+        *,
+        examples: _abc.Iterable[Global___AugmentedExample] | None = ...,
+        resolved_augmentation: _augmentation_pb2.Augmentation | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolved_augmentation", b"resolved_augmentation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "resolved_augmentation", b"resolved_augmentation", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewAugmentationResponse: _TypeAlias = PreviewAugmentationResponse  # noqa: Y015
+
+@_typing.final
+class AugmentedExample(_message.Message):
+    """The first picture of an example, and what training sees of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
+    AUGMENTED_FIELD_NUMBER: _builtins.int
+    WIDTH_PX_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """The example: `…/versions/{version}/examples/{example}`."""
+    content_type: _builtins.str
+    """MIME type of all pictures, `image/jpeg`."""
+    original: _builtins.bytes
+    """The picture without augmentation."""
+    width_px: _builtins.int
+    """Width in pixels."""
+    height_px: _builtins.int
+    """Height in pixels."""
+    @_builtins.property
+    def augmented(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The picture in the epochs 0, 1, …; each is as large as the original."""
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        original: _builtins.bytes = ...,
+        augmented: _abc.Iterable[_builtins.bytes] | None = ...,
+        width_px: _builtins.int = ...,
+        height_px: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["augmented", b"augmented", "content_type", b"content_type", "example", b"example", "height_px", b"height_px", "original", b"original", "width_px", b"width_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AugmentedExample: _TypeAlias = AugmentedExample  # noqa: Y015
 
 @_typing.final
 class GetReadManifestRequest(_message.Message):

@@ -121,6 +121,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.PreviewAugmentation = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/PreviewAugmentation',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.FromString,
+                _registered_method=True)
         self.GetReadManifest = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/GetReadManifest',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetReadManifestRequest.SerializeToString,
@@ -322,6 +327,15 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewAugmentation(self, request, context):
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReadManifest(self, request, context):
         """Returns a version's shards with signed URLs: all that training needs, and all that
         `load_dataset("parquet", data_files=urls)` needs.
@@ -514,6 +528,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.GetTemplate,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PreviewAugmentation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewAugmentation,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.SerializeToString,
             ),
             'GetReadManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReadManifest,
@@ -1022,6 +1041,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetTemplate',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetTemplateRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewAugmentation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/PreviewAugmentation',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.PreviewAugmentationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,11 @@ class DatasetServiceStub:
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
     """
+    PreviewAugmentation: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
+    """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
     `load_dataset("parquet", data_files=urls)` needs.
@@ -191,6 +196,11 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
+    """
+    PreviewAugmentation: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]  # type: ignore[assignment]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
     """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
@@ -389,6 +399,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
         is. INVALID_ARGUMENT when there is no such format.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewAugmentation(
+        self,
+        request: _dataset_pb2.PreviewAugmentationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.PreviewAugmentationResponse, _abc.Awaitable[_dataset_pb2.PreviewAugmentationResponse]]:
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
         """
 
     @_abc_1.abstractmethod

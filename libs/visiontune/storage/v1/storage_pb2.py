@@ -26,11 +26,13 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#visiontune/storage/v1/storage.proto\x12\x15visiontune.storage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x06\n\x06Upload\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x66ilename\x18\x02 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x10\x01\x18\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]+$\x12\'\n\nsize_bytes\x18\x03 \x01(\x03\x42\x13\xe2\x41\x01\x02\xbaH\x0c\"\n\x18\x80\x80\x80\x80\x80\xa0\x01 \x00\x12)\n\x06sha256\x18\x04 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12!\n\x0c\x63ontent_type\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x7f\x12\x1b\n\x05owner\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32#.visiontune.storage.v1.Upload.StateB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpart_size_bytes\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x37\n\tpart_urls\x18\t \x03(\x0b\x32\x1e.visiontune.storage.v1.PartUrlB\x04\xe2\x41\x01\x03\x12\x39\n\x0ereceived_parts\x18\n \x03(\x0b\x32\x1b.visiontune.storage.v1.PartB\x04\xe2\x41\x01\x03\x12\x14\n\x06object\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\"k\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_COMPLETE\x10\x02\x12\x11\n\rSTATE_ABORTED\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04:P\xea\x41M\n\x15visiontune.dev/Upload\x12#projects/{project}/uploads/{upload}*\x07uploads2\x06upload\"\\\n\x07PartUrl\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x04Part\x12\x1f\n\x0bpart_number\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\x9e\x02\n\x06Object\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:P\xea\x41M\n\x15visiontune.dev/Object\x12#projects/{project}/objects/{object}*\x07objects2\x06object\"Y\n\tSignedUrl\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x02\n\x05Quota\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x08\xbaH4r220^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?/quota$\x12 \n\x0blimit_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x18\n\nused_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0ereserved_bytes\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cobject_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x04\x65tag\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64:B\xea\x41?\n\x14visiontune.dev/Quota\x12\x18projects/{project}/quota*\x06quotas2\x05quota\"\xbc\x01\n\x13\x43reateUploadRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x39\n\x06upload\x18\x02 \x01(\x0b\x32\x1d.visiontune.storage.v1.UploadB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"e\n\x10GetUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\"\xca\x01\n\x15\x43ompleteUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\x12\x39\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.visiontune.storage.v1.PartB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x90N\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x8c\x01\n\x12\x41\x62ortUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"e\n\x10GetObjectRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH\"r 2\x1e^projects/[^/]+/objects/[^/]+$\"\xf6\x01\n\x0fSignUrlsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12^\n\x07objects\x18\x02 \x03(\tBM\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH,\x92\x01)\x08\x01\x10\xe8\x07\"\"r 2\x1e^projects/[^/]+/objects/[^/]+$\x12<\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xe2\x41\x01\x01\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01\"B\n\x10SignUrlsResponse\x12.\n\x04urls\x18\x01 \x03(\x0b\x32 .visiontune.storage.v1.SignedUrl\"\xba\x01\n\x12ListObjectsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\x1b\n\x05owner\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\"^\n\x13ListObjectsResponse\x12.\n\x07objects\x18\x01 \x03(\x0b\x32\x1d.visiontune.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf2\x02\n\x14\x44\x65leteObjectsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\\\n\x07objects\x18\x02 \x03(\tBK\xe2\x41\x01\x01\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH*\x92\x01\'\x10\xe8\x07\"\"r 2\x1e^projects/[^/]+/objects/[^/]+$\x12\x1b\n\x05owner\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12#\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:s\xbaHp\x1an\n\x16\x64\x65lete_objects.one_way\x12$set exactly one of objects and owner\x1a.(size(this.objects) > 0) != (this.owner != \'\')\"C\n\x15\x44\x65leteObjectsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x03\"u\n\x0fGetQuotaRequest\x12\x62\n\x04name\x18\x01 \x01(\tBT\xe2\x41\x01\x02\xfa\x41\x16\n\x14visiontune.dev/Quota\xbaH4r220^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?/quota$\"r\n\x12UpdateQuotaRequest\x12\x37\n\x05quota\x18\x01 \x01(\x0b\x32\x1c.visiontune.storage.v1.QuotaB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x32\xff\n\n\x0eStorageService\x12\x8a\x01\n\x0c\x43reateUpload\x12*.visiontune.storage.v1.CreateUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"/\x82\xd3\xe4\x93\x02)\"\x1f/v1/{parent=projects/*}/uploads:\x06upload\x12|\n\tGetUpload\x12\'.visiontune.storage.v1.GetUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=projects/*/uploads/*}\x12\x92\x01\n\x0e\x43ompleteUpload\x12,.visiontune.storage.v1.CompleteUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"3\x82\xd3\xe4\x93\x02-\"(/v1/{name=projects/*/uploads/*}:complete:\x01*\x12\x89\x01\n\x0b\x41\x62ortUpload\x12).visiontune.storage.v1.AbortUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=projects/*/uploads/*}:abort:\x01*\x12|\n\tGetObject\x12\'.visiontune.storage.v1.GetObjectRequest\x1a\x1d.visiontune.storage.v1.Object\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=projects/*/objects/*}\x12\x90\x01\n\x08SignUrls\x12&.visiontune.storage.v1.SignUrlsRequest\x1a\'.visiontune.storage.v1.SignUrlsResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/{parent=projects/*}/objects:signUrls:\x01*\x12\x8d\x01\n\x0bListObjects\x12).visiontune.storage.v1.ListObjectsRequest\x1a*.visiontune.storage.v1.ListObjectsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=projects/*}/objects\x12\x9d\x01\n\rDeleteObjects\x12+.visiontune.storage.v1.DeleteObjectsRequest\x1a,.visiontune.storage.v1.DeleteObjectsResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/{parent=projects/*}/objects:delete:\x01*\x12u\n\x08GetQuota\x12&.visiontune.storage.v1.GetQuotaRequest\x1a\x1c.visiontune.storage.v1.Quota\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=projects/*/quota}\x12\x88\x01\n\x0bUpdateQuota\x12).visiontune.storage.v1.UpdateQuotaRequest\x1a\x1c.visiontune.storage.v1.Quota\"0\x82\xd3\xe4\x93\x02*2!/v1/{quota.name=projects/*/quota}:\x05quotab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#visiontune/storage/v1/storage.proto\x12\x15visiontune.storage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x06\n\x06Upload\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x66ilename\x18\x02 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x10\x01\x18\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]+$\x12\'\n\nsize_bytes\x18\x03 \x01(\x03\x42\x13\xe2\x41\x01\x02\xbaH\x0c\"\n\x18\x80\x80\x80\x80\x80\xa0\x01 \x00\x12)\n\x06sha256\x18\x04 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12!\n\x0c\x63ontent_type\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x7f\x12\x1b\n\x05owner\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32#.visiontune.storage.v1.Upload.StateB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpart_size_bytes\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x37\n\tpart_urls\x18\t \x03(\x0b\x32\x1e.visiontune.storage.v1.PartUrlB\x04\xe2\x41\x01\x03\x12\x39\n\x0ereceived_parts\x18\n \x03(\x0b\x32\x1b.visiontune.storage.v1.PartB\x04\xe2\x41\x01\x03\x12\x14\n\x06object\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\"k\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_COMPLETE\x10\x02\x12\x11\n\rSTATE_ABORTED\x10\x03\x12\x11\n\rSTATE_EXPIRED\x10\x04:P\xea\x41M\n\x15visiontune.dev/Upload\x12#projects/{project}/uploads/{upload}*\x07uploads2\x06upload\"\\\n\x07PartUrl\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x04Part\x12\x1f\n\x0bpart_number\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\x12\x18\n\x04\x65tag\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\xd4\x02\n\x06Object\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\npurge_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:P\xea\x41M\n\x15visiontune.dev/Object\x12#projects/{project}/objects/{object}*\x07objects2\x06object\"Y\n\tSignedUrl\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc7\x04\n\x05Quota\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x08\xbaH4r220^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?/quota$\x12 \n\x0blimit_bytes\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x18\n\nused_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0ereserved_bytes\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cobject_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x04\x65tag\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64\x12\'\n\rlimit_objects\x18\x07 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12/\n\x15limit_pending_uploads\x18\x08 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x01\x88\x01\x01\x12(\n\x0elimit_datasets\x18\t \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x02\x88\x01\x01\x12&\n\x0climit_images\x18\n \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00H\x03\x88\x01\x01\x12\"\n\x14pending_upload_count\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03:B\xea\x41?\n\x14visiontune.dev/Quota\x12\x18projects/{project}/quota*\x06quotas2\x05quotaB\x10\n\x0e_limit_objectsB\x18\n\x16_limit_pending_uploadsB\x11\n\x0f_limit_datasetsB\x0f\n\r_limit_images\"\xa1\x03\n\nQuotaAlert\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12<\n\x05limit\x18\x02 \x01(\x0e\x32\'.visiontune.storage.v1.QuotaAlert.LimitB\x04\xe2\x41\x01\x03\x12\x15\n\x07percent\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04used\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0blimit_value\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"]\n\x05Limit\x12\x15\n\x11LIMIT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLIMIT_BYTES\x10\x01\x12\x11\n\rLIMIT_OBJECTS\x10\x02\x12\x19\n\x15LIMIT_PENDING_UPLOADS\x10\x03:e\xea\x41\x62\n\x19visiontune.dev/QuotaAlert\x12,projects/{project}/quotaAlerts/{quota_alert}*\x0bquotaAlerts2\nquotaAlert\"\xbc\x01\n\x13\x43reateUploadRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x39\n\x06upload\x18\x02 \x01(\x0b\x32\x1d.visiontune.storage.v1.UploadB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"e\n\x10GetUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\"\xca\x01\n\x15\x43ompleteUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\x12\x39\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.visiontune.storage.v1.PartB\r\xe2\x41\x01\x01\xbaH\x06\x92\x01\x03\x10\x90N\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x8c\x01\n\x12\x41\x62ortUploadRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Upload\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"e\n\x10GetObjectRequest\x12Q\n\x04name\x18\x01 \x01(\tBC\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH\"r 2\x1e^projects/[^/]+/objects/[^/]+$\"\xf6\x01\n\x0fSignUrlsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12^\n\x07objects\x18\x02 \x03(\tBM\xe2\x41\x01\x02\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH,\x92\x01)\x08\x01\x10\xe8\x07\"\"r 2\x1e^projects/[^/]+/objects/[^/]+$\x12<\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xe2\x41\x01\x01\xbaH\r\xaa\x01\n\"\x04\x08\x80\xf5$2\x02\x08\x01\"B\n\x10SignUrlsResponse\x12.\n\x04urls\x18\x01 \x03(\x0b\x32 .visiontune.storage.v1.SignedUrl\"\xd6\x01\n\x12ListObjectsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\x1b\n\x05owner\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12\x1a\n\x0cshow_deleted\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"^\n\x13ListObjectsResponse\x12.\n\x07objects\x18\x01 \x03(\x0b\x32\x1d.visiontune.storage.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x03\n\x14\x44\x65leteObjectsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\\\n\x07objects\x18\x02 \x03(\tBK\xe2\x41\x01\x01\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH*\x92\x01\'\x10\xe8\x07\"\"r 2\x1e^projects/[^/]+/objects/[^/]+$\x12\x1b\n\x05owner\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12#\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x43\n\x0bundo_window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xe2\x41\x01\x01\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x9a\x9e\x01*\x00:s\xbaHp\x1an\n\x16\x64\x65lete_objects.one_way\x12$set exactly one of objects and owner\x1a.(size(this.objects) > 0) != (this.owner != \'\')\"C\n\x15\x44\x65leteObjectsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x03\"\xf6\x02\n\x16UndeleteObjectsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\\\n\x07objects\x18\x02 \x03(\tBK\xe2\x41\x01\x01\xfa\x41\x17\n\x15visiontune.dev/Object\xbaH*\x92\x01\'\x10\xe8\x07\"\"r 2\x1e^projects/[^/]+/objects/[^/]+$\x12\x1b\n\x05owner\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x80\x04\x12#\n\nrequest_id\x18\x04 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:u\xbaHr\x1ap\n\x18undelete_objects.one_way\x12$set exactly one of objects and owner\x1a.(size(this.objects) > 0) != (this.owner != \'\')\"I\n\x17UndeleteObjectsResponse\x12\x16\n\x0erestored_count\x18\x01 \x01(\x03\x12\x16\n\x0erestored_bytes\x18\x02 \x01(\x03\"\x9e\x01\n\x15\x43ollectGarbageRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^projects/(-|[a-z]([a-z0-9-]{0,61}[a-z0-9])?)$\x12\x15\n\x07\x64ry_run\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x82\x01\n\x16\x43ollectGarbageMetadata\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ompared_count\x18\x04 \x01(\x03\"\xa0\x04\n\x16\x43ollectGarbageResponse\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12J\n\x0f\x65xpired_uploads\x18\x02 \x01(\x0b\x32\x31.visiontune.storage.v1.CollectGarbageResponse.Sum\x12I\n\x0epurged_objects\x18\x03 \x01(\x0b\x32\x31.visiontune.storage.v1.CollectGarbageResponse.Sum\x12\x42\n\x07orphans\x18\x04 \x01(\x0b\x32\x31.visiontune.storage.v1.CollectGarbageResponse.Sum\x12H\n\ryoung_orphans\x18\x05 \x01(\x0b\x32\x31.visiontune.storage.v1.CollectGarbageResponse.Sum\x12\x1b\n\x13orphan_upload_count\x18\x06 \x01(\x03\x12\x42\n\x07missing\x18\x07 \x01(\x0b\x32\x31.visiontune.storage.v1.CollectGarbageResponse.Sum\x12\x17\n\x0fmissing_objects\x18\x08 \x03(\t\x12\x17\n\x0funknown_folders\x18\t \x03(\t\x12\x13\n\x0b\x66reed_bytes\x18\n \x01(\x03\x1a(\n\x03Sum\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"u\n\x0fGetQuotaRequest\x12\x62\n\x04name\x18\x01 \x01(\tBT\xe2\x41\x01\x02\xfa\x41\x16\n\x14visiontune.dev/Quota\xbaH4r220^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?/quota$\"\xa9\x01\n\x12UpdateQuotaRequest\x12\x37\n\x05quota\x18\x01 \x01(\x0b\x32\x1c.visiontune.storage.v1.QuotaB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xa1\x01\n\x16ListQuotaAlertsRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB5\xe2\x41\x01\x02\xbaH.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\"e\n\x17ListQuotaAlertsResponse\x12\x31\n\x06\x61lerts\x18\x01 \x03(\x0b\x32!.visiontune.storage.v1.QuotaAlert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x8d\x0f\n\x0eStorageService\x12\x8a\x01\n\x0c\x43reateUpload\x12*.visiontune.storage.v1.CreateUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"/\x82\xd3\xe4\x93\x02)\"\x1f/v1/{parent=projects/*}/uploads:\x06upload\x12|\n\tGetUpload\x12\'.visiontune.storage.v1.GetUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=projects/*/uploads/*}\x12\x92\x01\n\x0e\x43ompleteUpload\x12,.visiontune.storage.v1.CompleteUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"3\x82\xd3\xe4\x93\x02-\"(/v1/{name=projects/*/uploads/*}:complete:\x01*\x12\x89\x01\n\x0b\x41\x62ortUpload\x12).visiontune.storage.v1.AbortUploadRequest\x1a\x1d.visiontune.storage.v1.Upload\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=projects/*/uploads/*}:abort:\x01*\x12|\n\tGetObject\x12\'.visiontune.storage.v1.GetObjectRequest\x1a\x1d.visiontune.storage.v1.Object\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=projects/*/objects/*}\x12\x90\x01\n\x08SignUrls\x12&.visiontune.storage.v1.SignUrlsRequest\x1a\'.visiontune.storage.v1.SignUrlsResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/{parent=projects/*}/objects:signUrls:\x01*\x12\x8d\x01\n\x0bListObjects\x12).visiontune.storage.v1.ListObjectsRequest\x1a*.visiontune.storage.v1.ListObjectsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=projects/*}/objects\x12\x9d\x01\n\rDeleteObjects\x12+.visiontune.storage.v1.DeleteObjectsRequest\x1a,.visiontune.storage.v1.DeleteObjectsResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/{parent=projects/*}/objects:delete:\x01*\x12\xa5\x01\n\x0fUndeleteObjects\x12-.visiontune.storage.v1.UndeleteObjectsRequest\x1a..visiontune.storage.v1.UndeleteObjectsResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/{parent=projects/*}/objects:undelete:\x01*\x12\xc3\x01\n\x0e\x43ollectGarbage\x12,.visiontune.storage.v1.CollectGarbageRequest\x1a\x1d.google.longrunning.Operation\"d\xca\x41\x30\n\x16\x43ollectGarbageResponse\x12\x16\x43ollectGarbageMetadata\x82\xd3\xe4\x93\x02+\"&/v1/{parent=projects/*}:collectGarbage:\x01*\x12u\n\x08GetQuota\x12&.visiontune.storage.v1.GetQuotaRequest\x1a\x1c.visiontune.storage.v1.Quota\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=projects/*/quota}\x12\x88\x01\n\x0bUpdateQuota\x12).visiontune.storage.v1.UpdateQuotaRequest\x1a\x1c.visiontune.storage.v1.Quota\"0\x82\xd3\xe4\x93\x02*2!/v1/{quota.name=projects/*/quota}:\x05quota\x12\x9d\x01\n\x0fListQuotaAlerts\x12-.visiontune.storage.v1.ListQuotaAlertsRequest\x1a..visiontune.storage.v1.ListQuotaAlertsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=projects/*}/quotaAlertsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -87,6 +89,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBJECT'].fields_by_name['owner']._serialized_options = b'\342A\001\003'
   _globals['_OBJECT'].fields_by_name['create_time']._loaded_options = None
   _globals['_OBJECT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_OBJECT'].fields_by_name['purge_time']._loaded_options = None
+  _globals['_OBJECT'].fields_by_name['purge_time']._serialized_options = b'\342A\001\003'
   _globals['_OBJECT']._loaded_options = None
   _globals['_OBJECT']._serialized_options = b'\352AM\n\025visiontune.dev/Object\022#projects/{project}/objects/{object}*\007objects2\006object'
   _globals['_QUOTA'].fields_by_name['name']._loaded_options = None
@@ -101,8 +105,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTA'].fields_by_name['object_count']._serialized_options = b'\342A\001\003'
   _globals['_QUOTA'].fields_by_name['etag']._loaded_options = None
   _globals['_QUOTA'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030d'
+  _globals['_QUOTA'].fields_by_name['limit_objects']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['limit_objects']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_QUOTA'].fields_by_name['limit_pending_uploads']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['limit_pending_uploads']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_QUOTA'].fields_by_name['limit_datasets']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['limit_datasets']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_QUOTA'].fields_by_name['limit_images']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['limit_images']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_QUOTA'].fields_by_name['pending_upload_count']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['pending_upload_count']._serialized_options = b'\342A\001\003'
   _globals['_QUOTA']._loaded_options = None
   _globals['_QUOTA']._serialized_options = b'\352A?\n\024visiontune.dev/Quota\022\030projects/{project}/quota*\006quotas2\005quota'
+  _globals['_QUOTAALERT'].fields_by_name['name']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['name']._serialized_options = b'\342A\001\010'
+  _globals['_QUOTAALERT'].fields_by_name['limit']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['limit']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTAALERT'].fields_by_name['percent']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['percent']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTAALERT'].fields_by_name['used']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['used']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTAALERT'].fields_by_name['limit_value']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['limit_value']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTAALERT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_QUOTAALERT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_QUOTAALERT']._loaded_options = None
+  _globals['_QUOTAALERT']._serialized_options = b'\352Ab\n\031visiontune.dev/QuotaAlert\022,projects/{project}/quotaAlerts/{quota_alert}*\013quotaAlerts2\nquotaAlert'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['upload']._loaded_options = None
@@ -137,6 +165,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['owner']._loaded_options = None
   _globals['_LISTOBJECTSREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\004'
+  _globals['_LISTOBJECTSREQUEST'].fields_by_name['show_deleted']._loaded_options = None
+  _globals['_LISTOBJECTSREQUEST'].fields_by_name['show_deleted']._serialized_options = b'\342A\001\001'
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['objects']._loaded_options = None
@@ -145,14 +175,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\004'
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DELETEOBJECTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_DELETEOBJECTSREQUEST'].fields_by_name['undo_window']._loaded_options = None
+  _globals['_DELETEOBJECTSREQUEST'].fields_by_name['undo_window']._serialized_options = b'\342A\001\001\272H\014\252\001\t\"\005\010\200\232\236\001*\000'
   _globals['_DELETEOBJECTSREQUEST']._loaded_options = None
   _globals['_DELETEOBJECTSREQUEST']._serialized_options = b'\272Hp\032n\n\026delete_objects.one_way\022$set exactly one of objects and owner\032.(size(this.objects) > 0) != (this.owner != \'\')'
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['objects']._loaded_options = None
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['objects']._serialized_options = b'\342A\001\001\372A\027\n\025visiontune.dev/Object\272H*\222\001\'\020\350\007\"\"r 2\036^projects/[^/]+/objects/[^/]+$'
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['owner']._loaded_options = None
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['owner']._serialized_options = b'\342A\001\001\272H\005r\003\030\200\004'
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UNDELETEOBJECTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UNDELETEOBJECTSREQUEST']._loaded_options = None
+  _globals['_UNDELETEOBJECTSREQUEST']._serialized_options = b'\272Hr\032p\n\030undelete_objects.one_way\022$set exactly one of objects and owner\032.(size(this.objects) > 0) != (this.owner != \'\')'
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^projects/(-|[a-z]([a-z0-9-]{0,61}[a-z0-9])?)$'
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['dry_run']._loaded_options = None
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['dry_run']._serialized_options = b'\342A\001\001'
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_COLLECTGARBAGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETQUOTAREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETQUOTAREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\026\n\024visiontune.dev/Quota\272H4r220^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?/quota$'
   _globals['_UPDATEQUOTAREQUEST'].fields_by_name['quota']._loaded_options = None
   _globals['_UPDATEQUOTAREQUEST'].fields_by_name['quota']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
   _globals['_UPDATEQUOTAREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEQUOTAREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H.r,2*^projects/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTQUOTAALERTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\320\017'
   _globals['_STORAGESERVICE'].methods_by_name['CreateUpload']._loaded_options = None
   _globals['_STORAGESERVICE'].methods_by_name['CreateUpload']._serialized_options = b'\202\323\344\223\002)\"\037/v1/{parent=projects/*}/uploads:\006upload'
   _globals['_STORAGESERVICE'].methods_by_name['GetUpload']._loaded_options = None
@@ -169,50 +225,76 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORAGESERVICE'].methods_by_name['ListObjects']._serialized_options = b'\202\323\344\223\002!\022\037/v1/{parent=projects/*}/objects'
   _globals['_STORAGESERVICE'].methods_by_name['DeleteObjects']._loaded_options = None
   _globals['_STORAGESERVICE'].methods_by_name['DeleteObjects']._serialized_options = b'\202\323\344\223\002+\"&/v1/{parent=projects/*}/objects:delete:\001*'
+  _globals['_STORAGESERVICE'].methods_by_name['UndeleteObjects']._loaded_options = None
+  _globals['_STORAGESERVICE'].methods_by_name['UndeleteObjects']._serialized_options = b'\202\323\344\223\002-\"(/v1/{parent=projects/*}/objects:undelete:\001*'
+  _globals['_STORAGESERVICE'].methods_by_name['CollectGarbage']._loaded_options = None
+  _globals['_STORAGESERVICE'].methods_by_name['CollectGarbage']._serialized_options = b'\312A0\n\026CollectGarbageResponse\022\026CollectGarbageMetadata\202\323\344\223\002+\"&/v1/{parent=projects/*}:collectGarbage:\001*'
   _globals['_STORAGESERVICE'].methods_by_name['GetQuota']._loaded_options = None
   _globals['_STORAGESERVICE'].methods_by_name['GetQuota']._serialized_options = b'\202\323\344\223\002\035\022\033/v1/{name=projects/*/quota}'
   _globals['_STORAGESERVICE'].methods_by_name['UpdateQuota']._loaded_options = None
   _globals['_STORAGESERVICE'].methods_by_name['UpdateQuota']._serialized_options = b'\202\323\344\223\002*2!/v1/{quota.name=projects/*/quota}:\005quota'
-  _globals['_UPLOAD']._serialized_start=247
-  _globals['_UPLOAD']._serialized_end=1029
-  _globals['_UPLOAD_STATE']._serialized_start=840
-  _globals['_UPLOAD_STATE']._serialized_end=947
-  _globals['_PARTURL']._serialized_start=1031
-  _globals['_PARTURL']._serialized_end=1123
-  _globals['_PART']._serialized_start=1125
-  _globals['_PART']._serialized_end=1216
-  _globals['_OBJECT']._serialized_start=1219
-  _globals['_OBJECT']._serialized_end=1505
-  _globals['_SIGNEDURL']._serialized_start=1507
-  _globals['_SIGNEDURL']._serialized_end=1596
-  _globals['_QUOTA']._serialized_start=1599
-  _globals['_QUOTA']._serialized_end=1894
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=1897
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=2085
-  _globals['_GETUPLOADREQUEST']._serialized_start=2087
-  _globals['_GETUPLOADREQUEST']._serialized_end=2188
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=2191
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=2393
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=2396
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=2536
-  _globals['_GETOBJECTREQUEST']._serialized_start=2538
-  _globals['_GETOBJECTREQUEST']._serialized_end=2639
-  _globals['_SIGNURLSREQUEST']._serialized_start=2642
-  _globals['_SIGNURLSREQUEST']._serialized_end=2888
-  _globals['_SIGNURLSRESPONSE']._serialized_start=2890
-  _globals['_SIGNURLSRESPONSE']._serialized_end=2956
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=2959
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=3145
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=3147
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=3241
-  _globals['_DELETEOBJECTSREQUEST']._serialized_start=3244
-  _globals['_DELETEOBJECTSREQUEST']._serialized_end=3614
-  _globals['_DELETEOBJECTSRESPONSE']._serialized_start=3616
-  _globals['_DELETEOBJECTSRESPONSE']._serialized_end=3683
-  _globals['_GETQUOTAREQUEST']._serialized_start=3685
-  _globals['_GETQUOTAREQUEST']._serialized_end=3802
-  _globals['_UPDATEQUOTAREQUEST']._serialized_start=3804
-  _globals['_UPDATEQUOTAREQUEST']._serialized_end=3918
-  _globals['_STORAGESERVICE']._serialized_start=3921
-  _globals['_STORAGESERVICE']._serialized_end=5328
+  _globals['_STORAGESERVICE'].methods_by_name['ListQuotaAlerts']._loaded_options = None
+  _globals['_STORAGESERVICE'].methods_by_name['ListQuotaAlerts']._serialized_options = b'\202\323\344\223\002%\022#/v1/{parent=projects/*}/quotaAlerts'
+  _globals['_UPLOAD']._serialized_start=318
+  _globals['_UPLOAD']._serialized_end=1100
+  _globals['_UPLOAD_STATE']._serialized_start=911
+  _globals['_UPLOAD_STATE']._serialized_end=1018
+  _globals['_PARTURL']._serialized_start=1102
+  _globals['_PARTURL']._serialized_end=1194
+  _globals['_PART']._serialized_start=1196
+  _globals['_PART']._serialized_end=1287
+  _globals['_OBJECT']._serialized_start=1290
+  _globals['_OBJECT']._serialized_end=1630
+  _globals['_SIGNEDURL']._serialized_start=1632
+  _globals['_SIGNEDURL']._serialized_end=1721
+  _globals['_QUOTA']._serialized_start=1724
+  _globals['_QUOTA']._serialized_end=2307
+  _globals['_QUOTAALERT']._serialized_start=2310
+  _globals['_QUOTAALERT']._serialized_end=2727
+  _globals['_QUOTAALERT_LIMIT']._serialized_start=2531
+  _globals['_QUOTAALERT_LIMIT']._serialized_end=2624
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=2730
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=2918
+  _globals['_GETUPLOADREQUEST']._serialized_start=2920
+  _globals['_GETUPLOADREQUEST']._serialized_end=3021
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=3024
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=3226
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=3229
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=3369
+  _globals['_GETOBJECTREQUEST']._serialized_start=3371
+  _globals['_GETOBJECTREQUEST']._serialized_end=3472
+  _globals['_SIGNURLSREQUEST']._serialized_start=3475
+  _globals['_SIGNURLSREQUEST']._serialized_end=3721
+  _globals['_SIGNURLSRESPONSE']._serialized_start=3723
+  _globals['_SIGNURLSRESPONSE']._serialized_end=3789
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=3792
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=4006
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=4008
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=4102
+  _globals['_DELETEOBJECTSREQUEST']._serialized_start=4105
+  _globals['_DELETEOBJECTSREQUEST']._serialized_end=4544
+  _globals['_DELETEOBJECTSRESPONSE']._serialized_start=4546
+  _globals['_DELETEOBJECTSRESPONSE']._serialized_end=4613
+  _globals['_UNDELETEOBJECTSREQUEST']._serialized_start=4616
+  _globals['_UNDELETEOBJECTSREQUEST']._serialized_end=4990
+  _globals['_UNDELETEOBJECTSRESPONSE']._serialized_start=4992
+  _globals['_UNDELETEOBJECTSRESPONSE']._serialized_end=5065
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_start=5068
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_end=5226
+  _globals['_COLLECTGARBAGEMETADATA']._serialized_start=5229
+  _globals['_COLLECTGARBAGEMETADATA']._serialized_end=5359
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_start=5362
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_end=5906
+  _globals['_COLLECTGARBAGERESPONSE_SUM']._serialized_start=5866
+  _globals['_COLLECTGARBAGERESPONSE_SUM']._serialized_end=5906
+  _globals['_GETQUOTAREQUEST']._serialized_start=5908
+  _globals['_GETQUOTAREQUEST']._serialized_end=6025
+  _globals['_UPDATEQUOTAREQUEST']._serialized_start=6028
+  _globals['_UPDATEQUOTAREQUEST']._serialized_end=6197
+  _globals['_LISTQUOTAALERTSREQUEST']._serialized_start=6200
+  _globals['_LISTQUOTAALERTSREQUEST']._serialized_end=6361
+  _globals['_LISTQUOTAALERTSRESPONSE']._serialized_start=6363
+  _globals['_LISTQUOTAALERTSRESPONSE']._serialized_end=6464
+  _globals['_STORAGESERVICE']._serialized_start=6467
+  _globals['_STORAGESERVICE']._serialized_end=8400
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ everyone else moves bytes over the signed URLs that it issues.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -214,6 +215,7 @@ class Object(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/objects/{object}`; the server chooses the last segment."""
     filename: _builtins.str
@@ -230,6 +232,10 @@ class Object(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the upload completed."""
 
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """Set when it is deleted: until then UndeleteObjects can bring it back, and it counts against the quota."""
+
     def __init__(
         self,
         *,
@@ -240,10 +246,11 @@ class Object(_message.Message):
         content_type: _builtins.str = ...,
         owner: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "filename", b"filename", "name", b"name", "owner", b"owner", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "filename", b"filename", "name", b"name", "owner", b"owner", "purge_time", b"purge_time", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,7 +290,9 @@ Global___SignedUrl: _TypeAlias = SignedUrl  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
-    """A project's limits and their use."""
+    """A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset
+    service those on datasets and images. An operator sets them all here.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -293,18 +302,33 @@ class Quota(_message.Message):
     RESERVED_BYTES_FIELD_NUMBER: _builtins.int
     OBJECT_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LIMIT_OBJECTS_FIELD_NUMBER: _builtins.int
+    LIMIT_PENDING_UPLOADS_FIELD_NUMBER: _builtins.int
+    LIMIT_DATASETS_FIELD_NUMBER: _builtins.int
+    LIMIT_IMAGES_FIELD_NUMBER: _builtins.int
+    PENDING_UPLOAD_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/quota`."""
     limit_bytes: _builtins.int
     """Most bytes that objects and pending uploads may take together."""
     used_bytes: _builtins.int
-    """Bytes of the objects that exist."""
+    """Bytes of the objects that exist, and of deleted ones that can still be brought back."""
     reserved_bytes: _builtins.int
     """Bytes that pending uploads have reserved."""
     object_count: _builtins.int
-    """Objects that exist."""
+    """Objects that exist, and deleted ones that can still be brought back."""
     etag: _builtins.str
     """Changes with every change of the limits. Sent back in UpdateQuota it guards against lost updates."""
+    limit_objects: _builtins.int
+    """Most objects, those that pending uploads will become included."""
+    limit_pending_uploads: _builtins.int
+    """Most uploads that may be PENDING at once."""
+    limit_datasets: _builtins.int
+    """Most datasets. Absent: the default of the dataset service."""
+    limit_images: _builtins.int
+    """Most images of one version of a dataset. Absent: the default of the dataset service."""
+    pending_upload_count: _builtins.int
+    """Uploads that are PENDING now."""
     def __init__(
         self,
         *,
@@ -314,14 +338,105 @@ class Quota(_message.Message):
         reserved_bytes: _builtins.int = ...,
         object_count: _builtins.int = ...,
         etag: _builtins.str = ...,
+        limit_objects: _builtins.int | None = ...,
+        limit_pending_uploads: _builtins.int | None = ...,
+        limit_datasets: _builtins.int | None = ...,
+        limit_images: _builtins.int | None = ...,
+        pending_upload_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets", "_limit_images", b"_limit_images", "_limit_objects", b"_limit_objects", "_limit_pending_uploads", b"_limit_pending_uploads", "limit_datasets", b"limit_datasets", "limit_images", b"limit_images", "limit_objects", b"limit_objects", "limit_pending_uploads", b"limit_pending_uploads"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "limit_bytes", b"limit_bytes", "name", b"name", "object_count", b"object_count", "reserved_bytes", b"reserved_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets", "_limit_images", b"_limit_images", "_limit_objects", b"_limit_objects", "_limit_pending_uploads", b"_limit_pending_uploads", "etag", b"etag", "limit_bytes", b"limit_bytes", "limit_datasets", b"limit_datasets", "limit_images", b"limit_images", "limit_objects", b"limit_objects", "limit_pending_uploads", b"limit_pending_uploads", "name", b"name", "object_count", b"object_count", "pending_upload_count", b"pending_upload_count", "reserved_bytes", b"reserved_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit_datasets: _TypeAlias = _typing.Literal["limit_datasets"]  # noqa: Y015
+    _WhichOneofArgType__limit_datasets: _TypeAlias = _typing.Literal["_limit_datasets", b"_limit_datasets"]  # noqa: Y015
+    _WhichOneofReturnType__limit_images: _TypeAlias = _typing.Literal["limit_images"]  # noqa: Y015
+    _WhichOneofArgType__limit_images: _TypeAlias = _typing.Literal["_limit_images", b"_limit_images"]  # noqa: Y015
+    _WhichOneofReturnType__limit_objects: _TypeAlias = _typing.Literal["limit_objects"]  # noqa: Y015
+    _WhichOneofArgType__limit_objects: _TypeAlias = _typing.Literal["_limit_objects", b"_limit_objects"]  # noqa: Y015
+    _WhichOneofReturnType__limit_pending_uploads: _TypeAlias = _typing.Literal["limit_pending_uploads"]  # noqa: Y015
+    _WhichOneofArgType__limit_pending_uploads: _TypeAlias = _typing.Literal["_limit_pending_uploads", b"_limit_pending_uploads"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_datasets) -> _WhichOneofReturnType__limit_datasets | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_images) -> _WhichOneofReturnType__limit_images | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_objects) -> _WhichOneofReturnType__limit_objects | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_pending_uploads) -> _WhichOneofReturnType__limit_pending_uploads | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
+class QuotaAlert(_message.Message):
+    """Use rose to a share of a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Limit:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LimitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QuotaAlert._Limit.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LIMIT_UNSPECIFIED: QuotaAlert._Limit.ValueType  # 0
+        """Never sent by the server."""
+        LIMIT_BYTES: QuotaAlert._Limit.ValueType  # 1
+        """`limit_bytes`; objects and reservations count."""
+        LIMIT_OBJECTS: QuotaAlert._Limit.ValueType  # 2
+        """`limit_objects`; pending uploads count."""
+        LIMIT_PENDING_UPLOADS: QuotaAlert._Limit.ValueType  # 3
+        """`limit_pending_uploads`."""
+
+    class Limit(_Limit, metaclass=_LimitEnumTypeWrapper):
+        """Which of a quota's limits."""
+
+    LIMIT_UNSPECIFIED: QuotaAlert.Limit.ValueType  # 0
+    """Never sent by the server."""
+    LIMIT_BYTES: QuotaAlert.Limit.ValueType  # 1
+    """`limit_bytes`; objects and reservations count."""
+    LIMIT_OBJECTS: QuotaAlert.Limit.ValueType  # 2
+    """`limit_objects`; pending uploads count."""
+    LIMIT_PENDING_UPLOADS: QuotaAlert.Limit.ValueType  # 3
+    """`limit_pending_uploads`."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LIMIT_VALUE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/quotaAlerts/{quota_alert}`."""
+    limit: Global___QuotaAlert.Limit.ValueType
+    """The limit that was approached or reached."""
+    percent: _builtins.int
+    """80 or 100."""
+    used: _builtins.int
+    """Use at that moment, in the limit's own unit."""
+    limit_value: _builtins.int
+    """The limit at that moment."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        limit: Global___QuotaAlert.Limit.ValueType = ...,
+        percent: _builtins.int = ...,
+        used: _builtins.int = ...,
+        limit_value: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limit", b"limit", "limit_value", b"limit_value", "name", b"name", "percent", b"percent", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Quota: _TypeAlias = Quota  # noqa: Y015
+Global___QuotaAlert: _TypeAlias = QuotaAlert  # noqa: Y015
 
 @_typing.final
 class CreateUploadRequest(_message.Message):
@@ -525,6 +640,7 @@ class ListObjectsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`."""
     page_size: _builtins.int
@@ -533,6 +649,8 @@ class ListObjectsRequest(_message.Message):
     """`next_page_token` of an earlier answer to the same request."""
     owner: _builtins.str
     """Only objects whose `owner` is this resource or below it. Empty means all."""
+    show_deleted: _builtins.bool
+    """Lists the deleted objects that can still be brought back as well."""
     def __init__(
         self,
         *,
@@ -540,10 +658,11 @@ class ListObjectsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         owner: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "show_deleted", b"show_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -587,6 +706,7 @@ class DeleteObjectsRequest(_message.Message):
     OBJECTS_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UNDO_WINDOW_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`; every object must belong to it."""
     owner: _builtins.str
@@ -597,6 +717,12 @@ class DeleteObjectsRequest(_message.Message):
     def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the objects to delete."""
 
+    @_builtins.property
+    def undo_window(self) -> _duration_pb2.Duration:
+        """For how long UndeleteObjects can bring the objects back, at most 30 days; they count against the
+        quota until then. Absent: they are gone at once. Pending uploads are aborted in either case.
+        """
+
     def __init__(
         self,
         *,
@@ -604,10 +730,11 @@ class DeleteObjectsRequest(_message.Message):
         objects: _abc.Iterable[_builtins.str] | None = ...,
         owner: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        undo_window: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["undo_window", b"undo_window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id", "undo_window", b"undo_window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -624,7 +751,7 @@ class DeleteObjectsResponse(_message.Message):
     deleted_count: _builtins.int
     """Objects that this call deleted."""
     freed_bytes: _builtins.int
-    """Bytes that this call freed, reservations included."""
+    """Bytes that this call freed, reservations included. Objects with an undo window free theirs at its end."""
     def __init__(
         self,
         *,
@@ -638,6 +765,232 @@ class DeleteObjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteObjectsResponse: _TypeAlias = DeleteObjectsResponse  # noqa: Y015
+
+@_typing.final
+class UndeleteObjectsRequest(_message.Message):
+    """Request of UndeleteObjects. Names exactly one of `objects` and `owner`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`; every object must belong to it."""
+    owner: _builtins.str
+    """Brings back every object of this owner and of what is below it."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the objects to bring back."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        objects: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "owner", b"owner", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteObjectsRequest: _TypeAlias = UndeleteObjectsRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteObjectsResponse(_message.Message):
+    """Answer of UndeleteObjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTORED_COUNT_FIELD_NUMBER: _builtins.int
+    RESTORED_BYTES_FIELD_NUMBER: _builtins.int
+    restored_count: _builtins.int
+    """Objects that this call brought back."""
+    restored_bytes: _builtins.int
+    """Their bytes."""
+    def __init__(
+        self,
+        *,
+        restored_count: _builtins.int = ...,
+        restored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["restored_bytes", b"restored_bytes", "restored_count", b"restored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteObjectsResponse: _TypeAlias = UndeleteObjectsResponse  # noqa: Y015
+
+@_typing.final
+class CollectGarbageRequest(_message.Message):
+    """Request of CollectGarbage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`; `projects/-` is the whole bucket, for operators."""
+    dry_run: _builtins.bool
+    """Counts what would be removed, and removes nothing."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageRequest: _TypeAlias = CollectGarbageRequest  # noqa: Y015
+
+@_typing.final
+class CollectGarbageMetadata(_message.Message):
+    """How far a collection of garbage is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    COMPARED_COUNT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`, or `projects/-` for the whole bucket."""
+    dry_run: _builtins.bool
+    """Whether it only counts."""
+    compared_count: _builtins.int
+    """Keys of the bucket that it has compared with the database."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        compared_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_count", b"compared_count", "create_time", b"create_time", "dry_run", b"dry_run", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageMetadata: _TypeAlias = CollectGarbageMetadata  # noqa: Y015
+
+@_typing.final
+class CollectGarbageResponse(_message.Message):
+    """What a collection of garbage removed, or would have removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Sum(_message.Message):
+        """What one kind of garbage comes to."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COUNT_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        count: _builtins.int
+        """How many."""
+        size_bytes: _builtins.int
+        """Their bytes."""
+        def __init__(
+            self,
+            *,
+            count: _builtins.int = ...,
+            size_bytes: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    EXPIRED_UPLOADS_FIELD_NUMBER: _builtins.int
+    PURGED_OBJECTS_FIELD_NUMBER: _builtins.int
+    ORPHANS_FIELD_NUMBER: _builtins.int
+    YOUNG_ORPHANS_FIELD_NUMBER: _builtins.int
+    ORPHAN_UPLOAD_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    MISSING_OBJECTS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FOLDERS_FIELD_NUMBER: _builtins.int
+    FREED_BYTES_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Whether it only counted."""
+    orphan_upload_count: _builtins.int
+    """Multipart uploads at the object store that belong to nothing; it does not tell their bytes."""
+    freed_bytes: _builtins.int
+    """Bytes that the bucket holds less for it: `purged_objects` and `orphans`. 0 in a dry run."""
+    @_builtins.property
+    def expired_uploads(self) -> Global___CollectGarbageResponse.Sum:
+        """Uploads that were not completed in time. Their bytes are those that they had reserved."""
+
+    @_builtins.property
+    def purged_objects(self) -> Global___CollectGarbageResponse.Sum:
+        """Deleted objects whose undo window has ended."""
+
+    @_builtins.property
+    def orphans(self) -> Global___CollectGarbageResponse.Sum:
+        """Keys of the bucket that belong to nothing, and have been there for longer than the grace period."""
+
+    @_builtins.property
+    def young_orphans(self) -> Global___CollectGarbageResponse.Sum:
+        """Keys that belong to nothing and are too young to be removed; a later run looks again."""
+
+    @_builtins.property
+    def missing(self) -> Global___CollectGarbageResponse.Sum:
+        """Objects that the database knows and whose bytes are not in the bucket. Nothing is done about them."""
+
+    @_builtins.property
+    def missing_objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the first 100 of these."""
+
+    @_builtins.property
+    def unknown_folders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Folders of the bucket, at most 100, of projects that the database does not know: those of another
+        installation, or this one has the wrong database. Nothing is done about them.
+        """
+
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+        expired_uploads: Global___CollectGarbageResponse.Sum | None = ...,
+        purged_objects: Global___CollectGarbageResponse.Sum | None = ...,
+        orphans: Global___CollectGarbageResponse.Sum | None = ...,
+        young_orphans: Global___CollectGarbageResponse.Sum | None = ...,
+        orphan_upload_count: _builtins.int = ...,
+        missing: Global___CollectGarbageResponse.Sum | None = ...,
+        missing_objects: _abc.Iterable[_builtins.str] | None = ...,
+        unknown_folders: _abc.Iterable[_builtins.str] | None = ...,
+        freed_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expired_uploads", b"expired_uploads", "missing", b"missing", "orphans", b"orphans", "purged_objects", b"purged_objects", "young_orphans", b"young_orphans"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "expired_uploads", b"expired_uploads", "freed_bytes", b"freed_bytes", "missing", b"missing", "missing_objects", b"missing_objects", "orphan_upload_count", b"orphan_upload_count", "orphans", b"orphans", "purged_objects", b"purged_objects", "unknown_folders", b"unknown_folders", "young_orphans", b"young_orphans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectGarbageResponse: _TypeAlias = CollectGarbageResponse  # noqa: Y015
 
 @_typing.final
 class GetQuotaRequest(_message.Message):
@@ -669,22 +1022,88 @@ class UpdateQuotaRequest(_message.Message):
 
     QUOTA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
     @_builtins.property
     def quota(self) -> Global___Quota:
         """The new limits. Output-only fields are ignored."""
 
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Limits to change, such as `limit_bytes`; one that is named here and absent in `quota` becomes the
+        default again. Empty means those that are set and not 0.
+        """
+
     def __init__(
         self,
         *,
         quota: Global___Quota | None = ...,
         request_id: _builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateQuotaRequest: _TypeAlias = UpdateQuotaRequest  # noqa: Y015
+
+@_typing.final
+class ListQuotaAlertsRequest(_message.Message):
+    """Request of ListQuotaAlerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    page_size: _builtins.int
+    """Most alerts in the answer; 50 when 0, and more than 500 means 500."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotaAlertsRequest: _TypeAlias = ListQuotaAlertsRequest  # noqa: Y015
+
+@_typing.final
+class ListQuotaAlertsResponse(_message.Message):
+    """Answer of ListQuotaAlerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaAlert]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        alerts: _abc.Iterable[Global___QuotaAlert] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQuotaAlertsResponse: _TypeAlias = ListQuotaAlertsResponse  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from visiontune.storage.v1 import storage_pb2 as visiontune_dot_storage_dot_v1_dot_storage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -78,6 +79,16 @@ class StorageServiceStub:
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.DeleteObjectsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.DeleteObjectsResponse.FromString,
                 _registered_method=True)
+        self.UndeleteObjects = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/UndeleteObjects',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsResponse.FromString,
+                _registered_method=True)
+        self.CollectGarbage = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/CollectGarbage',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.CollectGarbageRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.GetQuota = channel.unary_unary(
                 '/visiontune.storage.v1.StorageService/GetQuota',
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetQuotaRequest.SerializeToString,
@@ -87,6 +98,11 @@ class StorageServiceStub:
                 '/visiontune.storage.v1.StorageService/UpdateQuota',
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
+                _registered_method=True)
+        self.ListQuotaAlerts = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.FromString,
                 _registered_method=True)
 
 
@@ -98,8 +114,8 @@ class StorageServiceServicer:
     """
 
     def CreateUpload(self, request, context):
-        """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-        RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+        """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+        the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,9 +170,28 @@ class StorageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteObjects(self, request, context):
-        """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-        error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+        """Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects
+        can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
         and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteObjects(self, request, context):
+        """Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may
+        bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectGarbage(self, request, context):
+        """Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo
+        window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or
+        a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+
+        The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +206,14 @@ class StorageServiceServicer:
 
     def UpdateQuota(self, request, context):
         """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuotaAlerts(self, request, context):
+        """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+        first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,6 +262,16 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.DeleteObjectsRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.DeleteObjectsResponse.SerializeToString,
             ),
+            'UndeleteObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteObjects,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsResponse.SerializeToString,
+            ),
+            'CollectGarbage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectGarbage,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.CollectGarbageRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
             'GetQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.GetQuota,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetQuotaRequest.FromString,
@@ -228,6 +281,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.UpdateQuota,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.SerializeToString,
+            ),
+            'ListQuotaAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotaAlerts,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -461,6 +519,60 @@ class StorageService:
             _registered_method=True)
 
     @staticmethod
+    def UndeleteObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/UndeleteObjects',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.UndeleteObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectGarbage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/CollectGarbage',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.CollectGarbageRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetQuota(request,
             target,
             options=(),
@@ -504,6 +616,33 @@ class StorageService:
             '/visiontune.storage.v1.StorageService/UpdateQuota',
             visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
             visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotaAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsResponse.FromString,
             options,
             channel_credentials,
             insecure,

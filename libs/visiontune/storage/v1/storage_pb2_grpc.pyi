@@ -6,6 +6,7 @@ everyone else moves bytes over the signed URLs that it issues.
 """
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from visiontune.storage.v1 import storage_pb2 as _storage_pb2
 import abc as _abc_1
@@ -40,8 +41,8 @@ class StorageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StorageServiceAsyncStub: ...
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.CreateUploadRequest, _storage_pb2.Upload]
-    """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-    RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+    """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+    the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.Upload]
     """Returns one upload. While it is PENDING, `part_urls` is signed afresh on every call, and
@@ -65,14 +66,29 @@ class StorageServiceStub:
     ListObjects: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListObjectsRequest, _storage_pb2.ListObjectsResponse]
     """Lists a project's objects, oldest first."""
     DeleteObjects: _grpc.UnaryUnaryMultiCallable[_storage_pb2.DeleteObjectsRequest, _storage_pb2.DeleteObjectsResponse]
-    """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-    error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+    """Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects
+    can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
     and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+    """
+    UndeleteObjects: _grpc.UnaryUnaryMultiCallable[_storage_pb2.UndeleteObjectsRequest, _storage_pb2.UndeleteObjectsResponse]
+    """Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may
+    bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+    """
+    CollectGarbage: _grpc.UnaryUnaryMultiCallable[_storage_pb2.CollectGarbageRequest, _operations_pb2.Operation]
+    """Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo
+    window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or
+    a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+
+    The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
     """
     GetQuota: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetQuotaRequest, _storage_pb2.Quota]
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    ListQuotaAlerts: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]
+    """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+    first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+    """
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -84,8 +100,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.CreateUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
-    """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-    RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+    """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+    the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
     """Returns one upload. While it is PENDING, `part_urls` is signed afresh on every call, and
@@ -109,14 +125,29 @@ class StorageServiceAsyncStub(StorageServiceStub):
     ListObjects: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListObjectsRequest, _storage_pb2.ListObjectsResponse]  # type: ignore[assignment]
     """Lists a project's objects, oldest first."""
     DeleteObjects: _aio.UnaryUnaryMultiCallable[_storage_pb2.DeleteObjectsRequest, _storage_pb2.DeleteObjectsResponse]  # type: ignore[assignment]
-    """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-    error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+    """Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects
+    can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
     and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+    """
+    UndeleteObjects: _aio.UnaryUnaryMultiCallable[_storage_pb2.UndeleteObjectsRequest, _storage_pb2.UndeleteObjectsResponse]  # type: ignore[assignment]
+    """Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may
+    bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+    """
+    CollectGarbage: _aio.UnaryUnaryMultiCallable[_storage_pb2.CollectGarbageRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo
+    window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or
+    a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+
+    The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
     """
     GetQuota: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetQuotaRequest, _storage_pb2.Quota]  # type: ignore[assignment]
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]  # type: ignore[assignment]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    ListQuotaAlerts: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]  # type: ignore[assignment]
+    """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+    first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+    """
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps objects for projects and enforces their quotas.
@@ -131,8 +162,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.CreateUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.Upload, _abc.Awaitable[_storage_pb2.Upload]]:
-        """Reserves quota and signs the URLs to which the caller then PUTs the bytes.
-        RESOURCE_EXHAUSTED (reason QuotaExceeded) when the reservation does not fit.
+        """Reserves quota and signs the URLs to which the caller then PUTs the bytes. RESOURCE_EXHAUSTED when
+        the reservation does not fit: reason QuotaExceeded for bytes, TooManyObjects, TooManyUploads.
         """
 
     @_abc_1.abstractmethod
@@ -198,9 +229,32 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.DeleteObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.DeleteObjectsResponse, _abc.Awaitable[_storage_pb2.DeleteObjectsResponse]]:
-        """Deletes objects by name, or all that one owner has. Objects that are already gone are not an
-        error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
+        """Deletes objects by name, or all that one owner has; with `undo_window`, in a way that UndeleteObjects
+        can take back. Objects that are already gone are not an error, so the call can be repeated. Users may delete what uploads own; objects of versions, jobs
         and models go with these (PERMISSION_DENIED, reason OwnerReserved).
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteObjects(
+        self,
+        request: _storage_pb2.UndeleteObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.UndeleteObjectsResponse, _abc.Awaitable[_storage_pb2.UndeleteObjectsResponse]]:
+        """Takes a deletion back, for objects whose undo window has not ended; others are left out. Users may
+        bring back what uploads own (PERMISSION_DENIED, reason OwnerReserved).
+        """
+
+    @_abc_1.abstractmethod
+    def CollectGarbage(
+        self,
+        request: _storage_pb2.CollectGarbageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Looks for what nobody needs any more and removes it: uploads that expired, deleted objects whose undo
+        window has ended, and bytes in the bucket that belong to nothing. What an object, a pending upload or
+        a deletion under way names is never touched. With `dry_run` it only counts. Runs by itself once a day.
+
+        The operation's metadata is CollectGarbageMetadata, its response CollectGarbageResponse.
         """
 
     @_abc_1.abstractmethod
@@ -218,5 +272,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.Quota, _abc.Awaitable[_storage_pb2.Quota]]:
         """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+
+    @_abc_1.abstractmethod
+    def ListQuotaAlerts(
+        self,
+        request: _storage_pb2.ListQuotaAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.ListQuotaAlertsResponse, _abc.Awaitable[_storage_pb2.ListQuotaAlertsResponse]]:
+        """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
+        first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
+        """
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

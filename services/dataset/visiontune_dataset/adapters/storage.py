@@ -17,7 +17,7 @@ from visiontune_kit import errors
 
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.domain.failures import UploadNotComplete
-from visiontune_dataset.ports import PARQUET, Archive, SignedUrl
+from visiontune_dataset.ports import PARQUET, Archive, ProjectLimits, SignedUrl
 
 _CHUNK_BYTES = 1 * MIB
 _COMPLETE_TIMEOUT_S = 300.0  # storage reads the object once to verify it
@@ -30,6 +30,14 @@ class StorageClient:
     def __init__(self, channel: grpc.aio.Channel, http: httpx.AsyncClient) -> None:
         self._stub = StorageServiceStub(channel)
         self._http = http
+
+    async def limits(self, project: str) -> ProjectLimits:
+        """Asks GetQuota."""
+        quota = await self._stub.GetQuota(pb.GetQuotaRequest(name=f"projects/{project}/quota"))
+        return ProjectLimits(
+            datasets=quota.limit_datasets if quota.HasField("limit_datasets") else None,
+            images=quota.limit_images if quota.HasField("limit_images") else None,
+        )
 
     async def get_archive(self, upload: str) -> Archive:
         """Asks GetUpload, and GetObject whether the bytes are still there."""

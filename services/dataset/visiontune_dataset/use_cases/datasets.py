@@ -45,6 +45,8 @@ class UpdateDataset:
 
 async def create_dataset(command: CreateDataset, deps: Deps) -> Dataset:
     """Makes an empty dataset. Raises DatasetExists, TooManyDatasets."""
+    limits = await deps.storage.limits(command.project)
+    most = deps.rules.datasets_per_project if limits.datasets is None else limits.datasets
     now = deps.clock.now()
     made = Dataset(
         project=command.project,
@@ -63,8 +65,8 @@ async def create_dataset(command: CreateDataset, deps: Deps) -> Dataset:
             return found  # the first try of this call committed, then lost its answer
         if found is not None:
             raise DatasetExists(found.name, deleting=found.deleting)
-        if await uow.datasets.count_and_lock(command.project) >= deps.rules.datasets_per_project:
-            raise TooManyDatasets(command.project, deps.rules.datasets_per_project)
+        if await uow.datasets.count_and_lock(command.project) >= most:
+            raise TooManyDatasets(command.project, most)
         await uow.datasets.add(made)
         await uow.commit()
     return made

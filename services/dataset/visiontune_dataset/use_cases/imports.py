@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from visiontune_data.limits import Limits
+
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
     ImportJob,
@@ -14,7 +16,7 @@ from visiontune_dataset.domain.imports import (
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, ProjectLimits, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.making import Making, Origin
 
 _SOURCE_URL_TTL = timedelta(days=1)
@@ -101,6 +103,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
+        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             source.url,
             job.size_bytes,
@@ -111,6 +114,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                limits=_with_project(deps.rules.options.limits, limits),
             ),
             progress=making.progress,
             finished=making.put,
@@ -124,6 +128,10 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
         check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
         origin = Origin(job.filename, job.sha256, uploads=(job.upload,))
         await making.commit(outcome.report, made, origin)
+
+
+def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
+    return limits if project.images is None else replace(limits, images=project.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:

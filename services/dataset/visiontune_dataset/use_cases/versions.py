@@ -110,17 +110,20 @@ async def list_examples(
     page = rows[start : start + count]
     if wanted.needs_index:  # which has them; read by ranges, each might be in another row group
         return await shown(version, page, deps), len(rows)
-    found = await _preview(version, page, ["example"], deps)
-    return [
-        ShownExample(row, json.loads(each["example"])) for row, each in zip(page, found, strict=True)
-    ], len(rows)
+    return await examples_at(version, page, deps), len(rows)
+
+
+async def examples_at(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns those rows, which ascend and are there."""
+    found = await _preview(version, rows, ["example"], deps)
+    return [ShownExample(row, json.loads(each["example"])) for row, each in zip(rows, found, strict=True)]
 
 
 async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
     """Returns one row. Raises ExampleNotFound."""
-    _check_row(version, row)
-    [found] = await _preview(version, [row], ["example"], deps)
-    return ShownExample(row, json.loads(found["example"]))
+    check_row(version, row)
+    [found] = await examples_at(version, [row], deps)
+    return found
 
 
 async def get_thumbnails(
@@ -190,7 +193,8 @@ async def _preview(
     return found
 
 
-def _check_row(version: Version, row: int) -> None:
+def check_row(version: Version, row: int) -> None:
+    """Raises ExampleNotFound for a row that the version does not have."""
     if row >= version.example_count:
         raise ExampleNotFound(
             f"{version.name}/examples/{row}", f"the version has {version.example_count:,} examples, from 0"

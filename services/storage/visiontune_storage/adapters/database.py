@@ -8,15 +8,14 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult, Result, RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import database
 
-from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, QUOTAS, UPLOADS
+from visiontune_storage.adapters.quotas import Alerts, Defaults, Quotas
+from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, UPLOADS
 from visiontune_storage.domain.failures import ObjectNotFound, StaleEtag, UploadNotFound
 from visiontune_storage.domain.objects import Garbage, StoredObject
-from visiontune_storage.domain.quotas import Quota
 from visiontune_storage.domain.uploads import State, Upload
 
 # SQLite allows 32,766 parameters in a statement; each id is one.
@@ -62,14 +61,12 @@ class Uploads:
         )
         return [_upload(row) for row in rows.mappings()]
 
-    async def overdue(self, now: datetime, limit: int) -> list[Upload]:
+    async def overdue(self, now: datetime, limit: int, project: str = "") -> list[Upload]:
         columns = UPLOADS.c
-        rows = await self._session.execute(
-            select(UPLOADS)
-            .where(columns.state == State.PENDING, columns.expires_at <= now)
-            .order_by(columns.expires_at)
-            .limit(limit)
-        )
+        query = select(UPLOADS).where(columns.state == State.PENDING, columns.expires_at <= now)
+        if project:
+            query = query.where(columns.project == project)
+        rows = await self._session.execute(query.order_by(columns.expires_at).limit(limit))
         return [_upload(row) for row in rows.mappings()]
 
     async def forget_ended(self, before: datetime) -> int:
@@ -91,17 +88,27 @@ class Objects:
         await self._session.execute(insert(OBJECTS).values(asdict(made)))
 
     async def get_all(self, project: str, object_ids: Sequence[str]) -> list[StoredObject]:
-        rows = await self._session.execute(select(OBJECTS).where(_is_any(OBJECTS, project, object_ids)))
+        rows = await self._session.execute(
+            select(OBJECTS).where(_is_any(OBJECTS, project, object_ids), OBJECTS.c.purge_at.is_(None))
+        )
         found = {row["id"]: _object(row) for row in rows.mappings()}
         if missing := [each for each in object_ids if each not in found]:
             raise ObjectNotFound(f"projects/{project}/objects/{missing[0]}", others=len(missing) - 1)
         return [found[each] for each in object_ids]
 
     async def page(
-        self, project: str, owner: str, after: tuple[datetime, str] | None, limit: int
+        self,
+        project: str,
+        owner: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        deleted: bool = False,
     ) -> list[StoredObject]:
         columns = OBJECTS.c
         query = select(OBJECTS).where(columns.project == project)
+        if not deleted:
+            query = query.where(columns.purge_at.is_(None))
         if owner:
             query = query.where(_owned_by(OBJECTS, owner))
         if after:
@@ -115,55 +122,46 @@ class Objects:
         )
         return [_object(row) for row in rows.mappings()]
 
-
-class Quotas:
-    """See ports.Quotas."""
-
-    def __init__(self, session: AsyncSession, default_limit_bytes: int) -> None:
-        self._session = session
-        self._default_limit_bytes = default_limit_bytes
-
-    async def get(self, project: str) -> Quota:
-        return await self._read(project, lock=False) or Quota(project, self._default_limit_bytes)
-
-    async def lock(self, project: str) -> Quota:
-        found = await self._read(project, lock=True)
-        if found is None:
-            await self._make(project)
-            found = await self._read(project, lock=True)
-        return found or Quota(project, self._default_limit_bytes)
-
-    async def save(self, quota: Quota) -> None:
-        values = {
-            "used_bytes": quota.used_bytes,
-            "reserved_bytes": quota.reserved_bytes,
-            "object_count": quota.object_count,
-            "limits_version": quota.limits_version,
-        }
-        if quota.limits_version > 0:
-            values["limit_bytes"] = quota.limit_bytes
-        await self._session.execute(update(QUOTAS).where(QUOTAS.c.project == quota.project).values(values))
-
-    async def _read(self, project: str, *, lock: bool) -> Quota | None:
-        query = select(QUOTAS).where(QUOTAS.c.project == project)
-        if lock:
-            query = query.with_for_update()  # SQLite has locked the whole database by then
-        row = (await self._session.execute(query)).mappings().first()
-        if row is None:
-            return None
-        values = dict(row)
-        if values["limit_bytes"] is None:
-            values["limit_bytes"] = self._default_limit_bytes
-        return Quota(**values)
-
-    async def _make(self, project: str) -> None:
-        """Two transactions may both find none: the second one's row is the first one's."""
-        dialect = postgresql if self._session.get_bind().dialect.name == "postgresql" else sqlite
-        await self._session.execute(
-            dialect.insert(QUOTAS)
-            .values(project=project, used_bytes=0, reserved_bytes=0, object_count=0, limits_version=0)
-            .on_conflict_do_nothing()
+    async def mark(self, project: str, object_ids: Sequence[str], purge_at: datetime) -> list[StoredObject]:
+        rows = await self._session.execute(
+            update(OBJECTS)
+            .where(_is_any(OBJECTS, project, object_ids), OBJECTS.c.purge_at.is_(None))
+            .values(purge_at=purge_at)
+            .returning(*OBJECTS.c)
         )
+        return [_object(row) for row in rows.mappings()]
+
+    async def restore(
+        self, project: str, object_ids: Sequence[str], owner: str, now: datetime
+    ) -> list[StoredObject]:
+        which = _owned_by(OBJECTS, owner) if owner else _is_any(OBJECTS, project, object_ids)
+        rows = await self._session.execute(
+            update(OBJECTS)
+            .where(OBJECTS.c.project == project, which, OBJECTS.c.purge_at > now)
+            .values(purge_at=None)
+            .returning(*OBJECTS.c)
+        )
+        return [_object(row) for row in rows.mappings()]
+
+    async def past_undo(self, now: datetime, project: str, limit: int) -> list[StoredObject]:
+        query = select(OBJECTS).where(OBJECTS.c.purge_at <= now)
+        if project:
+            query = query.where(OBJECTS.c.project == project)
+        rows = await self._session.execute(query.order_by(OBJECTS.c.purge_at).limit(limit))
+        return [_object(row) for row in rows.mappings()]
+
+    async def has(self, key: str) -> bool:
+        return await self._session.scalar(select(OBJECTS.c.id).where(OBJECTS.c.key == key)) is not None
+
+    async def by_key(self, project: str, after: str, limit: int) -> list[StoredObject]:
+        columns = OBJECTS.c
+        rows = await self._session.execute(
+            select(OBJECTS)
+            .where(columns.project == project, columns.key > after)
+            .order_by(columns.key)
+            .limit(limit)
+        )
+        return [_object(row) for row in rows.mappings()]
 
 
 class GarbageHeap:
@@ -190,6 +188,14 @@ class GarbageHeap:
     async def remove(self, key: str) -> None:
         await self._session.execute(delete(GARBAGE).where(GARBAGE.c.key == key))
 
+    async def strangers(self, keys: Sequence[str]) -> set[str]:
+        unknown = set(keys)
+        pending = (UPLOADS.c.state == State.PENDING,)
+        for table, more in ((OBJECTS, ()), (UPLOADS, pending), (GARBAGE, ())):
+            found = await self._session.scalars(select(table.c.key).where(table.c.key.in_(unknown), *more))
+            unknown -= set(found)
+        return unknown
+
 
 class UnitOfWork(database.UnitOfWork):
     """One transaction with the repositories of this service."""
@@ -198,17 +204,19 @@ class UnitOfWork(database.UnitOfWork):
     objects: Objects
     quotas: Quotas
     garbage: GarbageHeap
+    alerts: Alerts
 
-    def __init__(self, database: database.Database, default_limit_bytes: int) -> None:
+    def __init__(self, database: database.Database, defaults: Defaults) -> None:
         super().__init__(database)
-        self._default_limit_bytes = default_limit_bytes
+        self._defaults = defaults
 
     def open(self) -> None:
         """Makes the repositories on the session that has just begun."""
         self.uploads = Uploads(self.session)
         self.objects = Objects(self.session)
-        self.quotas = Quotas(self.session, self._default_limit_bytes)
+        self.quotas = Quotas(self.session, self._defaults)
         self.garbage = GarbageHeap(self.session)
+        self.alerts = Alerts(self.session)
 
 
 def _is(table: Table, project: str, row_id: str) -> ColumnElement[bool]:

@@ -14,9 +14,10 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error
 
-from visiontune_storage.adapters import s3_calls
+from visiontune_storage.adapters import s3_calls, s3_listing
 from visiontune_storage.adapters.shared_work import SharedWork
 from visiontune_storage.domain.failures import ObjectStoreUnavailable
+from visiontune_storage.domain.objects import StoredKey
 from visiontune_storage.domain.uploads import MIB, ReceivedPart, SigningWindow, Upload
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class MinioStore:
         return await self.call(s3_calls.start, key, content_type)
 
     async def find_upload(self, key: str) -> str | None:
-        return next(iter(await self.call(s3_calls.unfinished, key)), None)
+        return next(iter(await self.call(s3_calls.unfinished_of, key)), None)
 
     async def list_parts(self, key: str, store_upload_id: str) -> list[ReceivedPart] | None:
         return await self.call(s3_calls.parts, key, store_upload_id)
@@ -94,6 +95,15 @@ class MinioStore:
 
     async def purge_object(self, key: str) -> None:
         await self.call(Minio.remove_object, key)
+
+    async def folders(self) -> list[str]:
+        return await self.call(s3_listing.folders)
+
+    async def list_keys(self, prefix: str, after: str, limit: int) -> list[StoredKey]:
+        return await self.call(s3_listing.keys, prefix, after, limit)
+
+    async def list_uploads(self, prefix: str) -> list[StoredKey]:
+        return await self.call(s3_listing.uploads, prefix)
 
     async def sign_parts(self, upload: Upload, window: SigningWindow) -> list[str]:
         queries = (
@@ -178,7 +188,7 @@ def _sha256_of(client: Minio, bucket: str, key: str) -> str:
 
 def _purge_upload(client: Minio, bucket: str, key: str, store_upload_id: str) -> None:
     # A crash between beginning an upload there and noting its id leaves one that only listing finds.
-    ids = {store_upload_id, *s3_calls.unfinished(client, bucket, key)} - {""}
+    ids = {store_upload_id, *s3_calls.unfinished_of(client, bucket, key)} - {""}
     for each in ids:
         s3_calls.abort(client, bucket, key, each)
     client.remove_object(bucket, key)

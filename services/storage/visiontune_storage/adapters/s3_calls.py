@@ -64,13 +64,26 @@ def abort(client: Minio, bucket: str, key: str, upload_id: str) -> None:
             raise
 
 
-def unfinished(client: Minio, bucket: str, key: str) -> list[str]:
-    """Returns the ids of all uploads to exactly this key, also of those whose id nobody noted.
+def unfinished(client: Minio, bucket: str, prefix: str) -> list[tuple[str, str, datetime | None]]:
+    """Returns key, id and beginning of all uploads below a prefix, also of those whose id nobody noted.
 
     Some servers always answer with none.
     """
-    page = client._list_multipart_uploads(bucket, prefix=key)
-    return [str(upload.upload_id) for upload in page.uploads if upload.object_name == key]
+    found: list[tuple[str, str, datetime | None]] = []
+    key_marker = upload_id_marker = None
+    while True:
+        page = client._list_multipart_uploads(
+            bucket, prefix=prefix, key_marker=key_marker, upload_id_marker=upload_id_marker
+        )
+        found += [(each.object_name, str(each.upload_id), each.initiated_time) for each in page.uploads]
+        if not page.is_truncated or not page.uploads:
+            return found
+        key_marker, upload_id_marker = page.next_key_marker, page.next_upload_id_marker
+
+
+def unfinished_of(client: Minio, bucket: str, key: str) -> list[str]:
+    """Returns the ids of all uploads to exactly this key."""
+    return [upload_id for found, upload_id, _ in unfinished(client, bucket, key) if found == key]
 
 
 def set_cors(client: Minio, bucket: str, rules: bytes) -> None:

@@ -1,13 +1,16 @@
 """The service's tables, the same on SQLite and PostgreSQL."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
-from visiontune_kit import idempotency
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
+from visiontune_kit import idempotency, operations
 from visiontune_kit.database import NAMING, UtcDateTime
 
 METADATA = MetaData(naming_convention=NAMING)
 
 # Owners are found by prefix, as a range of byte order: exact in case, and served by the index.
 OWNER = String(512).with_variant(String(512, collation="C"), "postgresql")
+
+# Compared with the bucket's own order, which is that of bytes.
+KEY = String(255).with_variant(String(255, collation="C"), "postgresql")
 
 UPLOADS = Table(
     "uploads",
@@ -40,8 +43,9 @@ OBJECTS = Table(
     Column("sha256", String(64), nullable=False),
     Column("content_type", String(127), nullable=False),
     Column("owner", OWNER, nullable=False),
-    Column("key", String(255), nullable=False, unique=True),
+    Column("key", KEY, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("purge_at", UtcDateTime, nullable=True, index=True),
     Index("ix_objects_project_created_at_id", "project", "created_at", "id"),
     Index("ix_objects_project_owner", "project", "owner"),
 )
@@ -55,6 +59,24 @@ QUOTAS = Table(
     Column("reserved_bytes", BigInteger, nullable=False),
     Column("object_count", BigInteger, nullable=False),
     Column("limits_version", Integer, nullable=False),
+    # NULL: the operator's default; of the last two, the dataset service's.
+    Column("limit_objects", BigInteger, nullable=True),
+    Column("limit_pending_uploads", BigInteger, nullable=True),
+    Column("limit_datasets", BigInteger, nullable=True),
+    Column("limit_images", BigInteger, nullable=True),
+    Column("alerted", JSON, nullable=True),
+)
+
+ALERTS = Table(
+    "quota_alerts",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("limit", String(16), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("limit_value", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 
 GARBAGE = Table(
@@ -68,3 +90,4 @@ GARBAGE = Table(
 )
 
 idempotency.table(METADATA)
+operations.table(METADATA)

@@ -64,6 +64,40 @@ class QuotaExceeded(errors.ResourceExhausted):
         )
 
 
+class TooManyObjects(errors.ResourceExhausted):
+    """The project has as many objects as it may, pending uploads included."""
+
+    def __init__(self, project: str, limit: int) -> None:
+        super().__init__(
+            f"The project may have {limit:,} objects, and pending uploads count. "
+            "Delete versions or jobs, or ask an operator for more.",
+            resource=f"projects/{project}/quota",
+            metadata={"limit_objects": str(limit)},
+        )
+
+
+class TooManyUploads(errors.ResourceExhausted):
+    """The project has as many uploads in flight as it may."""
+
+    def __init__(self, project: str, limit: int) -> None:
+        super().__init__(
+            f"The project may have {limit:,} uploads in flight. Complete or abort some, "
+            "or ask an operator for more.",
+            resource=f"projects/{project}/quota",
+            metadata={"limit_pending_uploads": str(limit)},
+        )
+
+
+class UnknownMaskPath(errors.InvalidArgument):
+    """A mask that names no limit of a quota."""
+
+    def __init__(self, path: str, known: Sequence[str]) -> None:
+        rule = f"names {path!r}; the limits are {', '.join(known)}"
+        super().__init__(
+            f"update_mask {rule}.", violations=[errors.Violation("update_mask", rule, "UnknownMaskPath")]
+        )
+
+
 class StaleEtag(errors.Aborted):
     """Somebody else changed it first."""
 

@@ -19,11 +19,22 @@ class StoredObject:
     owner: str
     key: str
     created_at: datetime
+    purge_at: datetime | None = None  # set when it is deleted and can be brought back until then
 
     @property
     def name(self) -> str:
         """Resource name."""
         return f"projects/{self.project}/objects/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What the bucket has at a key, or the parts of an upload to it."""
+
+    key: str
+    size_bytes: int
+    put_at: datetime  # by the store's clock
+    store_upload_id: str = ""  # of parts
 
 
 @dataclass(frozen=True, slots=True)

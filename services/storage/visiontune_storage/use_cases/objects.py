@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from visiontune_kit import faults, logs
 
+from visiontune_storage.domain.garbage import Sum
 from visiontune_storage.domain.objects import Garbage, StoredObject, check_owner, check_users_own
 from visiontune_storage.domain.uploads import SigningWindow
 from visiontune_storage.ports import Deps, UnitOfWork
 from visiontune_storage.use_cases import garbage, uploads
+from visiontune_storage.use_cases.quotas import save_use
 
 _BATCH = 500  # objects a transaction deletes
+_MOST_PURGED = 10_000
 
 log = logs.get(__name__)
 
@@ -63,28 +67,47 @@ async def sign_reads(
 
 
 async def list_objects(
-    project: str, owner: str, after: tuple[datetime, str] | None, limit: int, deps: Deps
+    project: str,
+    owner: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
+    deps: Deps,
+    *,
+    show_deleted: bool = False,
 ) -> Page:
     """Returns up to `limit` objects, oldest first; of all owners when `owner` is empty."""
     check_owner(owner, project, "owner")
     async with deps.unit_of_work() as uow:
-        found = await uow.objects.page(project, owner, after, limit + 1)
+        found = await uow.objects.page(project, owner, after, limit + 1, deleted=show_deleted)
     shown = found[:limit]
     more = len(found) > limit
     return Page(shown, (shown[-1].created_at, shown[-1].id) if more else None)
 
 
-async def delete_objects(project: str, object_ids: Sequence[str], deps: Deps, *, by_service: bool) -> Deleted:
-    """Deletes those that are still there. A user's call raises OwnerReserved unless all are of uploads."""
+async def delete_objects(
+    project: str,
+    object_ids: Sequence[str],
+    deps: Deps,
+    *,
+    by_service: bool,
+    undo_window: timedelta | None = None,
+) -> Deleted:
+    """Deletes those that are still there; with an undo window, so that `undelete` can bring them back.
+
+    A user's call raises OwnerReserved unless all are of uploads.
+    """
+    act = _remove if undo_window is None else _hide_for(undo_window)
     async with deps.unit_of_work() as uow:
-        deleted, left = await _remove(project, object_ids, uow, deps, by_service=by_service)
+        deleted, left = await act(project, object_ids, uow, deps, by_service=by_service)
         await uow.commit()
     faults.point("delete_objects.committed")
     await garbage.purge(left, deps)
     return deleted
 
 
-async def delete_owned(project: str, owner: str, deps: Deps, *, by_service: bool) -> Deleted:
+async def delete_owned(
+    project: str, owner: str, deps: Deps, *, by_service: bool, undo_window: timedelta | None = None
+) -> Deleted:
     """Deletes every object of an owner and of what is below it, and aborts their pending uploads.
 
     A user's call raises OwnerReserved unless the owner is an upload.
@@ -92,14 +115,15 @@ async def delete_owned(project: str, owner: str, deps: Deps, *, by_service: bool
     check_owner(owner, project, "owner")
     if not by_service:
         check_users_own(owner, project)
+    act = _remove if undo_window is None else _hide_for(undo_window)
     total = Deleted()
     while True:
         async with deps.unit_of_work() as uow:
             await uow.quotas.lock(project)
             pending = await uow.uploads.pending_of(project, owner, _BATCH)
             left = [(await uploads.end_without_object(each.aborted(), uow, deps))[1] for each in pending]
-            owned = await uow.objects.page(project, owner, None, _BATCH)
-            deleted, bytes_left = await _remove(
+            owned = await uow.objects.page(project, owner, None, _BATCH, deleted=undo_window is None)
+            deleted, bytes_left = await act(
                 project, [each.id for each in owned], uow, deps, by_service=by_service
             )
             await uow.commit()
@@ -108,6 +132,76 @@ async def delete_owned(project: str, owner: str, deps: Deps, *, by_service: bool
         total += deleted + Deleted(0, sum(each.size_bytes for each in pending))
         if len(pending) < _BATCH and len(owned) < _BATCH:
             return total
+
+
+async def undelete(
+    project: str, object_ids: Sequence[str], owner: str, deps: Deps, *, by_service: bool
+) -> Sum:
+    """Brings back what is named, or what an owner has, as far as its undo window has not ended.
+
+    A user's call raises OwnerReserved unless all are of uploads.
+    """
+    check_owner(owner, project, "owner")
+    async with deps.unit_of_work() as uow:
+        await uow.quotas.lock(project)
+        restored = await uow.objects.restore(project, object_ids, owner, deps.clock.now())
+        if not by_service:
+            for each in restored:
+                check_users_own(each.owner, project)  # what is refused is not committed
+        await uow.commit()
+    log.info("objects_restored", project=project, count=len(restored))
+    return Sum.of(restored)
+
+
+async def purge_past_undo(project: str, deps: Deps, *, dry_run: bool = False) -> Sum:
+    """Removes deleted objects past their undo window, of one project or (empty) of all; 10,000 at once."""
+    async with deps.unit_of_work() as uow:
+        due = await uow.objects.past_undo(deps.clock.now(), project, _MOST_PURGED)
+    if dry_run:
+        return Sum.of(due)
+    total = Sum()
+    for start in range(0, len(due), _BATCH):
+        batch = due[start : start + _BATCH]
+        for owner_project in sorted({each.project for each in batch}):
+            ids = [each.id for each in batch if each.project == owner_project]
+            total += await _purge(owner_project, ids, deps)
+    return total
+
+
+async def _purge(project: str, object_ids: Sequence[str], deps: Deps) -> Sum:
+    async with deps.unit_of_work() as uow:
+        await uow.quotas.lock(project)
+        # Read again: somebody may have brought them back meanwhile.
+        due = await uow.objects.past_undo(deps.clock.now(), project, _MOST_PURGED)
+        still = {each.id for each in due}.intersection(object_ids)
+        deleted, left = await _remove(project, sorted(still), uow, deps, by_service=True)
+        await uow.commit()
+    await garbage.purge(left, deps)
+    return Sum(deleted.object_count, deleted.freed_bytes)
+
+
+class _Act(Protocol):
+    """One way to delete objects in the open transaction; returns what was deleted, and bytes to purge."""
+
+    async def __call__(
+        self, project: str, object_ids: Sequence[str], uow: UnitOfWork, deps: Deps, *, by_service: bool
+    ) -> tuple[Deleted, list[Garbage]]: ...
+
+
+def _hide_for(undo_window: timedelta) -> _Act:
+    """Deletes in a way that can be taken back until the window ends. Quota and bytes stay taken so long."""
+
+    async def hide(
+        project: str, object_ids: Sequence[str], uow: UnitOfWork, deps: Deps, *, by_service: bool
+    ) -> tuple[Deleted, list[Garbage]]:
+        await uow.quotas.lock(project)
+        hidden = await uow.objects.mark(project, object_ids, deps.clock.now() + undo_window)
+        if not by_service:
+            for each in hidden:
+                check_users_own(each.owner, project)
+        return Deleted(len(hidden)), []
+
+    return hide
 
 
 async def _remove(
@@ -127,6 +221,6 @@ async def _remove(
     deleted = Deleted(len(removed), sum(each.size_bytes for each in removed))
     if removed:
         await uow.garbage.add(left)
-        await uow.quotas.save(quota.freed(deleted.freed_bytes, deleted.object_count))
+        await save_use(quota.freed(deleted.freed_bytes, deleted.object_count), uow, deps)
         log.info("objects_deleted", count=deleted.object_count, freed_bytes=deleted.freed_bytes)
     return deleted, left

@@ -17,6 +17,7 @@ from visiontune_storage.domain.uploads import (
 )
 from visiontune_storage.ports import Deps, UnitOfWork
 from visiontune_storage.use_cases import garbage
+from visiontune_storage.use_cases.quotas import save_use
 
 log = logs.get(__name__)
 
@@ -45,9 +46,10 @@ class SignedUpload:
 
 
 async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
-    """Reserves quota and signs the parts' URLs. Raises QuotaExceeded, OwnerOutsideProject, OwnerReserved.
+    """Reserves quota and signs the parts' URLs.
 
-    A repeated request, whose id is derived from its request_id, finds the first one's upload.
+    A repeated request, whose id is derived from its request_id, finds the first one's upload. Raises
+    QuotaExceeded, TooManyObjects, TooManyUploads, OwnerOutsideProject, OwnerReserved.
     """
     check_owner(command.owner, command.project, "upload.owner")
     if not command.by_service:
@@ -60,7 +62,7 @@ async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
         fresh = upload is None
         if upload is None:
             upload = wanted
-            await uow.quotas.save(quota.reserved(upload.size_bytes))
+            await save_use(quota.reserved(upload.size_bytes), uow, deps)
             await uow.uploads.add(upload)
             await uow.commit()
     faults.point("create_upload.reserved")
@@ -120,7 +122,7 @@ async def abort_upload(project: str, upload_id: str, deps: Deps, *, by_service: 
 async def end_without_object(ended: Upload, uow: UnitOfWork, deps: Deps) -> tuple[Upload, Garbage]:
     """Writes an upload's end, frees its reservation, leaves its bytes as garbage; in the open transaction."""
     quota = await uow.quotas.lock(ended.project)
-    await uow.quotas.save(quota.released(ended.size_bytes))
+    await save_use(quota.released(ended.size_bytes), uow, deps)
     await uow.uploads.save(ended)
     now = deps.clock.now()
     left = Garbage(
@@ -230,7 +232,7 @@ async def _commit_object(upload: Upload, deps: Deps) -> Upload:
         if upload.state is State.COMPLETE:
             return upload
         done, made = upload.completed(at=deps.clock.now())
-        await uow.quotas.save(quota.settled(done.size_bytes))
+        await save_use(quota.settled(done.size_bytes), uow, deps)
         await uow.uploads.save(done)
         await uow.objects.add(made)
         await uow.commit()
