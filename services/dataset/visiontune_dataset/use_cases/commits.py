@@ -11,9 +11,10 @@ from visiontune_kit import faults
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.failures import DraftNotFound
-from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.domain.imports import ImportState, check_kinds
 from visiontune_dataset.ports import Deps, ReadableShard, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.drafts import edited_by, uploaded_objects
+from visiontune_dataset.use_cases.imports import project_limits
 from visiontune_dataset.use_cases.making import Making, Origin
 
 _URL_TTL = timedelta(days=1)
@@ -79,7 +80,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
             base.format,
             f"draft {job.draft}",
             scratch,
-            deps.rules.options,
+            replace(deps.rules.options, limits=await project_limits(job.project, deps)),
             progress=making.progress,
             finished=making.put,
         )
@@ -89,6 +90,8 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
         await making.refuse(rewritten.report)
         return
     faults.point("commit.rewritten")
+    made = rewritten.version
+    check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
     shared = {at: replace(base.shards[of], index=at) for at, of in rewritten.shared.items()}
 
     async def settle(uow: UnitOfWork, dataset: Dataset) -> None:
@@ -97,7 +100,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
         await uow.drafts.remove(now)
 
     origin = Origin(parent=job.base, draft=job.draft)
-    await making.commit(rewritten.report, rewritten.version, origin, shared, settle)
+    await making.commit(rewritten.report, made, origin, shared, settle)
 
 
 async def clean_up(job: CommitJob, deps: Deps) -> None:

@@ -16,7 +16,7 @@ from visiontune_dataset.domain.imports import (
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ProjectLimits, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.making import Making, Origin
 
 _SOURCE_URL_TTL = timedelta(days=1)
@@ -103,7 +103,6 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
-        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             source.url,
             job.size_bytes,
@@ -114,7 +113,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
-                limits=_with_project(deps.rules.options.limits, limits),
+                limits=await project_limits(job.project, deps),
             ),
             progress=making.progress,
             finished=making.put,
@@ -130,8 +129,10 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
         await making.commit(outcome.report, made, origin)
 
 
-def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
-    return limits if project.images is None else replace(limits, images=project.images)
+async def project_limits(project: str, deps: Deps) -> Limits:
+    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
+    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
+    return limits if own.images is None else replace(limits, images=own.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
