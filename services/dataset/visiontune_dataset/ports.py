@@ -333,6 +333,9 @@ class Imports(Protocol):
     async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
 
+    async def running(self, session: AsyncSession, job: ImportJob) -> Sequence[str]:
+        """Returns the names of imports of the same upload, into any dataset, that have not ended."""
+
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
         """Returns the names of operations of a dataset that still work or clean up."""
 

@@ -45,6 +45,10 @@ class DurableImports:
             metadata=wire.import_metadata_to(state),
         )
 
+    async def running(self, session: AsyncSession, job: ImportJob) -> Sequence[str]:
+        """Asks for operations of the same id: it says which upload."""
+        return await self._ready.running(session, job.project, job.id)
+
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
         """Asks for operations below the dataset."""
         return await self._ready.unsettled(session, dataset)

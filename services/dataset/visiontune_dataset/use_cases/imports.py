@@ -135,13 +135,18 @@ def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them."""
+    """After the end: scratch goes, the archive after its last import, shards unless a version has them.
+
+    An upload may be imported into several datasets at once; each of them ends before it looks for the others.
+    """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        others = await deps.imports.running(uow.session, job)
     if not committed:
         await deps.storage.delete_owned(job.owner)
-    await deps.storage.delete(job.project, [job.object])
+    if not others:
+        await deps.storage.delete(job.project, [job.object])
 
 
 def _scratch(job: ImportJob, deps: Deps) -> Path:
