@@ -17,7 +17,7 @@ from visiontune import errors, names, uploads, watch
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.identity.v1 import identity_pb2
 from visiontune.storage.v1 import storage_pb2
-from visiontune.trainer.v1 import trainer_pb2
+from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 from visiontune.transcode import call_for
 from visiontune.transport import Transport, json_of
 
@@ -31,6 +31,8 @@ _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 # The server reads the whole object once before it answers. A gateway waits less than that for one call,
 # but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
+# The first preview loads torch.
+_PREVIEW_TIMEOUT_S = 120.0
 
 FINAL_STATES = frozenset(
     {
@@ -282,6 +284,34 @@ class Client:
         request = dataset_pb2.GetExampleImageRequest(name=example, index=index)
         return self._transport.call(call_for(_method(_DATASETS, "GetExampleImage"), request)).content
 
+    def preview_augmentation(
+        self,
+        version: str,
+        augmentation: augmentation_pb2.Augmentation,
+        *,
+        rows: Sequence[int] = (),
+        count: int = 0,
+        seed: int | None = None,
+        model_preset: str = "",
+        side_px: int = 0,
+    ) -> dataset_pb2.PreviewAugmentationResponse:
+        """What training would see of a few pictures: the same ones for the same seed, row and epoch."""
+        request = dataset_pb2.PreviewAugmentationRequest(
+            parent=self.version_name(version),
+            augmentation=augmentation,
+            rows=rows,
+            count=count,
+            seed=seed,
+            model_preset=model_preset,
+            side_px=side_px,
+        )
+        return self.call(
+            _method(_DATASETS, "PreviewAugmentation"),
+            request,
+            dataset_pb2.PreviewAugmentationResponse(),
+            timeout_s=_PREVIEW_TIMEOUT_S,
+        )
+
     def get_statistics(self, version: str) -> dataset_pb2.Statistics:
         """Numbers about a version."""
         request = dataset_pb2.GetStatisticsRequest(name=f"{self.version_name(version)}/statistics")
@@ -291,6 +321,38 @@ class Client:
         """What an import found."""
         request = dataset_pb2.GetValidationReportRequest(name=name)
         return self.call(_method(_DATASETS, "GetValidationReport"), request, dataset_pb2.ValidationReport())
+
+    def list_problems(self, report: str) -> Iterator[dataset_pb2.Problem]:
+        """Everything that an import found, in order; a report itself has the first places of each rule."""
+        return self.pages(
+            _method(_DATASETS, "ListProblems"),
+            dataset_pb2.ListProblemsRequest(parent=report),
+            dataset_pb2.ListProblemsResponse(),
+            "problems",
+        )
+
+    def delete_version(self, name: str, *, force: bool = False) -> None:
+        """Deletes `digits/v1`; with `force` also while it may be read or is edited."""
+        request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force)
+        self._transport.call(call_for(_method(_DATASETS, "DeleteVersion"), _with_request_id(request)))
+
+    def export_version(
+        self, version: str, format_: str = "", archive: str = "tar.gz"
+    ) -> operations_pb2.Operation:
+        """Starts to write a version as an archive: tar.gz, tar or zip; `wait` for the operation."""
+        request = dataset_pb2.ExportVersionRequest(
+            name=self.version_name(version),
+            format=format_,
+            archive=dataset_pb2.ExportVersionRequest.Archive.Value(
+                f"ARCHIVE_{archive.replace('.', '_').upper()}"
+            ),
+        )
+        return self.call(_method(_DATASETS, "ExportVersion"), request, operations_pb2.Operation())
+
+    def get_export(self, name: str) -> dataset_pb2.Export:
+        """One export, by its full name, with a fresh URL."""
+        request = dataset_pb2.GetExportRequest(name=name)
+        return self.call(_method(_DATASETS, "GetExport"), request, dataset_pb2.Export())
 
     # Drafts: edits that become a version
 

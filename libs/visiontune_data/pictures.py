@@ -13,6 +13,7 @@ from PIL.Image import Transpose
 from visiontune_data import jpeg
 
 ORIENTATION_TAG: Final = 0x0112
+_QUALITY: Final = 90
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -34,6 +35,13 @@ def read(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return upright(to_rgb(image)[0], image.getexif().get(ORIENTATION_TAG, 1))
+
+
+def encode(picture: Image.Image) -> bytes:
+    """A JPEG for people to look at."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
 
 
 def upright(image: Image.Image, orientation: object) -> Image.Image:

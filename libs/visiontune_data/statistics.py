@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from visiontune_data.example import Example, text_of
+from visiontune_data.senses import SenseCount, SensesBuilder
 
 _BYTES_PER_TOKEN = 4
 MOST_BINS = 20
@@ -59,6 +60,7 @@ class Statistics:
     aspect_ratio: Distribution = Distribution()
     size_bytes: Distribution = Distribution()
     brightness: Distribution = Distribution()
+    text_senses: tuple[SenseCount, ...] | None = None  # None: the texts were not looked at
 
 
 def distribution(values: "array[int] | array[float]") -> Distribution:
@@ -92,6 +94,7 @@ class StatisticsBuilder:
     _seen: set[str] = field(default_factory=set)
     _answers: Counter[bytes] = field(default_factory=Counter)
     _labels: dict[bytes, str] = field(default_factory=dict)
+    _senses: SensesBuilder = field(default_factory=SensesBuilder)
 
     def add(self, example: Example) -> None:
         """Adds one example of the version."""
@@ -101,6 +104,7 @@ class StatisticsBuilder:
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))
         self._add_images(example)
+        self._senses.add(example)
         for answer in example.answers:
             self._add_answer(answer)
 
@@ -131,12 +135,16 @@ class StatisticsBuilder:
         return len(self._texts)
 
     @property
-    def most_frequent_answer(self) -> tuple[str, int]:
-        """The answer that most examples have, and how many; "" and 0 without answers."""
-        if not self._answers:
-            return "", 0
-        key, count = self._answers.most_common(1)[0]
-        return self._labels[key], count
+    def answer_counts(self) -> list[tuple[str, int]]:
+        """Each answer and how many examples have it, most first; COUNTED_ANSWERS of them at most."""
+        return [(self._labels[key], count) for key, count in self._answers.most_common()]
+
+    def context_lengths(self, tokens_per_image: int) -> list[int]:
+        """About the tokens of each example, its images counted with `tokens_per_image` each."""
+        return [
+            tokens + images * tokens_per_image
+            for tokens, images in zip(self._tokens, self._images, strict=True)
+        ]
 
     def build(self, split_counts: dict[str, int]) -> Statistics:
         """The statistics of all that was added."""
@@ -161,6 +169,7 @@ class StatisticsBuilder:
             aspect_ratio=distribution(self._aspects),
             size_bytes=distribution(self._sizes),
             brightness=distribution(self._brightness),
+            text_senses=self._senses.build(),
         )
 
 

@@ -146,9 +146,9 @@ class Operations:
         """Returns, in the caller's transaction, the operations under `parent` that still work or clean up."""
         return await store.unsettled(session, operations_rpc.project(parent), f"{parent}/")
 
-    async def running(self, session: AsyncSession, project: str, operation_id: str) -> Sequence[str]:
-        """Returns, in the caller's transaction, a project's operations of that id that have not ended."""
-        return await store.running(session, project, f"/operations/{operation_id}")
+    async def running(self, session: AsyncSession, project: str, kind: str) -> Sequence[bytes]:
+        """Returns, in the caller's transaction, payloads of a project's operations that have not ended."""
+        return await store.running(session, project, kind)
 
     def servicer(self) -> operations_rpc.Servicer:
         """Returns google.longrunning.Operations on these operations."""

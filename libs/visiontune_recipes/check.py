@@ -4,25 +4,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from visiontune_recipes import augmentation_rules
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS
+from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Method, Part, Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One reason why a job cannot run."""
-
-    field: str  # path within the spec, for example `hyperparameters.learning_rate`
-    rule: str  # name of the rule, stable
-    message: str  # what is wrong
-    remedy: str  # what to do about it
-
-
-@dataclass(frozen=True, slots=True)
 class _Job:
+    asked: Spec
     spec: Spec  # resolved
     facts: DatasetFacts
     family: Family | None
@@ -50,11 +43,16 @@ def check(
 
     registered_family: family of the registered model that `base_model.model` names, empty for other sources.
     """
-    job = _Job(resolve(spec, facts), facts, family_of(spec, registered_family, families))
+    job = _Job(spec, resolve(spec, facts), facts, family_of(spec, registered_family, families))
     problems = [problem for rule in RULES for problem in rule(job)]
     if registered_family and registered_family not in families:
         problems.insert(0, _unknown_family(registered_family, families))
     return problems
+
+
+def warnings(spec: Spec, facts: DatasetFacts) -> list[Problem]:
+    """What does not keep a job from running, and is hardly meant."""
+    return list(augmentation_rules.warnings(spec.augmentation, facts))
 
 
 def _unknown_family(name: str, families: Mapping[str, Family]) -> Problem:
@@ -181,6 +179,16 @@ def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
         )
 
 
+def _bad_augmentation(job: _Job) -> Iterator[Problem]:
+    if job.asked.augmentation is not None:
+        yield from augmentation_rules.problems(job.asked.augmentation)
+
+
+def _text_breaking(job: _Job) -> Iterator[Problem]:
+    if job.spec.augmentation is not None:
+        yield from augmentation_rules.text_problems(job.spec.augmentation, job.facts)
+
+
 RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _unknown_preset,
     _kind_not_taken,
@@ -192,4 +200,8 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _bad_target_modules,
     _everything_frozen,
     _nothing_to_adapt,
+    _bad_augmentation,
+    _text_breaking,
 )
+
+__all__ = ["RULES", "Problem", "check", "family_of", "warnings"]

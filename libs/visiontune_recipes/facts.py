@@ -15,12 +15,32 @@ class Kind(StrEnum):
     RETRIEVAL = "RETRIEVAL"
 
 
+class Sense(StrEnum):
+    """What a text says that a changed picture can belie; as in visiontune.dataset.v1.TextSense.Sense."""
+
+    HORIZONTAL = "HORIZONTAL"
+    VERTICAL = "VERTICAL"
+    TURNING = "TURNING"
+    READING = "READING"
+    COLOUR = "COLOUR"
+
+
+@dataclass(frozen=True, slots=True)
+class SenseCount:
+    """How many examples have words of a sense, and the words: the most frequent first."""
+
+    example_count: int
+    words: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
     """A dataset version, as far as a recipe depends on it."""
 
     kinds: frozenset[Kind]
     split_counts: Mapping[str, int] = field(default_factory=dict)
+    # Senses of which no example has a word are absent. None: the texts were not looked at.
+    senses: Mapping[Sense, SenseCount] | None = None
 
     @property
     def train_count(self) -> int:
@@ -31,3 +51,8 @@ class DatasetFacts:
     def validation_count(self) -> int:
         """Examples in the validation split."""
         return self.split_counts.get("validation", 0)
+
+    @property
+    def has_images(self) -> bool:
+        """False when all examples are of text alone; True also while nothing is known."""
+        return self.kinds != {Kind.CHAT}

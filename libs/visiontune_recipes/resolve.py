@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
+from visiontune_recipes import augmentation
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import (
@@ -86,6 +87,7 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
             "resources": spec.resources.model_copy(
                 update={"max_attempts": spec.resources.max_attempts or 5},
             ),
+            "augmentation": augmentation.resolve(spec.augmentation),
         }
     )
 

@@ -9,9 +9,12 @@ None means unset; `resolve` fills what has to be set before a job starts.
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from visiontune_recipes.augmentation import Augmentation
+from visiontune_recipes.message import Message, Unset
 
 VERSION_PATTERN = r"^projects/[^/]+/datasets/[^/]+/versions/[^/]+$"
 MODEL_PATTERN = r"^projects/[^/]+/models/[^/]+$"
@@ -54,27 +57,14 @@ class Spot(StrEnum):
     ONLY = "SPOT_ONLY"
 
 
-def _unspecified_is_none(value: object) -> object:
-    return None if isinstance(value, str) and value.endswith("_UNSPECIFIED") else value
-
-
-T = TypeVar("T")
-# An enum of which the proto's zero value means unset.
-Unset = Annotated[T | None, BeforeValidator(_unspecified_is_none)]
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Hub(_Message):
+class Hub(Message):
     """A repository on the Hugging Face Hub."""
 
     repo_id: str
     revision: str = ""
 
 
-class Base(_Message):
+class Base(Message):
     """Where a training starts from: exactly one of these."""
 
     preset: str | None = None
@@ -96,7 +86,7 @@ class Base(_Message):
         return self.model_copy(update={"hub": self.hub.model_copy(update={"revision": commit})})
 
 
-class Lora(_Message):
+class Lora(Message):
     """Settings of low-rank adapters."""
 
     rank: int | None = Field(default=None, ge=1, le=1024)
@@ -105,7 +95,7 @@ class Lora(_Message):
     target_modules: str = Field(default="", max_length=1000)
 
 
-class Adaptation(_Message):
+class Adaptation(Message):
     """Which weights change, and how."""
 
     method: Unset[Method] = None
@@ -120,7 +110,7 @@ class Adaptation(_Message):
         return frozenset(name for name in names if getattr(self, name) is Part.TRAIN)
 
 
-class Hyperparameters(_Message):
+class Hyperparameters(Message):
     """Numbers of the optimisation."""
 
     epochs: float | None = Field(default=None, gt=0, le=10_000)
@@ -137,7 +127,7 @@ class Hyperparameters(_Message):
     precision: Unset[Precision] = None
 
 
-class Evaluation(_Message):
+class Evaluation(Message):
     """How the model is measured. `max_examples` stays None for all of them."""
 
     every_steps: int | None = Field(default=None, ge=1)
@@ -146,14 +136,14 @@ class Evaluation(_Message):
     sample_count: int | None = Field(default=None, ge=0, le=64)
 
 
-class Checkpointing(_Message):
+class Checkpointing(Message):
     """When the state is saved."""
 
     every_steps: int | None = Field(default=None, ge=1)
     keep: int | None = Field(default=None, ge=1, le=100)
 
 
-class Resources(_Message):
+class Resources(Message):
     """Where a job runs. `max_duration` is a protobuf JSON duration, for example `3600s`."""
 
     accelerator: str = Field(default="", max_length=63)
@@ -177,7 +167,7 @@ class Resources(_Message):
         return self.spot is Spot.ONLY
 
 
-class Spec(_Message):
+class Spec(Message):
     """A training job, as asked or resolved."""
 
     dataset_version: str = Field(pattern=VERSION_PATTERN)
@@ -187,6 +177,8 @@ class Spec(_Message):
     evaluation: Evaluation = Evaluation()
     checkpointing: Checkpointing = Checkpointing()
     resources: Resources = Resources()
+    # None where there is none, resolved too, so that the digests of specs without it stay what they were.
+    augmentation: Augmentation | None = None
 
     def at(self, commit: str) -> Self:
         """The same with its base model at a commit; see Base.at."""

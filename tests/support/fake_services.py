@@ -16,7 +16,11 @@ from visiontune_kit.identity import Role
 from visiontune_kit.settings import ServerSettings
 
 NAME = "visiontune.dataset.v1.DatasetService"
-KINDS = {"digits": pb.EXAMPLE_KIND_CHAT_WITH_IMAGES, "captions": pb.EXAMPLE_KIND_CAPTIONED_IMAGE}
+KINDS = {
+    "digits": pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
+    "captions": pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
+    "talk": pb.EXAMPLE_KIND_CHAT,
+}
 
 
 class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
@@ -33,6 +37,14 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
         return pb.DatasetVersion(
             name=request.name, digest="sha256:" + "d" * 64, kinds=[kind], split_counts=self.splits
         )
+
+    async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
+        reading = pb.TextSense(
+            sense=pb.TextSense.SENSE_READING,
+            example_count=80,
+            words=[pb.LabelCount(label="digit", count=80)],
+        )
+        return pb.Statistics(name=request.name, text_senses=pb.TextSenses(senses=[reading]))
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         kind = self._kind(request.name)
@@ -56,7 +68,9 @@ async def running_datasets(issuers_file: Path, **settings: Any) -> AsyncIterator
         name="dataset",
         settings=ServerSettings(issuers_file=issuers_file, stop_grace_s=0.5, **settings),
         rpcs=[rpc],
-        access={f"/{NAME}/{method}": Role.VIEWER for method in ("GetVersion", "GetReadManifest")},
+        access={
+            f"/{NAME}/{method}": Role.VIEWER for method in ("GetVersion", "GetStatistics", "GetReadManifest")
+        },
     )
     async with server.running(program) as target:
         yield datasets, target

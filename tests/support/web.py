@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
@@ -40,6 +41,14 @@ class Visit:
         """Goes to `path` of the app."""
         self.page.goto(f"{self.stack.url}{path}")
         return self.page
+
+    def import_archive(self, archive: Path) -> Page:
+        """Takes an archive through the import page, and answers with the page of the import."""
+        page = self.open("/datasets/import")
+        page.get_by_label("Files to import").set_input_files(archive)
+        page.get_by_role("button", name="Import", exact=True).click()
+        page.wait_for_url("**/imports/*", timeout=60_000)
+        return page
 
     def note(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

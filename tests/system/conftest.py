@@ -1,11 +1,14 @@
-"""One running stack for the tests that leave nothing in it but data; the others start their own."""
+"""One running stack, and a browser, for the tests that leave nothing but data; others start their own."""
 
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.support import stack as stacks
+from tests.support import web
 from tests.support.stack import Stack
+from tests.support.web import Visit
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made.up()
     yield made
     made.down()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with web.browser() as made:
+        yield made
+
+
+@pytest.fixture
+def visit(chromium: Browser, stack: Stack) -> Iterator[Visit]:
+    with web.visit(chromium, stack) as made:
+        yield made

@@ -3,11 +3,11 @@
 import json
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
+from visiontune import uploads
 
 from examples import digits
 from tests.support import web
@@ -23,24 +23,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with web.browser() as made:
-        yield made
-
-
-@pytest.fixture
-def visit(chromium: Browser, stack: Stack) -> Iterator[Visit]:
-    with web.visit(chromium, stack) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def version(chromium: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of a version's page. Its data came in through the import page."""
     archive = tmp_path_factory.mktemp("archive") / "Digits 1.tar.gz"
     digits.build(archive, limit=SCANS)
     with web.visit(chromium, stack) as visit:
-        page = import_archive(visit, archive)
+        page = visit.import_archive(archive)
         expect(page.get_by_text(f"is ready: {SCANS} examples, {SCANS} images.")).to_be_visible(timeout=60_000)
         page.get_by_role("link", name="Look at it").click()
         expect(page.get_by_role("heading", name="digits-1 v1")).to_be_visible()
@@ -62,14 +50,6 @@ def job(chromium: Browser, stack: Stack, version: str) -> str:
         expect(page.get_by_role("heading", name="A short one")).to_be_visible()
         expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=JOB_TIMEOUT_MS)
         return re.sub(r"^https?://[^/]+", "", page.url)
-
-
-def import_archive(visit: Visit, archive: Path) -> Page:
-    page = visit.open("/datasets/import")
-    page.get_by_label("Archive to import").set_input_files(archive)
-    page.get_by_role("button", name="Import", exact=True).click()
-    page.wait_for_url("**/imports/*", timeout=60_000)
-    return page
 
 
 def test_a_wrong_key_is_refused_and_the_right_one_opens_the_datasets(chromium: Browser, stack: Stack) -> None:
@@ -148,7 +128,7 @@ def test_a_bad_archive_gets_a_report_with_file_line_and_remedy(visit: Visit, tmp
     (tmp_path / "train.jsonl").write_text(json.dumps(record) + "\n")
     with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "train.jsonl", "train.jsonl")
-    page = import_archive(visit, tmp_path / "bad.tar.gz")
+    page = visit.import_archive(tmp_path / "bad.tar.gz")
     expect(page.get_by_text("Report on bad.tar.gz")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("region", name="image-missing")).to_contain_text("train.jsonl:1")
     expect(page.get_by_role("alert")).to_be_visible()
@@ -158,7 +138,7 @@ def test_a_bad_archive_gets_a_report_with_file_line_and_remedy(visit: Visit, tmp
 
 def test_a_file_that_is_no_archive_is_refused_in_words(visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "noise.zip").write_bytes(b"not an archive" * 100)
-    page = import_archive(visit, tmp_path / "noise.zip")
+    page = visit.import_archive(tmp_path / "noise.zip")
     expect(page.get_by_role("alert")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("heading", name=re.compile("^Report on noise.zip"))).to_be_visible()
 
@@ -198,6 +178,34 @@ def test_an_accelerator_is_chosen_where_the_operator_has_named_some(visit: Visit
     page.get_by_label("How many").fill("")
     expect(page.get_by_text("1 × nvidia-l4")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+
+
+def test_pictures_are_shown_as_training_will_vary_them(visit: Visit, version: str) -> None:
+    page = visit.open(version)
+    page.get_by_role("link", name="Train on this version").click()
+    page.get_by_role("radiogroup", name="Vary the pictures").get_by_text("Strong").click()
+    shown = page.get_by_role("group", name="Example 1", exact=True).locator("img")
+    expect(shown).to_have_count(5, timeout=120_000)  # as it is, and in four epochs
+    pictures = shown.evaluate_all("images => images.map((image) => image.src)")
+    assert len(set(pictures)) == len(pictures)
+    expect(page.get_by_text("RandomAffine")).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+
+
+def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: Path) -> None:
+    client = stack.client()
+    now = client.get_quota()
+    stack.cli("storage", "quota", "--set", f"objects={now.object_count + now.pending_upload_count + 1}")
+    try:
+        (tmp_path / "small.bin").write_bytes(b"some bytes")
+        uploads.upload(client, tmp_path / "small.bin")
+        page = visit.open("/storage")
+        expect(page.get_by_role("region", name="Limits")).to_contain_text("Objects")
+        alerts = page.get_by_role("table", name="Alerts")
+        expect(alerts.get_by_role("row").filter(has_text="Objects").filter(has_text="100 %")).to_be_visible()
+        expect(page.get_by_role("table", name="Usage")).to_contain_text("Upload")
+    finally:
+        stack.cli("storage", "quota", "--set", "objects=default")
 
 
 def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit, job: str) -> None:
@@ -291,6 +299,7 @@ def test_every_page_fits_and_breaks_no_rule(
         f"{version}?at=3": "digits-1 v1",
         f"{version}?tab=statistics": "Distributions",
         f"{version}?tab=report": "Report on",
+        f"{version}?tab=history": "Where it comes from",
         "/jobs": "Training jobs",
         "/jobs/new": "Start a job",
         job: "A short one",
@@ -298,6 +307,7 @@ def test_every_page_fits_and_breaks_no_rule(
         f"{job}?tab=logs": "A short one",
         f"{job}?tab=files": "Checkpoints",
         "/models": "Models",
+        "/storage": "Limits",
         "/docs": "API reference",
         "/nowhere": "There is no such page",
     }

@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from visiontune.cli import accelerators, dataset, demo, editing, examples, job, models, stack, storage, train
+from visiontune.cli import (
+    accelerators,
+    dataset,
+    demo,
+    editing,
+    examples,
+    exporting,
+    job,
+    models,
+    preview,
+    stack,
+    storage,
+    train,
+)
 from visiontune.cli.failures import EXPECTED, explain
 from visiontune.cli.session import Session
 
@@ -19,9 +32,11 @@ app = typer.Typer(
 )
 WORK = "Work"
 MACHINE = "This machine"
+dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 examples.add_to(dataset.app)
 editing.add_to(dataset.app)
+exporting.add_to(dataset.app)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)
 app.add_typer(models.app, name="models", rich_help_panel=WORK)

@@ -58,6 +58,13 @@ def model_of(message: Descriptor) -> type[BaseModel]:
 
 
 def _type_of(field: FieldDescriptor) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        key, value = field.message_type.fields
+        return dict[_type_of_one(key), _type_of_one(value)]  # type: ignore[misc]  # types made while running
+    return list[_type_of_one(field)] if field.is_repeated else _type_of_one(field)  # type: ignore[misc]
+
+
+def _type_of_one(field: FieldDescriptor) -> Any:
     if field.message_type is not None:
         if field.message_type.full_name == "google.protobuf.Duration":
             return Annotated[str, BeforeValidator(_duration)]

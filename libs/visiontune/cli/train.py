@@ -14,7 +14,7 @@ from visiontune.cli.session import Session, talks
 
 if TYPE_CHECKING:
     from visiontune.client import Client
-    from visiontune.trainer.v1 import trainer_pb2
+    from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 
 
 class Method(StrEnum):
@@ -22,6 +22,15 @@ class Method(StrEnum):
 
     FULL = "full"
     LORA = "lora"
+
+
+class Augmentation(StrEnum):
+    """How far pictures are varied in training."""
+
+    NONE = "none"
+    LIGHT = "light"
+    STANDARD = "standard"
+    STRONG = "strong"
 
 
 @talks
@@ -56,6 +65,10 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, above 0.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
     rank: Annotated[int | None, typer.Option(help="Rank of LoRA.")] = None,
+    augmentation: Annotated[
+        Augmentation | None,
+        typer.Option(help="How far pictures are varied in training; a file can list transforms."),
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -88,6 +101,8 @@ def train(
     request = _from_file(file)
     spec = request.training_job.spec
     _apply(spec, given, method, rank)
+    if augmentation is not None:
+        spec.augmentation.CopyFrom(policy(augmentation))
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id
@@ -148,6 +163,14 @@ def base_model(text: str, client: "Client") -> "trainer_pb2.BaseModel":
     )
 
 
+def policy(augmentation: Augmentation) -> "augmentation_pb2.Augmentation":
+    """What `--augmentation` means."""
+    from visiontune.trainer.v1 import augmentation_pb2
+
+    preset = augmentation_pb2.Augmentation.Preset.Value(f"PRESET_{augmentation.name}")
+    return augmentation_pb2.Augmentation(preset=preset)
+
+
 def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     """Prints the resolved job, or its problems and fails."""
     answer = session.client.validate_job(job)
@@ -156,12 +179,16 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     elif not answer.problems:
         session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
         session.resource(answer.resolved_spec)
+    for warning in answer.warnings:
+        session.err.print(f"[yellow]Warning[/] {_line(warning)}", soft_wrap=True)
     if answer.problems:
         for problem in answer.problems:
-            session.err.print(
-                f"  {escape(f'{problem.field}: {problem.message} {problem.remedy}')}", soft_wrap=True
-            )
+            session.err.print(f"  {_line(problem)}", soft_wrap=True)
         raise Failed(f"The job has {len(answer.problems)} problem(s).")
+
+
+def _line(problem: "trainer_pb2.ValidateTrainingJobResponse.JobProblem") -> str:
+    return escape(f"{problem.field}: {problem.message} {problem.remedy}")
 
 
 def _from_file(file: Path | None) -> "trainer_pb2.CreateTrainingJobRequest":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from visiontune.cli.session import Session
     from visiontune.dataset.v1 import dataset_pb2
-    from visiontune.trainer.v1 import trainer_pb2
+    from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
 
 MOST_PROBLEMS = 20
 COLOURS = {
@@ -144,6 +144,8 @@ def answers(numbers: "dataset_pb2.Statistics") -> str:
 def report(session: "Session", found: "dataset_pb2.ValidationReport") -> None:
     """A whole validation report."""
     result = f"made {names.short(found.version)}" if found.version else "made no version"
+    if found.in_progress:
+        result = "is being imported, so far"
     session.out.print(
         f"[bold]{escape(found.filename)}[/] {result}: {found.record_count:,} records, "
         f"{found.example_count:,} examples, {found.skipped_count:,} left out, "
@@ -187,6 +189,7 @@ def job(
         ["", escape(found.state_message)],
         ["model", escape(base_model(spec.base_model))],
         ["data", escape(names.short(spec.dataset_version))],
+        ["augmentation", escape(augmentation(found.spec.augmentation))],
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
         ["attempt", str(found.attempt)],
@@ -196,6 +199,14 @@ def job(
         ["ended", when(found.end_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def augmentation(policy: "augmentation_pb2.Augmentation") -> str:
+    """`light`, or the names of the transforms; `none`."""
+    if policy.transforms:
+        return ", ".join(each.name for each in policy.transforms)
+    name = type(policy).Preset.Name(policy.preset).removeprefix("PRESET_").lower()
+    return name if policy.preset else "none"
 
 
 def hours(used: "trainer_pb2.GetAcceleratorUsageResponse") -> str:

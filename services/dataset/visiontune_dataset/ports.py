@@ -1,6 +1,6 @@
 """What the use cases need from the world; `adapters` has it."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,17 +9,22 @@ from typing import Any, Protocol, Self, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_data.edits import Edit
 from visiontune_data.example import Example
+from visiontune_data.export import ExportSummary
 from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
-from visiontune_data.report import Report
+from visiontune_data.report import Problem, Report
 from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
 from visiontune_data.statistics import Statistics
 from visiontune_kit.clock import Clock
+from visiontune_recipes.augmentation import Augmentation
 
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
 from visiontune_dataset.domain.drafts import Draft
+from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
+
+PARQUET = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,9 @@ class Storage(Protocol):
     async def sign(self, objects: Sequence[str], ttl: timedelta) -> list[SignedUrl]:
         """Returns a URL for GET of each; all of one project."""
 
-    async def put(self, file: ShardFile, filename: str, owner: str) -> StoredFile:
+    async def put(
+        self, file: ShardFile, filename: str, owner: str, content_type: str = PARQUET
+    ) -> StoredFile:
         """Uploads a file on behalf of `owner`."""
 
     async def delete(self, project: str, objects: Sequence[str]) -> None:
@@ -71,21 +78,32 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file to import: where its bytes are, how many, and what it is called."""
+
+    url: str
+    size_bytes: int
+    name: str
+
+
 class Importer(Protocol):
     """Runs an import in processes of its own, so that calls stay answered."""
 
     async def run(
         self,
-        url: str,
-        size_bytes: int,
-        archive_name: str,
+        files: Sequence[ImportFile],
         scratch: Path,
         options: Options,
         *,
+        earlier: "Sequence[ReadableShard]" = (),
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
-        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
+        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable.
+
+        `earlier` are the shards whose images records may name by digest.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,23 @@ class Rewriter(Protocol):
         """
 
 
+class Exporter(Protocol):
+    """Writes archives in processes of its own."""
+
+    async def run(
+        self,
+        shards: Sequence[ReadableShard],
+        job: ExportJob,
+        file: Path,
+        *,
+        progress: Callable[[int], Awaitable[None]],
+    ) -> ExportSummary:
+        """Writes the archive to `file`; `progress` hears how many examples are in it.
+
+        Raises ImporterDied, SourceUnavailable, ExportUnfit.
+        """
+
+
 class RowReader(Protocol):
     """Reads rows of Parquet files in the bucket by byte ranges."""
 
@@ -134,6 +169,35 @@ class Indexes(Protocol):
 
     async def of(self, version: Version) -> VersionIndex:
         """Returns the version's index, which may have to be made first."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to show of a picture."""
+
+    augmentation: Augmentation  # resolved
+    seed: int
+    row: int
+    epochs: Sequence[int]
+    model_preset: str  # empty: before any processor
+    side_px: int  # of the longest side, at most; without a preset
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture and what training sees of it in each epoch, as JPEGs of one size."""
+
+    original: bytes
+    augmented: Sequence[bytes]
+    width_px: int
+    height_px: int
+
+
+class Previewer(Protocol):
+    """The program that augments pictures, which this one cannot."""
+
+    async def show(self, picture: bytes, view: View) -> ShownPicture:
+        """Augments one picture. Raises PreviewNotInstalled, PreviewFailed."""
 
 
 class Datasets(Protocol):
@@ -182,6 +246,18 @@ class Versions(Protocol):
     async def statistics(self, version: Version) -> Statistics:
         """Returns what was written with it."""
 
+    async def note_reading(self, version: Version, until: datetime) -> None:
+        """Writes that somebody has URLs of it that work until then."""
+
+    async def remove(self, version: Version) -> None:
+        """Deletes it, and notes as leftovers the objects that no other version has."""
+
+    async def leftovers(self) -> list[tuple[str, str]]:
+        """Returns project and name of the objects of deleted versions that are still to go."""
+
+    async def forget_leftovers(self, objects: Collection[str]) -> None:
+        """Forgets those that are gone."""
+
     async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
         """Whether a version's shards belong to this import."""
 
@@ -196,16 +272,24 @@ class StoredReport:
     report: Report
     version: str
     created_at: datetime
+    in_progress: bool = False
+    pages: tuple[bytes, ...] = ()  # of all problems, as visiontune_data.problem_log has them; to be saved
 
 
 class Reports(Protocol):
     """The validation reports of every dataset."""
 
     async def save(self, stored: StoredReport) -> None:
-        """Writes it, over an older one of the same id."""
+        """Writes it, over an older one of the same id; one in progress not over one that is finished."""
 
     async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
         """Returns it. Raises ReportNotFound."""
+
+    async def problems(self, stored: StoredReport, page: int) -> list[Problem]:
+        """Returns a page of all its problems; none behind the last, or where only the report was kept."""
+
+    async def drop_unfinished(self, project: str, dataset_id: str, report_id: str) -> None:
+        """Deletes it if its import ended before it was finished."""
 
 
 class Drafts(Protocol):
@@ -228,6 +312,9 @@ class Drafts(Protocol):
     async def count(self, project: str, dataset_id: str) -> int:
         """Returns how many a dataset has."""
 
+    async def on(self, version: Version) -> list[Draft]:
+        """Returns those that edit that version."""
+
     async def expired(self, now: datetime) -> list[Draft]:
         """Returns those whose time is over and that no operation commits."""
 
@@ -242,6 +329,22 @@ class Drafts(Protocol):
 
     async def remove_edits(self, draft: Draft, numbers: Collection[int]) -> None:
         """Deletes edits."""
+
+
+class Exports(Protocol):
+    """The exports of every dataset."""
+
+    async def add(self, export: Export) -> None:
+        """Writes a new row."""
+
+    async def find(self, project: str, dataset_id: str, export_id: str) -> Export | None:
+        """Returns it; None when there is none."""
+
+    async def expired(self, now: datetime) -> list[Export]:
+        """Returns those whose time is over."""
+
+    async def remove(self, export: Export) -> None:
+        """Deletes the row."""
 
 
 class UnitOfWork(Protocol):
@@ -263,6 +366,10 @@ class UnitOfWork(Protocol):
         """Reports, as this transaction sees them."""
 
     @property
+    def exports(self) -> Exports:
+        """Exports, as this transaction sees them."""
+
+    @property
     def drafts(self) -> Drafts:
         """Drafts, as this transaction sees them."""
 
@@ -282,8 +389,23 @@ class StartedImport:
     in_vain: bool
 
 
-class Job(Protocol):
-    """What makes a version, as its operation keeps it."""
+class Work(Protocol):
+    """What an operation does, as it keeps it."""
+
+    @property
+    def kind(self) -> str:
+        """Which handler runs it."""
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+
+    def to_bytes(self) -> bytes:
+        """The work as the operation's payload."""
+
+
+class Job(Work, Protocol):
+    """What makes a version."""
 
     @property
     def project(self) -> str:
@@ -302,14 +424,6 @@ class Job(Protocol):
         """Last segment of the operation's and the report's name."""
 
     @property
-    def kind(self) -> str:
-        """Which handler runs it."""
-
-    @property
-    def operation(self) -> str:
-        """The operation's name."""
-
-    @property
     def owner(self) -> str:
         """The resource on whose behalf storage keeps what it makes."""
 
@@ -317,12 +431,9 @@ class Job(Protocol):
     def report(self) -> str:
         """The validation report's name."""
 
-    def to_bytes(self) -> bytes:
-        """The job as the operation's payload."""
-
 
 class Imports(Protocol):
-    """What is making versions, as durable operations."""
+    """What is making versions and archives, as durable operations."""
 
     async def find(self, session: AsyncSession, operation: str) -> StartedImport | None:
         """Returns, in the caller's transaction, the import of that operation; None when there is none."""
@@ -330,11 +441,11 @@ class Imports(Protocol):
     async def get(self, session: AsyncSession, operation: str) -> Any:
         """Returns, in the caller's transaction, an operation of any kind; None when there is none."""
 
-    async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
+    async def start(self, session: AsyncSession, work: Work, state: ImportState | ExportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
 
-    async def running(self, session: AsyncSession, job: ImportJob) -> Sequence[str]:
-        """Returns the names of imports of the same upload, into any dataset, that have not ended."""
+    async def objects_in_use(self, session: AsyncSession, project: str) -> Set[str]:
+        """Returns the objects that imports of a project still read, or will."""
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
         """Returns the names of operations of a dataset that still work or clean up."""
@@ -361,6 +472,24 @@ class VersionRun(Protocol[J_co]):
         """Ends it well, in the caller's transaction."""
 
 
+class ExportRun(Protocol):
+    """One try at an export."""
+
+    @property
+    def job(self) -> ExportJob:
+        """What to do."""
+
+    @property
+    def restart_count(self) -> int:
+        """Tries before this one."""
+
+    async def progress(self, state: ExportState) -> None:
+        """Shows the state to those who poll. Raises when it is cancelled or another replica's."""
+
+    async def finish(self, session: AsyncSession, export: Export, url: SignedUrl, state: ExportState) -> None:
+        """Ends it well, in the caller's transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the operator decides."""
@@ -380,7 +509,9 @@ class Deps:
     imports: Imports
     importer: Importer
     rewriter: Rewriter
+    exporter: Exporter
     rows: RowReader
     indexes: Indexes
+    previewer: Previewer
     clock: Clock
     rules: Rules

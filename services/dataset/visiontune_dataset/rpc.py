@@ -10,13 +10,24 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.dataset.v1 import dataset_pb2_grpc
 from visiontune_data.formats import FORMATS
 from visiontune_data.image_kinds import CONTENT_TYPES
+from visiontune_data.problem_log import PAGE_PROBLEMS
 from visiontune_kit import idempotency, pages
 from visiontune_kit.identity import Role
 
 from visiontune_dataset import draft_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
-from visiontune_dataset.use_cases import commits, datasets, drafts, imports, templates, versions
+from visiontune_dataset.use_cases import (
+    commits,
+    datasets,
+    deletion,
+    drafts,
+    exports,
+    imports,
+    previews,
+    templates,
+    versions,
+)
 
 NAME = "visiontune.dataset.v1.DatasetService"
 OPERATIONS = "google.longrunning.Operations"
@@ -36,10 +47,15 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetThumbnails": Role.VIEWER,
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
+    f"/{NAME}/ListProblems": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetTemplate": Role.VIEWER,
+    f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{NAME}/CompareVersions": Role.VIEWER,
+    f"/{NAME}/ExportVersion": Role.EDITOR,
+    f"/{NAME}/DeleteVersion": Role.EDITOR,
+    f"/{NAME}/GetExport": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
     f"/{NAME}/GetDraft": Role.VIEWER,
     f"/{NAME}/ListDrafts": Role.VIEWER,
@@ -148,6 +164,18 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         project, dataset_id, report_id = wire.segments(request.name)
         return wire.report_to(await versions.get_report(project, dataset_id, report_id, self._deps))
 
+    async def ListProblems(self, request: pb.ListProblemsRequest, context: Any) -> pb.ListProblemsResponse:
+        start = pages.number(pages.decode(request, request.page_token)) or 0
+        limit = pages.clamp(request.page_size, default=PAGE_PROBLEMS, most=PAGE_PROBLEMS)
+        project, dataset_id, report_id = wire.segments(request.parent)
+        stored = await versions.get_report(project, dataset_id, report_id, self._deps)
+        problems, following = await versions.list_problems(stored, start, limit, self._deps)
+        return pb.ListProblemsResponse(
+            problems=[wire.problem_to(problem, stored.report.archive) for problem in problems],
+            next_page_token=pages.encode(request, [following]) if following else "",
+            total_size=stored.report.error_count + stored.report.warning_count,
+        )
+
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         on = self._deps.rules.vision_enabled
         formats = [wire.format_to(each, vision_enabled=on) for each in FORMATS.values()]
@@ -156,11 +184,35 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
 
+    async def PreviewAugmentation(
+        self, request: pb.PreviewAugmentationRequest, context: Any
+    ) -> pb.PreviewAugmentationResponse:
+        version = await self._version(request.parent)
+        command = wire.preview_from(request)
+        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
+
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)
         return wire.manifest_to(
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
+
+    async def ExportVersion(self, request: pb.ExportVersionRequest, context: Any) -> operations_pb2.Operation:
+        export_id = idempotency.new_id("export")
+        version = await self._version(request.name)
+        operation: operations_pb2.Operation = await exports.start_export(
+            version, request.format, wire.archive_from(request), export_id, self._deps
+        )
+        return operation
+
+    async def GetExport(self, request: pb.GetExportRequest, context: Any) -> pb.Export:
+        export, url = await exports.get_export(*wire.below_dataset(request.name), self._deps)
+        return wire.export_to(export, url)
+
+    async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Any) -> empty_pb2.Empty:
+        version = await self._version(request.name)
+        await deletion.delete_version(version, force=request.force, deps=self._deps)
+        return empty_pb2.Empty()
 
     async def CompareVersions(
         self, request: pb.CompareVersionsRequest, context: Any

@@ -39,10 +39,19 @@ class Settings(ServerSettings):
         ge=1,
         description="Memory for what filters and searches look at, of the versions used last.",
     )
+    preview_target: str = Field(
+        "",
+        description="host:port of the program that augments pictures for a preview; empty: a child process, "
+        "where the extra `worker` is installed.",
+    )
+    preview_idle_s: float = Field(
+        300.0, gt=0, description="Seconds without a preview after which that child ends."
+    )
     datasets_per_project: int = Field(1_000, ge=1, description="Most datasets of a project.")
     images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")
     image_bytes: int = Field(20 * MIB, ge=1, description="Largest image file.")
     image_pixels: int = Field(64_000_000, ge=1, description="Most pixels of an image.")
+    frames_per_video: int = Field(8, ge=1, le=64, description="Frames that are taken of a video.")
     messages_per_example: int = Field(100, ge=1, description="Most messages of an example.")
     record_bytes: int = Field(1 * MIB, ge=1, description="Largest record.")
     image_hosts: str = Field(

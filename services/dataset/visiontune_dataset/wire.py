@@ -5,21 +5,28 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews, report
 from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
+from visiontune_data.export import Archive
 from visiontune_data.formats import Format
+from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
 from visiontune_data.text import escape
+from visiontune_recipes.augmentation import Augmentation
+from visiontune_recipes.resolve import DEFAULT_SEED
 
 from visiontune_dataset.domain.datasets import Dataset, Version
+from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
 from visiontune_dataset.domain.imports import ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
+from visiontune_dataset.use_cases.previews import Preview, PreviewAugmentation
 from visiontune_dataset.use_cases.versions import Selection, ShownExample, ShownThumbnail
 
 _KINDS = {
@@ -29,7 +36,19 @@ _KINDS = {
     Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
     Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
-_PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
+_PARTS = {
+    "text": pb.ContentPart.TYPE_TEXT,
+    "image": pb.ContentPart.TYPE_IMAGE,
+    "video": pb.ContentPart.TYPE_VIDEO,
+}
+_DEFAULT_PREVIEWS = 8
+_DEFAULT_SIDE_PX = 512
+_ARCHIVES: Mapping[int, Archive] = {
+    pb.ExportVersionRequest.ARCHIVE_UNSPECIFIED: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
+    pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
+}
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -92,7 +111,7 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     return StartImport(
         project=project,
         dataset=dataset_id,
-        upload=request.upload,
+        uploads=tuple(dict.fromkeys([request.upload, *request.uploads])),
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
@@ -176,6 +195,41 @@ def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) ->
     return Selection(request.split, request.filter, request.query)
 
 
+def export_metadata_to(state: ExportState) -> pb.ExportVersionMetadata:
+    """Writes what those who poll an export see."""
+    return pb.ExportVersionMetadata(
+        version=state.version,
+        progress_percent=state.percent,
+        example_count=state.example_count,
+        create_time=timestamp(state.created_at),
+        update_time=timestamp(state.updated_at),
+        restart_count=state.restart_count,
+    )
+
+
+def export_to(export: Export, url: SignedUrl) -> pb.Export:
+    """Writes the resource."""
+    return pb.Export(
+        name=export.name,
+        version=f"{export.dataset_name}/versions/v{export.version}",
+        format=export.format,
+        filename=export.filename,
+        size_bytes=export.size_bytes,
+        sha256=export.sha256,
+        example_count=export.example_count,
+        image_count=export.image_count,
+        create_time=timestamp(export.created_at),
+        expire_time=timestamp(export.expires_at),
+        url=url.url,
+        url_expire_time=timestamp(url.expires_at),
+    )
+
+
+def archive_from(request: pb.ExportVersionRequest) -> Archive:
+    """The kind of archive that is wanted."""
+    return _ARCHIVES[request.archive]
+
+
 def example_to(version: Version, shown: ShownExample) -> pb.Example:
     """Writes a row."""
     content = shown.content
@@ -195,7 +249,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
 def message_to(message: Mapping[str, Any]) -> pb.Message:
     """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
-        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
+        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "", frame_count=part.get("frames", 0))
+        for part in message["content"]
     ]
     return pb.Message(role=message["role"], content=parts)
 
@@ -273,6 +328,20 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         aspect_ratio=_distribution_to(found.aspect_ratio),
         size_bytes=_distribution_to(found.size_bytes),
         brightness=_distribution_to(found.brightness),
+        text_senses=None if found.text_senses is None else _senses_to(found.text_senses),
+    )
+
+
+def _senses_to(found: Sequence[SenseCount]) -> pb.TextSenses:
+    return pb.TextSenses(
+        senses=[
+            pb.TextSense(
+                sense=pb.TextSense.Sense.Value(f"SENSE_{each.sense}"),
+                example_count=each.example_count,
+                words=[pb.LabelCount(label=word, count=count) for word, count in each.words],
+            )
+            for each in found
+        ]
     )
 
 
@@ -285,6 +354,41 @@ def _distribution_to(found: Distribution) -> pb.Distribution:
         median=found.median,
         histogram=[pb.Bin(lower=each.lower, upper=each.upper, count=each.count) for each in found.histogram],
     )
+
+
+def preview_from(request: pb.PreviewAugmentationRequest) -> PreviewAugmentation:
+    """Reads the request, with its defaults."""
+    policy = MessageToDict(request.augmentation, preserving_proto_field_name=True)
+    return PreviewAugmentation(
+        augmentation=Augmentation.model_validate(policy),
+        rows=sorted(request.rows),
+        count=request.count or _DEFAULT_PREVIEWS,
+        seed=request.seed if request.HasField("seed") else DEFAULT_SEED,
+        model_preset=request.model_preset,
+        side_px=request.side_px or _DEFAULT_SIDE_PX,
+    )
+
+
+def preview_to(version: Version, found: Preview) -> pb.PreviewAugmentationResponse:
+    """Writes what training would see."""
+    answer = pb.PreviewAugmentationResponse(
+        examples=[
+            pb.AugmentedExample(
+                example=f"{version.name}/examples/{row}",
+                content_type="image/jpeg",
+                original=shown.original,
+                augmented=shown.augmented,
+                width_px=shown.width_px,
+                height_px=shown.height_px,
+            )
+            for row, shown in found.pictures
+        ],
+        warnings=[f"{problem.message} {problem.remedy}" for problem in found.warnings],
+    )
+    if found.resolved is not None:
+        resolved = found.resolved.model_dump(mode="json", exclude_none=True)
+        ParseDict(resolved, answer.resolved_augmentation)
+    return answer
 
 
 def report_to(stored: StoredReport) -> pb.ValidationReport:
@@ -310,6 +414,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
         version=stored.version,
         create_time=timestamp(stored.created_at),
         format_reason=found.format_reason,
+        in_progress=stored.in_progress,
     )
 
 

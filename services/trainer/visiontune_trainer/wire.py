@@ -107,6 +107,7 @@ def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
         resolved_spec=None if plan.resolved is None else spec_to(plan.resolved),
         problems=[_problem_to(problem) for problem in plan.problems],
         total_steps=plan.total_steps,
+        warnings=[_problem_to(warning) for warning in plan.warnings],
     )
 
 

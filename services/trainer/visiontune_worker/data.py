@@ -5,25 +5,42 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 
+from PIL.Image import Image
+
+from visiontune_worker.augment import Augment
 from visiontune_worker.objectives.causal_lm import Batch, Encoded, Encoder, collate
 from visiontune_worker.order import Order
-from visiontune_worker.shards import Shards
+from visiontune_worker.shards import Example, Shards
 
 AHEAD = 4
 
 
 class Examples:
-    """Encoded examples of a split by place. Those that fit into `cache_bytes` are encoded once."""
+    """Encoded examples of a split by place. Those that fit into `cache_bytes` are encoded once.
 
-    def __init__(self, shards: Shards, split: str, encoder: Encoder, *, cache_bytes: int) -> None:
+    augment: makes another picture of each in every epoch, so that nothing can be kept.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        split: str,
+        encoder: Encoder,
+        *,
+        cache_bytes: int,
+        augment: Augment | None = None,
+    ) -> None:
+        self._augment = augment
         self._shards = shards
         self._split = split
         self._encoder = encoder
         self._room_bytes = cache_bytes
         self._kept: dict[tuple[int, int], Encoded] = {}
 
-    def at(self, places: Sequence[tuple[int, int]]) -> list[Encoded]:
-        """The examples at places, each the `nth` of the split within a shard."""
+    def at(self, places: Sequence[tuple[int, int]], epoch: int = 0) -> list[Encoded]:
+        """The examples at places, each the `nth` of the split within a shard, as that epoch sees them."""
+        if self._augment is not None:
+            return self._augmented(self._augment, places, epoch)
         found = {place: self._kept[place] for place in places if place in self._kept}
         missing = [place for place in dict.fromkeys(places) if place not in found]
         if missing:
@@ -32,6 +49,12 @@ class Examples:
                 found[place] = encoded
                 self._keep(place, encoded)
         return [found[place] for place in places]
+
+    def _augmented(self, augment: Augment, places: Sequence[tuple[int, int]], epoch: int) -> list[Encoded]:
+        def change(picture: Image, example: Example, index: int) -> Image:
+            return augment(picture, epoch=epoch, row=example.row, index=index)
+
+        return self._encoder.encode([self._shards.example(self._split, *place) for place in places], change)
 
     def _keep(self, place: tuple[int, int], encoded: Encoded) -> None:
         # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
@@ -50,7 +73,7 @@ def step_batches(
             epoch = step // order.steps_per_epoch
             places = order.epoch(epoch)
             shards.prefetch(order.shards_from(places, step))
-        yield [collate(examples.at(batch), pad_id) for batch in order.batches(places, step)]
+        yield [collate(examples.at(batch, epoch), pad_id) for batch in order.batches(places, step)]
 
 
 def ahead(

@@ -23,20 +23,23 @@ def processor(preset: Preset, texts: Iterable[str]) -> LlavaProcessor:
         extra_special_tokens={"image_token": IMAGE_TOKEN},
         clean_up_tokenization_spaces=False,
     )
-    side = {"height": preset.image.size_px, "width": preset.image.size_px}
-    images = CLIPImageProcessor(
-        size=side,
-        do_center_crop=False,
-        image_mean=list(preset.image.mean),
-        image_std=list(preset.image.std),
-    )
     return LlavaProcessor(  # type: ignore[no-untyped-call]  # transformers
-        image_processor=images,
+        image_processor=image_processor(preset),
         tokenizer=tokenizer,
         patch_size=preset.image.patch_px,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=preset.chat_template,
+    )
+
+
+def image_processor(preset: Preset) -> CLIPImageProcessor:
+    """What cuts and scales a preset's pictures."""
+    return CLIPImageProcessor(
+        size={"height": preset.image.size_px, "width": preset.image.size_px},
+        do_center_crop=False,
+        image_mean=list(preset.image.mean),
+        image_std=list(preset.image.std),
     )
 
 

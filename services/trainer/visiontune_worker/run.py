@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
-from visiontune_worker import artifacts, build, checkpoints, evaluate, loop
+from visiontune_worker import artifacts, augment, build, checkpoints, evaluate, loop
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.data import Examples, ahead, step_batches
@@ -113,7 +113,9 @@ def _prepare(
         training=training,
         shards=shards,
         saver=saver,
-        train_examples=Examples(shards, "train", encoder, cache_bytes=half),
+        train_examples=Examples(
+            shards, "train", encoder, cache_bytes=half, augment=augment.of(claim.spec, claim.manifest.facts)
+        ),
         held_out=HeldOut(
             Examples(shards, "validation", encoder, cache_bytes=half),
             evaluate.held_out_places(shards.counts("validation"), evaluation.max_examples),

@@ -30,6 +30,11 @@ class Example:
     images: Sequence[bytes]
     messages: Sequence[dict[str, Any]]
 
+    @property
+    def row(self) -> int:
+        """Its number in the version, from 0."""
+        return int(self.name.rpartition("/")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class _Opened:

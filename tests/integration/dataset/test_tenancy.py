@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.longrunning import operations_pb2 as lro
 from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation
 from visiontune_dataset import rpc
 from visiontune_kit import channels, errors
 from visiontune_kit.identity import Role
@@ -38,8 +39,16 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "GetValidationReport": lambda operation, _d: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")
     ),
+    "ListProblems": lambda operation, _d: pb.ListProblemsRequest(
+        parent=operation.replace("/operations/", "/validationReports/")
+    ),
+    "PreviewAugmentation": lambda _o, _d: pb.PreviewAugmentationRequest(
+        parent=VERSION, augmentation=Augmentation(preset=Augmentation.PRESET_LIGHT)
+    ),
     "GetReadManifest": lambda _o, _d: pb.GetReadManifestRequest(name=VERSION),
     "CompareVersions": lambda _o, _d: pb.CompareVersionsRequest(name=VERSION),
+    "ExportVersion": lambda _o, _d: pb.ExportVersionRequest(name=VERSION),
+    "GetExport": lambda _o, _d: pb.GetExportRequest(name=f"{DATASET}/exports/export-1"),
     "CreateDraft": lambda _o, _d: pb.CreateDraftRequest(parent=DATASET),
     "GetDraft": lambda _o, draft: pb.GetDraftRequest(name=draft),
     "ListDrafts": lambda _o, _d: pb.ListDraftsRequest(parent=DATASET),
@@ -56,13 +65,14 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "WaitOperation": lambda operation, _d: lro.WaitOperationRequest(name=operation),
     "CancelOperation": lambda operation, _d: lro.CancelOperationRequest(name=operation),
     "DeleteOperation": lambda operation, _d: lro.DeleteOperationRequest(name=operation),
+    "DeleteVersion": lambda _o, _d: pb.DeleteVersionRequest(name=VERSION),
     "DeleteDataset": lambda _o, _d: pb.DeleteDatasetRequest(name=DATASET, force=True),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
 
 
 async def test_every_method_is_for_one_project_and_one_role(service: DatasetHandle) -> None:
-    assert REQUESTS.keys() == ROLES.keys() - {"ListFormats"}
+    assert REQUESTS.keys() == ROLES.keys() - {name.rpartition("/")[2] for name in rpc.UNSCOPED}
     operation = await service.start(await service.create(), archives.captions(2))
     assert (await service.ended(operation)).HasField("response")
     draft = await service.call("CreateDraft", pb.CreateDraftRequest(parent=DATASET))

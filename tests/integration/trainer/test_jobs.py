@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation, Transform
 from visiontune_kit import errors, pages
 from visiontune_kit.identity import Role
 
@@ -208,3 +209,34 @@ async def test_families_and_presets_are_listed(trainer: TrainerHandle) -> None:
     assert "tiny-llava" in llava.presets
     models = await trainer.call("ListModels", pb.ListModelsRequest(parent=PARENT))
     assert "presets/tiny-llava" in [model.name for model in models.models]
+
+
+FLIP = Augmentation(transforms=[Transform(name="RandomHorizontalFlip")])
+
+
+async def test_a_policy_is_resolved_and_stored_with_the_job(trainer: TrainerHandle) -> None:
+    job = await trainer.create(augmentation=Augmentation(preset=Augmentation.PRESET_STRONG))
+    assert job.spec.augmentation.preset == Augmentation.PRESET_STRONG
+    transforms = job.resolved_spec.augmentation.transforms
+    assert [each.name for each in transforms][:2] == ["RandomAffine", "RandomPerspective"]
+    assert transforms[0].parameters["probability"] == 1
+    assert (await trainer.create("plain")).spec_digest != job.spec_digest
+
+
+async def test_a_flip_of_digits_is_refused_unless_it_is_asked_for(trainer: TrainerHandle) -> None:
+    with pytest.raises(errors.InvalidArgument) as refused:
+        await trainer.create(augmentation=FLIP)
+    violation = refused.value.violations[0]
+    assert violation.field == "training_job.spec.augmentation.transforms"
+    assert '80 examples are about reading ("digit")' in violation.description
+    asked = Augmentation(transforms=FLIP.transforms, allow_text_breaking=True)
+    assert (await trainer.create(augmentation=asked)).resolved_spec.augmentation.allow_text_breaking
+
+
+async def test_a_policy_for_text_alone_is_a_warning(trainer: TrainerHandle) -> None:
+    job = create_request(dataset="talk", augmentation=FLIP).training_job
+    request = pb.ValidateTrainingJobRequest(parent=PARENT, training_job=job)
+    answer = await trainer.call("ValidateTrainingJob", request)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert (warning.field, warning.rule) == ("training_job.spec.augmentation", "nothing_to_augment")

@@ -4,6 +4,7 @@ import pytest
 from visiontune.cli import jobfile
 from visiontune.cli.failures import Failed
 from visiontune.trainer.v1 import trainer_pb2
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation
 
 WHOLE = """
 training_job_id: first
@@ -18,6 +19,11 @@ spec:
   hyperparameters:
     {epochs: 3, learning_rate: 1e-3, schedule: cosine, precision: PRECISION_BF16, max_steps: 10}
   resources: {max_duration: 3600}
+  augmentation:
+    allow_text_breaking: true
+    transforms:
+      - {name: RandomHorizontalFlip}
+      - {name: ColorJitter, parameters: {brightness: 1e-1, hue: 0}}
 """
 
 
@@ -37,6 +43,9 @@ def test_a_file_is_the_job_that_the_api_takes(tmp_path: Path) -> None:
     assert spec.hyperparameters.precision == trainer_pb2.Hyperparameters.PRECISION_BF16
     assert spec.hyperparameters.max_steps == 10
     assert spec.resources.max_duration.seconds == 3600
+    assert spec.augmentation.allow_text_breaking
+    assert [each.name for each in spec.augmentation.transforms] == ["RandomHorizontalFlip", "ColorJitter"]
+    assert dict(spec.augmentation.transforms[1].parameters) == {"brightness": 0.1, "hue": 0}
     assert not spec.hyperparameters.HasField("seed")
 
 
@@ -85,3 +94,25 @@ def test_the_example_is_a_job() -> None:
     spec = jobfile.load(path).training_job.spec
     assert spec.dataset_version == "digits"
     assert spec.base_model.preset == "tiny-llava"
+
+
+def test_a_preset_is_named_by_its_short_name() -> None:
+    data = {"spec": {"augmentation": {"preset": "light"}}}
+    assert jobfile.parse(data, "job.yaml").training_job.spec.augmentation.preset == Augmentation.PRESET_LIGHT
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "said"),
+    [
+        ({"preset": "mild"}, "$.spec.augmentation.preset: Input should be 'PRESET_NONE'"),
+        ({"transforms": {"name": "JPEG"}}, "$.spec.augmentation.transforms: Input should be a valid list."),
+        (
+            {"transforms": [{"name": "JPEG", "parameters": {"quality_min": "low"}}]},
+            "$.spec.augmentation.transforms[0].parameters.quality_min: 'low' is not a number.",
+        ),
+    ],
+)
+def test_a_wrong_policy_is_named_by_its_path(augmentation: object, said: str) -> None:
+    with pytest.raises(Failed) as caught:
+        jobfile.parse({"spec": {"augmentation": augmentation}}, "job.yaml")
+    assert f"job.yaml › {said}" in str(caught.value)

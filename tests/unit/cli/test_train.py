@@ -119,3 +119,24 @@ def test_an_accelerator_that_cannot_be_read_is_wrong_use(wrong: str) -> None:
         connection = ["--server", server.url, "--api-key", "k", "--project", "p"]
         command = ["train", "-d", "d/v1", "-m", "tiny-llava", "--accelerator", wrong, *connection]
         assert CliRunner().invoke(app, command).exit_code == 2
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "standard", "strong"])
+def test_a_policy_is_named_by_its_preset(preset: str) -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", "--augmentation", preset)
+    assert body["spec"]["augmentation"] == {"preset": f"PRESET_{preset.upper()}"}
+
+
+def test_a_dry_run_shows_what_is_hardly_meant() -> None:
+    def warning(seen: Seen) -> Answer:
+        if seen.path.endswith(":validate"):
+            said = {"field": "spec.augmentation", "message": "There is no picture.", "remedy": "Remove it."}
+            return as_json({"warnings": [said], "totalSteps": "3"})
+        return gateway(seen)
+
+    with scripted(warning) as server:
+        connection = ("--server", server.url, "--api-key", "k", "--project", "p", "--dry-run")
+        arguments = ("--dataset", "d/v1", "--model", "tiny-llava")
+        result = CliRunner().invoke(app, ["train", *arguments, *connection], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Warning spec.augmentation: There is no picture. Remove it." in result.output

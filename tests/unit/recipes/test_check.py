@@ -49,8 +49,9 @@ def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    # Every method that exists is offered by every family of this release.
-    assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | {"method_not_offered"}
+    # Every method that exists is offered by every family of this release; test_augmentation has its own.
+    elsewhere = {"method_not_offered", "bad_augmentation", "text_breaking"}
+    assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
 
 
 @pytest.mark.parametrize("base", [PRESET, MODEL, {"path": "/m"}, {"hub": {"repo_id": "a/b"}}])
@@ -69,6 +70,16 @@ def test_freezing_the_two_parts_that_would_train_is_freezing_everything() -> Non
     assert [problem.rule for problem in check(spec({"path": "/m"}, adaptation=adaptation), GOOD)] == [
         "everything_frozen"
     ]
+
+
+@pytest.mark.parametrize("kind", [Kind.CHAT_WITH_VIDEO, Kind.RETRIEVAL, Kind.CAPTIONED_IMAGE])
+def test_a_kind_that_no_family_takes_is_refused(kind: Kind) -> None:
+    facts = DatasetFacts(frozenset({kind, Kind.CHAT}), GOOD.split_counts)
+    [problem] = check(spec(PRESET), facts)
+    assert (problem.rule, problem.message) == (
+        "kind_not_taken",
+        f'The family "llava" cannot train on examples of kind {kind}.',
+    )
 
 
 def test_all_problems_are_listed_at_once() -> None:

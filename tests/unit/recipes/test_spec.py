@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pydantic import BaseModel, ValidationError
 from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune.trainer.v1.augmentation_pb2 import Augmentation, Transform
 from visiontune_recipes.spec import Base, Method, Spec, digest
 
 VERSION = "projects/p/datasets/d/versions/v1"
@@ -33,6 +34,10 @@ def message() -> pb.TrainingJobSpec:
         checkpointing=pb.Checkpointing(keep=3),
         resources=pb.Resources(
             accelerator="nvidia-l4", accelerator_count=1, max_duration=Duration(seconds=90)
+        ),
+        augmentation=Augmentation(
+            transforms=[Transform(name="ColorJitter", parameters={"brightness": 0.25, "hue": 0})],
+            allow_text_breaking=True,
         ),
     )
 

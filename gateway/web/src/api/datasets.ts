@@ -1,9 +1,14 @@
 /** DatasetService: datasets, their versions, and what is in them. Versions never change, so nothing about them goes stale. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { int } from "../lib/format";
 import { requestId } from "../lib/ids";
 import { lastOf, versionOf } from "../lib/names";
+import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
+  Augmentation,
+  AugmentationPreview,
+  Changes,
   Dataset,
   DatasetVersion,
   Example,
@@ -65,16 +70,17 @@ export function reportQuery(name: string) {
   });
 }
 
-/** Page `page` of the thumbnails of a version, or of one split of it. */
-export function thumbnailsQuery(version: string, split: string, page: number) {
+/** Page `page` of the thumbnails of what a view shows, and how many that are in all. */
+export function thumbnailsQuery(version: string, view: View, page: number) {
+  const query = { split: view.split, filter: filterOf(view), query: view.query };
   return queryOptions({
-    queryKey: ["thumbnails", version, split, page],
+    queryKey: ["thumbnails", version, query, page],
     queryFn: async ({ signal }) => {
-      const answer = await json<{ thumbnails?: Thumbnail[] }>(`${version}/thumbnails`, {
-        query: { start: page * THUMBNAIL_PAGE, count: THUMBNAIL_PAGE, split },
+      const answer = await json<{ thumbnails?: Thumbnail[]; totalSize?: string }>(`${version}/thumbnails`, {
+        query: { start: page * THUMBNAIL_PAGE, count: THUMBNAIL_PAGE, ...query },
         signal,
       });
-      return answer.thumbnails ?? [];
+      return { thumbnails: answer.thumbnails ?? [], total: int(answer.totalSize) };
     },
     ...FOREVER,
   });
@@ -91,6 +97,32 @@ export function thumbnailQuery(example: string) {
       });
       return answer.thumbnails?.[0] ?? {};
     },
+    ...FOREVER,
+  });
+}
+
+/** Examples for which a filter holds. */
+export function examplesQuery(version: string, filter: string) {
+  return infiniteQueryOptions({
+    queryKey: ["examples", version, filter],
+    queryFn: ({ pageParam }) =>
+      json<{ examples?: Example[]; totalSize?: string; nextPageToken?: string }>(`${version}/examples`, {
+        query: { filter, pageSize: 200, pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+    ...FOREVER,
+  });
+}
+
+/** What `version` changed against `base`; when empty against the one that it was made of. */
+export function changesQuery(version: string, base: string) {
+  return infiniteQueryOptions({
+    queryKey: ["changes", version, base],
+    queryFn: ({ pageParam }) =>
+      json<Changes>(`${version}:compare`, { query: { base, pageSize: 50, pageToken: pageParam } }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
     ...FOREVER,
   });
 }
@@ -116,6 +148,31 @@ export const formatsQuery = queryOptions({
   ...FOREVER,
 });
 
+/** A small dataset of a format to start from, as a zip. */
+export async function fetchTemplate(format: string): Promise<Blob> {
+  return (await send(`formats/${format}:template`)).blob();
+}
+
+/** Pictures of the rows as training would see them, in several epochs. */
+export function augmentationQuery(
+  version: string,
+  policy: Augmentation,
+  model: string,
+  rows: readonly number[],
+) {
+  return queryOptions({
+    queryKey: ["augmentation", version, policy, model, rows],
+    queryFn: ({ signal }) =>
+      json<AugmentationPreview>(`${version}:previewAugmentation`, {
+        method: "POST",
+        body: { augmentation: policy, modelPreset: model, rows: rows.map(String), count: 4 * rows.length },
+        signal,
+      }),
+    ...FOREVER,
+    retry: false,
+  });
+}
+
 /** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */
 export function createDataset(project: string, id: string): Promise<Dataset> {
   return json<Dataset>(`${project}/datasets`, {
@@ -134,10 +191,15 @@ export interface ImportChoices {
   validationFraction: number;
 }
 
-export function importVersion(dataset: string, upload: string, choices: ImportChoices): Promise<Operation> {
+/** Several uploads are read as one archive. */
+export function importVersion(
+  dataset: string,
+  [upload, ...uploads]: readonly string[],
+  choices: ImportChoices,
+): Promise<Operation> {
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
-    body: { upload, format: "auto", ...choices, requestId: requestId() },
+    body: { upload, uploads, format: "auto", ...choices, requestId: requestId() },
   });
 }
 

@@ -20,7 +20,14 @@ export interface Status {
 }
 
 /** gRPC codes that the pages treat differently from the rest. */
-export const Code = { DEADLINE_EXCEEDED: 4, NOT_FOUND: 5, UNAVAILABLE: 14, UNAUTHENTICATED: 16 } as const;
+export const Code = {
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  ABORTED: 10,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+} as const;
 
 export class ApiError extends Error {
   override readonly name = "ApiError";

@@ -415,8 +415,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Starts an import of one uploaded archive as a new version
-         * @description Starts an import of one uploaded archive as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
+         * Starts an import of what was uploaded as a new version
+         * @description Starts an import of what was uploaded as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -439,7 +439,11 @@ export interface paths {
         get: operations["GetVersion"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes a version; what it shares with other versions stays
+         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         */
+        delete: operations["DeleteVersion"];
         options?: never;
         head?: never;
         patch?: never;
@@ -573,10 +577,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns what an import found, whether it made a version or not
-         * @description Returns what an import found, whether it made a version or not.
+         * Returns what an import found, whether it made a version or not; of one that runs, what it found so far
+         * @description Returns what an import found, whether it made a version or not; of one that runs, what it found so far.
          */
         get: operations["GetValidationReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/validationReports/{report}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule
+         * @description Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+         */
+        get: operations["ListProblems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -625,6 +649,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:previewAugmentation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on
+         * @description Shows what training would see of a few examples under a policy: for the same seed, epoch and row the very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this installation cannot augment, `NoPictures` for a version of text alone.
+         */
+        post: operations["PreviewAugmentation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}:readManifest": {
         parameters: {
             query?: never;
@@ -657,6 +701,46 @@ export interface paths {
          * @description Lists what differs between two versions of a dataset, by example id: what changed or went, in the order of the base, then what came.
          */
         get: operations["CompareVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts to write a version as an archive
+         * @description Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the version holds.
+         */
+        post: operations["ExportVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/exports/{export}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns one export, with a fresh URL
+         * @description Returns one export, with a fresh URL. NOT_FOUND once it has expired.
+         */
+        get: operations["GetExport"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1363,7 +1447,7 @@ export interface components {
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
-            /** @description train, validation or test; train when empty. */
+            /** @description train, validation or test. When empty that of an example with the same image, since an image may be in one split only; else train. */
             split?: string;
             /** @description Its tags. */
             tags?: string[];
@@ -1430,6 +1514,50 @@ export interface components {
              * @description When the URL stops working.
              */
             expireTime?: string;
+        };
+        /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
+        Augmentation: {
+            /** @description A policy by name; refused together with `transforms`. A resolved spec has its transforms instead. */
+            preset?: components["schemas"]["Augmentation.Preset"];
+            /** @description What is done, in this order. */
+            transforms?: components["schemas"]["Transform"][];
+            /** @description Also where the dataset's texts may no longer be true of the changed picture, for example a mirrored one whose caption says "left". Without it such a job is refused. */
+            allowTextBreaking?: boolean;
+        };
+        /**
+         * @description Policies that have a name; docs/augmentation.md lists what is in each. None of them turns, mirrors or crops so far that a text would no longer be true.
+         *
+         *     - `PRESET_UNSPECIFIED`: `transforms` say what is done; nothing when there are none.
+         *     - `PRESET_NONE`: Nothing is done.
+         *     - `PRESET_LIGHT`: A little light and colour.
+         *     - `PRESET_STANDARD`: The same, and small shifts, turns and blur.
+         *     - `PRESET_STRONG`: All of it further, with compression; for small datasets and many epochs.
+         * @enum {string}
+         */
+        "Augmentation.Preset": "PRESET_UNSPECIFIED" | "PRESET_NONE" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
+        /** @description The first picture of an example, and what training sees of it. */
+        AugmentedExample: {
+            /** @description The example: `…/versions/{version}/examples/{example}`. */
+            example?: string;
+            /** @description MIME type of all pictures, `image/jpeg`. */
+            contentType?: string;
+            /**
+             * Format: byte
+             * @description The picture without augmentation.
+             */
+            original?: string;
+            /** @description The picture in the epochs 0, 1, …; each is as large as the original. */
+            augmented?: string[];
+            /**
+             * Format: int32
+             * @description Width in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height in pixels.
+             */
+            heightPx?: number;
         };
         /**
          * @description Where a training starts from.
@@ -1599,22 +1727,28 @@ export interface components {
              */
             changedCount?: string;
         };
-        /** @description Text, or the place of an image. */
+        /** @description Text, or the place of an image or a video. */
         ContentPart: {
             /** @description Which of the two. */
             type: components["schemas"]["ContentPart.Type"];
-            /** @description The text; empty for an image. */
+            /** @description The text; empty for an image or a video. */
             text?: string;
+            /**
+             * Format: int32
+             * @description Images of the example that a video owns; 0 for all else.
+             */
+            readonly frameCount?: number;
         };
         /**
-         * @description Which of the two.
+         * @description Which of them.
          *
          *     - `TYPE_UNSPECIFIED`: Never sent by the server.
          *     - `TYPE_TEXT`: `text` holds it.
          *     - `TYPE_IMAGE`: The next image of the example stands here.
+         *     - `TYPE_VIDEO`: A video stands here: the next `frame_count` images of the example, in order. Never in a request.
          * @enum {string}
          */
-        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE";
+        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE" | "TYPE_VIDEO";
         /** @description A named series of versions. */
         Dataset: {
             /** @description `projects/{project}/datasets/{dataset}`. */
@@ -1683,9 +1817,9 @@ export interface components {
             };
             /** @description The report of the import that made it. */
             readonly validationReport?: string;
-            /** @description Name of the file it was imported from. */
+            /** @description Name of the file it was imported from, and how many more. */
             readonly sourceFilename?: string;
-            /** @description sha256 of that file. */
+            /** @description sha256 of the first file. */
             readonly sourceSha256?: string;
             /**
              * Format: date-time
@@ -1928,6 +2062,91 @@ export interface components {
          * @enum {string}
          */
         ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
+        /** @description A version as an archive, kept for a day. */
+        Export: {
+            /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
+            name?: string;
+            /** @description The version in it. Imported again it has the same digest. */
+            readonly version?: string;
+            /** @description Its format, one of ListFormats. */
+            readonly format?: string;
+            /** @description What to call the file, for example `digits-v1-llava.tar.gz`. */
+            readonly filename?: string;
+            /**
+             * Format: int64
+             * @description Length of the archive.
+             */
+            readonly sizeBytes?: string;
+            /** @description sha256 of the archive, lower-case hexadecimal. */
+            readonly sha256?: string;
+            /**
+             * Format: int64
+             * @description Examples in it.
+             */
+            readonly exampleCount?: string;
+            /**
+             * Format: int64
+             * @description Image files in it.
+             */
+            readonly imageCount?: string;
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is deleted.
+             */
+            readonly expireTime?: string;
+            /** @description Signed URL for GET. A secret until `url_expire_time`; GetExport gives another one. */
+            readonly url?: string;
+            /**
+             * Format: date-time
+             * @description When the URL stops working.
+             */
+            readonly urlExpireTime?: string;
+        };
+        /** @description Metadata of the operation that ExportVersion returns. */
+        ExportVersionMetadata: {
+            /** @description The version that is exported. */
+            version?: string;
+            /**
+             * Format: int32
+             * @description Share of the whole work that is done, 0 to 100.
+             */
+            progressPercent?: number;
+            /**
+             * Format: int64
+             * @description Examples written so far.
+             */
+            exampleCount?: string;
+            /**
+             * Format: date-time
+             * @description When the operation was created.
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When the figures here last changed.
+             */
+            updateTime?: string;
+            /**
+             * Format: int32
+             * @description Times the export was begun anew after a server died.
+             */
+            restartCount?: number;
+        };
+        /**
+         * @description Kinds of archives.
+         *
+         *     - `ARCHIVE_UNSPECIFIED`: The same as TAR_GZ.
+         *     - `ARCHIVE_TAR_GZ`: .tar.gz, compressed with the least effort, since images hardly shrink.
+         *     - `ARCHIVE_TAR`: .tar
+         *     - `ARCHIVE_ZIP`: .zip
+         * @enum {string}
+         */
+        "ExportVersionRequest.Archive": "ARCHIVE_UNSPECIFIED" | "ARCHIVE_TAR_GZ" | "ARCHIVE_TAR" | "ARCHIVE_ZIP";
         /** @description A format that can be imported. */
         Format: {
             /** @description Its name in ImportVersion, for example `llava`. */
@@ -2341,6 +2560,18 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description A page of problems. */
+        ListProblemsResponse: {
+            /** @description In the order in which they were found. */
+            problems?: components["schemas"]["Problem"][];
+            /** @description Token of the next page; empty on the last. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Problems found in all; more than can be listed when there are over 100,000.
+             */
+            totalSize?: string;
+        };
         /** @description Answer of ListQuotaAlerts. */
         ListQuotaAlertsResponse: {
             /** @description Newest first. */
@@ -2596,6 +2827,15 @@ export interface components {
              * @description When the URL stops working; GetUpload issues new ones.
              */
             expireTime?: string;
+        };
+        /** @description Answer of PreviewAugmentation. */
+        PreviewAugmentationResponse: {
+            /** @description The examples, in order of row. */
+            examples?: components["schemas"]["AugmentedExample"][];
+            /** @description The policy with every choice made; absent when it does nothing. */
+            resolvedAugmentation?: components["schemas"]["Augmentation"];
+            /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
+            warnings?: string[];
         };
         /** @description One problem at one place. */
         Problem: {
@@ -2947,6 +3187,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
+            textSenses?: components["schemas"]["TextSenses"];
         };
         /** @description How every failed call ends. `details` holds google.rpc messages: always ErrorInfo, and BadRequest, QuotaFailure, PreconditionFailure or ResourceInfo where they apply. */
         Status: {
@@ -2993,6 +3235,35 @@ export interface components {
             part?: number;
             /** @description The text that shall stand there, at most 1 MiB. */
             text?: string;
+        };
+        /** @description How often a sense occurs. */
+        TextSense: {
+            /** @description The sense. */
+            sense?: components["schemas"]["TextSense.Sense"];
+            /**
+             * Format: int64
+             * @description Examples that have one of its words.
+             */
+            exampleCount?: string;
+            /** @description The words found, with the number of examples that have each; the most frequent first. */
+            words?: components["schemas"]["LabelCount"][];
+        };
+        /**
+         * @description What words are about. docs/augmentation.md lists them.
+         *
+         *     - `SENSE_UNSPECIFIED`: Never sent by the server.
+         *     - `SENSE_HORIZONTAL`: Where something is from left to right: left, right, east, …
+         *     - `SENSE_VERTICAL`: Where something is from top to bottom: above, below, up, …
+         *     - `SENSE_TURNING`: How something is turned or mirrored: clockwise, mirrored, …
+         *     - `SENSE_READING`: Reading: digit, text, handwritten, …
+         *     - `SENSE_COLOUR`: Colours: red, green, …
+         * @enum {string}
+         */
+        "TextSense.Sense": "SENSE_UNSPECIFIED" | "SENSE_HORIZONTAL" | "SENSE_VERTICAL" | "SENSE_TURNING" | "SENSE_READING" | "SENSE_COLOUR";
+        /** @description What the texts of a version say that an augmentation could belie. Texts of users and assistants count, and captions; those of the system do not. */
+        TextSenses: {
+            /** @description One entry a sense of which some example has a word. */
+            senses?: components["schemas"]["TextSense"][];
         };
         /** @description A small picture of an example's first image. */
         Thumbnail: {
@@ -3113,6 +3384,17 @@ export interface components {
             checkpointing?: components["schemas"]["Checkpointing"];
             /** @description Where it runs. */
             resources?: components["schemas"]["Resources"];
+            /** @description How pictures are varied in training; not at all when absent. */
+            augmentation?: components["schemas"]["Augmentation"];
+        };
+        /** @description One change of a picture: a transform of torchvision's v2 family. */
+        Transform: {
+            /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */
+            name: string;
+            /** @description Values by name, for example `brightness: 0.2`; those left out have their defaults. `probability` is one of every transform: the share of pictures that it changes. */
+            parameters?: {
+                [key: string]: number;
+            };
         };
         /** @description Answer of UndeleteObjects. */
         UndeleteObjectsResponse: {
@@ -3192,6 +3474,8 @@ export interface components {
              * @description Optimiser steps the job would take; 0 when unknown.
              */
             totalSteps?: string;
+            /** @description What CreateTrainingJob accepts, and is hardly what the user wants. */
+            warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {
@@ -3246,6 +3530,8 @@ export interface components {
             createTime?: string;
             /** @description Which format was detected and by what; empty when the request named one, or none was found. */
             formatReason?: string;
+            /** @description True while the import runs: counts and rules are of what was found so far, and grow. */
+            inProgress?: boolean;
         };
         /**
          * @description One message of a watch.
@@ -4026,7 +4312,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive. */
+                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). */
                     upload: string;
                     /** @description A format of ListFormats, or `auto` (also when empty) to detect it. */
                     format?: string;
@@ -4042,6 +4328,8 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
+                    /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
+                    uploads?: string[];
                 };
             };
         };
@@ -4081,6 +4369,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DatasetVersion"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteVersion: {
+        parameters: {
+            query?: {
+                /** @description Also while it may still be read. */
+                force?: boolean;
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             default: components["responses"]["Error"];
@@ -4292,6 +4610,36 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ListProblems: {
+        parameters: {
+            query?: {
+                /** @description Most problems to return; 1,000 when 0, and at most. A page may have fewer. */
+                pageSize?: number;
+                /** @description `next_page_token` of the page before; empty for the first. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                report: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListProblemsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListFormats: {
         parameters: {
             query?: never;
@@ -4331,6 +4679,57 @@ export interface operations {
                 };
                 content: {
                     "*/*": string;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PreviewAugmentation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The policy, as a job would have it. */
+                    augmentation: components["schemas"]["Augmentation"];
+                    /** @description Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs.
+                     */
+                    count?: number;
+                    /**
+                     * Format: int64
+                     * @description Seed of the job; 42, as for a job, when absent. Must be at least 0 and at most 4,294,967,295.
+                     */
+                    seed?: string;
+                    /** @description A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does, which is what the model itself sees. Empty shows them before that. */
+                    modelPreset?: string;
+                    /**
+                     * Format: int32
+                     * @description Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down after they were varied. Ignored with `model_preset`.
+                     */
+                    sidePx?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewAugmentationResponse"];
                 };
             };
             default: components["responses"]["Error"];
@@ -4391,6 +4790,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CompareVersionsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ExportVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A format of ListFormats; the one that the version was imported from when empty. */
+                    format?: string;
+                    /** @description The kind of archive. */
+                    archive?: components["schemas"]["ExportVersionRequest.Archive"];
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"] & {
+                        metadata?: components["schemas"]["ExportVersionMetadata"];
+                        response?: components["schemas"]["Export"];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                export: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
                 };
             };
             default: components["responses"]["Error"];

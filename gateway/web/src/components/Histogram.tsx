@@ -1,4 +1,5 @@
 /** A distribution: its figures and its bars. */
+import { Link } from "react-router";
 import type { Distribution } from "../api/types";
 import { count, int, measure } from "../lib/format";
 import css from "./Histogram.module.css";
@@ -37,15 +38,22 @@ export function Histogram({ title, of }: { title: string; of: Distribution | und
   );
 }
 
+interface CountBarsProps {
+  label: string;
+  rows: readonly (readonly [string, number])[];
+  /** Where a name leads. */
+  linkOf?: (name: string) => string;
+}
+
 /** Counts by name as horizontal bars. */
-export function CountBars({ label, rows }: { label: string; rows: readonly (readonly [string, number])[] }) {
+export function CountBars({ label, rows, linkOf }: CountBarsProps) {
   const highest = Math.max(1, ...rows.map(([, value]) => value));
   return (
     <ul className={css.counts} aria-label={label}>
       {rows.map(([name, value]) => (
         <li key={name}>
           <span className={css.name} title={name}>
-            {name}
+            {linkOf ? <Link to={linkOf(name)}>{name || "(empty)"}</Link> : name || "(empty)"}
           </span>
           <span className={css.track}>
             <span className={css.fill} style={{ width: `${(100 * value) / highest}%` }} />

@@ -13,12 +13,14 @@ import { ProjectContext } from "../session/project";
 import { isRunning, useTransfers } from "../transfer/transfers";
 import { ColorSchemeButton } from "./ColorSchemeButton";
 import { OfflineBanner } from "./OfflineBanner";
+import { Shortcuts } from "./Shortcuts";
 import css from "./Shell.module.css";
 
 const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
   { to: "/datasets", label: "Datasets", icon: "datasets" },
   { to: "/jobs", label: "Jobs", icon: "jobs" },
   { to: "/models", label: "Models", icon: "models" },
+  { to: "/storage", label: "Storage", icon: "storage" },
   { to: "/docs", label: "API", icon: "docs" },
 ];
 
@@ -54,6 +56,7 @@ function Frame({ signedIn }: { signedIn: boolean }) {
         <TransferNote />
         <div className={css.foot}>
           {signedIn && <Who />}
+          <Shortcuts />
           <ColorSchemeButton />
         </div>
       </aside>

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { importArchive } from "./upload";
+import { importFiles, type Started } from "./upload";
 
 // What only a browser has: a worker that hashes, and XMLHttpRequest.
 vi.mock("./hash", () => ({ sha256Of: () => Promise.resolve("0".repeat(64)) }));
-vi.mock("./put", () => ({ putWithRetries: () => Promise.resolve() }));
+vi.mock("./put", () => ({ putParts: () => Promise.resolve(), PutFailed: class extends Error {} }));
 
 const UPLOAD = { name: "projects/p/uploads/u", partSizeBytes: "9", partUrls: [{ url: "http://s3/1" }] };
 const LATE = { status: 504, body: { code: 4, message: "The deadline passed." } };
@@ -12,6 +12,7 @@ const WRONG = { status: 400, body: { code: 15, message: "The bytes are not what 
 const DONE = { status: 200, body: UPLOAD };
 
 let calls: { path: string; requestId: string | undefined }[];
+let found: object;
 let completions: { status: number; body: unknown }[];
 
 const countOf = (end: string) => calls.filter(({ path }) => path.endsWith(end)).length;
@@ -27,6 +28,7 @@ beforeEach(() => {
     const body = JSON.parse((init.body as string | null) ?? "{}") as { requestId?: string };
     calls.push({ path, requestId: body.requestId });
     init.signal?.throwIfAborted();
+    if (path.endsWith(UPLOAD.name)) return Promise.resolve(Response.json(found));
     const answer = path.endsWith(":complete") ? nextCompletion() : DONE;
     return Promise.resolve(Response.json(answer.body, { status: answer.status }));
   });
@@ -37,11 +39,11 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function send(signal = new AbortController().signal) {
+function send(signal = new AbortController().signal, started?: Started) {
   const file = new File(["123456789"], "a.tar.gz");
-  const sent = importArchive(
-    { project: "projects/p", datasetId: "d", file, choices: {} as never },
-    () => {},
+  const sent = importFiles(
+    { project: "projects/p", datasetId: "d", files: [{ file, started }], choices: {} as never },
+    { onProgress: () => {}, onStarted: () => {} },
     signal,
   );
   return Promise.allSettled([sent]).then(([outcome]) => outcome);
@@ -83,4 +85,20 @@ test("a user who cancels while the server reads gives the reservation back", asy
   await vi.advanceTimersByTimeAsync(1_000);
   expect((await sent).status).toBe("rejected");
   expect(countOf(":abort")).toBe(1);
+});
+
+const STARTED: Started = { sha256: "0".repeat(64), upload: UPLOAD.name };
+
+test("an upload that still takes bytes is gone on with, and none is made beside it", async () => {
+  completions = [DONE];
+  found = { ...UPLOAD, state: "STATE_PENDING" };
+  expect((await send(undefined, STARTED)).status).toBe("fulfilled");
+  expect(calls.filter(({ path }) => path.includes("/uploads?requestId="))).toHaveLength(0);
+});
+
+test("an upload that has expired meanwhile is begun anew", async () => {
+  completions = [DONE];
+  found = { ...UPLOAD, state: "STATE_EXPIRED" };
+  expect((await send(undefined, STARTED)).status).toBe("fulfilled");
+  expect(calls.filter(({ path }) => path.includes("/uploads?requestId="))).toHaveLength(1);
 });

@@ -1,12 +1,11 @@
-/** An archive's way into a dataset: hash, create, put, complete, import. */
+/** The way of files into a dataset: hash, create, put, complete, import. What a broken-off try has brought there is not sent again. */
 import { createDataset, importVersion, type ImportChoices } from "../api/datasets";
 import { ApiError, Code } from "../api/errors";
 import type { Operation, Upload } from "../api/types";
 import { abortUpload, completeUpload, createUpload, getUpload } from "../api/uploads";
-import { int } from "../lib/format";
 import { requestId } from "../lib/ids";
 import { sha256Of } from "./hash";
-import { putWithRetries } from "./put";
+import { putParts, PutFailed } from "./put";
 
 export type Stage = "hashing" | "uploading" | "checking";
 
@@ -16,49 +15,93 @@ export interface Progress {
   totalBytes: number;
 }
 
+/** The upload that takes a file whose digest is known. */
+export interface Started {
+  sha256: string;
+  upload: string;
+}
+
 export interface Request {
   project: string;
   datasetId: string;
-  file: File;
+  /** With `started` where an earlier try had got that far. */
+  files: readonly { file: File; started?: Started | undefined }[];
   choices: ImportChoices;
 }
 
-const ALREADY_EXISTS = 6;
-const CHECKING_LIMIT_MS = 600_000;
-
-/** Takes the file to the server and starts its import; the operation returned is the import's. */
-export async function importArchive(
-  request: Request,
-  onProgress: (progress: Progress) => void,
-  signal: AbortSignal,
-): Promise<Operation> {
-  const upload = await uploadFile(request, onProgress, signal);
-  const dataset = await ensureDataset(request.project, request.datasetId);
-  return importVersion(dataset, upload.name ?? "", request.choices);
+export interface Listener {
+  onProgress: (progress: Progress) => void;
+  onStarted: (index: number, started: Started) => void;
 }
 
-async function uploadFile(
-  { project, file }: Request,
-  onProgress: (progress: Progress) => void,
+const CHECKING_LIMIT_MS = 600_000;
+
+/** Takes the files to the server and starts their import; the operation returned is the import's. */
+export async function importFiles(
+  request: Request,
+  listener: Listener,
   signal: AbortSignal,
-): Promise<Upload> {
-  const tell = (stage: Stage) => (doneBytes: number) =>
-    onProgress({ stage, doneBytes, totalBytes: file.size });
-  const sha256 = await sha256Of(file, tell("hashing"), signal);
-  const upload = await createUpload(project, {
+): Promise<Operation> {
+  const uploads = await uploadFiles(request, listener, signal);
+  const dataset = await ensureDataset(request.project, request.datasetId);
+  return importVersion(dataset, uploads, request.choices);
+}
+
+async function uploadFiles({ project, files }: Request, listener: Listener, signal: AbortSignal) {
+  const totalBytes = files.reduce((sum, { file }) => sum + file.size, 0);
+  const teller = (stage: Stage) => {
+    const done = files.map(() => 0);
+    return (index: number) => (bytes: number) => {
+      done[index] = bytes;
+      const doneBytes = done.reduce((sum, each) => sum + each, 0);
+      listener.onProgress({ stage, doneBytes, totalBytes });
+    };
+  };
+  const names: string[] = [];
+  try {
+    const hashing = teller("hashing");
+    const digests: string[] = [];
+    for (const [index, { file, started }] of files.entries())
+      digests.push(started?.sha256 ?? (await sha256Of(file, hashing(index), signal)));
+    const uploading = teller("uploading");
+    for (const [index, { file, started }] of files.entries()) {
+      const sha256 = digests[index] ?? "";
+      const upload = (await goneOn(started)) ?? (await begin(project, file, sha256));
+      const name = upload.name ?? "";
+      names.push(name);
+      listener.onStarted(index, { sha256, upload: name });
+      await putParts(upload, file, uploading(index), signal);
+      uploading(index)(file.size);
+    }
+    listener.onProgress({ stage: "checking", doneBytes: totalBytes, totalBytes });
+    for (const name of names) await complete(name, signal);
+    return names;
+  } catch (error) {
+    // Gives the reservation back. What may still succeed, now or after a reload, is left to expire instead.
+    if (signal.aborted || !mayPass(error))
+      await Promise.all(names.map((name) => abortUpload(name).catch(() => undefined)));
+    throw error;
+  }
+}
+
+function begin(project: string, file: File, sha256: string): Promise<Upload> {
+  return createUpload(project, {
     filename: file.name,
     sizeBytes: String(file.size),
     sha256,
     contentType: file.type || "application/octet-stream",
   });
-  const name = upload.name ?? "";
+}
+
+/** An earlier upload that still takes bytes, or has them all; `undefined` when it was given up or expired. */
+async function goneOn(started: Started | undefined): Promise<Upload | undefined> {
+  if (started === undefined) return undefined;
   try {
-    await putParts(upload, file, tell("uploading"), signal);
-    tell("checking")(file.size);
-    return await complete(name, signal);
+    const upload = await getUpload(started.upload);
+    const open = upload.state === "STATE_PENDING" || upload.state === "STATE_COMPLETE";
+    return open ? upload : undefined;
   } catch (error) {
-    // Frees the reservation. Where the server is only away or slow, it does so itself when the upload expires.
-    if (signal.aborted || !mayPass(error)) await abortUpload(name).catch(() => undefined);
+    if (error instanceof ApiError && error.code === Code.NOT_FOUND) return undefined;
     throw error;
   }
 }
@@ -78,39 +121,8 @@ async function complete(name: string, signal: AbortSignal): Promise<Upload> {
 }
 
 function mayPass(error: unknown): boolean {
+  if (error instanceof PutFailed) return true;
   return error instanceof ApiError && (error.passing || error.code === Code.DEADLINE_EXCEEDED);
-}
-
-async function putParts(
-  upload: Upload,
-  file: File,
-  onProgress: (bytes: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const partSize = int(upload.partSizeBytes) || file.size;
-  let urls = (upload.partUrls ?? []).map((part) => part.url ?? "");
-  for (const [index, first] of urls.entries()) {
-    const start = index * partSize;
-    let url: string | undefined = first;
-    const freshUrl = async () => {
-      url ??= await renewed(index);
-      const current = url;
-      url = undefined;
-      return current;
-    };
-    await putWithRetries(
-      freshUrl,
-      file.slice(start, start + partSize),
-      (sent) => onProgress(start + sent),
-      signal,
-    );
-  }
-
-  async function renewed(index: number): Promise<string> {
-    const fresh = await getUpload(upload.name ?? "");
-    urls = (fresh.partUrls ?? []).map((part) => part.url ?? "");
-    return urls[index] ?? "";
-  }
 }
 
 /** Creates the dataset unless it exists, and returns its name. */
@@ -118,7 +130,7 @@ async function ensureDataset(project: string, id: string): Promise<string> {
   try {
     await createDataset(project, id);
   } catch (error) {
-    if (!(error instanceof ApiError && error.code === ALREADY_EXISTS)) throw error;
+    if (!(error instanceof ApiError && error.code === Code.ALREADY_EXISTS)) throw error;
   }
   return `${project}/datasets/${id}`;
 }

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from visiontune.trainer.v1 import augmentation_pb2 as _augmentation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -228,9 +229,9 @@ class DatasetVersion(_message.Message):
     validation_report: _builtins.str
     """The report of the import that made it."""
     source_filename: _builtins.str
-    """Name of the file it was imported from."""
+    """Name of the file it was imported from, and how many more."""
     source_sha256: _builtins.str
-    """sha256 of that file."""
+    """sha256 of the first file."""
     parent_version: _builtins.str
     """The version that it was made of; empty for one that was imported. It may be deleted since."""
     draft: _builtins.str
@@ -279,6 +280,124 @@ class DatasetVersion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DatasetVersion: _TypeAlias = DatasetVersion  # noqa: Y015
+
+@_typing.final
+class Export(_message.Message):
+    """A version as an archive, kept for a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's."""
+    version: _builtins.str
+    """The version in it. Imported again it has the same digest."""
+    format: _builtins.str
+    """Its format, one of ListFormats."""
+    filename: _builtins.str
+    """What to call the file, for example `digits-v1-llava.tar.gz`."""
+    size_bytes: _builtins.int
+    """Length of the archive."""
+    sha256: _builtins.str
+    """sha256 of the archive, lower-case hexadecimal."""
+    example_count: _builtins.int
+    """Examples in it."""
+    image_count: _builtins.int
+    """Image files in it."""
+    url: _builtins.str
+    """Signed URL for GET. A secret until `url_expire_time`; GetExport gives another one."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is deleted."""
+
+    @_builtins.property
+    def url_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the URL stops working."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        format: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        example_count: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        url: _builtins.str = ...,
+        url_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "url_expire_time", b"url_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "expire_time", b"expire_time", "filename", b"filename", "format", b"format", "image_count", b"image_count", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url", "url_expire_time", b"url_expire_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Export: _TypeAlias = Export  # noqa: Y015
+
+@_typing.final
+class ExportVersionMetadata(_message.Message):
+    """Metadata of the operation that ExportVersion returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version that is exported."""
+    progress_percent: _builtins.int
+    """Share of the whole work that is done, 0 to 100."""
+    example_count: _builtins.int
+    """Examples written so far."""
+    restart_count: _builtins.int
+    """Times the export was begun anew after a server died."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the operation was created."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the figures here last changed."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        progress_percent: _builtins.int = ...,
+        example_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        restart_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "progress_percent", b"progress_percent", "restart_count", b"restart_count", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionMetadata: _TypeAlias = ExportVersionMetadata  # noqa: Y015
 
 @_typing.final
 class Draft(_message.Message):
@@ -486,7 +605,9 @@ class AddedExample(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """train, validation or test; train when empty."""
+    """train, validation or test. When empty that of an example with the same image, since an image may be in
+    one split only; else train.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation; empty for captioned images."""
@@ -759,7 +880,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class ContentPart(_message.Message):
-    """Text, or the place of an image."""
+    """Text, or the place of an image or a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -775,9 +896,11 @@ class ContentPart(_message.Message):
         """`text` holds it."""
         TYPE_IMAGE: ContentPart._Type.ValueType  # 2
         """The next image of the example stands here."""
+        TYPE_VIDEO: ContentPart._Type.ValueType  # 3
+        """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """Which of the two."""
+        """Which of them."""
 
     TYPE_UNSPECIFIED: ContentPart.Type.ValueType  # 0
     """Never sent by the server."""
@@ -785,22 +908,28 @@ class ContentPart(_message.Message):
     """`text` holds it."""
     TYPE_IMAGE: ContentPart.Type.ValueType  # 2
     """The next image of the example stands here."""
+    TYPE_VIDEO: ContentPart.Type.ValueType  # 3
+    """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     TYPE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
     type: Global___ContentPart.Type.ValueType
     """Which of the two."""
     text: _builtins.str
-    """The text; empty for an image."""
+    """The text; empty for an image or a video."""
+    frame_count: _builtins.int
+    """Images of the example that a video owns; 0 for all else."""
     def __init__(
         self,
         *,
         type: Global___ContentPart.Type.ValueType = ...,
         text: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "text", b"text", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -954,6 +1083,7 @@ class Statistics(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BRIGHTNESS_FIELD_NUMBER: _builtins.int
+    TEXT_SENSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
     example_count: _builtins.int
@@ -1017,6 +1147,12 @@ class Statistics(_message.Message):
     def brightness(self) -> Global___Distribution:
         """Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white."""
 
+    @_builtins.property
+    def text_senses(self) -> Global___TextSenses:
+        """What the texts say that a changed picture could belie; absent for versions that were imported before
+        texts were looked at.
+        """
+
     def __init__(
         self,
         *,
@@ -1038,14 +1174,108 @@ class Statistics(_message.Message):
         aspect_ratio: Global___Distribution | None = ...,
         size_bytes: Global___Distribution | None = ...,
         brightness: Global___Distribution | None = ...,
+        text_senses: Global___TextSenses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Statistics: _TypeAlias = Statistics  # noqa: Y015
+
+@_typing.final
+class TextSenses(_message.Message):
+    """What the texts of a version say that an augmentation could belie. Texts of users and assistants count,
+    and captions; those of the system do not.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def senses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextSense]:
+        """One entry a sense of which some example has a word."""
+
+    def __init__(
+        self,
+        *,
+        senses: _abc.Iterable[Global___TextSense] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["senses", b"senses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSenses: _TypeAlias = TextSenses  # noqa: Y015
+
+@_typing.final
+class TextSense(_message.Message):
+    """How often a sense occurs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Sense:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SenseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TextSense._Sense.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SENSE_UNSPECIFIED: TextSense._Sense.ValueType  # 0
+        """Never sent by the server."""
+        SENSE_HORIZONTAL: TextSense._Sense.ValueType  # 1
+        """Where something is from left to right: left, right, east, …"""
+        SENSE_VERTICAL: TextSense._Sense.ValueType  # 2
+        """Where something is from top to bottom: above, below, up, …"""
+        SENSE_TURNING: TextSense._Sense.ValueType  # 3
+        """How something is turned or mirrored: clockwise, mirrored, …"""
+        SENSE_READING: TextSense._Sense.ValueType  # 4
+        """Reading: digit, text, handwritten, …"""
+        SENSE_COLOUR: TextSense._Sense.ValueType  # 5
+        """Colours: red, green, …"""
+
+    class Sense(_Sense, metaclass=_SenseEnumTypeWrapper):
+        """What words are about. docs/augmentation.md lists them."""
+
+    SENSE_UNSPECIFIED: TextSense.Sense.ValueType  # 0
+    """Never sent by the server."""
+    SENSE_HORIZONTAL: TextSense.Sense.ValueType  # 1
+    """Where something is from left to right: left, right, east, …"""
+    SENSE_VERTICAL: TextSense.Sense.ValueType  # 2
+    """Where something is from top to bottom: above, below, up, …"""
+    SENSE_TURNING: TextSense.Sense.ValueType  # 3
+    """How something is turned or mirrored: clockwise, mirrored, …"""
+    SENSE_READING: TextSense.Sense.ValueType  # 4
+    """Reading: digit, text, handwritten, …"""
+    SENSE_COLOUR: TextSense.Sense.ValueType  # 5
+    """Colours: red, green, …"""
+
+    SENSE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    sense: Global___TextSense.Sense.ValueType
+    """The sense."""
+    example_count: _builtins.int
+    """Examples that have one of its words."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
+        """The words found, with the number of examples that have each; the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        sense: Global___TextSense.Sense.ValueType = ...,
+        example_count: _builtins.int = ...,
+        words: _abc.Iterable[Global___LabelCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_count", b"example_count", "sense", b"sense", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSense: _TypeAlias = TextSense  # noqa: Y015
 
 @_typing.final
 class LabelCount(_message.Message):
@@ -1164,6 +1394,7 @@ class ValidationReport(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1184,6 +1415,8 @@ class ValidationReport(_message.Message):
     """The version it made; empty when the import failed."""
     format_reason: _builtins.str
     """Which format was detected and by what; empty when the request named one, or none was found."""
+    in_progress: _builtins.bool
+    """True while the import runs: counts and rules are of what was found so far, and grow."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1206,10 +1439,11 @@ class ValidationReport(_message.Message):
         version: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         format_reason: _builtins.str = ...,
+        in_progress: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1697,10 +1931,13 @@ class ImportVersionRequest(_message.Message):
     ON_ERROR_FIELD_NUMBER: _builtins.int
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
-    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive."""
+    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
+    .json, .csv, .tsv, .parquet).
+    """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
     on_error: Global___OnError.ValueType
@@ -1711,6 +1948,13 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further uploads of the same data, read as if all were one archive: several archives, or a file of
+        records and archives with its images. Records of a file that is no archive may also name images as
+        `sha256:…`, which versions of this project have already.
+        """
+
     def __init__(
         self,
         *,
@@ -1720,10 +1964,11 @@ class ImportVersionRequest(_message.Message):
         on_error: Global___OnError.ValueType = ...,
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
+        uploads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
@@ -2050,6 +2295,68 @@ class GetValidationReportRequest(_message.Message):
 Global___GetValidationReportRequest: _TypeAlias = GetValidationReportRequest  # noqa: Y015
 
 @_typing.final
+class ListProblemsRequest(_message.Message):
+    """Request of ListProblems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/validationReports/{report}`."""
+    page_size: _builtins.int
+    """Most problems to return; 1,000 when 0, and at most. A page may have fewer."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProblemsRequest: _TypeAlias = ListProblemsRequest  # noqa: Y015
+
+@_typing.final
+class ListProblemsResponse(_message.Message):
+    """A page of problems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    total_size: _builtins.int
+    """Problems found in all; more than can be listed when there are over 100,000."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
+        """In the order in which they were found."""
+
+    def __init__(
+        self,
+        *,
+        problems: _abc.Iterable[Global___Problem] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "problems", b"problems", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProblemsResponse: _TypeAlias = ListProblemsResponse  # noqa: Y015
+
+@_typing.final
 class ListFormatsRequest(_message.Message):
     """Request of ListFormats."""
 
@@ -2111,6 +2418,142 @@ class GetTemplateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
+
+@_typing.final
+class PreviewAugmentationRequest(_message.Message):
+    """Request of PreviewAugmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    AUGMENTATION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    MODEL_PRESET_FIELD_NUMBER: _builtins.int
+    SIDE_PX_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    count: _builtins.int
+    """Augmented pictures in all; 8 when 0. With fewer rows than that, each is shown in several epochs."""
+    seed: _builtins.int
+    """Seed of the job; 42, as for a job, when absent."""
+    model_preset: _builtins.str
+    """A preset, for example `tiny-llava`: the pictures are then cut and scaled as its image processor does,
+    which is what the model itself sees. Empty shows them before that.
+    """
+    side_px: _builtins.int
+    """Longest side of the answer's pictures in pixels, 64 to 1,024; 512 when 0. Larger ones are scaled down
+    after they were varied. Ignored with `model_preset`.
+    """
+    @_builtins.property
+    def augmentation(self) -> _augmentation_pb2.Augmentation:
+        """The policy, as a job would have it."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows of the examples to show, from 0. Empty means the first ones of the training split with a picture."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        augmentation: _augmentation_pb2.Augmentation | None = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+        seed: _builtins.int | None = ...,
+        model_preset: _builtins.str = ...,
+        side_px: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "augmentation", b"augmentation", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "augmentation", b"augmentation", "count", b"count", "model_preset", b"model_preset", "parent", b"parent", "rows", b"rows", "seed", b"seed", "side_px", b"side_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___PreviewAugmentationRequest: _TypeAlias = PreviewAugmentationRequest  # noqa: Y015
+
+@_typing.final
+class PreviewAugmentationResponse(_message.Message):
+    """Answer of PreviewAugmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    RESOLVED_AUGMENTATION_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___AugmentedExample]:
+        """The examples, in order of row."""
+
+    @_builtins.property
+    def resolved_augmentation(self) -> _augmentation_pb2.Augmentation:
+        """The policy with every choice made; absent when it does nothing."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why a job with this policy on this version would be refused, or does nothing; empty when all is well."""
+
+    def __init__(
+        self,
+        *,
+        examples: _abc.Iterable[Global___AugmentedExample] | None = ...,
+        resolved_augmentation: _augmentation_pb2.Augmentation | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolved_augmentation", b"resolved_augmentation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "resolved_augmentation", b"resolved_augmentation", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewAugmentationResponse: _TypeAlias = PreviewAugmentationResponse  # noqa: Y015
+
+@_typing.final
+class AugmentedExample(_message.Message):
+    """The first picture of an example, and what training sees of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
+    AUGMENTED_FIELD_NUMBER: _builtins.int
+    WIDTH_PX_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """The example: `…/versions/{version}/examples/{example}`."""
+    content_type: _builtins.str
+    """MIME type of all pictures, `image/jpeg`."""
+    original: _builtins.bytes
+    """The picture without augmentation."""
+    width_px: _builtins.int
+    """Width in pixels."""
+    height_px: _builtins.int
+    """Height in pixels."""
+    @_builtins.property
+    def augmented(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The picture in the epochs 0, 1, …; each is as large as the original."""
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        original: _builtins.bytes = ...,
+        augmented: _abc.Iterable[_builtins.bytes] | None = ...,
+        width_px: _builtins.int = ...,
+        height_px: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["augmented", b"augmented", "content_type", b"content_type", "example", b"example", "height_px", b"height_px", "original", b"original", "width_px", b"width_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AugmentedExample: _TypeAlias = AugmentedExample  # noqa: Y015
 
 @_typing.final
 class GetReadManifestRequest(_message.Message):
@@ -2625,3 +3068,116 @@ class ExampleChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015
+
+@_typing.final
+class ExportVersionRequest(_message.Message):
+    """Request of ExportVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Archive:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ArchiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExportVersionRequest._Archive.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ARCHIVE_UNSPECIFIED: ExportVersionRequest._Archive.ValueType  # 0
+        """The same as TAR_GZ."""
+        ARCHIVE_TAR_GZ: ExportVersionRequest._Archive.ValueType  # 1
+        """.tar.gz, compressed with the least effort, since images hardly shrink."""
+        ARCHIVE_TAR: ExportVersionRequest._Archive.ValueType  # 2
+        """.tar"""
+        ARCHIVE_ZIP: ExportVersionRequest._Archive.ValueType  # 3
+        """.zip"""
+
+    class Archive(_Archive, metaclass=_ArchiveEnumTypeWrapper):
+        """Kinds of archives."""
+
+    ARCHIVE_UNSPECIFIED: ExportVersionRequest.Archive.ValueType  # 0
+    """The same as TAR_GZ."""
+    ARCHIVE_TAR_GZ: ExportVersionRequest.Archive.ValueType  # 1
+    """.tar.gz, compressed with the least effort, since images hardly shrink."""
+    ARCHIVE_TAR: ExportVersionRequest.Archive.ValueType  # 2
+    """.tar"""
+    ARCHIVE_ZIP: ExportVersionRequest.Archive.ValueType  # 3
+    """.zip"""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    format: _builtins.str
+    """A format of ListFormats; the one that the version was imported from when empty."""
+    archive: Global___ExportVersionRequest.Archive.ValueType
+    """The kind of archive."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        format: _builtins.str = ...,
+        archive: Global___ExportVersionRequest.Archive.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "format", b"format", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionRequest: _TypeAlias = ExportVersionRequest  # noqa: Y015
+
+@_typing.final
+class GetExportRequest(_message.Message):
+    """Request of GetExport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExportRequest: _TypeAlias = GetExportRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVersionRequest(_message.Message):
+    """Request of DeleteVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    force: _builtins.bool
+    """Also while it may still be read."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVersionRequest: _TypeAlias = DeleteVersionRequest  # noqa: Y015

@@ -55,7 +55,7 @@ class DatasetServiceStub:
     not set, or while an import runs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -80,12 +80,21 @@ class DatasetServiceStub:
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
+    """
+    PreviewAugmentation: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
     """
     GetReadManifest: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]
     """Returns a version's shards with signed URLs: all that training needs, and all that
@@ -94,6 +103,18 @@ class DatasetServiceStub:
     CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
     """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
     of the base, then what came.
+    """
+    ExportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ExportVersionRequest, _operations_pb2.Operation]
+    """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+    response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+    version holds.
+    """
+    GetExport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]
+    """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
+    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -148,7 +169,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     not set, or while an import runs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -173,12 +194,21 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetStatistics: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]  # type: ignore[assignment]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]  # type: ignore[assignment]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]  # type: ignore[assignment]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
+    """
+    PreviewAugmentation: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PreviewAugmentationRequest, _dataset_pb2.PreviewAugmentationResponse]  # type: ignore[assignment]
+    """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+    very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+    installation cannot augment, `NoPictures` for a version of text alone.
     """
     GetReadManifest: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetReadManifestRequest, _dataset_pb2.ReadManifest]  # type: ignore[assignment]
     """Returns a version's shards with signed URLs: all that training needs, and all that
@@ -187,6 +217,18 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
     """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
     of the base, then what came.
+    """
+    ExportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ExportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+    response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+    version holds.
+    """
+    GetExport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]  # type: ignore[assignment]
+    """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+    DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -274,7 +316,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -347,7 +389,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.GetValidationReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ValidationReport, _abc.Awaitable[_dataset_pb2.ValidationReport]]:
-        """Returns what an import found, whether it made a version or not."""
+        """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+
+    @_abc_1.abstractmethod
+    def ListProblems(
+        self,
+        request: _dataset_pb2.ListProblemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListProblemsResponse, _abc.Awaitable[_dataset_pb2.ListProblemsResponse]]:
+        """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+        has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+        """
 
     @_abc_1.abstractmethod
     def ListFormats(
@@ -368,6 +420,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PreviewAugmentation(
+        self,
+        request: _dataset_pb2.PreviewAugmentationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.PreviewAugmentationResponse, _abc.Awaitable[_dataset_pb2.PreviewAugmentationResponse]]:
+        """Shows what training would see of a few examples under a policy: for the same seed, epoch and row the
+        very pictures that a job trains on. FAILED_PRECONDITION (`PreviewNotInstalled`) where this
+        installation cannot augment, `NoPictures` for a version of text alone.
+        """
+
+    @_abc_1.abstractmethod
     def GetReadManifest(
         self,
         request: _dataset_pb2.GetReadManifestRequest,
@@ -385,6 +448,36 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
         """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
         of the base, then what came.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportVersion(
+        self,
+        request: _dataset_pb2.ExportVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+        response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+        version holds.
+        """
+
+    @_abc_1.abstractmethod
+    def GetExport(
+        self,
+        request: _dataset_pb2.GetExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Export, _abc.Awaitable[_dataset_pb2.Export]]:
+        """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _dataset_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from visiontune.trainer.v1 import augmentation_pb2 as _augmentation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -279,6 +280,7 @@ class TrainingJobSpec(_message.Message):
     EVALUATION_FIELD_NUMBER: _builtins.int
     CHECKPOINTING_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    AUGMENTATION_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
     """Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`."""
     @_builtins.property
@@ -305,6 +307,10 @@ class TrainingJobSpec(_message.Message):
     def resources(self) -> Global___Resources:
         """Where it runs."""
 
+    @_builtins.property
+    def augmentation(self) -> _augmentation_pb2.Augmentation:
+        """How pictures are varied in training; not at all when absent."""
+
     def __init__(
         self,
         *,
@@ -315,10 +321,11 @@ class TrainingJobSpec(_message.Message):
         evaluation: Global___Evaluation | None = ...,
         checkpointing: Global___Checkpointing | None = ...,
         resources: Global___Resources | None = ...,
+        augmentation: _augmentation_pb2.Augmentation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1344,6 +1351,7 @@ class ValidateTrainingJobResponse(_message.Message):
     RESOLVED_SPEC_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     TOTAL_STEPS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     total_steps: _builtins.int
     """Optimiser steps the job would take; 0 when unknown."""
     @_builtins.property
@@ -1354,16 +1362,21 @@ class ValidateTrainingJobResponse(_message.Message):
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.JobProblem]:
         """Everything that CreateTrainingJob would refuse. Empty means that it would accept."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.JobProblem]:
+        """What CreateTrainingJob accepts, and is hardly what the user wants."""
+
     def __init__(
         self,
         *,
         resolved_spec: Global___TrainingJobSpec | None = ...,
         problems: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
         total_steps: _builtins.int = ...,
+        warnings: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resolved_spec", b"resolved_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,7 +4,7 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -14,13 +14,25 @@ from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, se
 from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from visiontune_data.report import Report
+from visiontune_data.problem_log import problems_of
+from visiontune_data.report import Problem, Report
 from visiontune_data.statistics import Statistics
 from visiontune_kit import database
 
 from visiontune_dataset.adapters.drafts import Drafts
-from visiontune_dataset.adapters.tables import DATASETS, DRAFTS, EDITS, REPORTS, SHARDS, VERSIONS
+from visiontune_dataset.adapters.tables import (
+    DATASETS,
+    DRAFTS,
+    EDITS,
+    EXPORTS,
+    LEFTOVERS,
+    PROBLEMS,
+    REPORTS,
+    SHARDS,
+    VERSIONS,
+)
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
+from visiontune_dataset.domain.exports import Export
 from visiontune_dataset.domain.failures import (
     DatasetExists,
     DatasetNotFound,
@@ -89,7 +101,7 @@ class Datasets:
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, dataset: Dataset) -> None:
-        for table in (EDITS, DRAFTS, SHARDS, VERSIONS, REPORTS):
+        for table in (EDITS, DRAFTS, EXPORTS, LEFTOVERS, SHARDS, VERSIONS, PROBLEMS, REPORTS):
             await self._session.execute(delete(table).where(_belongs(table, dataset.project, dataset.id)))
         await self._session.execute(delete(DATASETS).where(_is_dataset(dataset.project, dataset.id)))
 
@@ -140,6 +152,36 @@ class Versions:
         )
         return _STATISTICS.validate_json(zlib.decompress((await self._session.execute(query)).scalar_one()))
 
+    async def note_reading(self, version: Version, until: datetime) -> None:
+        is_version = and_(
+            _belongs(VERSIONS, version.project, version.dataset), VERSIONS.c.number == version.number
+        )
+        later = or_(VERSIONS.c.read_until.is_(None), VERSIONS.c.read_until < until)
+        await self._session.execute(update(VERSIONS).where(is_version, later).values(read_until=until))
+
+    async def remove(self, version: Version) -> None:
+        of_dataset = [_belongs(table, version.project, version.dataset) for table in (SHARDS, VERSIONS)]
+        await self._session.execute(delete(SHARDS).where(of_dataset[0], SHARDS.c.number == version.number))
+        await self._session.execute(
+            delete(VERSIONS).where(of_dataset[1], VERSIONS.c.number == version.number)
+        )
+        used = (
+            await self._session.execute(
+                select(SHARDS.c.examples_object, SHARDS.c.preview_object).where(of_dataset[0])
+            )
+        ).all()
+        own = {name for shard in version.shards for name in (shard.examples.object, shard.preview.object)}
+        if left := own - {name for row in used for name in row}:
+            rows = [{"project": version.project, "dataset": version.dataset, "object": name} for name in left]
+            await self._session.execute(insert(LEFTOVERS), rows)
+
+    async def leftovers(self) -> list[tuple[str, str]]:
+        rows = await self._session.execute(select(LEFTOVERS.c.project, LEFTOVERS.c.object))
+        return [(project, name) for project, name in rows]
+
+    async def forget_leftovers(self, objects: Collection[str]) -> None:
+        await self._session.execute(delete(LEFTOVERS).where(LEFTOVERS.c.object.in_(list(objects))))
+
     async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
         query = select(VERSIONS.c.number).where(
             _belongs(VERSIONS, project, dataset_id), VERSIONS.c.owner == owner
@@ -168,8 +210,12 @@ class Reports:
         self._session = session
 
     async def save(self, stored: StoredReport) -> None:
-        where = _belongs(REPORTS, stored.project, stored.dataset)
-        await self._session.execute(delete(REPORTS).where(where, REPORTS.c.id == stored.id))
+        where = and_(_belongs(REPORTS, stored.project, stored.dataset), REPORTS.c.id == stored.id)
+        if stored.in_progress:
+            query = select(REPORTS.c.id).where(where, REPORTS.c.in_progress.is_(False))
+            if (await self._session.execute(query)).first():
+                return  # a try that is over speaks late
+        await self._drop(stored.project, stored.dataset, stored.id)
         await self._session.execute(
             insert(REPORTS).values(
                 project=stored.project,
@@ -178,8 +224,29 @@ class Reports:
                 content=zlib.compress(_REPORT.dump_json(stored.report)),
                 version=stored.version,
                 created_at=stored.created_at,
+                in_progress=stored.in_progress,
             )
         )
+        belongs = {"project": stored.project, "dataset": stored.dataset, "report": stored.id}
+        for number, content in enumerate(stored.pages):
+            await self._session.execute(insert(PROBLEMS).values(**belongs, page=number, content=content))
+
+    async def problems(self, stored: StoredReport, page: int) -> list[Problem]:
+        belongs = _belongs(PROBLEMS, stored.project, stored.dataset)
+        query = select(PROBLEMS.c.content).where(
+            belongs, PROBLEMS.c.report == stored.id, PROBLEMS.c.page == page
+        )
+        found = (await self._session.execute(query)).scalar_one_or_none()
+        return [] if found is None else problems_of(found)
+
+    async def drop_unfinished(self, project: str, dataset_id: str, report_id: str) -> None:
+        where = and_(_belongs(REPORTS, project, dataset_id), REPORTS.c.id == report_id)
+        await self._session.execute(delete(REPORTS).where(where, REPORTS.c.in_progress.is_(True)))
+
+    async def _drop(self, project: str, dataset_id: str, report_id: str) -> None:
+        for table, column in ((PROBLEMS, PROBLEMS.c.report), (REPORTS, REPORTS.c.id)):
+            where = and_(_belongs(table, project, dataset_id), column == report_id)
+            await self._session.execute(delete(table).where(where))
 
     async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
         query = select(REPORTS).where(_belongs(REPORTS, project, dataset_id), REPORTS.c.id == report_id)
@@ -187,7 +254,32 @@ class Reports:
         if row is None:
             raise ReportNotFound(f"projects/{project}/datasets/{dataset_id}/validationReports/{report_id}")
         report = _REPORT.validate_json(zlib.decompress(row["content"]))
-        return StoredReport(project, dataset_id, report_id, report, row["version"], row["created_at"])
+        return StoredReport(
+            project, dataset_id, report_id, report, row["version"], row["created_at"], row["in_progress"]
+        )
+
+
+class Exports:
+    """See ports.Exports."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, export: Export) -> None:
+        await self._session.execute(insert(EXPORTS).values(asdict(export)))
+
+    async def find(self, project: str, dataset_id: str, export_id: str) -> Export | None:
+        query = select(EXPORTS).where(_belongs(EXPORTS, project, dataset_id), EXPORTS.c.id == export_id)
+        row = (await self._session.execute(query)).mappings().first()
+        return Export(**row) if row else None
+
+    async def expired(self, now: datetime) -> list[Export]:
+        query = select(EXPORTS).where(EXPORTS.c.expires_at < now)
+        return [Export(**row) for row in (await self._session.execute(query)).mappings()]
+
+    async def remove(self, export: Export) -> None:
+        where = _belongs(EXPORTS, export.project, export.dataset)
+        await self._session.execute(delete(EXPORTS).where(where, EXPORTS.c.id == export.id))
 
 
 class UnitOfWork(database.UnitOfWork):
@@ -197,8 +289,10 @@ class UnitOfWork(database.UnitOfWork):
     versions: Versions
     reports: Reports
     drafts: Drafts
+    exports: Exports
 
     def open(self) -> None:
+        self.exports = Exports(self.session)
         self.drafts = Drafts(self.session)
         self.datasets = Datasets(self.session)
         self.versions = Versions(self.session)

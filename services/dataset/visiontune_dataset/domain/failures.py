@@ -6,6 +6,7 @@ from visiontune_data.formats import FORMATS
 from visiontune_data.report import Problem, Report
 from visiontune_kit import errors
 from visiontune_kit.errors import Violation
+from visiontune_recipes.problem import Problem as SpecProblem
 
 _MOST_VIOLATIONS = 20
 
@@ -29,6 +30,13 @@ class ExampleNotFound(errors.NotFound):
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"{name} does not exist: {detail}.", resource=name)
+
+
+class VersionInUse(errors.FailedPrecondition):
+    """Somebody may still read or edit it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}. Set force to delete it all the same.", resource=name)
 
 
 class ReportNotFound(errors.NotFound):
@@ -221,6 +229,24 @@ class EditRefused(errors.InvalidArgument):
         )
 
 
+class ExportNotFound(errors.NotFound):
+    """No such export of the dataset, or not any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not exist, or has expired. Export the version again.", resource=name)
+
+
+class ExportUnfit(errors.InvalidArgument):
+    """The format has no place for what the version has."""
+
+    def __init__(self, version: str, reason: str, advice: str) -> None:
+        super().__init__(
+            f"{version} cannot be exported so: {reason}; {advice}.",
+            violations=[Violation("format", f"{reason}; {advice}", "ExportUnfit")],
+            resource=version,
+        )
+
+
 class FilterInvalid(errors.InvalidArgument):
     """A filter of examples cannot be read."""
 
@@ -254,3 +280,43 @@ def _field(member: str, line: int, json_path: str) -> str:
     """Where, without the archive: `train.jsonl:42 $.image`; `archive` for the archive itself."""
     where = f"{member}:{line}" if line else member
     return " ".join(filter(None, (where, json_path))) or "archive"
+
+
+class AugmentationRefused(errors.InvalidArgument):
+    """The policy is none that a job could have."""
+
+    def __init__(self, problems: Sequence[SpecProblem]) -> None:
+        violations = [Violation(p.field, f"{p.message} {p.remedy}", p.rule) for p in problems]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        first = violations[0]
+        super().__init__(f"{first.field}: {first.description}{more}", violations=violations)
+
+
+class NoPictures(errors.FailedPrecondition):
+    """There is nothing to augment."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"None of the examples of {name} that were looked at has a picture. Name rows that have one.",
+            resource=name,
+        )
+
+
+class PreviewNotInstalled(errors.FailedPrecondition):
+    """Nothing here can augment pictures."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"Augmentations cannot be shown: {missing} is not installed beside the dataset service. Ask the "
+            "operator to install the extra `worker`, or to set VISIONTUNE_DATASET_PREVIEW_TARGET."
+        )
+
+
+class PreviewFailed(errors.Unavailable):
+    """The program that augments pictures ended while it was at work."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(
+            f"The program that augments pictures ended while it was at work (exit code {exit_code}). "
+            "Try again, with fewer or smaller pictures."
+        )

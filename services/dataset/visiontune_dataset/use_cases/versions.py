@@ -10,6 +10,8 @@ from typing import Any
 from visiontune_data import comparing, filters
 from visiontune_data.comparing import Comparison
 from visiontune_data.filters import FilterError
+from visiontune_data.problem_log import PAGE_PROBLEMS
+from visiontune_data.report import Problem
 from visiontune_data.statistics import Statistics
 
 from visiontune_dataset.domain.datasets import Version
@@ -102,6 +104,21 @@ async def select(version: Version, wanted: Selection, deps: Deps) -> Sequence[in
     return sorted(set(found).intersection(rows)) if wanted.split else found
 
 
+async def list_problems(
+    stored: StoredReport, start: int, limit: int, deps: Deps
+) -> tuple[list[Problem], int | None]:
+    """Returns problems from the `start`-th on, of one page of the log, and where the next ones begin."""
+    page, skipped = divmod(start, PAGE_PROBLEMS)
+    async with deps.unit_of_work() as uow:
+        found = await uow.reports.problems(stored, page)
+        more = len(found) == PAGE_PROBLEMS and bool(await uow.reports.problems(stored, page + 1))
+    if not found and start == 0:  # of an import that runs, or of before all were kept
+        return [problem for rule in stored.report.rules for problem in rule.problems], None
+    listed = found[skipped : skipped + limit]
+    end = start + len(listed)
+    return listed, end if more or end < page * PAGE_PROBLEMS + len(found) else None
+
+
 async def list_examples(
     version: Version, wanted: Selection, start: int, count: int, deps: Deps
 ) -> tuple[list[ShownExample], int]:
@@ -110,17 +127,20 @@ async def list_examples(
     page = rows[start : start + count]
     if wanted.needs_index:  # which has them; read by ranges, each might be in another row group
         return await shown(version, page, deps), len(rows)
-    found = await _preview(version, page, ["example"], deps)
-    return [
-        ShownExample(row, json.loads(each["example"])) for row, each in zip(page, found, strict=True)
-    ], len(rows)
+    return await examples_at(version, page, deps), len(rows)
+
+
+async def examples_at(version: Version, rows: Sequence[int], deps: Deps) -> list[ShownExample]:
+    """Returns those rows, which ascend and are there."""
+    found = await _preview(version, rows, ["example"], deps)
+    return [ShownExample(row, json.loads(each["example"])) for row, each in zip(rows, found, strict=True)]
 
 
 async def get_example(version: Version, row: int, deps: Deps) -> ShownExample:
     """Returns one row. Raises ExampleNotFound."""
-    _check_row(version, row)
-    [found] = await _preview(version, [row], ["example"], deps)
-    return ShownExample(row, json.loads(found["example"]))
+    check_row(version, row)
+    [found] = await examples_at(version, [row], deps)
+    return found
 
 
 async def get_thumbnails(
@@ -173,8 +193,12 @@ async def get_image(version: Version, row: int, index: int, deps: Deps) -> Image
 
 
 async def read_manifest(version: Version, ttl: timedelta, deps: Deps) -> list[SignedUrl]:
-    """Returns a signed URL for each shard, in order."""
-    return await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)
+    """Returns a signed URL for each shard, in order, and notes how long they work."""
+    signed = await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)
+    async with deps.unit_of_work() as uow:
+        await uow.versions.note_reading(version, max(each.expires_at for each in signed))
+        await uow.commit()
+    return signed
 
 
 async def _preview(
@@ -186,7 +210,8 @@ async def _preview(
     return found
 
 
-def _check_row(version: Version, row: int) -> None:
+def check_row(version: Version, row: int) -> None:
+    """Raises ExampleNotFound for a row that the version does not have."""
     if row >= version.example_count:
         raise ExampleNotFound(
             f"{version.name}/examples/{row}", f"the version has {version.example_count:,} examples, from 0"

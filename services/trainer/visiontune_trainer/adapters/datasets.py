@@ -6,12 +6,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.dataset.v1.dataset_pb2_grpc import DatasetServiceStub
-from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.facts import DatasetFacts, Kind, Sense, SenseCount
 
 from visiontune_trainer.ports import DatasetVersion, Manifest
 
 _URL_TTL = timedelta(hours=6)
 _PREFIX = "EXAMPLE_KIND_"
+_SENSE_PREFIX = "SENSE_"
 
 
 class DatasetClient:
@@ -21,10 +22,12 @@ class DatasetClient:
         self._stub = DatasetServiceStub(channel)
 
     async def get_version(self, name: str) -> DatasetVersion:
-        """Asks GetVersion."""
+        """Asks GetVersion, and GetStatistics about the texts."""
         version = await self._stub.GetVersion(pb.GetVersionRequest(name=name))
         kinds = frozenset(Kind(pb.ExampleKind.Name(kind).removeprefix(_PREFIX)) for kind in version.kinds)
-        return DatasetVersion(version.digest, DatasetFacts(kinds, dict(version.split_counts)))
+        numbers = await self._stub.GetStatistics(pb.GetStatisticsRequest(name=f"{name}/statistics"))
+        senses = _senses(numbers.text_senses) if numbers.HasField("text_senses") else None
+        return DatasetVersion(version.digest, DatasetFacts(kinds, dict(version.split_counts), senses))
 
     async def read_manifest(self, name: str) -> Manifest:
         """Asks GetReadManifest."""
@@ -32,3 +35,12 @@ class DatasetClient:
         ttl.FromTimedelta(_URL_TTL)
         manifest = await self._stub.GetReadManifest(pb.GetReadManifestRequest(name=name, ttl=ttl))
         return Manifest(manifest.SerializeToString())
+
+
+def _senses(found: pb.TextSenses) -> dict[Sense, SenseCount]:
+    return {
+        Sense(pb.TextSense.Sense.Name(each.sense).removeprefix(_SENSE_PREFIX)): SenseCount(
+            each.example_count, tuple(word.label for word in each.words)
+        )
+        for each in found.senses
+    }

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from visiontune_kit.errors import NotFound
-from visiontune_recipes.check import Problem, check, family_of
+from visiontune_recipes.check import Problem, check, family_of, warnings
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
@@ -51,6 +51,7 @@ class Plan:
     total_steps: int = 0
     family: str = ""
     dataset_digest: str = ""
+    warnings: tuple[Problem, ...] = ()
 
 
 async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
@@ -66,9 +67,16 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
     name = found.name if found else family
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
         raise VisionTrainingDisabled(name)
-    problems += check(resolved, version.facts, registered_family=family)
+    problems += check(spec, version.facts, registered_family=family)
     problems += deps.backend.problems_of(resolved.resources)
-    return Plan(tuple(problems), resolved, total_steps(resolved, version.facts), name, version.digest)
+    return Plan(
+        problems=tuple(problems),
+        resolved=resolved,
+        total_steps=total_steps(resolved, version.facts),
+        family=name,
+        dataset_digest=version.digest,
+        warnings=tuple(warnings(spec, version.facts)),
+    )
 
 
 async def create_job(command: CreateJob, deps: Deps) -> Job:
@@ -199,8 +207,8 @@ def _is_allowed(path: str, roots: tuple[PurePosixPath, ...]) -> bool:
 
 
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:
-    facts = DatasetFacts(kinds=frozenset(), split_counts={"train": 1, "validation": 1})
-    return check(resolve(spec, facts), facts, registered_family=family)
+    facts = DatasetFacts(kinds=frozenset(), split_counts={"train": 1, "validation": 1}, senses={})
+    return check(spec, facts, registered_family=family)
 
 
 def _unknown_version(name: str) -> Problem:

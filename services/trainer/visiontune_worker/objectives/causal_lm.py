@@ -1,6 +1,6 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from visiontune_worker.faults import ConfigurationFault, DataFault
 from visiontune_worker.shards import Example
 
 IGNORED = -100
+# What becomes of a picture before the processor has it: picture, its example, its place in that.
+Change = Callable[[Image.Image, Example, int], Image.Image]
 # What a processor returns besides the inputs of the vision tower.
 _TEXT_KEYS = frozenset({"input_ids", "attention_mask", "assistant_masks"})
 
@@ -68,16 +70,16 @@ class Encoder:
         self._stop_ids = frozenset(stop_ids)
         self._special = [each for each in processor.tokenizer.all_special_tokens if each]
 
-    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+    def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
         """Encodes examples together, which is faster. DataFault names one that cannot be trained on.
 
-        What an example becomes does not depend on its company.
+        What an example becomes does not depend on its company. change: keeps a picture's size.
         """
         conversations = [_up_to_last_answer(each) for each in examples]
         for example, messages in zip(examples, conversations, strict=True):
             self._refuse_special_tokens(example, messages)
         found = self._processor.apply_chat_template(
-            [_with_images(*each) for each in zip(examples, conversations, strict=True)],
+            [_with_images(*each, change) for each in zip(examples, conversations, strict=True)],
             tokenize=True,
             return_dict=True,
             return_assistant_tokens_mask=True,
@@ -203,16 +205,20 @@ def _up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
     return messages
 
 
-def _with_images(example: Example, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    images = iter(example.images)
+def _with_images(
+    example: Example, messages: Sequence[Mapping[str, Any]], change: Change | None
+) -> list[dict[str, Any]]:
+    images = enumerate(example.images)
 
     def part_with_image(part: Mapping[str, Any]) -> dict[str, Any]:
         if part["type"] != "image":
             return {"type": "text", "text": part["text"] or ""}
-        data = next(images, None)
-        if data is None:
+        found = next(images, None)
+        if found is None:
             raise DataFault("IMAGE_MISSING", f"Example {example.id!r} has more image places than images.")
-        return {"type": "image", "image": _decode(data, example)}
+        index, data = found
+        picture = _decode(data, example)
+        return {"type": "image", "image": change(picture, example, index) if change else picture}
 
     return [
         {"role": each["role"], "content": [part_with_image(part) for part in each["content"] or ()]}

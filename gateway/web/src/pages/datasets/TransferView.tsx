@@ -4,7 +4,7 @@ import { Meter } from "../../components/Meter";
 import { Panel } from "../../components/Page";
 import { Failure } from "../../components/states";
 import { bytes } from "../../lib/format";
-import { cancelTransfer, forgetTransfer, startTransfer, type Transfer } from "../../transfer/transfers";
+import { cancelTransfer, continueTransfer, giveUp, type Transfer } from "../../transfer/transfers";
 import type { Stage } from "../../transfer/upload";
 import css from "./datasets.module.css";
 import { Stages } from "./Stages";
@@ -16,13 +16,10 @@ const STAGES: readonly { stage: Stage; label: string }[] = [
 ];
 
 export function TransferView({ transfer }: { transfer: Transfer }) {
-  const { request, progress, error } = transfer;
-  const again = () => {
-    forgetTransfer(transfer.id);
-    startTransfer(request);
-  };
+  const { row, sources, progress, error } = transfer;
+  const names = row.files.map((file) => file.filename).join(", ");
   return (
-    <Panel title={`${request.file.name} → ${request.datasetId}`}>
+    <Panel title={`${names} → ${row.datasetId}`}>
       <div className={css.transfer}>
         <Stages
           labels={STAGES.map(({ label }) => label)}
@@ -43,10 +40,10 @@ export function TransferView({ transfer }: { transfer: Transfer }) {
           </>
         ) : (
           <>
-            <Failure error={new Error(error)} retry={again} />
+            <Failure error={new Error(error)} retry={() => continueTransfer(row, sources)} />
             <div>
-              <Button size="xs" variant="subtle" onClick={() => forgetTransfer(transfer.id)}>
-                Dismiss
+              <Button size="xs" variant="subtle" onClick={() => void giveUp(row)}>
+                Give it up
               </Button>
             </div>
           </>

@@ -1,33 +1,31 @@
 /** One example beside the grid: its images, its conversation, its facts. Arrow keys go to the next. */
 import { Drawer } from "@mantine/core";
-import { useHotkeys } from "@mantine/hooks";
 import { noop, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { exampleImageQuery, exampleQuery, THUMBNAIL_PAGE, thumbnailsQuery } from "../../api/datasets";
 import { Icon } from "../../components/icons";
 import { Failure, Loading } from "../../components/states";
+import { useShortcuts } from "../../components/useShortcuts";
 import { count } from "../../lib/format";
+import type { View } from "../../lib/view";
 import { ExampleView } from "./ExampleView";
 import css from "./version.module.css";
 
 interface DrawerProps {
   version: string;
-  split: string;
+  view: View;
   total: number;
-  /** Place of the example among those of the split; closed when absent. */
+  /** Place of the example among those of the view; closed when absent. */
   at: number | undefined;
   move: (index: number) => void;
   close: () => void;
 }
 
-export function ExampleDrawer({ version, split, total, at, move, close }: DrawerProps) {
+export function ExampleDrawer({ version, view, total, at, move, close }: DrawerProps) {
   const go = (step: number) => {
     if (at !== undefined && at + step >= 0 && at + step < total) move(at + step);
   };
-  useHotkeys([
-    ["ArrowLeft", () => go(-1)],
-    ["ArrowRight", () => go(1)],
-  ]);
+  useShortcuts(at === undefined ? {} : { previous: () => go(-1), next: () => go(1) });
   return (
     <Drawer.Root opened={at !== undefined} onClose={close} position="right" size="md" lockScroll={false}>
       <Drawer.Overlay backgroundOpacity={0.25} />
@@ -59,16 +57,16 @@ export function ExampleDrawer({ version, split, total, at, move, close }: Drawer
           </div>
         </Drawer.Header>
         <Drawer.Body>
-          {at !== undefined && <ExampleAt key={at} version={version} split={split} at={at} />}
+          {at !== undefined && <ExampleAt key={at} version={version} view={view} at={at} />}
         </Drawer.Body>
       </Drawer.Content>
     </Drawer.Root>
   );
 }
 
-function ExampleAt({ version, split, at }: { version: string; split: string; at: number }) {
-  const name = useNameAt(version, split, at);
-  const next = useNameAt(version, split, at + 1);
+function ExampleAt({ version, view, at }: { version: string; view: View; at: number }) {
+  const name = useNameAt(version, view, at);
+  const next = useNameAt(version, view, at + 1);
   const example = useQuery({ ...exampleQuery(name.data ?? ""), enabled: name.data !== undefined });
   usePreload(next.data);
   const error = name.error ?? example.error;
@@ -77,12 +75,12 @@ function ExampleAt({ version, split, at }: { version: string; split: string; at:
   return <ExampleView example={example.data} />;
 }
 
-/** The thumbnails say which example stands at a place of a split. */
-function useNameAt(version: string, split: string, at: number) {
+/** The thumbnails say which example stands at a place of the view. */
+function useNameAt(version: string, view: View, at: number) {
   const page = Math.floor(at / THUMBNAIL_PAGE);
   return useQuery({
-    ...thumbnailsQuery(version, split, page),
-    select: (thumbnails) => thumbnails[at - page * THUMBNAIL_PAGE]?.example,
+    ...thumbnailsQuery(version, view, page),
+    select: ({ thumbnails }) => thumbnails[at - page * THUMBNAIL_PAGE]?.example,
   });
 }
 

@@ -6,27 +6,37 @@ import { Copyable } from "../../components/Copyable";
 import { Facts } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { PIXEL_ART_PX } from "../../components/ThumbnailImage";
+import { editedBy, slotsOfCaptions, slotsOfMessage, type Slot } from "../../lib/draft";
 import { bytes, int, pretty } from "../../lib/format";
+import { ExampleFields, TextField } from "./EditFields";
+import { useDraft } from "./useDraft";
 import css from "./version.module.css";
 
-export function ExampleView({ example }: { example: Example }) {
+export function ExampleView({ example: saved }: { example: Example }) {
+  const draft = useDraft();
+  const edited = editedBy(saved, draft?.edits ?? []);
+  const { example } = edited;
   const name = example.name ?? "";
   const messages = example.messages ?? [];
   const images = example.images ?? [];
   return (
     <div className="stack">
+      {edited.deletions.length > 0 && <p className={css.deleted}>Deleted in this draft</p>}
       {messages.length === 0 &&
         images.map((image, index) => <Image key={image.path} example={example} index={index} />)}
       <Conversation example={example} messages={messages} />
-      {(example.texts ?? []).map((text) => (
-        <blockquote key={text} className={css.caption}>
-          {text}
+      {slotsOfCaptions(example).map((slot) => (
+        <blockquote key={slot.label} className={css.caption}>
+          <SlotText slot={slot} example={example} />
         </blockquote>
       ))}
+      {draft && <ExampleFields key={name} edited={edited} draft={draft} />}
       <Facts
         rows={[
           ["Id", <Copyable key="id" value={example.exampleId ?? ""} />],
-          ["Split", example.split],
+          ["Split", draft ? undefined : example.split],
+          ["Tags", draft ? undefined : example.tags?.join(", ")],
+          ["Warned about", example.problems?.join(", ")],
           ["Name", <Copyable key="name" value={name} />],
         ]}
       />
@@ -66,6 +76,7 @@ function Conversation({ example, messages }: { example: Example; messages: reado
     <ol className={css.bubbles}>
       {messages.map((message, index) => {
         let slot = before[index] ?? 0;
+        const texts = slotsOfMessage(example, index);
         return (
           <li key={index} className={css.bubble} data-role={message.role}>
             <span className={css.role}>{message.role}</span>
@@ -73,9 +84,7 @@ function Conversation({ example, messages }: { example: Example; messages: reado
               isImage(part) ? (
                 <Image key={place} example={example} index={slot++} />
               ) : (
-                <span key={place} className={css.text}>
-                  {part.text}
-                </span>
+                <SlotText key={place} slot={texts.shift()} example={example} />
               ),
             )}
           </li>
@@ -83,6 +92,14 @@ function Conversation({ example, messages }: { example: Example; messages: reado
       })}
     </ol>
   );
+}
+
+/** A text as it is, or the field that edits it. */
+function SlotText({ slot, example }: { slot: Slot | undefined; example: Example }) {
+  const draft = useDraft();
+  if (!slot) return null;
+  if (!draft) return <span className={css.text}>{slot.text}</span>;
+  return <TextField slot={slot} exampleId={example.exampleId ?? ""} draft={draft} />;
 }
 
 function Image({ example, index }: { example: Example; index: number }) {

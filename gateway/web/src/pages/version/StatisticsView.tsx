@@ -6,6 +6,7 @@ import { CountBars, Histogram } from "../../components/Histogram";
 import { Columns, Figures, Panel } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { bytes, count, int } from "../../lib/format";
+import { EVERYTHING, paramsOf, quoted } from "../../lib/view";
 import css from "./version.module.css";
 
 const HISTOGRAMS: readonly (readonly [string, (statistics: Statistics) => Distribution | undefined])[] = [
@@ -14,6 +15,10 @@ const HISTOGRAMS: readonly (readonly [string, (statistics: Statistics) => Distri
   ["Characters of text an example", (statistics) => statistics.textLength],
   ["Messages an example", (statistics) => statistics.messagesPerExample],
   ["Images an example", (statistics) => statistics.imagesPerExample],
+  ["Tokens of text an example, about", (statistics) => statistics.tokenCount],
+  ["Width divided by height", (statistics) => statistics.aspectRatio],
+  ["Bytes an image", (statistics) => statistics.sizeBytes],
+  ["Brightness, 0 black to 255 white", (statistics) => statistics.brightness],
 ];
 
 export function StatisticsView({ version }: { version: string }) {
@@ -21,9 +26,7 @@ export function StatisticsView({ version }: { version: string }) {
   if (query.isPending) return <Loading what="statistics" lines={8} />;
   if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
   const statistics = query.data;
-  const answers = (statistics.topAnswers ?? []).map(
-    ({ label, count }) => [label || "(empty)", int(count)] as const,
-  );
+  const answers = (statistics.topAnswers ?? []).map(({ label, count }) => [label ?? "", int(count)] as const);
   return (
     <div className="stack">
       <Panel>
@@ -39,7 +42,13 @@ export function StatisticsView({ version }: { version: string }) {
       </Panel>
       <Columns>
         <Panel title="Most frequent answers">
-          <CountBars label="Most frequent answers" rows={answers} />
+          <CountBars
+            label="Most frequent answers"
+            rows={answers}
+            linkOf={(answer) =>
+              `?${paramsOf({ ...EVERYTHING, filter: `answer = ${quoted(answer)}` }).toString()}`
+            }
+          />
         </Panel>
         <div className="stack">
           <Panel title="Splits">

@@ -1,12 +1,14 @@
-/** A grid of any number of thumbnails, of which only the visible rows exist. */
+/** Thumbnails of all examples of a view; only the visible rows exist. Arrow keys walk, Enter opens. */
 import { useElementSize } from "@mantine/hooks";
 import { useQueries } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { memo, useLayoutEffect, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import { THUMBNAIL_PAGE, thumbnailsQuery } from "../../api/datasets";
 import type { Thumbnail } from "../../api/types";
 import { Failure } from "../../components/states";
 import { ThumbnailImage } from "../../components/ThumbnailImage";
+import { actionOf } from "../../lib/shortcuts";
+import type { View } from "../../lib/view";
 import css from "./version.module.css";
 
 const TILE_PX = 104;
@@ -14,7 +16,7 @@ const GAP_PX = 8;
 
 interface GridProps {
   version: string;
-  split: string;
+  view: View;
   total: number;
   open: (index: number) => void;
 }
@@ -24,7 +26,7 @@ export function ThumbnailGrid(props: GridProps) {
   return <div ref={ref}>{width > 0 && <Rows {...props} width={width} />}</div>;
 }
 
-function Rows({ version, split, total, open, width }: GridProps & { width: number }) {
+function Rows({ version, view, total, open, width }: GridProps & { width: number }) {
   "use no memo"; // The virtualizer hands out functions that must be called anew at every scroll.
   const list = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
@@ -49,23 +51,40 @@ function Rows({ version, split, total, open, width }: GridProps & { width: numbe
   const pages = Array.from({ length: lastPage - firstPage + 2 }, (_, index) => firstPage + index).filter(
     (page) => page * THUMBNAIL_PAGE < total,
   );
-  const results = useQueries({ queries: pages.map((page) => thumbnailsQuery(version, split, page)) });
+  const results = useQueries({ queries: pages.map((page) => thumbnailsQuery(version, view, page)) });
   const thumbnailAt = (index: number): Thumbnail | undefined => {
     const page = Math.floor(index / THUMBNAIL_PAGE);
-    return results[page - firstPage]?.data?.[index - page * THUMBNAIL_PAGE];
+    return results[page - firstPage]?.data?.thumbnails[index - page * THUMBNAIL_PAGE];
   };
 
-  const walk = (event: KeyboardEvent) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    const next = focus + (step ?? 0);
-    if (step === undefined || next < 0 || next >= total) return;
-    event.preventDefault();
+  const walkTo = (next: number) => {
+    if (next < 0 || next >= total) return;
     setFocus(next);
     virtualizer.scrollToIndex(Math.floor(next / columns));
     const tile = () => list.current?.querySelector<HTMLElement>(`[data-index="${next}"]`);
     // A row that was out of sight exists only after the next frame.
     if (tile()) tile()?.focus({ preventScroll: true });
     else requestAnimationFrame(() => tile()?.focus({ preventScroll: true }));
+  };
+  const press = (event: KeyboardEvent) => {
+    const act = actionOf(event.key, {
+      left: () => walkTo(focus - 1),
+      right: () => walkTo(focus + 1),
+      up: () => walkTo(focus - columns),
+      down: () => walkTo(focus + columns),
+      first: () => walkTo(0),
+      last: () => walkTo(total - 1),
+    });
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    act();
+  };
+  // One listener for all tiles: a tile is drawn again only when its picture or its size changes.
+  const click = (event: MouseEvent) => {
+    const index = (event.target as Element).closest<HTMLElement>("[data-index]")?.dataset["index"];
+    if (index === undefined) return;
+    setFocus(Number(index));
+    open(Number(index));
   };
 
   const failed = results.find((result) => result.isError);
@@ -78,7 +97,8 @@ function Rows({ version, split, total, open, width }: GridProps & { width: numbe
         style={{ height: virtualizer.getTotalSize() }}
         role="group"
         aria-label={`${total} thumbnails`}
-        onKeyDown={walk}
+        onKeyDown={press}
+        onClick={click}
       >
         {rows.map((row) => (
           <div
@@ -95,10 +115,6 @@ function Rows({ version, split, total, open, width }: GridProps & { width: numbe
                   size={tile}
                   thumbnail={thumbnailAt(index)}
                   focusable={index === focus}
-                  open={() => {
-                    setFocus(index);
-                    open(index);
-                  }}
                 />
               ))}
           </div>
@@ -113,10 +129,9 @@ interface TileProps {
   size: number;
   thumbnail: Thumbnail | undefined;
   focusable: boolean;
-  open: () => void;
 }
 
-function Tile({ index, size, thumbnail, focusable, open }: TileProps) {
+const Tile = memo(function Tile({ index, size, thumbnail, focusable }: TileProps) {
   return (
     <button
       type="button"
@@ -124,7 +139,6 @@ function Tile({ index, size, thumbnail, focusable, open }: TileProps) {
       style={{ width: size, height: size }}
       data-index={index}
       tabIndex={focusable ? 0 : -1}
-      onClick={open}
       aria-label={`Example ${index + 1}`}
     >
       {thumbnail && <ThumbnailImage thumbnail={thumbnail} />}
@@ -133,4 +147,4 @@ function Tile({ index, size, thumbnail, focusable, open }: TileProps) {
       </span>
     </button>
   );
-}
+});

@@ -1,17 +1,22 @@
 /** One version: its examples, its statistics, its report. */
 import { Button, Tabs } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearchParams } from "react-router";
 import { reportQuery, versionQuery } from "../../api/datasets";
+import { createDraft, listDrafts } from "../../api/drafts";
 import type { DatasetVersion } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
 import { Figures, Page } from "../../components/Page";
 import { Report } from "../../components/Report";
 import { Failure, Loading } from "../../components/states";
 import { bytes, count, int, shortDigest } from "../../lib/format";
-import { pages } from "../../lib/names";
+import { datasetOf, lastOf, pages } from "../../lib/names";
+import { EVERYTHING, paramsOf, viewOf } from "../../lib/view";
 import { useProject } from "../../session/project";
+import { Changes } from "./Changes";
+import { Duplicates } from "./Duplicates";
 import { Examples } from "./Examples";
+import { History } from "./History";
 import { StatisticsView } from "./StatisticsView";
 
 export function Component() {
@@ -33,9 +38,12 @@ export function Component() {
       }
       actions={
         version.isSuccess && (
-          <Button component={Link} to={pages.newJob(name)} size="xs">
-            Train on this version
-          </Button>
+          <>
+            <EditButton version={name} />
+            <Button component={Link} to={pages.newJob(name)} size="xs">
+              Train on this version
+            </Button>
+          </>
         )
       }
     >
@@ -46,23 +54,60 @@ export function Component() {
   );
 }
 
+/** Goes on with a draft of this version, or begins one. */
+function EditButton({ version }: { version: string }) {
+  const [params, setParams] = useSearchParams();
+  const dataset = datasetOf(version);
+  const edit = useMutation({
+    mutationFn: async () => {
+      const open = (await listDrafts(dataset)).find((row) => row.baseVersion === version && !row.operation);
+      return open ?? (await createDraft(dataset, version));
+    },
+    onSuccess: (draft) => setParams(paramsOf({ ...viewOf(params), draft: lastOf(draft.name) })),
+  });
+  if (params.has("draft")) return null;
+  if (edit.isError) return <Failure error={edit.error} retry={() => edit.mutate()} />;
+  return (
+    <Button size="xs" variant="default" loading={edit.isPending} onClick={() => edit.mutate()}>
+      Edit
+    </Button>
+  );
+}
+
+const TABS = [
+  { value: "examples", label: "Examples" },
+  { value: "statistics", label: "Statistics" },
+  { value: "duplicates", label: "Duplicates" },
+  { value: "report", label: "Report" },
+  { value: "changes", label: "Changes" },
+  { value: "history", label: "History" },
+] as const;
+
 function Content({ version }: { version: DatasetVersion }) {
   const [params, setParams] = useSearchParams();
   const tab = params.get("tab") ?? "examples";
+  const addressOf = (value: string | null) => {
+    const address = paramsOf({ ...EVERYTHING, draft: params.get("draft") ?? "" });
+    if (value && value !== "examples") address.set("tab", value);
+    return address;
+  };
   return (
     <>
       <Figures rows={figures(version)} />
-      <Tabs value={tab} onChange={(value) => setParams(value && value !== "examples" ? { tab: value } : {})}>
+      <Tabs value={tab} onChange={(value) => setParams(addressOf(value))}>
         <Tabs.List mb="md">
-          <Tabs.Tab value="examples">Examples</Tabs.Tab>
-          <Tabs.Tab value="statistics">Statistics</Tabs.Tab>
-          <Tabs.Tab value="report">Report</Tabs.Tab>
+          {TABS.map(({ value, label }) => (
+            <Tabs.Tab key={value} value={value}>
+              {label}
+            </Tabs.Tab>
+          ))}
         </Tabs.List>
-        <Tabs.Panel value="examples">{tab === "examples" && <Examples version={version} />}</Tabs.Panel>
-        <Tabs.Panel value="statistics">
+        <Tabs.Panel value={tab}>
+          {tab === "examples" && <Examples version={version} />}
           {tab === "statistics" && <StatisticsView version={version.name ?? ""} />}
-        </Tabs.Panel>
-        <Tabs.Panel value="report">
+          {tab === "duplicates" && <Duplicates version={version.name ?? ""} />}
+          {tab === "changes" && <Changes version={version} />}
+          {tab === "history" && <History version={version} />}
           {tab === "report" && <ReportTab name={version.validationReport ?? ""} />}
         </Tabs.Panel>
       </Tabs>

@@ -1,0 +1,99 @@
+"""Editing a version in the browser: by keys, in a draft, until it is the next version."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support import pictures
+from tests.support.stack import Stack
+from tests.support.web import Visit
+
+NUMBERS = 12
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def dataset(stack: Stack, tmp_path: Path) -> str:
+    """Id of a dataset of the test's own, with one version of numbered pictures."""
+    name = f"drafts-{uuid.uuid4().hex[:8]}"
+    pictures.build(tmp_path / "edited.tar", NUMBERS)
+    stack.cli("dataset", "import", str(tmp_path / "edited.tar"), "--dataset", name)
+    return name
+
+
+def begin(visit: Visit, dataset: str, at: int) -> Page:
+    page = visit.open(f"/datasets/{dataset}/versions/v1?at={at}")
+    expect(page.get_by_role("dialog").get_by_text(f"It is {at}.")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    expect(page.get_by_role("region", name="Draft")).to_be_visible()
+    page.locator(f'[data-index="{at}"]').click()
+    expect(page.get_by_label("Text of message 2")).to_have_value(f"It is {at}.")
+    return page
+
+
+def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: Visit, dataset: str) -> None:
+    page = begin(visit, dataset, 3)
+    page.keyboard.press("e")
+    page.keyboard.press("End")
+    page.keyboard.type(" Really.", delay=300)  # so slowly that a part is saved before the rest is typed
+    expect(page.get_by_text("All changes are saved")).to_be_visible()
+    page.get_by_label("Text of message 2").blur()
+    page.keyboard.press("t")
+    page.keyboard.type("odd")
+    page.get_by_label("Tags").blur()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("Text of message 2")).to_have_value("It is 4.")
+    page.keyboard.press("x")
+    expect(page.get_by_text("Deleted in this draft")).to_be_visible()
+    page.reload()  # what was typed was saved by itself
+    expect(page.get_by_text("Deleted in this draft")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_label("Text of message 2")).to_have_value("It is 3. Really.")
+    expect(page.get_by_label("Tags")).to_have_value("odd")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="3 edits").click()
+    page.get_by_role("dialog").get_by_role("listitem").filter(has_text="odd").get_by_role("button").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="2 edits")).to_be_visible()
+    page.get_by_role("button", name="Commit as a new version").click()
+    expect(page.get_by_text(f"is ready: {NUMBERS - 1} examples")).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name="Look at it").click()
+    expect(page.get_by_role("heading", name=f"{dataset} v2")).to_be_visible()
+    expect(page.get_by_role("group", name=f"{NUMBERS - 1} thumbnails")).to_be_visible()
+    page.get_by_role("tab", name="Changes").click()
+    expect(page.get_by_role("region", name="n-00003")).to_contain_text("It is 3. Really.")
+    expect(page.get_by_role("region", name="n-00004")).to_contain_text("went")
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("region", name="Jobs that train on it")).to_contain_text("None yet.")
+    page.get_by_role("region", name="Where it comes from").get_by_role("link", name="v1").click()
+    expect(page.get_by_role("heading", name=f"{dataset} v1")).to_be_visible()
+
+
+def test_what_a_rule_forbids_is_not_saved_and_said(visit: Visit, dataset: str) -> None:
+    page = begin(visit, dataset, 2)
+    page.get_by_label("Text of message 2").fill("")
+    page.get_by_label("Text of message 2").blur()
+    expect(page.get_by_role("region", name="Draft").get_by_role("alert")).to_be_visible()
+    expect(page.get_by_text("Not saved")).to_be_visible()
+    visit.complaints[:] = [text for text in visit.complaints if "400" not in text]
+
+
+def test_a_draft_on_an_older_version_is_moved_to_the_newest_and_committed(
+    visit: Visit, dataset: str, stack: Stack, tmp_path: Path
+) -> None:
+    page = begin(visit, dataset, 5)
+    page.keyboard.press("s")
+    expect(page.get_by_text("All changes are saved")).to_be_visible()
+    pictures.build(tmp_path / "more.tar", NUMBERS + 1)
+    stack.cli("dataset", "import", str(tmp_path / "more.tar"), "--dataset", dataset)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Commit as a new version").click()
+    page.get_by_role("button", name="Move my edits and commit").click()
+    expect(page.get_by_text(f"is ready: {NUMBERS + 1} examples")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("v3", exact=True)).to_be_visible()
+    # The refused commit is on the browser's console too.
+    visit.complaints[:] = [text for text in visit.complaints if "400" not in text]
