@@ -160,18 +160,21 @@ async def project_limits(project: str, deps: Deps) -> Limits:
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them.
+    """After the end: scratch goes, each upload after its last import, shards unless a version has them.
 
-    So does a report that was not finished.
+    An upload may be imported into several datasets at once; each of them ends before it looks for the others.
+    A report that was not finished goes, too.
     """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        still_read = await deps.imports.objects_in_use(uow.session, job.project)
         await uow.reports.drop_unfinished(job.project, job.dataset, job.id)
         await uow.commit()
     if not committed:
         await deps.storage.delete_owned(job.owner)
-    await deps.storage.delete(job.project, [each.object for each in job.given])
+    if done_with := [each.object for each in job.given if each.object not in still_read]:
+        await deps.storage.delete(job.project, done_with)
 
 
 def _scratch(job: ImportJob, deps: Deps) -> Path:
