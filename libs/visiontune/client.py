@@ -322,6 +322,15 @@ class Client:
         request = dataset_pb2.GetValidationReportRequest(name=name)
         return self.call(_method(_DATASETS, "GetValidationReport"), request, dataset_pb2.ValidationReport())
 
+    def list_problems(self, report: str) -> Iterator[dataset_pb2.Problem]:
+        """Everything that an import found, in order; a report itself has the first places of each rule."""
+        return self.pages(
+            _method(_DATASETS, "ListProblems"),
+            dataset_pb2.ListProblemsRequest(parent=report),
+            dataset_pb2.ListProblemsResponse(),
+            "problems",
+        )
+
     def delete_version(self, name: str, *, force: bool = False) -> None:
         """Deletes `digits/v1`; with `force` also while it may be read or is edited."""
         request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force)

@@ -76,6 +76,8 @@ def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:
     for message, path in zip(draft.messages, draft.message_paths, strict=True):
         if message.role == "assistant" and is_blank(text_of(message)):
             notes.add("answer-empty", path, "the answer has no text", text_of(message))
+        elif is_blank(text_of(message)) and all(part.type == "text" for part in message.content):
+            notes.add("text-empty", path, "the message has neither text nor an image", text_of(message))
 
 
 def _misplaced(role: str, previous: str, index: int) -> str:

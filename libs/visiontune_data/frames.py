@@ -42,7 +42,7 @@ def sample(file: IO[bytes], wanted: int, limits: Limits) -> list[Frame]:
         raise NotAVideo("the file is no MP4, QuickTime, WebM, Matroska or AVI video")
     try:
         numbers = chosen(_count(file, name, limits), wanted)
-        with av.open(file, format=name) as container:
+        with av.open(file, "r", format=name) as container:
             return _read(container, numbers)
     except av.FFmpegError as error:
         raise NotAVideo(f"the video cannot be decoded ({shorten(error.strerror or str(error))})") from error
@@ -52,7 +52,7 @@ def _count(file: IO[bytes], name: str, limits: Limits) -> int:
     """Frames of the video's first stream, by its packets: nothing is decoded."""
     import av  # noqa: PLC0415
 
-    with av.open(file, format=name) as container:
+    with av.open(file, "r", format=name) as container:
         if not container.streams.video:
             raise NotAVideo("the file has no pictures, only sound")
         stream = container.streams.video[0]

@@ -33,6 +33,7 @@ from visiontune_data.splits import Splitter
 from visiontune_data.spool import Extent, Spool
 from visiontune_data.statistics import StatisticsBuilder
 from visiontune_data.text import shorten
+from visiontune_data.twins import Twins
 from visiontune_data.videos import Videos
 
 SAMPLE_RECORDS = 100
@@ -200,6 +201,7 @@ class Assembly:
     drafts: Drafts
     images: dict[str, Result]
     limits: Limits
+    twins: Twins = field(default_factory=Twins.none)
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
     splitter: Splitter = field(default_factory=Splitter)
     ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
@@ -218,7 +220,8 @@ class Assembly:
                 report.skipped_count += 1
                 continue
             self.ids[example.id] = place.line
-            self.splitter.add(example.id, [image.sha256 for image in example.images], example.split or None)
+            alike = [self.twins.eldest(image.sha256) for image in example.images]
+            self.splitter.add(example.id, alike, example.split or None)
             self.statistics.add(example)
             self.kinds.add(example.kind)
             self._split_sizes[example.split] += 1
@@ -295,3 +298,4 @@ class Assembly:
             if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:
                 message = f"the image is in the splits {' and '.join(sorted(splits))}"
                 report.add(Problem("split-leak", Place(path), message, result.sha256))
+        report.extend(self.twins.near_leaks(self._splits_of_image))

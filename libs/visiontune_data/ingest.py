@@ -1,14 +1,13 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from visiontune_data import choosing, reading
+from visiontune_data import choosing, habits, reading
 from visiontune_data.archive import Refused, Source
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Kind
@@ -19,6 +18,7 @@ from visiontune_data.inputs import Input, title
 from visiontune_data.limits import Limits
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.matching import ImageIndex
+from visiontune_data.problem_log import LoggedReport, ProblemLog, together
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import RULES, Scope, Severity
 from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
@@ -26,13 +26,12 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
+from visiontune_data.twins import Twins
 from visiontune_data.videos import Videos
 
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
-_SAME_ANSWER_SHARE = 0.95
-_FEW_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class Progress:
     record_count: int
     error_count: int
     warning_count: int
+    report: Report | None = None  # what was found so far; None when that was told before
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The report, and the version unless the report's errors forbid one."""
+    """The report, pages of all problems, and the version unless the report's errors forbid one."""
 
     report: Report
     version: Version | None
+    problems: tuple[bytes, ...] = ()
 
 
 def ingest(
@@ -118,9 +119,10 @@ def ingest(
     what `source` raises when it cannot be read.
     """
     given = [Input(source, archive_name), *more]
-    report = Report(title(given))
+    log = ProblemLog()
+    report = LoggedReport(title(given), log)
     with ExitStack() as stack:
-        job = _Job(given, report, scratch, options, images, progress, finished, stack)
+        job = _Job(given, report, log, scratch, options, images, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -128,15 +130,16 @@ def ingest(
             version = None
     if version is None:
         report.example_count = 0
-    return Outcome(report, version)
+    return Outcome(together([report]), version, log.pages())
 
 
 class _Job:
     """One import under way."""
 
     def __init__(
-        self, given: Sequence[Input], report: Report, scratch: Path, options: Options, images: Sources,
-        progress: Callable[[Progress], None], finished: Callable[[Shard], None], stack: ExitStack,
+        self, given: Sequence[Input], report: Report, log: ProblemLog, scratch: Path, options: Options,
+        images: Sources, progress: Callable[[Progress], None], finished: Callable[[Shard], None],
+        stack: ExitStack,
     ) -> None:  # fmt: skip
         self._sources = [_CountedSource(each.source) for each in given]
         self._given = [Input(s, each.name) for s, each in zip(self._sources, given, strict=True)]
@@ -156,8 +159,8 @@ class _Job:
             )
         )
         # Reported after those of the images, whichever is ready first.
-        self._record_problems = Report(report.archive)
-        self._stage, self._told_at = Stage.READING, 0.0
+        self._log, self._record_problems = log, LoggedReport(report.archive, log)
+        self._stage, self._told_at, self._told_count = Stage.READING, 0.0, 0
         self._written_count = self._to_write_count = self._percent = 0
 
     def run(self) -> Version | None:
@@ -191,10 +194,10 @@ class _Job:
             refused = error
         images = self._decoded(content)
         report.merge(record_problems)
-        self._record_problems = Report(report.archive)
+        self._record_problems = LoggedReport(report.archive, self._log)
         if refused:
             raise refused
-        assembly = Assembly(drafts, images, limits)
+        assembly = Assembly(drafts, images, limits, Twins.among(images.values()))
         assembly.gather(report)
         self._check_version(assembly, content)
         self._tell(always=True)
@@ -227,12 +230,8 @@ class _Job:
         for path in content.image_paths:
             if path not in used:
                 report.add(Problem("image-unused", Place(path), "no record names this image", shorten(path)))
-        report.extend(_duplicates(assembly.images.values()))
-        answer, count = assembly.statistics.most_frequent_answer
-        total = assembly.statistics.example_count
-        if total >= _FEW_EXAMPLES and count > _SAME_ANSWER_SHARE * total:
-            message = f'{count:,} of {total:,} examples have the answer "{shorten(answer)}"'
-            report.add(Problem("answers-identical", Place(), message, shorten(answer)))
+        report.extend(assembly.twins.problems())
+        report.extend(habits.problems(assembly.statistics, assembly.kinds))
 
     def _is_forbidden(self) -> bool:
         errors = [RULES[s.rule] for s in self._report.rules if s.severity is Severity.ERROR]
@@ -294,16 +293,19 @@ class _Job:
             return
         self._told_at = now
         self._percent = max(self._percent, self._percent_now())
-        reports = (self._report, self._record_problems)
+        report = together((self._report, self._record_problems))
+        found = report.error_count + report.warning_count
+        is_new, self._told_count = found != self._told_count, found
         self._progress(
             Progress(
                 stage=self._stage,
                 percent=self._percent,
                 read_bytes=self._read_bytes,
                 image_count=self._decoder.done_count,
-                record_count=sum(report.record_count for report in reports),
-                error_count=sum(report.error_count for report in reports),
-                warning_count=sum(report.warning_count for report in reports),
+                record_count=report.record_count,
+                error_count=report.error_count,
+                warning_count=report.warning_count,
+                report=report if is_new else None,
             )
         )
 
@@ -326,15 +328,3 @@ class _CountedSource:
         self._position += len(data)
         self.read_bytes = max(self.read_bytes, self._position)
         return data
-
-
-def _duplicates(images: Iterable[Result]) -> Iterable[Problem]:
-    """One warning a group of image files with the same bytes."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        groups[image.sha256].append(image.task.path)
-    for first, *others in groups.values():
-        if others:
-            names = ", ".join(f'"{shorten(path)}"' for path in others[:3])
-            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            yield Problem("duplicate-exact", Place(first), f"the same bytes as {names}{more}", shorten(first))

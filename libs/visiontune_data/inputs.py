@@ -36,18 +36,28 @@ def files(inputs: Sequence[Input], report: Report, limits: Limits) -> Iterator[F
         return
     owners: dict[str, str] = {}
     for each in inputs:
-        found = Report(each.name)
         try:
-            for file in _files_of(each, found, limits):
+            for file in _files_of(each, _OneOf(each.name, report), limits):
                 if (owner := owners.setdefault(file.path, each.name)) != each.name:
                     message = f'the path is in "{shorten(owner)}" and in "{shorten(each.name)}"'
                     raise refuse("path-duplicate", message, place=Place(file.path), value=shorten(file.path))
                 yield replace(file, chunks=_chunks(file, each.name))
         except Refused as refused:
             raise Refused(_located(refused.problem, each.name)) from refused
-        for summary in found.by_rule.values():
-            summary.problems = [_located(problem, each.name) for problem in summary.problems]
-        report.merge(found)
+
+
+class _OneOf(Report):
+    """What is found in one of several inputs goes to the report of all."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, name: str, whole: Report) -> None:
+        super().__init__(name)
+        self._all = whole
+
+    def add(self, problem: Problem) -> None:
+        """Passes the problem on."""
+        self._all.add(_located(problem, self.archive))
 
 
 def _chunks(file: File, name: str) -> Iterator[bytes]:

@@ -294,7 +294,10 @@ def _examples_batch(
     rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
 ) -> pa.RecordBatch:
     columns = {name: text_column(name, rows, messages) for name in to.names}
-    of_images = {"images": [row.images for row in rows], "negatives": [row.negatives for row in rows]}
+    of_images: dict[str, list[tuple[Image, ...] | None]] = {
+        "images": [row.images for row in rows],
+        "negatives": [row.negatives for row in rows],
+    }
     columns |= {name: _image_column(of_images[name], images) for name in to.names if name in of_images}
     return pa.record_batch([columns[name] for name in to.names], schema=to)
 

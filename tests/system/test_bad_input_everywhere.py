@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import random
 import tarfile
 from collections.abc import AsyncIterator, Callable
@@ -255,6 +256,9 @@ async def test_a_warning_is_told_alike_and_stops_nothing(
     assert [(found.rule, found.severity) for found in report.rules] == [(rule, pb.SEVERITY_WARNING)]
     shown = await everywhere.cli("dataset", "report", name)
     assert problem.text in shown.stdout
+    assert list(everywhere.rest.list_problems(report.name)) == [problem]
+    lines = (await everywhere.cli("dataset", "report", name, "--jsonl")).stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == [problem.text]
     everywhere.rest.delete_dataset(name, force=True)
     await everywhere.until_left_with(before)
 

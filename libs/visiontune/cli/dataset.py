@@ -163,10 +163,20 @@ def report(
         str,
         typer.Argument(help="DATASET, DATASET/VERSION, or the full name of a report.", metavar="DATASET"),
     ],
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Every problem as a line of JSON; the first 100,000 are kept.")
+    ] = False,
 ) -> None:
-    """Show what an import found: every rule that was broken, with places and remedies."""
+    """Show what an import found: every rule that was broken, with places and remedies.
+
+    Of an import that runs, what it found so far.
+    """
     client = session.client
     report_name = name if "/validationReports/" in name else client.get_version(name).validation_report
+    if jsonl:
+        for problem in client.list_problems(report_name):
+            session.line(problem)
+        return
     found = client.get_validation_report(report_name)
     session.resource(found) if session.is_json else views.report(session, found)
 
@@ -308,9 +318,13 @@ def await_import(
 
     metadata = dataset_pb2.ImportVersionMetadata()
 
+    told: set[str] = set()
+
     def show_progress(current: "operations_pb2.Operation") -> None:
         current.metadata.Unpack(metadata)
         update(metadata.progress_percent, 100)
+        if metadata.validation_report and not current.done:
+            _tell_new_rules(session, metadata.validation_report, told)
 
     try:
         with step(session.err, label) as update:
@@ -320,6 +334,18 @@ def await_import(
     version = dataset_pb2.DatasetVersion()
     done.response.Unpack(version)
     return version, metadata
+
+
+def _tell_new_rules(session: Session, report_name: str, told: set[str]) -> None:
+    """Prints the first place of each rule that a running import has found broken since it was last asked."""
+    try:
+        found = session.client.get_validation_report(report_name)
+    except NotFound:  # the try that made it was given up
+        return
+    for rule in found.rules:
+        if rule.rule not in told:
+            told.add(rule.rule)
+            session.err.print(f"[yellow]{rule.rule}[/] {escape(rule.problems[0].text)}", soft_wrap=True)
 
 
 def _refused(session: Session, report_name: str, error: ApiFailure) -> Exception:

@@ -54,15 +54,13 @@ def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Dra
 
 
 def _read_part(part: QwenPart, path: str) -> Part | MediaRef | None:
-    match part.type:
-        case "image":
-            return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
-        case "video" if part.video is None:
-            return VIDEO
-        case "video":
-            frames = (part.video,) if isinstance(part.video, str) else tuple(part.video)
-            return VideoRef(frames, f"{path}.video")
-    return None
+    if part.type == "image":
+        return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
+    if part.type != "video":
+        return None
+    if part.video is None:
+        return VIDEO
+    return VideoRef((part.video,) if isinstance(part.video, str) else tuple(part.video), f"{path}.video")
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:

@@ -414,6 +414,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
         version=stored.version,
         create_time=timestamp(stored.created_at),
         format_reason=found.format_reason,
+        in_progress=stored.in_progress,
     )
 
 

@@ -577,10 +577,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns what an import found, whether it made a version or not
-         * @description Returns what an import found, whether it made a version or not.
+         * Returns what an import found, whether it made a version or not; of one that runs, what it found so far
+         * @description Returns what an import found, whether it made a version or not; of one that runs, what it found so far.
          */
         get: operations["GetValidationReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/validationReports/{report}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule
+         * @description Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+         */
+        get: operations["ListProblems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2540,6 +2560,18 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description A page of problems. */
+        ListProblemsResponse: {
+            /** @description In the order in which they were found. */
+            problems?: components["schemas"]["Problem"][];
+            /** @description Token of the next page; empty on the last. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Problems found in all; more than can be listed when there are over 100,000.
+             */
+            totalSize?: string;
+        };
         /** @description Answer of ListQuotaAlerts. */
         ListQuotaAlertsResponse: {
             /** @description Newest first. */
@@ -3498,6 +3530,8 @@ export interface components {
             createTime?: string;
             /** @description Which format was detected and by what; empty when the request named one, or none was found. */
             formatReason?: string;
+            /** @description True while the import runs: counts and rules are of what was found so far, and grow. */
+            inProgress?: boolean;
         };
         /**
          * @description One message of a watch.
@@ -4571,6 +4605,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ValidationReport"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListProblems: {
+        parameters: {
+            query?: {
+                /** @description Most problems to return; 1,000 when 0, and at most. A page may have fewer. */
+                pageSize?: number;
+                /** @description `next_page_token` of the page before; empty for the first. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                report: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListProblemsResponse"];
                 };
             };
             default: components["responses"]["Error"];

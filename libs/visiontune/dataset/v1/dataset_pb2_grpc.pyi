@@ -80,7 +80,11 @@ class DatasetServiceStub:
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
     """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
@@ -190,7 +194,11 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetStatistics: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]  # type: ignore[assignment]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]  # type: ignore[assignment]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]  # type: ignore[assignment]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -381,7 +389,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.GetValidationReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ValidationReport, _abc.Awaitable[_dataset_pb2.ValidationReport]]:
-        """Returns what an import found, whether it made a version or not."""
+        """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+
+    @_abc_1.abstractmethod
+    def ListProblems(
+        self,
+        request: _dataset_pb2.ListProblemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListProblemsResponse, _abc.Awaitable[_dataset_pb2.ListProblemsResponse]]:
+        """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+        has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+        """
 
     @_abc_1.abstractmethod
     def ListFormats(

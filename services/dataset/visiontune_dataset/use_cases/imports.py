@@ -133,6 +133,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    making.problems = outcome.problems
     if outcome.version is None:
         await making.refuse(outcome.report)
     else:
@@ -158,10 +159,15 @@ def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them."""
+    """After the end: scratch and the archive go in any case, the shards unless a version has them.
+
+    So does a report that was not finished.
+    """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        await uow.reports.drop_unfinished(job.project, job.dataset, job.id)
+        await uow.commit()
     if not committed:
         await deps.storage.delete_owned(job.owner)
     await deps.storage.delete(job.project, [each.object for each in job.given])
