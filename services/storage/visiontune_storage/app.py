@@ -5,6 +5,7 @@ import secrets
 from datetime import timedelta
 
 from google.longrunning import operations_pb2_grpc
+from minio.credentials.providers import Provider, StaticProvider
 from visiontune.storage.v1 import storage_pb2_grpc
 from visiontune_kit.clock import Clock, SystemClock
 from visiontune_kit.database import Database
@@ -14,6 +15,7 @@ from visiontune_kit.server import Program, Rpc
 from visiontune_storage import rpc
 from visiontune_storage.adapters import bucket_setup
 from visiontune_storage.adapters.collections import DurableCollections, DurableRun
+from visiontune_storage.adapters.credentials import FileCredentials
 from visiontune_storage.adapters.database import UnitOfWork
 from visiontune_storage.adapters.object_store import Bucket, MinioStore
 from visiontune_storage.adapters.quotas import Defaults
@@ -98,9 +100,16 @@ def bucket_of(settings: Settings) -> Bucket:
         region=settings.s3_region,
         secure=settings.s3_secure,
         public_secure=public_secure,
-        access_key=settings.s3_access_key.get_secret_value(),
-        secret_key=settings.s3_secret_key.get_secret_value(),
+        credentials=_credentials(settings),
     )
+
+
+def _credentials(settings: Settings) -> Provider | None:
+    """Files go before values; settings has seen to it that there are both or none."""
+    if settings.s3_access_key_file and settings.s3_secret_key_file:
+        return FileCredentials(settings.s3_access_key_file, settings.s3_secret_key_file)
+    access_key = settings.s3_access_key.get_secret_value()
+    return StaticProvider(access_key, settings.s3_secret_key.get_secret_value()) if access_key else None
 
 
 def rules_of(settings: Settings) -> Rules:

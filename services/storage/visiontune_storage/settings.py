@@ -1,5 +1,6 @@
 """Every knob of the storage program."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -26,6 +27,12 @@ class Settings(ServerSettings):
     s3_region: str = Field("us-east-1", description="Region to sign for; AWS refuses another than its own.")
     s3_access_key: SecretStr = Field(SecretStr(""), description="Access key; no other program needs it.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key; no other program needs it.")
+    s3_access_key_file: Path | None = Field(
+        None, description="File with the access key, read again when it changes; instead of s3_access_key."
+    )
+    s3_secret_key_file: Path | None = Field(
+        None, description="File with the secret key, likewise: keys rotate without a restart."
+    )
     s3_secure: bool = Field(False, description="Speak TLS to the S3 server.")
     s3_public_secure: bool | None = Field(
         None, description="Sign https URLs for clients; the same as s3_secure when unset."
@@ -82,4 +89,6 @@ class Settings(ServerSettings):
     def _check_credentials(self) -> Self:
         if bool(self.s3_access_key.get_secret_value()) != bool(self.s3_secret_key.get_secret_value()):
             raise ValueError("set both s3_access_key and s3_secret_key, or neither")
+        if (self.s3_access_key_file is None) != (self.s3_secret_key_file is None):
+            raise ValueError("set both s3_access_key_file and s3_secret_key_file, or neither")
         return self

@@ -44,6 +44,12 @@ ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
 OPERATORS = {name.rpartition("/")[2] for name in rpc.CROSS_PROJECT}
 
 
+def test_every_method_of_the_contract_has_a_role_and_a_case_here() -> None:
+    methods = {each.name for each in pb.DESCRIPTOR.services_by_name["StorageService"].methods}
+    assert methods <= ROLES.keys()
+    assert methods <= REQUESTS.keys()
+
+
 async def test_every_method_is_for_one_project_and_one_role(storage: StorageHandle) -> None:
     assert REQUESTS.keys() == ROLES.keys()
     pending, done = await storage.create(b"pending"), await storage.upload(b"done")

@@ -71,6 +71,12 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}
 
 
+def test_every_method_of_the_contract_has_a_role_and_a_case_here() -> None:
+    methods = {each.name for each in pb.DESCRIPTOR.services_by_name["DatasetService"].methods}
+    assert methods <= ROLES.keys()
+    assert methods - {name.rpartition("/")[2] for name in rpc.UNSCOPED} <= REQUESTS.keys()
+
+
 async def test_every_method_is_for_one_project_and_one_role(service: DatasetHandle) -> None:
     assert REQUESTS.keys() == ROLES.keys() - {name.rpartition("/")[2] for name in rpc.UNSCOPED}
     operation = await service.start(await service.create(), archives.captions(2))

@@ -68,6 +68,12 @@ async def ask(trainer: TrainerHandle, method: str, request: Any, metadata: Any =
         raise status.from_rpc_error(error) from error
 
 
+def test_every_method_of_the_contract_has_a_role_and_a_case_here() -> None:
+    methods = {each.name for each in pb.DESCRIPTOR.services_by_name["TrainerService"].methods}
+    assert methods <= ROLES.keys()
+    assert methods - {name.rpartition("/")[2] for name in rpc.UNSCOPED} <= REQUESTS.keys()
+
+
 async def test_every_method_is_for_one_project_and_one_role(trainer: TrainerHandle) -> None:
     assert REQUESTS.keys() == ROLES.keys() - {"ListModelFamilies"}
     for method, request in REQUESTS.items():

@@ -25,6 +25,8 @@ def test_secrets_are_printed_nowhere() -> None:
 def test_half_a_credential_is_refused() -> None:
     with pytest.raises(ValidationError, match="both"):
         Settings(s3_access_key="a")
+    with pytest.raises(ValidationError, match="both"):
+        Settings(s3_access_key_file="a")
 
 
 def test_urls_are_signed_for_the_public_endpoint() -> None:

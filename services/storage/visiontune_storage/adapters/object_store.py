@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import urllib3
 from minio import Minio
+from minio.credentials.providers import Provider
 from minio.error import InvalidResponseError, MinioException, S3Error
 
 from visiontune_storage.adapters import s3_calls, s3_listing
@@ -41,15 +42,13 @@ class Bucket:
     region: str
     secure: bool
     public_secure: bool
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
+    credentials: Provider | None = field(repr=False)  # None: a store that asks for none
 
     def client(self, endpoint: str, *, secure: bool, http: urllib3.PoolManager) -> Minio:
         """Returns a client for one of the endpoints; the region is given, so it never asks for it."""
         return Minio(
             endpoint,
-            access_key=self.access_key,
-            secret_key=self.secret_key,
+            credentials=self.credentials,
             region=self.region,
             secure=secure,
             http_client=http,
