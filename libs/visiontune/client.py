@@ -1,5 +1,6 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,12 @@ class Client:
         request.update_mask.paths.extend(limits)
         return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
 
+    def get_storage_usage(self, *, days: int = 30) -> storage_pb2.GetUsageResponse:
+        """What the project keeps now, and kept in these days, by kind of owner."""
+        request = storage_pb2.GetUsageRequest(parent=self.project)
+        request.start_time.FromSeconds(int(time.time()) - 86_400 * days)
+        return self.call(_method(_STORAGE, "GetUsage"), request, storage_pb2.GetUsageResponse())
+
     def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
         """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""
         parent = "projects/-" if everywhere else self.project
@@ -323,6 +330,29 @@ class Client:
             dataset_pb2.ListProblemsResponse(),
             "problems",
         )
+
+    def delete_version(self, name: str, *, force: bool = False) -> None:
+        """Deletes `digits/v1`; with `force` also while it may be read or is edited."""
+        request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force)
+        self._transport.call(call_for(_method(_DATASETS, "DeleteVersion"), _with_request_id(request)))
+
+    def export_version(
+        self, version: str, format_: str = "", archive: str = "tar.gz"
+    ) -> operations_pb2.Operation:
+        """Starts to write a version as an archive: tar.gz, tar or zip; `wait` for the operation."""
+        request = dataset_pb2.ExportVersionRequest(
+            name=self.version_name(version),
+            format=format_,
+            archive=dataset_pb2.ExportVersionRequest.Archive.Value(
+                f"ARCHIVE_{archive.replace('.', '_').upper()}"
+            ),
+        )
+        return self.call(_method(_DATASETS, "ExportVersion"), request, operations_pb2.Operation())
+
+    def get_export(self, name: str) -> dataset_pb2.Export:
+        """One export, by its full name, with a fresh URL."""
+        request = dataset_pb2.GetExportRequest(name=name)
+        return self.call(_method(_DATASETS, "GetExport"), request, dataset_pb2.Export())
 
     # Drafts: edits that become a version
 

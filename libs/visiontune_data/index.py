@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visiontune_data import filters
-from visiontune_data.example import Example, Image, text_of
+from visiontune_data.example import Example, text_of
 from visiontune_data.filters import Compare, Condition, Not
 from visiontune_data.previews import example_of, tags_of
 
@@ -143,13 +143,12 @@ class VersionIndex:
         """The row that has the id."""
         return self._rows.get(example_id)
 
-    def image_of(self, sha256: str) -> Image | None:
-        """An image of that digest in one of the examples."""
+    def example_with(self, sha256: str) -> Example | None:
+        """The first example that has an image of that digest."""
         for shard in self.shards:
             found = np.flatnonzero(shard.image_digests == np.bytes_(bytes.fromhex(sha256)))
             if found.size:
-                example = example_of(shard.examples[int(shard.image_rows[found[0]])].as_py())
-                return next(image for image in example.images if image.sha256 == sha256)
+                return example_of(shard.examples[int(shard.image_rows[found[0]])].as_py())
         return None
 
     def ids(self) -> Iterator[str]:

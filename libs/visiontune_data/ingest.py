@@ -14,6 +14,7 @@ from visiontune_data.example import Kind
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
+from visiontune_data.inputs import Input, title
 from visiontune_data.limits import Limits
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.matching import ImageIndex
@@ -26,6 +27,7 @@ from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
 from visiontune_data.twins import Twins
+from visiontune_data.videos import Videos
 
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
@@ -42,6 +44,7 @@ class Options:
     processes: int = 2
     start_method: str = "spawn"
     shard_bytes: int = SHARD_BYTES
+    frames_per_video: int = 8
     limits: Limits = field(default_factory=Limits)
 
 
@@ -102,21 +105,24 @@ def ingest(
     scratch: Path,
     options: Options,
     *,
+    more: Sequence[Input] = (),
     images: Sources = ARCHIVE_ALONE,
     progress: Callable[[Progress], None] = lambda _: None,
     finished: Callable[[Shard], None] = lambda _: None,
 ) -> Outcome:
-    """Imports one archive; bad data ends up in the report, never as an exception.
+    """Imports an archive, or a file of records; bad data ends up in the report, never as an exception.
 
+    `more` are further files of the same data: their paths and those of the first are in one space.
     `scratch` is an empty folder; the shards are left there, each announced by `finished` once it is
     whole, and everything else is removed. `images` are for records that name images which the archive lacks.
     Raises DecoderDied when a child process was killed, and
     what `source` raises when it cannot be read.
     """
+    given = [Input(source, archive_name), *more]
     log = ProblemLog()
-    report = LoggedReport(archive_name, log)
+    report = LoggedReport(title(given), log)
     with ExitStack() as stack:
-        job = _Job(source, report, log, scratch, options, images, progress, finished, stack)
+        job = _Job(given, report, log, scratch, options, images, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -131,11 +137,12 @@ class _Job:
     """One import under way."""
 
     def __init__(
-        self, source: Source, report: Report, log: ProblemLog, scratch: Path, options: Options,
+        self, given: Sequence[Input], report: Report, log: ProblemLog, scratch: Path, options: Options,
         images: Sources, progress: Callable[[Progress], None], finished: Callable[[Shard], None],
         stack: ExitStack,
     ) -> None:  # fmt: skip
-        self._source = _CountedSource(source)
+        self._sources = [_CountedSource(each.source) for each in given]
+        self._given = [Input(s, each.name) for s, each in zip(self._sources, given, strict=True)]
         self._report, self._options, self._scratch, self._images = report, options, scratch, images
         self._progress, self._finished, self._stack = progress, finished, stack
         names = ("images", "records", "drafts")
@@ -159,10 +166,18 @@ class _Job:
     def run(self) -> Version | None:
         """Reads, gathers, and writes if nothing forbids it."""
         limits, report = self._options.limits, self._report
-        content = reading.read(self._source, report, limits, self._spools, self._decoder, self._tell)
+        content = reading.read(self._given, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
         foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
-        index = ImageIndex(content.image_paths, [*content.other_paths, *content.record_files], foreign.find)
+        others = [*content.other_paths, *content.record_files]
+        # A file of records that came alone does not know in which folder an archive has its images.
+        roots = {path.partition("/")[0] for path in content.image_paths} if len(self._given) > 1 else ()
+        index = ImageIndex(content.image_paths, others, foreign.find, roots)
+        videos = Videos(
+            content, index, self._spools.images, self._decoder, limits,
+            self._options.frames_per_video, self._options.processes,
+        )  # fmt: skip
+        self._stack.callback(videos.close)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
         refused: Refused | None = None
@@ -174,7 +189,7 @@ class _Job:
                 files.sample,
             )
             report.format_reason = choice.reason
-            draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
+            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell)
         except Refused as error:
             refused = error
         images = self._decoded(content)
@@ -263,10 +278,14 @@ class _Job:
 
     def _percent_now(self) -> int:
         """Reading counts as far as what was read is decoded too; it may fall while images come."""
-        read = self._source.read_bytes / max(self._source.size, 1)
+        read = self._read_bytes / max(sum(source.size for source in self._sources), 1)
         decoded = self._decoder.done_count / max(self._decoder.submitted_count, 1)
         written = self._written_count / max(self._to_write_count, 1)
         return min(int(_READING_PERCENT * read * decoded + (100 - _READING_PERCENT) * written), 99)
+
+    @property
+    def _read_bytes(self) -> int:
+        return sum(source.read_bytes for source in self._sources)
 
     def _tell(self, *, always: bool = False) -> None:
         now = time.monotonic()
@@ -281,7 +300,7 @@ class _Job:
             Progress(
                 stage=self._stage,
                 percent=self._percent,
-                read_bytes=self._source.read_bytes,
+                read_bytes=self._read_bytes,
                 image_count=self._decoder.done_count,
                 record_count=report.record_count,
                 error_count=report.error_count,

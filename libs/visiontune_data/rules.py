@@ -111,6 +111,8 @@ _ALL = (
     Rule("image-url-failed", _E, _R, "an image cannot be fetched from its URL", f"Check the URL, {_ADD_OR_SKIP}"),
     Rule("data-url-invalid", _E, _R, "an image inside a record is no valid data: URL", "Write data:image/png;base64, and the file's bytes in base64."),
     Rule("placeholder-count", _E, _R, "the number of <image> marks differs from the number of images", "Write one <image> for each image."),
+    Rule("video-missing", _E, _R, "a record names a video that the archive lacks", f"Add the file, or the folder with its frames, {_ADD_OR_SKIP}"),
+    Rule("video-corrupt", _E, _R, "no frames can be had of a video", f"Save it again as MP4 or WebM, or put its frames into a folder, {_ADD_OR_SKIP}"),
     # Images
     Rule("image-empty", _E, _I, "an image file has no bytes", _SAVE_AGAIN),
     Rule("image-not-image", _E, _I, "a file named as an image is something else", f"Replace it by the image, {_ADD_OR_SKIP}"),

@@ -22,7 +22,8 @@ _INTERESTING = (
     b"]",
 )
 _JSON_EDITS: tuple[tuple[bytes, bytes], ...] = (
-    (b'"', b""), (b":", b","), (b"{", b"["), (b"}", b""), (b'"value"', b'"valeu"'), (b"<image>", b"<image><image>"),
+    (b'"', b""), (b":", b","), (b"{", b"["), (b"}", b""), (b'"value"', b'"valeu"'),
+    (b"<image>", b"<image><image>"),
     (b"img/", b"/img/"), (b"img/", b"../"), (b"human", b"gpt"), (b"gpt", b"robot"), (b'"', b'"\\u0000'),
     (b'"', b'"\xff'), (b"[", b"[" * 200), (b": ", b": 1e999, "), (b": ", b": " + b"9" * 50 + b', "x": '),
     (b"\n", b"\n\n\n"), (b"\n", b""), (b".", b"\\ud800"), (b'"id"', b'"id": 1, "id"'), (b"0000", b"0001"),

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from google.longrunning import operations_pb2 as lro
+from google.longrunning import operations_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 from visiontune import Client
@@ -118,6 +119,7 @@ async def everywhere(stack: Stack) -> AsyncIterator[Everywhere]:
             "",
             Trust(stack.home / "keys"),
             storage_pb2_grpc.StorageServiceStub(storage_channel),
+            operations_pb2_grpc.OperationsStub(storage_channel),
             http,
         )
         async with datasets.connected(f"127.0.0.1:{ports.dataset}", storage) as grpc:

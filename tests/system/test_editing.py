@@ -88,3 +88,26 @@ def test_a_draft_can_be_given_up_or_moved(stack: Stack, version: str, tmp_path: 
     assert json.loads(moved.stdout)["baseVersion"] == newest
     stack.cli("dataset", "edit", DATASET, "--draft", name, "--discard")
     assert "No drafts." in stack.cli("dataset", "drafts", DATASET).stdout
+
+
+@pytest.mark.parametrize("filename", ["numbers.tar.gz", "numbers.zip"])
+def test_a_version_is_exported_and_imports_as_the_same(
+    stack: Stack, version: str, tmp_path: Path, filename: str
+) -> None:
+    target = tmp_path / "new" / filename
+    done = stack.cli("dataset", "export", version, "--format", "llava", "--output-file", str(target))
+    assert f"Exported edited/v1 as llava: {target}" in done.stdout
+    copy = f"copy-{filename.partition('.')[2].replace('.', '-')}"
+    stack.cli("dataset", "import", str(target), "-d", copy)
+    digests = [
+        json.loads(stack.cli("dataset", "show", name, "-o", "json").stdout)["digest"]
+        for name in (version, f"{copy}/v1")
+    ]
+    assert digests[0] == digests[1]
+    refused = stack.cli("dataset", "export", version, "--output-file", "numbers.rar", check=False)
+    assert refused.returncode == 1
+    assert "numbers.rar is none of .tar.gz, .tgz, .tar, .zip" in refused.stderr
+    unfit = stack.cli("dataset", "export", version, "--format", "image-caption", check=False)
+    assert "reason: ExportUnfit" in unfit.stderr
+    stack.cli("dataset", "delete", f"{copy}/v1", "--force")
+    assert "No versions yet" in stack.cli("dataset", "versions", copy).stdout

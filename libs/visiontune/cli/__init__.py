@@ -10,6 +10,7 @@ from visiontune.cli import (
     demo,
     editing,
     examples,
+    exporting,
     job,
     models,
     preview,
@@ -35,6 +36,7 @@ dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 examples.add_to(dataset.app)
 editing.add_to(dataset.app)
+exporting.add_to(dataset.app)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)
 app.add_typer(models.app, name="models", rich_help_panel=WORK)

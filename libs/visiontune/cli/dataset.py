@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,13 +40,13 @@ class OnError(StrEnum):
 def import_(
     session: Session,
     path: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            help="A .tar.gz, .tar or .zip archive.",
+            help="A .tar.gz, .tar or .zip archive; several; or a file of records, and archives of images.",
             exists=True,
             dir_okay=False,
             readable=True,
-            metavar="ARCHIVE",
+            metavar="PATH...",
         ),
     ],
     dataset: Annotated[
@@ -68,13 +69,15 @@ def import_(
     ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for the import to end.")] = True,
 ) -> None:
-    """Upload an archive and import it as a new version.
+    """Upload files and import them together as one new version.
 
     Data equal to the newest version gives that version back.
     """
     ensure(session, dataset)
-    upload = send(session, path, resume)
-    operation = start_import(session, dataset, upload.name, format_, on_error, validation_fraction)
+    if resume and len(path) > 1:
+        raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
+    uploads = [send(session, each, resume).name for each in path]
+    operation = start_import(session, dataset, uploads, format_, on_error, validation_fraction)
     if not wait:
         session.resource(operation) if session.is_json else session.say(
             f"Started. Wait for it: visiontune dataset wait {operation.name}"
@@ -220,11 +223,16 @@ def validate(
 @talks
 def delete(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Id or full name.", metavar="DATASET")],
-    force: Annotated[bool, typer.Option("--force", help="Also when it has versions.")] = False,
+    name: Target,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
+    ] = False,
 ) -> None:
-    """Delete a dataset; its versions too with --force."""
-    session.client.delete_dataset(name, force=force)
+    """Delete a dataset, its versions too with --force; or one version, but what others share of it."""
+    if names.dataset(name) == name:
+        session.client.delete_dataset(name, force=force)
+    else:
+        session.client.delete_version(name, force=force)
     if session.is_json:
         session.raw({})
     else:
@@ -241,6 +249,8 @@ def formats(session: Session) -> None:
         return
     for entry in found:
         session.out.print(f"[bold]{escape(entry.format)}[/]  {escape(entry.description)}")
+        if entry.unavailable_reason:
+            session.out.print(f"[yellow]{escape(entry.unavailable_reason)}[/]", soft_wrap=True)
         session.out.print(escape(entry.layout), style="dim")
         session.out.print(f"{escape(entry.example_record)}\n")
 
@@ -303,18 +313,19 @@ def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload"
 def start_import(
     session: Session,
     dataset: str,
-    upload: str,
+    uploads: Sequence[str],
     format_: str = "auto",
     on_error: OnError = OnError.FAIL,
     validation_fraction: float | None = None,
 ) -> "operations_pb2.Operation":
-    """Starts the import of a complete upload."""
+    """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2
 
     return session.client.import_version(
         dataset_pb2.ImportVersionRequest(
             parent=session.client.dataset_name(dataset),
-            upload=upload,
+            upload=uploads[0],
+            uploads=uploads[1:],
             format=format_,
             on_error=dataset_pb2.OnError.Value(f"ON_ERROR_{on_error.name}"),
             validation_fraction=validation_fraction,

@@ -15,18 +15,20 @@ from visiontune_kit.tokens import ServiceTokens, TokenMinter
 
 from visiontune_dataset import rpc
 from visiontune_dataset.adapters.database import UnitOfWork
+from visiontune_dataset.adapters.export_process import ProcessExporter
 from visiontune_dataset.adapters.import_process import ProcessImporter
-from visiontune_dataset.adapters.imports import DurableImports, DurableRun
+from visiontune_dataset.adapters.imports import DurableExportRun, DurableImports, DurableRun
 from visiontune_dataset.adapters.indexes import PreviewIndexes
 from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.adapters.rewrite_process import ProcessRewriter
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
 from visiontune_dataset.domain.drafts import CommitJob
+from visiontune_dataset.domain.exports import ExportJob
 from visiontune_dataset.domain.imports import ImportJob
 from visiontune_dataset.ports import Deps, Rules
 from visiontune_dataset.settings import Settings
-from visiontune_dataset.use_cases import commits, datasets, drafts, imports
+from visiontune_dataset.use_cases import commits, datasets, deletion, drafts, exports, imports
 
 _ISSUER = "visiontune-dataset"
 _HTTP_TIMEOUT_S = 60.0
@@ -50,6 +52,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         imports=running,
         importer=ProcessImporter(settings.allowed_image_hosts),
         rewriter=ProcessRewriter(),
+        exporter=ProcessExporter(),
         rows=rows,
         indexes=PreviewIndexes(rows, settings.index_cache_bytes),
         previewer=RemotePreviewer(preview_target, settings.client_tls) if preview_target else child,
@@ -62,6 +65,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         while True:
             await datasets.sweep(deps)
             await drafts.sweep(deps)
+            await exports.sweep(deps)
+            await deletion.sweep(deps)
             await asyncio.sleep(_SWEEP_INTERVAL_S)
 
     return Program(
@@ -86,7 +91,10 @@ def rules_of(settings: Settings) -> Rules:
     """Returns what the operator decides, as the use cases take it."""
     return Rules(
         options=Options(
-            processes=settings.import_processes, shard_bytes=settings.shard_bytes, limits=settings.limits()
+            processes=settings.import_processes,
+            shard_bytes=settings.shard_bytes,
+            frames_per_video=settings.frames_per_video,
+            limits=settings.limits(),
         ),
         datasets_per_project=settings.datasets_per_project,
         vision_enabled=settings.enable_vision_training,
@@ -104,13 +112,23 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
     async def run_commit(run: Run) -> None:
         await commits.run_commit(DurableRun(run, CommitJob.from_bytes(run.payload)), deps)
 
+    async def run_export(run: Run) -> None:
+        await exports.run_export(DurableExportRun(run, ExportJob.from_bytes(run.payload)), deps)
+
+    async def clean_up_export(run: Run) -> None:
+        await exports.clean_up(ExportJob.from_bytes(run.payload), deps)
+
     async def clean_up_commit(run: Run) -> None:
         await commits.clean_up(CommitJob.from_bytes(run.payload), deps)
 
     return Operations(
         database,
-        {ImportJob.kind: run_import, CommitJob.kind: run_commit},
-        cleanups={ImportJob.kind: clean_up_import, CommitJob.kind: clean_up_commit},
+        {ImportJob.kind: run_import, CommitJob.kind: run_commit, ExportJob.kind: run_export},
+        cleanups={
+            ImportJob.kind: clean_up_import,
+            CommitJob.kind: clean_up_commit,
+            ExportJob.kind: clean_up_export,
+        },
         clock=clock,
         lease_s=settings.operation_lease_s,
         concurrency=settings.import_concurrency,

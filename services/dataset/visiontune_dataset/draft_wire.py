@@ -100,7 +100,7 @@ def _added_from(example_id: str, added: pb.AddedExample) -> NewExample:
             images=(),
             messages=tuple(Message(_ROLES[m.role], _content(m)) for m in added.messages),
             texts=tuple(added.texts),
-            split=added.split or "train",
+            split=added.split,
             metadata_json=canonical({"tags": tags}).decode() if tags else "",
         ),
         tuple(NewImage(image.sha256, image.upload) for image in added.images),

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_data.edits import Edit
 from visiontune_data.example import Example
+from visiontune_data.export import ExportSummary
 from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
 from visiontune_data.report import Problem, Report
@@ -20,7 +21,10 @@ from visiontune_recipes.augmentation import Augmentation
 
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
 from visiontune_dataset.domain.drafts import Draft
+from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
+
+PARQUET = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ class Storage(Protocol):
     async def sign(self, objects: Sequence[str], ttl: timedelta) -> list[SignedUrl]:
         """Returns a URL for GET of each; all of one project."""
 
-    async def put(self, file: ShardFile, filename: str, owner: str) -> StoredFile:
+    async def put(
+        self, file: ShardFile, filename: str, owner: str, content_type: str = PARQUET
+    ) -> StoredFile:
         """Uploads a file on behalf of `owner`."""
 
     async def delete(self, project: str, objects: Sequence[str]) -> None:
@@ -72,21 +78,32 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file to import: where its bytes are, how many, and what it is called."""
+
+    url: str
+    size_bytes: int
+    name: str
+
+
 class Importer(Protocol):
     """Runs an import in processes of its own, so that calls stay answered."""
 
     async def run(
         self,
-        url: str,
-        size_bytes: int,
-        archive_name: str,
+        files: Sequence[ImportFile],
         scratch: Path,
         options: Options,
         *,
+        earlier: "Sequence[ReadableShard]" = (),
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
-        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
+        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable.
+
+        `earlier` are the shards whose images records may name by digest.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,23 @@ class Rewriter(Protocol):
         """Returns what visiontune_data.rewrite returns; `uploads` are URLs of images by sha256.
 
         Raises ImporterDied, SourceUnavailable.
+        """
+
+
+class Exporter(Protocol):
+    """Writes archives in processes of its own."""
+
+    async def run(
+        self,
+        shards: Sequence[ReadableShard],
+        job: ExportJob,
+        file: Path,
+        *,
+        progress: Callable[[int], Awaitable[None]],
+    ) -> ExportSummary:
+        """Writes the archive to `file`; `progress` hears how many examples are in it.
+
+        Raises ImporterDied, SourceUnavailable, ExportUnfit.
         """
 
 
@@ -212,6 +246,18 @@ class Versions(Protocol):
     async def statistics(self, version: Version) -> Statistics:
         """Returns what was written with it."""
 
+    async def note_reading(self, version: Version, until: datetime) -> None:
+        """Writes that somebody has URLs of it that work until then."""
+
+    async def remove(self, version: Version) -> None:
+        """Deletes it, and notes as leftovers the objects that no other version has."""
+
+    async def leftovers(self) -> list[tuple[str, str]]:
+        """Returns project and name of the objects of deleted versions that are still to go."""
+
+    async def forget_leftovers(self, objects: Collection[str]) -> None:
+        """Forgets those that are gone."""
+
     async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
         """Whether a version's shards belong to this import."""
 
@@ -266,6 +312,9 @@ class Drafts(Protocol):
     async def count(self, project: str, dataset_id: str) -> int:
         """Returns how many a dataset has."""
 
+    async def on(self, version: Version) -> list[Draft]:
+        """Returns those that edit that version."""
+
     async def expired(self, now: datetime) -> list[Draft]:
         """Returns those whose time is over and that no operation commits."""
 
@@ -280,6 +329,22 @@ class Drafts(Protocol):
 
     async def remove_edits(self, draft: Draft, numbers: Collection[int]) -> None:
         """Deletes edits."""
+
+
+class Exports(Protocol):
+    """The exports of every dataset."""
+
+    async def add(self, export: Export) -> None:
+        """Writes a new row."""
+
+    async def find(self, project: str, dataset_id: str, export_id: str) -> Export | None:
+        """Returns it; None when there is none."""
+
+    async def expired(self, now: datetime) -> list[Export]:
+        """Returns those whose time is over."""
+
+    async def remove(self, export: Export) -> None:
+        """Deletes the row."""
 
 
 class UnitOfWork(Protocol):
@@ -301,6 +366,10 @@ class UnitOfWork(Protocol):
         """Reports, as this transaction sees them."""
 
     @property
+    def exports(self) -> Exports:
+        """Exports, as this transaction sees them."""
+
+    @property
     def drafts(self) -> Drafts:
         """Drafts, as this transaction sees them."""
 
@@ -320,8 +389,23 @@ class StartedImport:
     in_vain: bool
 
 
-class Job(Protocol):
-    """What makes a version, as its operation keeps it."""
+class Work(Protocol):
+    """What an operation does, as it keeps it."""
+
+    @property
+    def kind(self) -> str:
+        """Which handler runs it."""
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+
+    def to_bytes(self) -> bytes:
+        """The work as the operation's payload."""
+
+
+class Job(Work, Protocol):
+    """What makes a version."""
 
     @property
     def project(self) -> str:
@@ -340,14 +424,6 @@ class Job(Protocol):
         """Last segment of the operation's and the report's name."""
 
     @property
-    def kind(self) -> str:
-        """Which handler runs it."""
-
-    @property
-    def operation(self) -> str:
-        """The operation's name."""
-
-    @property
     def owner(self) -> str:
         """The resource on whose behalf storage keeps what it makes."""
 
@@ -355,12 +431,9 @@ class Job(Protocol):
     def report(self) -> str:
         """The validation report's name."""
 
-    def to_bytes(self) -> bytes:
-        """The job as the operation's payload."""
-
 
 class Imports(Protocol):
-    """What is making versions, as durable operations."""
+    """What is making versions and archives, as durable operations."""
 
     async def find(self, session: AsyncSession, operation: str) -> StartedImport | None:
         """Returns, in the caller's transaction, the import of that operation; None when there is none."""
@@ -368,7 +441,7 @@ class Imports(Protocol):
     async def get(self, session: AsyncSession, operation: str) -> Any:
         """Returns, in the caller's transaction, an operation of any kind; None when there is none."""
 
-    async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
+    async def start(self, session: AsyncSession, work: Work, state: ImportState | ExportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
@@ -396,6 +469,24 @@ class VersionRun(Protocol[J_co]):
         """Ends it well, in the caller's transaction."""
 
 
+class ExportRun(Protocol):
+    """One try at an export."""
+
+    @property
+    def job(self) -> ExportJob:
+        """What to do."""
+
+    @property
+    def restart_count(self) -> int:
+        """Tries before this one."""
+
+    async def progress(self, state: ExportState) -> None:
+        """Shows the state to those who poll. Raises when it is cancelled or another replica's."""
+
+    async def finish(self, session: AsyncSession, export: Export, url: SignedUrl, state: ExportState) -> None:
+        """Ends it well, in the caller's transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the operator decides."""
@@ -415,6 +506,7 @@ class Deps:
     imports: Imports
     importer: Importer
     rewriter: Rewriter
+    exporter: Exporter
     rows: RowReader
     indexes: Indexes
     previewer: Previewer

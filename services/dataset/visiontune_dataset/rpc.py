@@ -21,7 +21,9 @@ from visiontune_dataset.ports import Deps
 from visiontune_dataset.use_cases import (
     commits,
     datasets,
+    deletion,
     drafts,
+    exports,
     imports,
     previews,
     templates,
@@ -52,6 +54,9 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/PreviewAugmentation": Role.VIEWER,
     f"/{NAME}/GetReadManifest": Role.VIEWER,
     f"/{NAME}/CompareVersions": Role.VIEWER,
+    f"/{NAME}/ExportVersion": Role.EDITOR,
+    f"/{NAME}/DeleteVersion": Role.EDITOR,
+    f"/{NAME}/GetExport": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
     f"/{NAME}/GetDraft": Role.VIEWER,
     f"/{NAME}/ListDrafts": Role.VIEWER,
@@ -173,7 +178,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         )
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
-        return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+        on = self._deps.rules.vision_enabled
+        formats = [wire.format_to(each, vision_enabled=on) for each in FORMATS.values()]
+        return pb.ListFormatsResponse(formats=formats)
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))
@@ -190,6 +197,23 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.manifest_to(
             version, await versions.read_manifest(version, wire.ttl_from(request), self._deps)
         )
+
+    async def ExportVersion(self, request: pb.ExportVersionRequest, context: Any) -> operations_pb2.Operation:
+        export_id = idempotency.new_id("export")
+        version = await self._version(request.name)
+        operation: operations_pb2.Operation = await exports.start_export(
+            version, request.format, wire.archive_from(request), export_id, self._deps
+        )
+        return operation
+
+    async def GetExport(self, request: pb.GetExportRequest, context: Any) -> pb.Export:
+        export, url = await exports.get_export(*wire.below_dataset(request.name), self._deps)
+        return wire.export_to(export, url)
+
+    async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Any) -> empty_pb2.Empty:
+        version = await self._version(request.name)
+        await deletion.delete_version(version, force=request.force, deps=self._deps)
+        return empty_pb2.Empty()
 
     async def CompareVersions(
         self, request: pb.CompareVersionsRequest, context: Any

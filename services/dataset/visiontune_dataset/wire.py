@@ -12,6 +12,7 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews
 from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
+from visiontune_data.export import Archive
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
@@ -19,8 +20,9 @@ from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.resolve import DEFAULT_SEED
 
 from visiontune_dataset.domain.datasets import Dataset, Version
+from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
-from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.domain.imports import ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
@@ -34,9 +36,19 @@ _KINDS = {
     Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
     Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
-_PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
+_PARTS = {
+    "text": pb.ContentPart.TYPE_TEXT,
+    "image": pb.ContentPart.TYPE_IMAGE,
+    "video": pb.ContentPart.TYPE_VIDEO,
+}
 _DEFAULT_PREVIEWS = 8
 _DEFAULT_SIDE_PX = 512
+_ARCHIVES: Mapping[int, Archive] = {
+    pb.ExportVersionRequest.ARCHIVE_UNSPECIFIED: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
+    pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
+    pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
+}
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -99,7 +111,7 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     return StartImport(
         project=project,
         dataset=dataset_id,
-        upload=request.upload,
+        uploads=tuple(dict.fromkeys([request.upload, *request.uploads])),
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
@@ -183,6 +195,41 @@ def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) ->
     return Selection(request.split, request.filter, request.query)
 
 
+def export_metadata_to(state: ExportState) -> pb.ExportVersionMetadata:
+    """Writes what those who poll an export see."""
+    return pb.ExportVersionMetadata(
+        version=state.version,
+        progress_percent=state.percent,
+        example_count=state.example_count,
+        create_time=timestamp(state.created_at),
+        update_time=timestamp(state.updated_at),
+        restart_count=state.restart_count,
+    )
+
+
+def export_to(export: Export, url: SignedUrl) -> pb.Export:
+    """Writes the resource."""
+    return pb.Export(
+        name=export.name,
+        version=f"{export.dataset_name}/versions/v{export.version}",
+        format=export.format,
+        filename=export.filename,
+        size_bytes=export.size_bytes,
+        sha256=export.sha256,
+        example_count=export.example_count,
+        image_count=export.image_count,
+        create_time=timestamp(export.created_at),
+        expire_time=timestamp(export.expires_at),
+        url=url.url,
+        url_expire_time=timestamp(url.expires_at),
+    )
+
+
+def archive_from(request: pb.ExportVersionRequest) -> Archive:
+    """The kind of archive that is wanted."""
+    return _ARCHIVES[request.archive]
+
+
 def example_to(version: Version, shown: ShownExample) -> pb.Example:
     """Writes a row."""
     content = shown.content
@@ -202,7 +249,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
 def message_to(message: Mapping[str, Any]) -> pb.Message:
     """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
-        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
+        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "", frame_count=part.get("frames", 0))
+        for part in message["content"]
     ]
     return pb.Message(role=message["role"], content=parts)
 
@@ -354,7 +402,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
     )
 
 
-def format_to(each: Format) -> pb.Format:
+def format_to(each: Format, *, vision_enabled: bool) -> pb.Format:
     """Writes a row of the table of formats."""
     return pb.Format(
         format=each.name,
@@ -364,6 +412,7 @@ def format_to(each: Format) -> pb.Format:
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
         kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
+        unavailable_reason=unavailable_reason(each, vision_enabled=vision_enabled),
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 from google.rpc import code_pb2
+from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune_kit import errors
 from visiontune_kit.database import Database
 from visiontune_kit.operations import Operations
 
@@ -137,3 +139,67 @@ async def test_one_import_does_not_stop_calls(service: DatasetHandle) -> None:
             await service.get(operation)
         await asyncio.sleep(0.01)
     version_of(await service.ended(operation))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "commit.rewritten",
+        pytest.param("import.shard_stored", marks=pytest.mark.slow),
+        pytest.param("import.before_commit", marks=pytest.mark.slow),
+        pytest.param("import.committed", marks=pytest.mark.slow),
+    ],
+)
+async def test_a_commit_survives_the_death_of_its_server(s3: SeaweedFS, tmp_path: Path, point: str) -> None:
+    async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
+        async with program_beside(storage, tmp_path) as (_, service):
+            dataset = await service.create()
+            first = await service.imported(dataset, archives.numbered(5))
+            draft = await service.call("CreateDraft", pb.CreateDraftRequest(parent=dataset.name))
+            gone = pb.Edit(example_id="r1", delete=pb.Deletion())
+            await service.call("EditExamples", pb.EditExamplesRequest(name=draft.name, edits=[gone]))
+        async with program_beside(storage, tmp_path, fault=f"{point}:kill@1") as (process, service):
+            operation = await service.call("CommitVersion", pb.CommitVersionRequest(name=draft.name))
+            async with asyncio.timeout(60):
+                assert await process.wait() == -signal.SIGKILL
+        async with program_beside(storage, tmp_path) as (_, service):
+            second = version_of(await service.ended(operation))
+            assert (second.parent_version, second.example_count) == (first.name, 4)
+            assert [each.name for each in await service.versions(dataset)] == [second.name, first.name]
+            await service.until_objects(4)
+
+
+async def test_an_export_survives_the_death_of_its_server(s3: SeaweedFS, tmp_path: Path) -> None:
+    async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
+        async with program_beside(storage, tmp_path, fault="export.stored:kill@1") as (process, service):
+            version = await service.imported(await service.create(), archives.numbered(5))
+            operation = await service.call("ExportVersion", pb.ExportVersionRequest(name=version.name))
+            async with asyncio.timeout(60):
+                assert await process.wait() == -signal.SIGKILL
+        async with program_beside(storage, tmp_path) as (_, service):
+            assert (await service.ended(operation)).HasField("response")
+            await service.until_objects(3)  # a shard, its preview, and one archive
+
+
+async def deleted(service: DatasetHandle, version: pb.DatasetVersion) -> bool:
+    """False while the import that made it still cleans up."""
+    try:
+        await service.call("DeleteVersion", pb.DeleteVersionRequest(name=version.name))
+    except errors.FailedPrecondition:
+        return False
+    return True
+
+
+async def test_what_a_deleted_version_left_goes_when_the_server_is_back(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
+        async with program_beside(storage, tmp_path) as (_, service):
+            version = await service.imported(await service.create(), archives.numbered(5))
+        async with program_beside(storage, tmp_path, fault="version.removed:kill@1") as (process, service):
+            with pytest.raises(errors.Unavailable):
+                await eventually(lambda: deleted(service, version))
+            async with asyncio.timeout(60):
+                assert await process.wait() == -signal.SIGKILL
+        async with program_beside(storage, tmp_path) as (_, service):
+            await service.until_objects(0)

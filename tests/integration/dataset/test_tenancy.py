@@ -47,6 +47,8 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     ),
     "GetReadManifest": lambda _o, _d: pb.GetReadManifestRequest(name=VERSION),
     "CompareVersions": lambda _o, _d: pb.CompareVersionsRequest(name=VERSION),
+    "ExportVersion": lambda _o, _d: pb.ExportVersionRequest(name=VERSION),
+    "GetExport": lambda _o, _d: pb.GetExportRequest(name=f"{DATASET}/exports/export-1"),
     "CreateDraft": lambda _o, _d: pb.CreateDraftRequest(parent=DATASET),
     "GetDraft": lambda _o, draft: pb.GetDraftRequest(name=draft),
     "ListDrafts": lambda _o, _d: pb.ListDraftsRequest(parent=DATASET),
@@ -63,6 +65,7 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "WaitOperation": lambda operation, _d: lro.WaitOperationRequest(name=operation),
     "CancelOperation": lambda operation, _d: lro.CancelOperationRequest(name=operation),
     "DeleteOperation": lambda operation, _d: lro.DeleteOperationRequest(name=operation),
+    "DeleteVersion": lambda _o, _d: pb.DeleteVersionRequest(name=VERSION),
     "DeleteDataset": lambda _o, _d: pb.DeleteDatasetRequest(name=DATASET, force=True),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}

@@ -229,9 +229,9 @@ class DatasetVersion(_message.Message):
     validation_report: _builtins.str
     """The report of the import that made it."""
     source_filename: _builtins.str
-    """Name of the file it was imported from."""
+    """Name of the file it was imported from, and how many more."""
     source_sha256: _builtins.str
-    """sha256 of that file."""
+    """sha256 of the first file."""
     parent_version: _builtins.str
     """The version that it was made of; empty for one that was imported. It may be deleted since."""
     draft: _builtins.str
@@ -280,6 +280,124 @@ class DatasetVersion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DatasetVersion: _TypeAlias = DatasetVersion  # noqa: Y015
+
+@_typing.final
+class Export(_message.Message):
+    """A version as an archive, kept for a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    URL_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's."""
+    version: _builtins.str
+    """The version in it. Imported again it has the same digest."""
+    format: _builtins.str
+    """Its format, one of ListFormats."""
+    filename: _builtins.str
+    """What to call the file, for example `digits-v1-llava.tar.gz`."""
+    size_bytes: _builtins.int
+    """Length of the archive."""
+    sha256: _builtins.str
+    """sha256 of the archive, lower-case hexadecimal."""
+    example_count: _builtins.int
+    """Examples in it."""
+    image_count: _builtins.int
+    """Image files in it."""
+    url: _builtins.str
+    """Signed URL for GET. A secret until `url_expire_time`; GetExport gives another one."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is deleted."""
+
+    @_builtins.property
+    def url_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the URL stops working."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        format: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        example_count: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        url: _builtins.str = ...,
+        url_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "url_expire_time", b"url_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "expire_time", b"expire_time", "filename", b"filename", "format", b"format", "image_count", b"image_count", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url", "url_expire_time", b"url_expire_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Export: _TypeAlias = Export  # noqa: Y015
+
+@_typing.final
+class ExportVersionMetadata(_message.Message):
+    """Metadata of the operation that ExportVersion returns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version that is exported."""
+    progress_percent: _builtins.int
+    """Share of the whole work that is done, 0 to 100."""
+    example_count: _builtins.int
+    """Examples written so far."""
+    restart_count: _builtins.int
+    """Times the export was begun anew after a server died."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the operation was created."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the figures here last changed."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        progress_percent: _builtins.int = ...,
+        example_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        restart_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "example_count", b"example_count", "progress_percent", b"progress_percent", "restart_count", b"restart_count", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionMetadata: _TypeAlias = ExportVersionMetadata  # noqa: Y015
 
 @_typing.final
 class Draft(_message.Message):
@@ -487,7 +605,9 @@ class AddedExample(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """train, validation or test; train when empty."""
+    """train, validation or test. When empty that of an example with the same image, since an image may be in
+    one split only; else train.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation; empty for captioned images."""
@@ -760,7 +880,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class ContentPart(_message.Message):
-    """Text, or the place of an image."""
+    """Text, or the place of an image or a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -776,9 +896,11 @@ class ContentPart(_message.Message):
         """`text` holds it."""
         TYPE_IMAGE: ContentPart._Type.ValueType  # 2
         """The next image of the example stands here."""
+        TYPE_VIDEO: ContentPart._Type.ValueType  # 3
+        """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """Which of the two."""
+        """Which of them."""
 
     TYPE_UNSPECIFIED: ContentPart.Type.ValueType  # 0
     """Never sent by the server."""
@@ -786,22 +908,28 @@ class ContentPart(_message.Message):
     """`text` holds it."""
     TYPE_IMAGE: ContentPart.Type.ValueType  # 2
     """The next image of the example stands here."""
+    TYPE_VIDEO: ContentPart.Type.ValueType  # 3
+    """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     TYPE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
     type: Global___ContentPart.Type.ValueType
     """Which of the two."""
     text: _builtins.str
-    """The text; empty for an image."""
+    """The text; empty for an image or a video."""
+    frame_count: _builtins.int
+    """Images of the example that a video owns; 0 for all else."""
     def __init__(
         self,
         *,
         type: Global___ContentPart.Type.ValueType = ...,
         text: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "text", b"text", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1428,6 +1556,7 @@ class Format(_message.Message):
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1438,6 +1567,10 @@ class Format(_message.Message):
     """The files that an archive of it holds, as an indented listing."""
     example_record: _builtins.str
     """One record, as JSON text."""
+    unavailable_reason: _builtins.str
+    """Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it
+    does not.
+    """
     @_builtins.property
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
@@ -1456,10 +1589,11 @@ class Format(_message.Message):
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
         kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
+        unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1797,10 +1931,13 @@ class ImportVersionRequest(_message.Message):
     ON_ERROR_FIELD_NUMBER: _builtins.int
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
-    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive."""
+    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
+    .json, .csv, .tsv, .parquet).
+    """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
     on_error: Global___OnError.ValueType
@@ -1811,6 +1948,13 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further uploads of the same data, read as if all were one archive: several archives, or a file of
+        records and archives with its images. Records of a file that is no archive may also name images as
+        `sha256:…`, which versions of this project have already.
+        """
+
     def __init__(
         self,
         *,
@@ -1820,10 +1964,11 @@ class ImportVersionRequest(_message.Message):
         on_error: Global___OnError.ValueType = ...,
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
+        uploads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
@@ -2923,3 +3068,116 @@ class ExampleChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExampleChange: _TypeAlias = ExampleChange  # noqa: Y015
+
+@_typing.final
+class ExportVersionRequest(_message.Message):
+    """Request of ExportVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Archive:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ArchiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExportVersionRequest._Archive.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ARCHIVE_UNSPECIFIED: ExportVersionRequest._Archive.ValueType  # 0
+        """The same as TAR_GZ."""
+        ARCHIVE_TAR_GZ: ExportVersionRequest._Archive.ValueType  # 1
+        """.tar.gz, compressed with the least effort, since images hardly shrink."""
+        ARCHIVE_TAR: ExportVersionRequest._Archive.ValueType  # 2
+        """.tar"""
+        ARCHIVE_ZIP: ExportVersionRequest._Archive.ValueType  # 3
+        """.zip"""
+
+    class Archive(_Archive, metaclass=_ArchiveEnumTypeWrapper):
+        """Kinds of archives."""
+
+    ARCHIVE_UNSPECIFIED: ExportVersionRequest.Archive.ValueType  # 0
+    """The same as TAR_GZ."""
+    ARCHIVE_TAR_GZ: ExportVersionRequest.Archive.ValueType  # 1
+    """.tar.gz, compressed with the least effort, since images hardly shrink."""
+    ARCHIVE_TAR: ExportVersionRequest.Archive.ValueType  # 2
+    """.tar"""
+    ARCHIVE_ZIP: ExportVersionRequest.Archive.ValueType  # 3
+    """.zip"""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ARCHIVE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    format: _builtins.str
+    """A format of ListFormats; the one that the version was imported from when empty."""
+    archive: Global___ExportVersionRequest.Archive.ValueType
+    """The kind of archive."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        format: _builtins.str = ...,
+        archive: Global___ExportVersionRequest.Archive.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "format", b"format", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionRequest: _TypeAlias = ExportVersionRequest  # noqa: Y015
+
+@_typing.final
+class GetExportRequest(_message.Message):
+    """Request of GetExport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/exports/{export}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExportRequest: _TypeAlias = GetExportRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVersionRequest(_message.Message):
+    """Request of DeleteVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    force: _builtins.bool
+    """Also while it may still be read."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVersionRequest: _TypeAlias = DeleteVersionRequest  # noqa: Y015

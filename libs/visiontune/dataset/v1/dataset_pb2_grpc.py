@@ -141,6 +141,21 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
                 _registered_method=True)
+        self.ExportVersion = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/ExportVersion',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ExportVersionRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetExport = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetExport',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetExportRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Export.FromString,
+                _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/DeleteVersion',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreateDraft = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/CreateDraft',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.SerializeToString,
@@ -233,7 +248,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportVersion(self, request, context):
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -311,7 +326,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFormats(self, request, context):
-        """Lists the formats that ImportVersion accepts.
+        """Lists the formats that ImportVersion knows; those that it refuses here say why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -345,6 +360,31 @@ class DatasetServiceServicer:
     def CompareVersions(self, request, context):
         """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
         of the base, then what came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportVersion(self, request, context):
+        """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+        response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+        version holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExport(self, request, context):
+        """Returns one export, with a fresh URL. NOT_FOUND once it has expired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVersion(self, request, context):
+        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -521,6 +561,21 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.CompareVersions,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.SerializeToString,
+            ),
+            'ExportVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportVersion,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ExportVersionRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'GetExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExport,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetExportRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Export.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'CreateDraft': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDraft,
@@ -1112,6 +1167,87 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/CompareVersions',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/ExportVersion',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ExportVersionRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetExport',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetExportRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Export.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/DeleteVersion',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,7 +55,7 @@ class DatasetServiceStub:
     not set, or while an import runs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -86,7 +86,7 @@ class DatasetServiceStub:
     has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
     """
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -103,6 +103,18 @@ class DatasetServiceStub:
     CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
     """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
     of the base, then what came.
+    """
+    ExportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ExportVersionRequest, _operations_pb2.Operation]
+    """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+    response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+    version holds.
+    """
+    GetExport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]
+    """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
+    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -157,7 +169,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     not set, or while an import runs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -188,7 +200,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
     """
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -205,6 +217,18 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
     """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
     of the base, then what came.
+    """
+    ExportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ExportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+    response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+    version holds.
+    """
+    GetExport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]  # type: ignore[assignment]
+    """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+    DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -292,7 +316,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -383,7 +407,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListFormatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListFormatsResponse, _abc.Awaitable[_dataset_pb2.ListFormatsResponse]]:
-        """Lists the formats that ImportVersion accepts."""
+        """Lists the formats that ImportVersion knows; those that it refuses here say why."""
 
     @_abc_1.abstractmethod
     def GetTemplate(
@@ -424,6 +448,36 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
         """Lists what differs between two versions of a dataset, by example id: what changed or went, in the order
         of the base, then what came.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportVersion(
+        self,
+        request: _dataset_pb2.ExportVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to write a version as an archive. The operation's metadata is ExportVersionMetadata and its
+        response is Export. INVALID_ARGUMENT (reason ExportUnfit) when the format has no place for what the
+        version holds.
+        """
+
+    @_abc_1.abstractmethod
+    def GetExport(
+        self,
+        request: _dataset_pb2.GetExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Export, _abc.Awaitable[_dataset_pb2.Export]]:
+        """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _dataset_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
+        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
         """
 
     @_abc_1.abstractmethod

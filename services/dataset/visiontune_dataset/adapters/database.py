@@ -4,7 +4,7 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -24,12 +24,15 @@ from visiontune_dataset.adapters.tables import (
     DATASETS,
     DRAFTS,
     EDITS,
+    EXPORTS,
+    LEFTOVERS,
     PROBLEMS,
     REPORTS,
     SHARDS,
     VERSIONS,
 )
 from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard, Version
+from visiontune_dataset.domain.exports import Export
 from visiontune_dataset.domain.failures import (
     DatasetExists,
     DatasetNotFound,
@@ -98,7 +101,7 @@ class Datasets:
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, dataset: Dataset) -> None:
-        for table in (EDITS, DRAFTS, SHARDS, VERSIONS, PROBLEMS, REPORTS):
+        for table in (EDITS, DRAFTS, EXPORTS, LEFTOVERS, SHARDS, VERSIONS, PROBLEMS, REPORTS):
             await self._session.execute(delete(table).where(_belongs(table, dataset.project, dataset.id)))
         await self._session.execute(delete(DATASETS).where(_is_dataset(dataset.project, dataset.id)))
 
@@ -148,6 +151,36 @@ class Versions:
             _belongs(VERSIONS, version.project, version.dataset), VERSIONS.c.number == version.number
         )
         return _STATISTICS.validate_json(zlib.decompress((await self._session.execute(query)).scalar_one()))
+
+    async def note_reading(self, version: Version, until: datetime) -> None:
+        is_version = and_(
+            _belongs(VERSIONS, version.project, version.dataset), VERSIONS.c.number == version.number
+        )
+        later = or_(VERSIONS.c.read_until.is_(None), VERSIONS.c.read_until < until)
+        await self._session.execute(update(VERSIONS).where(is_version, later).values(read_until=until))
+
+    async def remove(self, version: Version) -> None:
+        of_dataset = [_belongs(table, version.project, version.dataset) for table in (SHARDS, VERSIONS)]
+        await self._session.execute(delete(SHARDS).where(of_dataset[0], SHARDS.c.number == version.number))
+        await self._session.execute(
+            delete(VERSIONS).where(of_dataset[1], VERSIONS.c.number == version.number)
+        )
+        used = (
+            await self._session.execute(
+                select(SHARDS.c.examples_object, SHARDS.c.preview_object).where(of_dataset[0])
+            )
+        ).all()
+        own = {name for shard in version.shards for name in (shard.examples.object, shard.preview.object)}
+        if left := own - {name for row in used for name in row}:
+            rows = [{"project": version.project, "dataset": version.dataset, "object": name} for name in left]
+            await self._session.execute(insert(LEFTOVERS), rows)
+
+    async def leftovers(self) -> list[tuple[str, str]]:
+        rows = await self._session.execute(select(LEFTOVERS.c.project, LEFTOVERS.c.object))
+        return [(project, name) for project, name in rows]
+
+    async def forget_leftovers(self, objects: Collection[str]) -> None:
+        await self._session.execute(delete(LEFTOVERS).where(LEFTOVERS.c.object.in_(list(objects))))
 
     async def has_owner(self, project: str, dataset_id: str, owner: str) -> bool:
         query = select(VERSIONS.c.number).where(
@@ -226,6 +259,29 @@ class Reports:
         )
 
 
+class Exports:
+    """See ports.Exports."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, export: Export) -> None:
+        await self._session.execute(insert(EXPORTS).values(asdict(export)))
+
+    async def find(self, project: str, dataset_id: str, export_id: str) -> Export | None:
+        query = select(EXPORTS).where(_belongs(EXPORTS, project, dataset_id), EXPORTS.c.id == export_id)
+        row = (await self._session.execute(query)).mappings().first()
+        return Export(**row) if row else None
+
+    async def expired(self, now: datetime) -> list[Export]:
+        query = select(EXPORTS).where(EXPORTS.c.expires_at < now)
+        return [Export(**row) for row in (await self._session.execute(query)).mappings()]
+
+    async def remove(self, export: Export) -> None:
+        where = _belongs(EXPORTS, export.project, export.dataset)
+        await self._session.execute(delete(EXPORTS).where(where, EXPORTS.c.id == export.id))
+
+
 class UnitOfWork(database.UnitOfWork):
     """See ports.UnitOfWork."""
 
@@ -233,8 +289,10 @@ class UnitOfWork(database.UnitOfWork):
     versions: Versions
     reports: Reports
     drafts: Drafts
+    exports: Exports
 
     def open(self) -> None:
+        self.exports = Exports(self.session)
         self.drafts = Drafts(self.session)
         self.datasets = Datasets(self.session)
         self.versions = Versions(self.session)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_data.edits import Add, Delete, Edit, SetSplit, SetTags, SetText
 
 from visiontune_dataset.adapters.tables import DRAFTS, EDITS
+from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.drafts import Draft
 from visiontune_dataset.domain.failures import DraftNotFound, StaleEtag
 
@@ -62,6 +63,10 @@ class Drafts:
     async def count(self, project: str, dataset_id: str) -> int:
         query = select(func.count()).select_from(DRAFTS).where(_in(project, dataset_id))
         return (await self._session.execute(query)).scalar_one()
+
+    async def on(self, version: Version) -> list[Draft]:
+        query = select(DRAFTS).where(_in(version.project, version.dataset), DRAFTS.c.base == version.number)
+        return [Draft(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def expired(self, now: datetime) -> list[Draft]:
         query = select(DRAFTS).where(DRAFTS.c.expires_at < now, DRAFTS.c.operation == "")

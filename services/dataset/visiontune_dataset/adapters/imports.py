@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit.operations import Operations, Run
 
 from visiontune_dataset import wire
 from visiontune_dataset.domain.datasets import Version
+from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
-from visiontune_dataset.ports import Job, StartedImport
+from visiontune_dataset.ports import Job, SignedUrl, StartedImport, Work
 
 J = TypeVar("J", bound=Job)
 
@@ -35,14 +37,14 @@ class DurableImports:
         found = await self._ready.find(session, operation)
         return found and found[0]
 
-    async def start(self, session: AsyncSession, job: Job, state: ImportState) -> Any:
+    async def start(self, session: AsyncSession, work: Work, state: ImportState | ExportState) -> Any:
         """Creates the operation."""
         return await self._ready.create(
             session,
-            name=job.operation,
-            kind=job.kind,
-            payload=job.to_bytes(),
-            metadata=wire.import_metadata_to(state),
+            name=work.operation,
+            kind=work.kind,
+            payload=work.to_bytes(),
+            metadata=_metadata_to(state),
         )
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
@@ -75,3 +77,30 @@ class DurableRun(Generic[J]):
     async def finish(self, session: AsyncSession, version: Version, state: ImportState) -> None:
         """Ends the operation with the version as its response."""
         await self.run.finish(session, wire.version_to(version), wire.import_metadata_to(state))
+
+
+@dataclass(frozen=True, slots=True)
+class DurableExportRun:
+    """Implements `ports.ExportRun` on one try of the kit."""
+
+    run: Run
+    job: ExportJob
+
+    @property
+    def restart_count(self) -> int:
+        """Tries before this one."""
+        return self.run.restart_count
+
+    async def progress(self, state: ExportState) -> None:
+        """Stores the metadata."""
+        await self.run.progress(wire.export_metadata_to(state))
+
+    async def finish(self, session: AsyncSession, export: Export, url: SignedUrl, state: ExportState) -> None:
+        """Ends the operation with the export as its response."""
+        await self.run.finish(session, wire.export_to(export, url), wire.export_metadata_to(state))
+
+
+def _metadata_to(state: ImportState | ExportState) -> Message:
+    if isinstance(state, ExportState):
+        return wire.export_metadata_to(state)
+    return wire.import_metadata_to(state)

@@ -17,12 +17,11 @@ from visiontune_kit import errors
 
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.domain.failures import UploadNotComplete
-from visiontune_dataset.ports import Archive, ProjectLimits, SignedUrl
+from visiontune_dataset.ports import PARQUET, Archive, ProjectLimits, SignedUrl
 
 _CHUNK_BYTES = 1 * MIB
 _COMPLETE_TIMEOUT_S = 300.0  # storage reads the object once to verify it
 _PUT_TRIES = 4
-_CONTENT_TYPE = "application/vnd.apache.parquet"
 
 
 class StorageClient:
@@ -63,7 +62,9 @@ class StorageClient:
             signed += [SignedUrl(u.object, u.url, u.expire_time.ToDatetime(UTC)) for u in answer.urls]
         return signed
 
-    async def put(self, file: ShardFile, filename: str, owner: str) -> StoredFile:
+    async def put(
+        self, file: ShardFile, filename: str, owner: str, content_type: str = PARQUET
+    ) -> StoredFile:
         """Creates an upload, PUTs its parts and completes it."""
         upload = await self._stub.CreateUpload(
             pb.CreateUploadRequest(
@@ -72,7 +73,7 @@ class StorageClient:
                     filename=filename,
                     size_bytes=file.size_bytes,
                     sha256=file.sha256,
-                    content_type=_CONTENT_TYPE,
+                    content_type=content_type,
                     owner=owner,
                 ),
                 request_id=str(uuid.uuid4()),
@@ -85,8 +86,11 @@ class StorageClient:
         return StoredFile(done.object, file.sha256, file.size_bytes)
 
     async def delete(self, project: str, objects: Sequence[str]) -> None:
-        """Asks DeleteObjects."""
-        await self._stub.DeleteObjects(pb.DeleteObjectsRequest(parent=f"projects/{project}", objects=objects))
+        """Asks DeleteObjects, up to 1,000 objects a call."""
+        for start in range(0, len(objects), 1_000):
+            batch = objects[start : start + 1_000]
+            request = pb.DeleteObjectsRequest(parent=f"projects/{project}", objects=batch)
+            await self._stub.DeleteObjects(request)
 
     async def delete_owned(self, owner: str) -> None:
         """Asks DeleteObjects, for everything of the owner."""
@@ -96,7 +100,7 @@ class StorageClient:
         """PUTs one part, again where the connection broke. Raises Unavailable when it keeps breaking."""
         part, start = upload.part_urls[index], index * upload.part_size_bytes
         length = min(upload.part_size_bytes, upload.size_bytes - start)
-        headers = {"Content-Length": str(length), "Content-Type": _CONTENT_TYPE}
+        headers = {"Content-Length": str(length), "Content-Type": upload.content_type}
         reason = ""
         for attempt in range(_PUT_TRIES):
             await asyncio.sleep(attempt**2 * 0.2)

@@ -61,6 +61,7 @@ VERSIONS = Table(
     Column("parent", Integer, nullable=False, server_default="0"),
     Column("draft", String(80), nullable=False, server_default=""),
     Column("uploads", Text, nullable=False, server_default="[]"),  # JSON list
+    Column("read_until", UtcDateTime, nullable=True),  # when the last signed URL stops working
     ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
 )
 
@@ -136,6 +137,34 @@ EDITS = Table(
     Column("kind", String(20), nullable=False),
     Column("content", LargeBinary, nullable=False),  # JSON
     ForeignKeyConstraint(["project", "dataset", "draft"], ["drafts.project", "drafts.dataset", "drafts.id"]),
+)
+
+EXPORTS = Table(
+    "exports",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("id", String(80), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("format", String(40), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("object", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("example_count", BigInteger, nullable=False),
+    Column("image_count", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+# Objects of deleted versions that storage is still to delete.
+LEFTOVERS = Table(
+    "leftovers",
+    METADATA,
+    Column("project", String(63), nullable=False),
+    Column("dataset", String(63), nullable=False),
+    Column("object", String(200), primary_key=True),
 )
 
 REQUESTS = idempotency.table(METADATA)

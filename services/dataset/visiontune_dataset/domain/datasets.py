@@ -62,6 +62,16 @@ class Dataset:
             revision=self.revision + 1,
         )
 
+    def without_version(self, latest: int, at: datetime) -> "Dataset":
+        """The dataset with a version fewer; `latest` is the newest of those that stay, 0 for none."""
+        return replace(
+            self,
+            latest_version=latest,
+            version_count=self.version_count - 1,
+            updated_at=at,
+            revision=self.revision + 1,
+        )
+
     def being_deleted(self, at: datetime) -> "Dataset":
         """The dataset, hidden."""
         return replace(self, deleting=True, updated_at=at, revision=self.revision + 1)
@@ -112,6 +122,7 @@ class Version:
     parent: int = 0  # number of the version that it was made of; 0: none
     draft: str = ""  # id of the draft that was committed
     uploads: tuple[str, ...] = ()  # resource names
+    read_until: datetime | None = None  # when the last signed URL for training stops working
 
     @property
     def dataset_name(self) -> str:

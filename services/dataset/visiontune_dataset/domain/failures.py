@@ -32,6 +32,13 @@ class ExampleNotFound(errors.NotFound):
         super().__init__(f"{name} does not exist: {detail}.", resource=name)
 
 
+class VersionInUse(errors.FailedPrecondition):
+    """Somebody may still read or edit it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}. Set force to delete it all the same.", resource=name)
+
+
 class ReportNotFound(errors.NotFound):
     """No import of that name has ended."""
 
@@ -219,6 +226,24 @@ class EditRefused(errors.InvalidArgument):
             f"{texts[0][0]}: {texts[0][1]}{more}",
             violations=[Violation(*each) for each in texts[:_MOST_VIOLATIONS]],
             resource=name,
+        )
+
+
+class ExportNotFound(errors.NotFound):
+    """No such export of the dataset, or not any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not exist, or has expired. Export the version again.", resource=name)
+
+
+class ExportUnfit(errors.InvalidArgument):
+    """The format has no place for what the version has."""
+
+    def __init__(self, version: str, reason: str, advice: str) -> None:
+        super().__init__(
+            f"{version} cannot be exported so: {reason}; {advice}.",
+            violations=[Violation("format", f"{reason}; {advice}", "ExportUnfit")],
+            resource=version,
         )
 
 

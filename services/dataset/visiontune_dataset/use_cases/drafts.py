@@ -11,6 +11,7 @@ from visiontune_data.index import VersionIndex
 from visiontune_data.previews import example_of
 from visiontune_data.report import Place, Problem
 from visiontune_data.rules import Severity
+from visiontune_data.splits import TRAIN
 from visiontune_kit import errors, logs
 
 from visiontune_dataset.domain.datasets import Version
@@ -199,6 +200,14 @@ async def rebase_draft(project: str, dataset_id: str, draft_id: str, etag: str, 
     return changed
 
 
+async def delete_drafts_on(version: Version, deps: Deps) -> None:
+    """Deletes the drafts that edit a version."""
+    async with deps.unit_of_work() as uow:
+        found = await uow.drafts.on(version)
+    for draft in found:
+        await _remove(draft, deps)
+
+
 async def sweep(deps: Deps) -> None:
     """Deletes the drafts whose time is over."""
     async with deps.unit_of_work() as uow:
@@ -304,18 +313,21 @@ async def _found(asked: Edit | NewExample, index: VersionIndex, deps: Deps) -> t
     if not isinstance(asked, NewExample):
         return asked, []
     images, uploads, problems = [], {}, []
+    splits = []  # of examples that share an image with the new one
     for place, wanted in enumerate(asked.images):
         if wanted.upload:
             sent = await deps.storage.get_archive(wanted.upload)
             uploads[sent.sha256] = sent.object
             suffix = posixpath.splitext(sent.filename)[1].lower()
             images.append(Image(f"added/{sent.sha256[:16]}{suffix}", sent.sha256, 0, 0, "", 0, 0))
-        elif (image := index.image_of(wanted.sha256)) is not None:
-            images.append(image)
+        elif (other := index.example_with(wanted.sha256)) is not None:
+            images.append(next(image for image in other.images if image.sha256 == wanted.sha256))
+            splits.append(other.split)
         else:
             at = Place(asked.example.id, 0, f"$.images[{place}]")
             message = "no example of the version has an image of that digest"
             remedy = "Upload the image, and name the upload."
             problems.append(Problem("image-missing", at, message, wanted.sha256, remedy))
-    new = replace(asked.example, images=tuple(images))
+    split = asked.example.split or next(iter(splits), TRAIN)
+    new = replace(asked.example, images=tuple(images), split=split)
     return Add(new, tuple(uploads.items())), problems

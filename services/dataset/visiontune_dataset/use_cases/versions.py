@@ -193,8 +193,12 @@ async def get_image(version: Version, row: int, index: int, deps: Deps) -> Image
 
 
 async def read_manifest(version: Version, ttl: timedelta, deps: Deps) -> list[SignedUrl]:
-    """Returns a signed URL for each shard, in order."""
-    return await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)
+    """Returns a signed URL for each shard, in order, and notes how long they work."""
+    signed = await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)
+    async with deps.unit_of_work() as uow:
+        await uow.versions.note_reading(version, max(each.expires_at for each in signed))
+        await uow.commit()
+    return signed
 
 
 async def _preview(

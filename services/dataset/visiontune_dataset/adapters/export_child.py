@@ -1,0 +1,80 @@
+"""The process of one export: reads shards by ranges, runs visiontune_data.export, tells its parent."""
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+from visiontune_data.decoding import end_with_parent
+from visiontune_data.export import Archive, CannotExport, ExportedExample, ExportSummary, export
+
+from visiontune_dataset.adapters.http_file import HttpFile, Unreadable
+from visiontune_dataset.adapters.import_child import Died, SourceLost
+from visiontune_dataset.ports import ReadableShard
+
+_TELL_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to write where."""
+
+    shards: tuple[ReadableShard, ...]
+    format_name: str
+    archive: Archive
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Examples written so far."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The format has no place for an example."""
+
+    reason: str
+
+
+Message = Written | ExportSummary | Unfit | SourceLost | Died
+
+
+def run(connection: Connection, task: Task) -> None:
+    """Exports; every message goes to `connection`, the last one is none of Written."""
+    end_with_parent()
+    try:
+        with (
+            httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http,
+            task.file.open("wb") as out,
+        ):
+            examples = _examples(task, http, connection)
+            outcome: Message = export(examples, task.format_name, out, archive=task.archive)
+    except CannotExport as error:
+        outcome = Unfit(str(error))
+    except Unreadable as error:
+        outcome = SourceLost(str(error))
+    except Exception:  # noqa: BLE001 (whatever it is, the parent logs it and tries again)
+        outcome = Died(traceback.format_exc())
+    connection.send(outcome)
+
+
+def _examples(task: Task, http: httpx.Client, connection: Connection) -> Iterator[ExportedExample]:
+    """All examples, a row group in memory at a time."""
+    count, told_at = 0, time.monotonic()
+    for shard in task.shards:
+        stored = shard.stored.examples
+        file = pq.ParquetFile(HttpFile(http, shard.examples_url, stored.size_bytes))
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_pylist():
+                yield ExportedExample.from_row(row)
+                count += 1
+            if time.monotonic() - told_at >= _TELL_EVERY_S:
+                told_at = time.monotonic()
+                connection.send(Written(count))

@@ -1,0 +1,115 @@
+"""Exports: a version as an archive, kept for a while."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from visiontune_data.export import Archive
+from visiontune_data.formats import FORMATS
+
+from visiontune_dataset.domain.datasets import Version
+from visiontune_dataset.domain.failures import ExportUnfit, UnknownFormat
+
+KIND = "export"  # of the durable operation
+LIFETIME = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One archive. `object` is storage's."""
+
+    project: str
+    dataset: str
+    id: str
+    version: int
+    format: str
+    filename: str
+    object: str
+    sha256: str
+    size_bytes: int
+    example_count: int
+    image_count: int
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset's resource name."""
+        return f"projects/{self.project}/datasets/{self.dataset}"
+
+    @property
+    def name(self) -> str:
+        """The resource name, and that on whose behalf storage keeps the archive."""
+        return f"{self.dataset_name}/exports/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """One export, as the operation's row keeps it."""
+
+    project: str
+    dataset: str
+    id: str  # last segment of the operation's and the export's name
+    version: int
+    format: str
+    archive: Archive
+    created_at: str  # ISO 8601
+
+    kind = KIND
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset's resource name."""
+        return f"projects/{self.project}/datasets/{self.dataset}"
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+        return f"{self.dataset_name}/operations/{self.id}"
+
+    @property
+    def owner(self) -> str:
+        """The export's name."""
+        return f"{self.dataset_name}/exports/{self.id}"
+
+    @property
+    def filename(self) -> str:
+        """What the archive is called."""
+        return f"{self.dataset}-v{self.version}-{self.format}.{self.archive}"
+
+    def to_bytes(self) -> bytes:
+        """The job as the operation's payload."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Self:
+        """The job out of the operation's payload."""
+        return cls(**json.loads(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportState:
+    """What those who poll an export see."""
+
+    version: str
+    created_at: datetime
+    updated_at: datetime
+    percent: int = 0
+    example_count: int = 0
+    restart_count: int = 0
+
+
+def format_for(wanted: str, version: Version) -> str:
+    """The format to write, the version's own for none. Raises UnknownFormat, ExportUnfit."""
+    name = wanted or version.format
+    if name not in FORMATS:
+        raise UnknownFormat(name)
+    if strange := set(version.kinds) - set(FORMATS[name].kinds):
+        fit = [each.name for each in FORMATS.values() if set(version.kinds) <= set(each.kinds)]
+        raise ExportUnfit(
+            version.name,
+            f"{name} has no place for {' and '.join(sorted(strange))} examples",
+            f"use {', '.join(fit)}" if fit else "no one format has a place for all of them",
+        )
+    return name
