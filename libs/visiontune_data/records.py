@@ -117,10 +117,10 @@ def _array(file: BinaryIO, member: str, limits: Limits) -> Iterator[Record]:
     """The elements of a top-level array; a syntax error ends it, since nothing marks the next."""
     window = _Window(file)
     decoder = json_text.Decoder(limits)
-    window.skip_spaces()
-    window.skip("[")
     index = 0
     try:
+        window.skip_spaces()
+        window.skip("[")
         while not window.skip("]"):
             if index and not window.skip(","):
                 raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.position)

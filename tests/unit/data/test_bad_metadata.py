@@ -555,3 +555,13 @@ def test_a_record_is_larger_when_it_holds_its_images(tmp_path: Path) -> None:
     small = Limits(image_bytes_per_example=1_000)
     found = texts(run(tar({"train.jsonl": jsonl(record)}), tmp_path, limits=small).report, "record-too-large")
     assert "bytes; at most 1,048,576 are read" in found[0]
+
+
+def test_an_array_that_is_not_utf8_is_a_problem_from_its_first_bytes(tmp_path: Path) -> None:
+    array = b"[" + jsonl(llava("img/0000.jpg", "Caf\u00e9.")).strip().decode().encode("latin-1") + b"]"
+    files = good(1) | {"train.json": array}
+    del files["train.jsonl"]
+    outcome = run(tar(files), tmp_path)
+    assert outcome.version is None
+    (line,) = texts(outcome.report, "json-encoding")
+    assert line.startswith("digits.tar › train.json:1: not UTF-8 (")
