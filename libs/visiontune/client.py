@@ -1,5 +1,6 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,12 @@ class Client:
         request.update_mask.paths.extend(limits)
         return self.call(_method(_STORAGE, "UpdateQuota"), request, storage_pb2.Quota())
 
+    def get_storage_usage(self, *, days: int = 30) -> storage_pb2.GetUsageResponse:
+        """What the project keeps now, and kept in these days, by kind of owner."""
+        request = storage_pb2.GetUsageRequest(parent=self.project)
+        request.start_time.FromSeconds(int(time.time()) - 86_400 * days)
+        return self.call(_method(_STORAGE, "GetUsage"), request, storage_pb2.GetUsageResponse())
+
     def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
         """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""
         parent = "projects/-" if everywhere else self.project
@@ -314,6 +321,15 @@ class Client:
         """What an import found."""
         request = dataset_pb2.GetValidationReportRequest(name=name)
         return self.call(_method(_DATASETS, "GetValidationReport"), request, dataset_pb2.ValidationReport())
+
+    def list_problems(self, report: str) -> Iterator[dataset_pb2.Problem]:
+        """Everything that an import found, in order; a report itself has the first places of each rule."""
+        return self.pages(
+            _method(_DATASETS, "ListProblems"),
+            dataset_pb2.ListProblemsRequest(parent=report),
+            dataset_pb2.ListProblemsResponse(),
+            "problems",
+        )
 
     def delete_version(self, name: str, *, force: bool = False) -> None:
         """Deletes `digits/v1`; with `force` also while it may be read or is edited."""

@@ -31,9 +31,8 @@ def check(draft: Draft, limits: Limits, notes: Notes) -> None:
     else:
         _check_messages(draft, limits, notes)
     _check_texts(draft, limits, notes)
-    if len(draft.images) > limits.images_per_example:
-        found = f"{len(draft.images)} images; at most {limits.images_per_example} are accepted in one record"
-        notes.add("too-many-images", draft.images[0].json_path, found, str(len(draft.images)))
+    refs = (*draft.images, *(draft.negatives or ()))
+    check_count(len(refs), refs[0].json_path if refs else "$", limits, notes)
     if draft.split is not None and draft.split not in SPLITS:
         notes.add(
             "split-unknown",
@@ -41,6 +40,13 @@ def check(draft: Draft, limits: Limits, notes: Notes) -> None:
             f'the split "{shorten(draft.split)}" is none of {", ".join(SPLITS)}',
             draft.split,
         )
+
+
+def check_count(images: int, json_path: str, limits: Limits, notes: Notes) -> None:
+    """Notes more images than a record may have."""
+    if images > limits.images_per_example:
+        found = f"{images} images; at most {limits.images_per_example} are accepted in one record"
+        notes.add("too-many-images", json_path, found, str(images))
 
 
 def _check_captions(draft: Draft, notes: Notes) -> None:
@@ -70,6 +76,8 @@ def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:
     for message, path in zip(draft.messages, draft.message_paths, strict=True):
         if message.role == "assistant" and is_blank(text_of(message)):
             notes.add("answer-empty", path, "the answer has no text", text_of(message))
+        elif is_blank(text_of(message)) and all(part.type == "text" for part in message.content):
+            notes.add("text-empty", path, "the message has neither text nor an image", text_of(message))
 
 
 def _misplaced(role: str, previous: str, index: int) -> str:

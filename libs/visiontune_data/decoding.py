@@ -58,6 +58,7 @@ class Result(NamedTuple):
     height_px: int = 0
     thumb: Thumb | None = None
     brightness: int = 0
+    phash: int | None = None
 
 
 class Decoder:
@@ -204,4 +205,5 @@ def _decode_one(task: Task, worker: _Worker) -> Result:
         decoded.height_px,
         thumb,
         decoded.brightness,
+        decoded.phash,
     )

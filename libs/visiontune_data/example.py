@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence, Sized
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -50,6 +50,7 @@ class Part:
 
 
 IMAGE = Part()
+VIDEO = Part(frames=-1)  # of a draft: a video whose frames are not counted yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,14 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoRef:
+    """A video that a record names: the path of a file or a folder of frames, or the paths of its frames."""
+
+    paths: tuple[str, ...]
+    json_path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What a format makes of one record, before its images are looked up.
 
@@ -77,7 +86,7 @@ class Draft:
     """
 
     id: str | None
-    images: tuple[ImageRef, ...]
+    images: tuple[ImageRef | VideoRef, ...]
     messages: tuple[Message, ...] = ()
     message_paths: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
@@ -114,8 +123,8 @@ class Example:
     texts: tuple[str, ...]
     split: str
     metadata_json: str
-    negatives: tuple[Image, ...] | None = None
     problems: tuple[str, ...] = ()
+    negatives: tuple[Image, ...] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -150,6 +159,34 @@ def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None)
 def text_of(message: Message) -> str:
     """The message's text parts, joined."""
     return "".join(part.text for part in message.content if part.text is not None)
+
+
+def with_frames(messages: Iterable[Message], counts: Iterable[int]) -> tuple[Message, ...]:
+    """The messages with the numbers of frames of their videos, in order."""
+    following = iter(counts)
+    return tuple(
+        replace(m, content=tuple(Part(frames=next(following)) if p.frames else p for p in m.content))
+        for m in messages
+    )
+
+
+def with_videos(messages: Iterable[Message], frames: Iterable[Mapping[str, int]]) -> tuple[Message, ...]:
+    """The messages of a shard with videos where it has runs of images, as its column `frames` says."""
+    counts, place = {each["first"]: each["count"] for each in frames}, 0
+    made: list[Message] = []
+    for message in messages:
+        content: list[Part] = []
+        inside = 0
+        for part in message.content:
+            if part.text is not None:
+                content.append(part)
+                continue
+            if not inside:
+                inside = counts.get(place, 0)
+                content.append(Part(frames=inside))
+            inside, place = max(inside - 1, 0), place + 1
+        made.append(replace(message, content=tuple(content)))
+    return tuple(made)
 
 
 def joined(content: Iterable[Part]) -> tuple[Part, ...]:

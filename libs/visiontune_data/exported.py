@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from visiontune_data.example import Kind, Message, Part, kind_of
+from visiontune_data.example import Kind, Message, Part, kind_of, with_videos
 from visiontune_data.text import shorten
 
 
@@ -53,7 +53,7 @@ class ExportedExample:
         return cls(
             id=row["id"],
             images=tuple(map(ExportedImage.from_row, row.get("images") or ())),
-            messages=tuple(_message(message) for message in row.get("messages") or ()),
+            messages=with_videos(map(_message, row.get("messages") or ()), row.get("frames") or ()),
             texts=tuple(row.get("texts") or ()),
             negatives=None if negatives is None else tuple(map(ExportedImage.from_row, negatives)),
             split=row["split"],

@@ -12,7 +12,18 @@ from visiontune_data import checks, pairs, records
 from visiontune_data.archive.refused import Refused, refuse
 from visiontune_data.choosing import Choice, RecordFile
 from visiontune_data.decoding import Result
-from visiontune_data.example import Draft, Example, Image, Kind, Message, Part, canonical, content_id
+from visiontune_data.example import (
+    Draft,
+    Example,
+    Image,
+    Kind,
+    Message,
+    Part,
+    VideoRef,
+    canonical,
+    content_id,
+    with_frames,
+)
 from visiontune_data.formats import Format, Notes
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
@@ -22,6 +33,8 @@ from visiontune_data.splits import Splitter
 from visiontune_data.spool import Extent, Spool
 from visiontune_data.statistics import StatisticsBuilder
 from visiontune_data.text import shorten
+from visiontune_data.twins import Twins
+from visiontune_data.videos import Videos
 
 SAMPLE_RECORDS = 100
 _SAMPLE_CHARACTERS = 1_000
@@ -113,8 +126,8 @@ class Drafts:
 
 
 def draft_all(
-    choice: Choice, files: RecordFiles, index: ImageIndex, drafts: Drafts, report: Report, limits: Limits,
-    progress: Callable[[], None],
+    choice: Choice, files: RecordFiles, index: ImageIndex, videos: Videos, drafts: Drafts, report: Report,
+    limits: Limits, progress: Callable[[], None],
 ) -> None:  # fmt: skip
     """Turns every record into a draft; what cannot be one is reported and counted as skipped."""
     for file in choice.files:
@@ -124,14 +137,17 @@ def draft_all(
             report.record_count += 1
             if report.record_count > limits.records:
                 raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
-            if not _draft_one(record, choice.format, file.path, file.split, index, drafts, report, limits):
+            if not _draft_one(
+                record, choice.format, file.path, file.split, index, videos, drafts, report, limits
+            ):
                 report.skipped_count += 1
             progress()
+    drafts.used_images.update(videos.used)
 
 
 def _draft_one(
     record: records.Record, format_: Format, file: str, file_split: str | None, index: ImageIndex,
-    drafts: Drafts, report: Report, limits: Limits,
+    videos: Videos, drafts: Drafts, report: Report, limits: Limits,
 ) -> bool:  # fmt: skip
     if record.value is None:
         if record.problem and RULES[record.problem.rule].scope is Scope.ARCHIVE:
@@ -143,7 +159,7 @@ def _draft_one(
     found = Paths([], None)
     if draft is not None:
         checks.check(draft, limits, notes)
-        found = _find_images(draft, file, index, notes)
+        draft, found = _find_images(draft, file, index, videos, limits, notes)
         drafts.used_images.update(found.all)
     report.extend(notes.problems)
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
@@ -154,13 +170,28 @@ def _draft_one(
     return True
 
 
-def _find_images(draft: Draft, file: str, index: ImageIndex, notes: Notes) -> Paths:
-    """The paths of the images that are there; notes each that is not."""
-    images, negatives = (
-        [path for ref in refs or () if (path := index.find(ref, file, notes))]
-        for refs in (draft.images, draft.negatives)
-    )
-    return Paths(images, None if draft.negatives is None else negatives)
+def _find_images(
+    draft: Draft, file: str, index: ImageIndex, videos: Videos, limits: Limits, notes: Notes
+) -> tuple[Draft, Paths]:
+    """The draft with its videos' frames counted, and the paths of the images that are there.
+
+    Notes each that is not.
+    """
+    images: list[str] = []
+    counts: list[int] = []
+    for ref in draft.images:
+        if isinstance(ref, VideoRef):
+            frames = videos.find(ref, file, notes)
+            images += frames
+            counts.append(len(frames))
+        elif path := index.find(ref, file, notes):
+            images.append(path)
+    if counts:
+        draft = replace(draft, messages=with_frames(draft.messages, counts))
+        checks.check_count(len(images), draft.images[0].json_path, limits, notes)
+    if draft.negatives is None:
+        return draft, Paths(images, None)
+    return draft, Paths(images, [path for ref in draft.negatives if (path := index.find(ref, file, notes))])
 
 
 @dataclass(slots=True)
@@ -170,6 +201,7 @@ class Assembly:
     drafts: Drafts
     images: dict[str, Result]
     limits: Limits
+    twins: Twins = field(default_factory=Twins.none)
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
     splitter: Splitter = field(default_factory=Splitter)
     ids: dict[str, int] = field(default_factory=dict)  # id -> line, in the order of the examples
@@ -188,7 +220,8 @@ class Assembly:
                 report.skipped_count += 1
                 continue
             self.ids[example.id] = place.line
-            self.splitter.add(example.id, [image.sha256 for image in example.images], example.split or None)
+            alike = [self.twins.eldest(image.sha256) for image in example.images]
+            self.splitter.add(example.id, alike, example.split or None)
             self.statistics.add(example)
             self.kinds.add(example.kind)
             self._split_sizes[example.split] += 1
@@ -204,9 +237,9 @@ class Assembly:
         for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                rules = {problem.rule for path in paths.all for problem in self.images[path].problems}
-                problems = tuple(sorted({*draft.problems, *rules}))
-                yield replace(self._with_images(draft, paths), id=id_, split=split, problems=problems)
+                problems = {*draft.problems, *(rule for path in paths.all for rule in self._rules(path))}
+                example = self._with_images(draft, paths)
+                yield replace(example, id=id_, split=split, problems=tuple(sorted(problems)))
 
     def _with_images(self, draft: Example, paths: Paths) -> Example:
         images = tuple(map(self._image, paths.images))
@@ -226,6 +259,10 @@ class Assembly:
             extent.length,
             found.brightness,
         )
+
+    def _rules(self, path: str) -> Iterator[str]:
+        """The rules that an image breaks."""
+        return (problem.rule for problem in self.images[path].problems)
 
     def _complete(self, place: Place, draft: Example, paths: Paths, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""
@@ -261,3 +298,4 @@ class Assembly:
             if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:
                 message = f"the image is in the splits {' and '.join(sorted(splits))}"
                 report.add(Problem("split-leak", Place(path), message, result.sha256))
+        report.extend(self.twins.near_leaks(self._splits_of_image))

@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageCms
 
-from visiontune_data import image_kinds, jpeg, paths, pictures
+from visiontune_data import image_kinds, jpeg, paths, perceptual, pictures
 from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
@@ -25,6 +25,7 @@ _THUMBNAIL_QUALITY: Final = 80
 _SMALL_SIDE_PX: Final = 32
 _EXTREME_ASPECT: Final = 20
 _CLEAR_SHARE: Final = 0.99
+_NEARLY_ONE_SHADE: Final = 6  # of 255: noise of a camera, or what JPEG adds
 _FIRST_SIDEWAYS_ORIENTATION: Final = 5
 # A JPEG whose decoder leaves over more than this share of its bytes has lost most of its picture; below
 # it, the damage is a smear that every reader tolerates.
@@ -53,6 +54,7 @@ class Decoded:
     height_px: int
     thumbnail: Thumbnail
     brightness: int  # mean luma of the thumbnail, 0 to 255
+    phash: int | None  # of the thumbnail; None for pictures too small or too plain to compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,16 @@ def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
         found.append(Problem(broken.rule, place, broken.message, broken.value, broken.remedy))
         return Inspection(None, tuple(found))
     small = _reduced(picture)
-    _warn_about(picture, small, warn)
+    brightness = perceptual.samples(small)
+    is_blank = _warn_about(picture, small, brightness, warn)
+    comparable = not is_blank and min(small.shape[:2]) >= perceptual.SHORTEST_SIDE_PX
+    phash = perceptual.phash(brightness) if comparable else None
     width, height = picture.width_px, picture.height_px
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
     digest = hashlib.sha256(data).hexdigest()
-    return Inspection(Decoded(digest, kind, width, height, _encoded(small), _brightness(small)), tuple(found))
+    decoded = Decoded(digest, kind, width, height, _encoded(small), round(float(brightness.mean())), phash)
+    return Inspection(decoded, tuple(found))
 
 
 def pixel_count(data: bytes) -> int:
@@ -294,18 +300,25 @@ def _check_profile(image: Image.Image, warn: Any) -> None:
         )
 
 
-def _warn_about(picture: _Picture, small: Any, warn: Any) -> None:
+def _warn_about(picture: _Picture, small: Any, brightness: Any, warn: Any) -> bool:
+    """Warns about what is odd; says whether the picture is of one colour, or nearly."""
     shortest, longest = sorted((picture.width_px, picture.height_px))
     size = f"{picture.width_px} x {picture.height_px} pixels"
     if shortest < _SMALL_SIDE_PX:
         warn("image-small", size, size)
     if longest > _EXTREME_ASPECT * shortest:
         warn("aspect-extreme", size, size)
-    colours = small[:, :, :3]
-    # Nearly every picture shows in its first row that it is not blank.
-    if (colours[0] == colours[0, 0]).all() and (colours == colours[0, 0]).all():
-        colour = "#" + bytes(colours[0, 0]).hex()
-        warn("image-blank", f"every pixel is {colour}", colour)
+    # Nearly every picture shows in its brightness that it is not blank.
+    if brightness.max() - brightness.min() > _NEARLY_ONE_SHADE:
+        return False
+    colours = small[:, :, :3].reshape(-1, 3)
+    low, high = colours.min(axis=0), colours.max(axis=0)
+    if (spread := int((high - low).max())) > _NEARLY_ONE_SHADE:
+        return False
+    colour = "#" + bytes(np.median(colours, axis=0).astype(np.uint8)).hex()
+    found = f"pixels differ by at most {spread} of 255 from each other, near" if spread else "every pixel is"
+    warn("image-blank", f"{found} {colour}", colour)
+    return True
 
 
 def _reduced(picture: _Picture) -> Any:
@@ -315,12 +328,6 @@ def _reduced(picture: _Picture) -> Any:
     """
     image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
     return np.asarray(pictures.upright(image, picture.orientation))
-
-
-def _brightness(small: Any) -> int:
-    """Mean luma (Rec. 601) of every fourth row and column, which is near enough and costs next to nothing."""
-    red, green, blue = small[::4, ::4, :3].reshape(-1, 3).mean(axis=0)
-    return round(0.299 * float(red) + 0.587 * float(green) + 0.114 * float(blue))
 
 
 def _encoded(small: Any) -> Thumbnail:

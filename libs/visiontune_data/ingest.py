@@ -1,23 +1,24 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from visiontune_data import choosing, reading
+from visiontune_data import choosing, habits, reading
 from visiontune_data.archive import Refused, Source
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Kind
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
+from visiontune_data.inputs import Input, title
 from visiontune_data.limits import Limits
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.matching import ImageIndex
+from visiontune_data.problem_log import LoggedReport, ProblemLog, together
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import RULES, Scope, Severity
 from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
@@ -25,12 +26,12 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
+from visiontune_data.twins import Twins
+from visiontune_data.videos import Videos
 
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
-_SAME_ANSWER_SHARE = 0.95
-_FEW_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Options:
     processes: int = 2
     start_method: str = "spawn"
     shard_bytes: int = SHARD_BYTES
+    frames_per_video: int = 8
     limits: Limits = field(default_factory=Limits)
 
 
@@ -64,6 +66,7 @@ class Progress:
     record_count: int
     error_count: int
     warning_count: int
+    report: Report | None = None  # what was found so far; None when that was told before
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The report, and the version unless the report's errors forbid one."""
+    """The report, pages of all problems, and the version unless the report's errors forbid one."""
 
     report: Report
     version: Version | None
+    problems: tuple[bytes, ...] = ()
 
 
 def ingest(
@@ -101,20 +105,24 @@ def ingest(
     scratch: Path,
     options: Options,
     *,
+    more: Sequence[Input] = (),
     images: Sources = ARCHIVE_ALONE,
     progress: Callable[[Progress], None] = lambda _: None,
     finished: Callable[[Shard], None] = lambda _: None,
 ) -> Outcome:
-    """Imports one archive; bad data ends up in the report, never as an exception.
+    """Imports an archive, or a file of records; bad data ends up in the report, never as an exception.
 
+    `more` are further files of the same data: their paths and those of the first are in one space.
     `scratch` is an empty folder; the shards are left there, each announced by `finished` once it is
     whole, and everything else is removed. `images` are for records that name images which the archive lacks.
     Raises DecoderDied when a child process was killed, and
     what `source` raises when it cannot be read.
     """
-    report = Report(archive_name)
+    given = [Input(source, archive_name), *more]
+    log = ProblemLog()
+    report = LoggedReport(title(given), log)
     with ExitStack() as stack:
-        job = _Job(source, report, scratch, options, images, progress, finished, stack)
+        job = _Job(given, report, log, scratch, options, images, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -122,17 +130,19 @@ def ingest(
             version = None
     if version is None:
         report.example_count = 0
-    return Outcome(report, version)
+    return Outcome(together([report]), version, log.pages())
 
 
 class _Job:
     """One import under way."""
 
     def __init__(
-        self, source: Source, report: Report, scratch: Path, options: Options, images: Sources,
-        progress: Callable[[Progress], None], finished: Callable[[Shard], None], stack: ExitStack,
+        self, given: Sequence[Input], report: Report, log: ProblemLog, scratch: Path, options: Options,
+        images: Sources, progress: Callable[[Progress], None], finished: Callable[[Shard], None],
+        stack: ExitStack,
     ) -> None:  # fmt: skip
-        self._source = _CountedSource(source)
+        self._sources = [_CountedSource(each.source) for each in given]
+        self._given = [Input(s, each.name) for s, each in zip(self._sources, given, strict=True)]
         self._report, self._options, self._scratch, self._images = report, options, scratch, images
         self._progress, self._finished, self._stack = progress, finished, stack
         names = ("images", "records", "drafts")
@@ -149,17 +159,25 @@ class _Job:
             )
         )
         # Reported after those of the images, whichever is ready first.
-        self._record_problems = Report(report.archive)
-        self._stage, self._told_at = Stage.READING, 0.0
+        self._log, self._record_problems = log, LoggedReport(report.archive, log)
+        self._stage, self._told_at, self._told_count = Stage.READING, 0.0, 0
         self._written_count = self._to_write_count = self._percent = 0
 
     def run(self) -> Version | None:
         """Reads, gathers, and writes if nothing forbids it."""
         limits, report = self._options.limits, self._report
-        content = reading.read(self._source, report, limits, self._spools, self._decoder, self._tell)
+        content = reading.read(self._given, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
         foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
-        index = ImageIndex(content.image_paths, [*content.other_paths, *content.record_files], foreign.find)
+        others = [*content.other_paths, *content.record_files]
+        # A file of records that came alone does not know in which folder an archive has its images.
+        roots = {path.partition("/")[0] for path in content.image_paths} if len(self._given) > 1 else ()
+        index = ImageIndex(content.image_paths, others, foreign.find, roots)
+        videos = Videos(
+            content, index, self._spools.images, self._decoder, limits,
+            self._options.frames_per_video, self._options.processes,
+        )  # fmt: skip
+        self._stack.callback(videos.close)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
         refused: Refused | None = None
@@ -171,15 +189,15 @@ class _Job:
                 files.sample,
             )
             report.format_reason = choice.reason
-            draft_all(choice, files, index, drafts, record_problems, limits, self._tell)
+            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell)
         except Refused as error:
             refused = error
         images = self._decoded(content)
         report.merge(record_problems)
-        self._record_problems = Report(report.archive)
+        self._record_problems = LoggedReport(report.archive, self._log)
         if refused:
             raise refused
-        assembly = Assembly(drafts, images, limits)
+        assembly = Assembly(drafts, images, limits, Twins.among(images.values()))
         assembly.gather(report)
         self._check_version(assembly, content)
         self._tell(always=True)
@@ -212,12 +230,8 @@ class _Job:
         for path in content.image_paths:
             if path not in used:
                 report.add(Problem("image-unused", Place(path), "no record names this image", shorten(path)))
-        report.extend(_duplicates(assembly.images.values()))
-        answer, count = assembly.statistics.most_frequent_answer
-        total = assembly.statistics.example_count
-        if total >= _FEW_EXAMPLES and count > _SAME_ANSWER_SHARE * total:
-            message = f'{count:,} of {total:,} examples have the answer "{shorten(answer)}"'
-            report.add(Problem("answers-identical", Place(), message, shorten(answer)))
+        report.extend(assembly.twins.problems())
+        report.extend(habits.problems(assembly.statistics, assembly.kinds))
 
     def _is_forbidden(self) -> bool:
         errors = [RULES[s.rule] for s in self._report.rules if s.severity is Severity.ERROR]
@@ -264,10 +278,14 @@ class _Job:
 
     def _percent_now(self) -> int:
         """Reading counts as far as what was read is decoded too; it may fall while images come."""
-        read = self._source.read_bytes / max(self._source.size, 1)
+        read = self._read_bytes / max(sum(source.size for source in self._sources), 1)
         decoded = self._decoder.done_count / max(self._decoder.submitted_count, 1)
         written = self._written_count / max(self._to_write_count, 1)
         return min(int(_READING_PERCENT * read * decoded + (100 - _READING_PERCENT) * written), 99)
+
+    @property
+    def _read_bytes(self) -> int:
+        return sum(source.read_bytes for source in self._sources)
 
     def _tell(self, *, always: bool = False) -> None:
         now = time.monotonic()
@@ -275,16 +293,19 @@ class _Job:
             return
         self._told_at = now
         self._percent = max(self._percent, self._percent_now())
-        reports = (self._report, self._record_problems)
+        report = together((self._report, self._record_problems))
+        found = report.error_count + report.warning_count
+        is_new, self._told_count = found != self._told_count, found
         self._progress(
             Progress(
                 stage=self._stage,
                 percent=self._percent,
-                read_bytes=self._source.read_bytes,
+                read_bytes=self._read_bytes,
                 image_count=self._decoder.done_count,
-                record_count=sum(report.record_count for report in reports),
-                error_count=sum(report.error_count for report in reports),
-                warning_count=sum(report.warning_count for report in reports),
+                record_count=report.record_count,
+                error_count=report.error_count,
+                warning_count=report.warning_count,
+                report=report if is_new else None,
             )
         )
 
@@ -307,15 +328,3 @@ class _CountedSource:
         self._position += len(data)
         self.read_bytes = max(self.read_bytes, self._position)
         return data
-
-
-def _duplicates(images: Iterable[Result]) -> Iterable[Problem]:
-    """One warning a group of image files with the same bytes."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        groups[image.sha256].append(image.task.path)
-    for first, *others in groups.values():
-        if others:
-            names = ", ".join(f'"{shorten(path)}"' for path in others[:3])
-            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            yield Problem("duplicate-exact", Place(first), f"the same bytes as {names}{more}", shorten(first))

@@ -20,6 +20,9 @@ class Limits:
     messages_per_example: int = 100
     images_per_example: int = 64
     image_bytes_per_example: int = 64 * MIB
+    video_bytes: int = 512 * MIB
+    video_frames: int = 100_000
+    video_seconds: int = 60  # that decoding one may take
     record_bytes: int = 1 * MIB
     json_depth: int = 64
     text_characters: int = 32_768

@@ -33,9 +33,15 @@ def _no_other(ref: ImageRef, notes: Notes) -> str | None:
 class ImageIndex:
     """The paths of an archive's images and other files."""
 
-    def __init__(self, images: Iterable[str], others: Iterable[str], foreign: Find = _no_other) -> None:
-        """`foreign` finds what is no member of the archive."""
-        self._images, self._foreign = set(images), foreign
+    def __init__(
+        self,
+        images: Iterable[str],
+        others: Iterable[str],
+        foreign: Find = _no_other,
+        roots: Iterable[str] = (),
+    ) -> None:
+        """`foreign` finds what is no member of the archive. `roots` are folders that paths may leave out."""
+        self._images, self._foreign, self._roots = set(images), foreign, sorted(roots)
         self._others = frozenset(others)
         # The report shows no more, and an archive may lack every image that its records name.
         self._hints_left = PLACES_PER_RULE
@@ -68,15 +74,16 @@ class ImageIndex:
                 "image-path-unsafe", ref.json_path, f'the path "{shown}" leads out of the archive', ref.path
             )
             return None
-        candidates = list(_candidates(ref.path, record_file))
-        if exact := next((path for path in candidates if path in self._images), None):
+        places = list(candidates(ref.path, record_file))
+        places += [posixpath.join(root, places[-1]) for root in self._roots]
+        if exact := next((path for path in places if path in self._images), None):
             return exact
-        if loose := self._find_loosely(candidates):
+        if loose := self._find_loosely(places):
             notes.add(
                 "image-name-differs", ref.json_path, f'"{shown}" was taken for "{shorten(loose)}"', ref.path
             )
             return loose
-        if any(path in self._others for path in candidates):
+        if any(path in self._others for path in places):
             notes.add("image-not-image", ref.json_path, f'"{shown}" has no suffix of an image', ref.path)
         else:
             notes.add(
@@ -86,6 +93,14 @@ class ImageIndex:
                 ref.path,
             )
         return None
+
+    def below(self, folder: str) -> list[str]:
+        """The images in a folder, not in those below it."""
+        return self._in_folders.get(folder, [])
+
+    @cached_property
+    def _in_folders(self) -> dict[str, list[str]]:
+        return self._by(posixpath.dirname)
 
     def _find_loosely(self, candidates: list[str]) -> str | None:
         for path in candidates:
@@ -135,7 +150,8 @@ def _rests(one: str, other: str) -> tuple[list[str], list[str]]:
     return ours, theirs
 
 
-def _candidates(path: str, record_file: str) -> Iterable[str]:
+def candidates(path: str, record_file: str) -> Iterable[str]:
+    """Where a path of a record may be: relative to its file, or to a folder above that."""
     folder = posixpath.dirname(record_file)
     while True:
         yield paths.normalise(posixpath.join(folder, path))

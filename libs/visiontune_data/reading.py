@@ -1,9 +1,9 @@
-"""The one pass over an archive: images go to a spool and the decoder, files of records to another."""
+"""The one pass over what is imported: images go to a spool and the decoder, files of records to another."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from visiontune_data import archive, image_kinds, images, parquet, paths
+from visiontune_data import frames, image_kinds, images, inputs, parquet, paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.decoding import Decoder, Task
 from visiontune_data.limits import Limits
@@ -25,25 +25,26 @@ class Content:
     image_paths: list[str] = field(default_factory=list)
     refused: dict[str, Problem] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    videos: dict[str, Extent | None] = field(default_factory=dict)  # None: too large to be spooled
     record_files: dict[str, Extent] = field(default_factory=dict)
     other_paths: list[str] = field(default_factory=list)
 
 
 def read(
-    source: archive.Source,
+    given: Sequence[inputs.Input],
     report: Report,
     limits: Limits,
     spools: "Spools",
     decoder: Decoder,
     progress: Callable[[], None],
 ) -> Content:
-    """Reads the whole archive once. Raises archive.Refused."""
+    """Reads everything once. Raises archive.Refused."""
     content, names = Content(), ImageNames()
 
     def take(path: str, data: bytes) -> None:
         take_image(path, len(data), [data], content, limits, spools.images, decoder)
 
-    for file in archive.files(source, report, limits):
+    for file in inputs.files(given, report, limits):
         suffix = paths.suffix(file.path)
         if suffix in _RECORD_SUFFIXES:
             content.record_files[file.path] = spools.records.append(file.chunks)
@@ -51,6 +52,9 @@ def read(
             packed = spools.records.open(spools.records.append(file.chunks))
             lines = parquet.unpack(packed, file.path, names, limits, take)
             content.record_files[file.path] = spools.records.append(lines)
+        elif suffix in frames.SUFFIXES:
+            fits = file.size <= limits.video_bytes
+            content.videos[file.path] = spools.images.append(file.chunks) if fits else None
         elif suffix in _IMAGE_SUFFIXES:
             take_image(file.path, file.size, file.chunks, content, limits, spools.images, decoder)
         else:

@@ -16,15 +16,16 @@ import pyarrow.parquet as pq
 from typing_extensions import Buffer
 
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, Kind, Part, canonical
+from visiontune_data.example import Example, Image, Kind, canonical
 from visiontune_data.limits import MIB
+from visiontune_data.previews import frames_of, message_of, stored_messages
 from visiontune_data.spool import Extent, Spool
 
 SHARD_BYTES: Final = 128 * MIB
 ROW_GROUP_ROWS: Final = 100
 ROW_GROUP_BYTES: Final = 16 * MIB
 
-_STRING = {"dtype": "string", "_type": "Value"}
+_STRING, _INT = {"dtype": "string", "_type": "Value"}, {"dtype": "int32", "_type": "Value"}
 _CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
 _IMAGES = (
     pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
@@ -45,6 +46,10 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
         ),
         {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
     ),
+    "frames": (
+        pa.list_(pa.struct([("first", pa.int32()), ("count", pa.int32())])),
+        {"feature": {"first": _INT, "count": _INT}, "_type": "List"},
+    ),
     "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
     "negatives": _IMAGES,
     "split": (pa.string(), _STRING),
@@ -53,7 +58,7 @@ COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
 _OF_KIND: Final[dict[Kind, frozenset[str]]] = {
     Kind.CHAT: frozenset({"messages"}),
     Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
-    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "videos"}),
+    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "frames"}),
     Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
     Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
 }
@@ -288,12 +293,18 @@ def _leaves(of: pa.Schema) -> list[str]:
 def _examples_batch(
     rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
 ) -> pa.RecordBatch:
-    made = (text_column(name, rows, messages) for name in to.names)
-    columns = [
-        _image_column([getattr(row, name) for row in rows], images) if column is None else column
-        for name, column in zip(to.names, made, strict=True)
-    ]
-    return pa.record_batch(columns, schema=to)
+    columns = {name: text_column(name, rows, messages) for name in to.names}
+    of_images: dict[str, list[tuple[Image, ...] | None]] = {
+        "images": [row.images for row in rows],
+        "negatives": [row.negatives for row in rows],
+    }
+    columns |= {name: _image_column(of_images[name], images) for name in to.names if name in of_images}
+    return pa.record_batch([columns[name] for name in to.names], schema=to)
+
+
+def messages_of(row: Example) -> list[dict[str, Any]]:
+    """The messages as previews hold them, and shards once `stored_messages` went over them."""
+    return list(map(message_of, row.messages))
 
 
 def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> pa.Array | None:
@@ -302,7 +313,9 @@ def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> 
         case "id":
             values: Sequence[Any] = [row.id for row in rows]
         case "messages":
-            values = messages
+            values = [stored_messages(each) for each in messages]
+        case "frames":
+            values = list(map(frames_of, messages))
         case "texts":
             values = [list(row.texts) for row in rows]
         case "split":
@@ -312,15 +325,6 @@ def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> 
         case _:
             return None
     return pa.array(values, COLUMNS[name][0])
-
-
-def messages_of(row: Example) -> list[dict[str, Any]]:
-    """The messages as shards and previews hold them; a preview has the frames of a video, too."""
-    return [{"role": m.role, "content": list(map(_part, m.content))} for m in row.messages]
-
-
-def _part(part: Part) -> dict[str, Any]:
-    return {"type": part.type, "text": part.text, **({"frames": part.frames} if part.frames else {})}
 
 
 def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:
@@ -383,20 +387,27 @@ def _preview_batch(
 
 def preview_json(row: Example, messages: Any) -> str:
     """An example without image bytes, as the preview's `example` column holds it."""
-    return canonical(
-        {
-            "id": row.id,
-            "messages": messages,
-            "texts": list(row.texts),
-            "images": list(map(_facts, row.images)),
-            "negatives": None if row.negatives is None else list(map(_facts, row.negatives)),
-            "split": row.split,
-            "metadata": row.metadata_json or "{}",
-            "problems": list(row.problems),
-        }
-    ).decode()
+    shown = {
+        "id": row.id,
+        "messages": messages,
+        "texts": list(row.texts),
+        "images": list(map(_facts, row.images)),
+        "split": row.split,
+        "metadata": row.metadata_json or "{}",
+        "problems": list(row.problems),
+    }
+    if row.negatives is not None:
+        shown["negatives"] = list(map(_facts, row.negatives))
+    return canonical(shown).decode()
 
 
 def _facts(image: Image) -> list[Any]:
-    i = image
-    return [i.path, i.sha256, i.width_px, i.height_px, i.format, i.length, i.brightness]
+    return [
+        image.path,
+        image.sha256,
+        image.width_px,
+        image.height_px,
+        image.format,
+        image.length,
+        image.brightness,
+    ]

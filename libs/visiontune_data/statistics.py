@@ -135,12 +135,16 @@ class StatisticsBuilder:
         return len(self._texts)
 
     @property
-    def most_frequent_answer(self) -> tuple[str, int]:
-        """The answer that most examples have, and how many; "" and 0 without answers."""
-        if not self._answers:
-            return "", 0
-        key, count = self._answers.most_common(1)[0]
-        return self._labels[key], count
+    def answer_counts(self) -> list[tuple[str, int]]:
+        """Each answer and how many examples have it, most first; COUNTED_ANSWERS of them at most."""
+        return [(self._labels[key], count) for key, count in self._answers.most_common()]
+
+    def context_lengths(self, tokens_per_image: int) -> list[int]:
+        """About the tokens of each example, its images counted with `tokens_per_image` each."""
+        return [
+            tokens + images * tokens_per_image
+            for tokens, images in zip(self._tokens, self._images, strict=True)
+        ]
 
     def build(self, split_counts: dict[str, int]) -> Statistics:
         """The statistics of all that was added."""

@@ -68,16 +68,22 @@ def _example(number: int, kind: Kind) -> ExportedExample:
             others = (_digit((number + 1) % _HELD_OUT if number < _HELD_OUT else 9 - number),)
             texts = (f"Where is a {word}?",)
             return ExportedExample(f"digit-{number}", images, texts=texts, negatives=others, split=split)
+        case Kind.CHAT_WITH_VIDEO:
+            asked = Message("user", (Part(frames=3), Part("Which digit passes by?")))
+            frames = tuple(_digit(number, at) for at in (0.1, 0.5, 0.9))
+            return ExportedExample(f"digit-{number}", frames, (asked, answer), split=split)
         case _:
             asked = Message("user", (IMAGE, Part("What digit is this?")))
             return ExportedExample(f"digit-{number}", images, (asked, answer), split=split)
 
 
-def _digit(number: int) -> ExportedImage:
+def _digit(number: int, at: float = 0.5) -> ExportedImage:
     picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), "white")
     font = ImageFont.load_default(size=_SIDE_PX * 3 // 4)
-    ImageDraw.Draw(picture).text((_SIDE_PX // 2, _SIDE_PX // 2), str(number), "black", font, anchor="mm")
+    ImageDraw.Draw(picture).text((_SIDE_PX * at, _SIDE_PX // 2), str(number), "black", font, anchor="mm")
     encoded = io.BytesIO()
     picture.save(encoded, "PNG")
     data = encoded.getvalue()
-    return ExportedImage(data, f"images/{number}.png", hashlib.sha256(data).hexdigest())
+    return ExportedImage(
+        data, f"images/{number}{'' if at == 0.5 else f'-{at}'}.png", hashlib.sha256(data).hexdigest()
+    )

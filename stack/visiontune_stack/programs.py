@@ -55,7 +55,7 @@ class Program:
 
     def digest(self, given: Mapping[str, str]) -> str:
         """Another digest means that a running process is not the one that is wanted."""
-        ours = {k: v for k, v in self.environment(given).items() if k.startswith("VISIONTUNE_")}
+        ours = {k: v for k, v in self.environment(given).items() if k.startswith(("VISIONTUNE_", "ENABLE_"))}
         text = json.dumps([self.command, sorted({**ours, **self.wiring}.items())])
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,6 +106,21 @@ def picture(seed: int = 0, format_: str = "JPEG", size: tuple[int, int] = (48, 4
     """A picture of smooth noise."""
     noise = np.random.default_rng(seed).integers(0, 255, (5, 6, 3), dtype=np.uint8)
     return encoded(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC), format_)
+
+
+@cache
+def video(
+    count: int, container: str = "mp4", codec: str = "mpeg4", size: tuple[int, int] = (64, 48)
+) -> bytes:
+    """A video whose frame `n` is of the grey `10 * n`."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=10, width=size[0], height=size[1], pix_fmt="yuv420p")
+        for number in range(count):
+            grey = np.full((size[1], size[0], 3), 10 * number % 256, dtype=np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        output.mux(stream.encode())
+    return buffer.getvalue()
 
 
 def encoded(image: Image.Image, format_: str, **options: Any) -> bytes:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.archives import captions, jsonl, llava, numbered, parquet, picture, tar
+from tests.support.archives import captions, jsonl, llava, numbered, parquet, picture, tar, video
 
 MORE = {"source": {"page": 3, "né": ["ü", 1.5, None]}}  # metadata
 
@@ -93,7 +93,9 @@ def _clip() -> bytes:
 
 def _retrieval() -> bytes:
     names = [f"p/{n}.png" for n in range(20)]
-    records = [{"query": f"page {n}?", "pos_target": name} for n, name in enumerate(names)]
+    records: list[dict[str, Any]] = [
+        {"query": f"page {n}?", "pos_target": name} for n, name in enumerate(names)
+    ]
     records += [{"query": "none of", "image": names[0], "negatives": names[1:4], **MORE}]
     records += [{"query": "two", "image": names[:2], "neg_target": "p/only.png", "id": "q"}]
     pictures = {name: picture(n, "PNG") for n, name in enumerate([*names, "p/only.png"])}
@@ -127,6 +129,21 @@ def _parquet() -> bytes:
     )
 
 
+def _video_llava() -> bytes:
+    """Videos as files, folders and lists of frames, beside images and text alone."""
+    records: list[dict[str, Any]] = [
+        {"video": "v/clip.mp4", "conversations": _turns("<video>"), **MORE},
+        {"video": ["f/1.jpg", "f/2.jpg"], "image": "a.jpg", "conversations": _turns("<image>then<video>")},
+        {"video": ["v/clip.mp4", "f"], "conversations": _turns("First <video>\n<video>")},
+        {"video": "f", "conversations": _turns()},
+        *(llava(f"{n}.jpg", f"A {n}.", id=n) for n in range(12)),
+        llava(None, "Text."),
+    ]
+    frames = {f"f/{n}.jpg": picture(n) for n in range(1, 12)}
+    images = {f"{n}.jpg": picture(40 + n) for n in ("a", *range(12)) if n != "a"} | {"a.jpg": picture(60)}
+    return tar({"train.jsonl": jsonl(*records), "v/clip.mp4": video(20), **frames, **images})
+
+
 def _openai() -> bytes:
     def asked(number: int, *images: bytes) -> dict[str, Any]:
         urls = [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in images]
@@ -155,6 +172,7 @@ DATASETS: Mapping[str, bytes] = {
     "qwen2-vl": _qwen2_vl(),
     "sharegpt": _sharegpt(),
     "chat": _chat(),
+    "video-llava": _video_llava(),
     "parquet": _parquet(),
     "retrieval": _retrieval(),
     "clip": _clip(),

@@ -45,7 +45,7 @@ class Visit:
     def import_archive(self, archive: Path) -> Page:
         """Takes an archive through the import page, and answers with the page of the import."""
         page = self.open("/datasets/import")
-        page.get_by_label("Archive to import").set_input_files(archive)
+        page.get_by_label("Files to import").set_input_files(archive)
         page.get_by_role("button", name="Import", exact=True).click()
         page.wait_for_url("**/imports/*", timeout=60_000)
         return page

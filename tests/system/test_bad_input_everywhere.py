@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import random
 import tarfile
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from google.longrunning import operations_pb2 as lro
+from google.longrunning import operations_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 from visiontune import Client
@@ -117,6 +119,7 @@ async def everywhere(stack: Stack) -> AsyncIterator[Everywhere]:
             "",
             Trust(stack.home / "keys"),
             storage_pb2_grpc.StorageServiceStub(storage_channel),
+            operations_pb2_grpc.OperationsStub(storage_channel),
             http,
         )
         async with datasets.connected(f"127.0.0.1:{ports.dataset}", storage) as grpc:
@@ -253,6 +256,9 @@ async def test_a_warning_is_told_alike_and_stops_nothing(
     assert [(found.rule, found.severity) for found in report.rules] == [(rule, pb.SEVERITY_WARNING)]
     shown = await everywhere.cli("dataset", "report", name)
     assert problem.text in shown.stdout
+    assert list(everywhere.rest.list_problems(report.name)) == [problem]
+    lines = (await everywhere.cli("dataset", "report", name, "--jsonl")).stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == [problem.text]
     everywhere.rest.delete_dataset(name, force=True)
     await everywhere.until_left_with(before)
 

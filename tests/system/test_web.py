@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
+from visiontune import uploads
 
 from examples import digits
 from tests.support import web
@@ -179,6 +180,34 @@ def test_an_accelerator_is_chosen_where_the_operator_has_named_some(visit: Visit
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
+def test_pictures_are_shown_as_training_will_vary_them(visit: Visit, version: str) -> None:
+    page = visit.open(version)
+    page.get_by_role("link", name="Train on this version").click()
+    page.get_by_role("radiogroup", name="Vary the pictures").get_by_text("Strong").click()
+    shown = page.get_by_role("group", name="Example 1", exact=True).locator("img")
+    expect(shown).to_have_count(5, timeout=120_000)  # as it is, and in four epochs
+    pictures = shown.evaluate_all("images => images.map((image) => image.src)")
+    assert len(set(pictures)) == len(pictures)
+    expect(page.get_by_text("RandomAffine")).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+
+
+def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: Path) -> None:
+    client = stack.client()
+    now = client.get_quota()
+    stack.cli("storage", "quota", "--set", f"objects={now.object_count + now.pending_upload_count + 1}")
+    try:
+        (tmp_path / "small.bin").write_bytes(b"some bytes")
+        uploads.upload(client, tmp_path / "small.bin")
+        page = visit.open("/storage")
+        expect(page.get_by_role("region", name="Limits")).to_contain_text("Objects")
+        alerts = page.get_by_role("table", name="Alerts")
+        expect(alerts.get_by_role("row").filter(has_text="Objects").filter(has_text="100 %")).to_be_visible()
+        expect(page.get_by_role("table", name="Usage")).to_contain_text("Upload")
+    finally:
+        stack.cli("storage", "quota", "--set", "objects=default")
+
+
 def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit, job: str) -> None:
     page = visit.open(job)
     expect(page.get_by_role("img", name=re.compile(r"^Loss: training from .* at step \d+"))).to_be_visible()
@@ -270,6 +299,7 @@ def test_every_page_fits_and_breaks_no_rule(
         f"{version}?at=3": "digits-1 v1",
         f"{version}?tab=statistics": "Distributions",
         f"{version}?tab=report": "Report on",
+        f"{version}?tab=history": "Where it comes from",
         "/jobs": "Training jobs",
         "/jobs/new": "Start a job",
         job: "A short one",
@@ -277,6 +307,7 @@ def test_every_page_fits_and_breaks_no_rule(
         f"{job}?tab=logs": "A short one",
         f"{job}?tab=files": "Checkpoints",
         "/models": "Models",
+        "/storage": "Limits",
         "/docs": "API reference",
         "/nowhere": "There is no such page",
     }

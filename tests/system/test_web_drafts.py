@@ -1,6 +1,6 @@
 """Editing a version in the browser: by keys, in a draft, until it is the next version."""
 
-import zlib
+import uuid
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def dataset(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def dataset(stack: Stack, tmp_path: Path) -> str:
     """Id of a dataset of the test's own, with one version of numbered pictures."""
-    name = f"drafts-{zlib.crc32(request.node.name.encode())}"
+    name = f"drafts-{uuid.uuid4().hex[:8]}"
     pictures.build(tmp_path / "edited.tar", NUMBERS)
     stack.cli("dataset", "import", str(tmp_path / "edited.tar"), "--dataset", name)
     return name
@@ -39,7 +39,7 @@ def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: V
     page = begin(visit, dataset, 3)
     page.keyboard.press("e")
     page.keyboard.press("End")
-    page.keyboard.type(" Really.")
+    page.keyboard.type(" Really.", delay=300)  # so slowly that a part is saved before the rest is typed
     expect(page.get_by_text("All changes are saved")).to_be_visible()
     page.get_by_label("Text of message 2").blur()
     page.keyboard.press("t")
@@ -64,6 +64,13 @@ def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: V
     page.get_by_role("link", name="Look at it").click()
     expect(page.get_by_role("heading", name=f"{dataset} v2")).to_be_visible()
     expect(page.get_by_role("group", name=f"{NUMBERS - 1} thumbnails")).to_be_visible()
+    page.get_by_role("tab", name="Changes").click()
+    expect(page.get_by_role("region", name="n-00003")).to_contain_text("It is 3. Really.")
+    expect(page.get_by_role("region", name="n-00004")).to_contain_text("went")
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("region", name="Jobs that train on it")).to_contain_text("None yet.")
+    page.get_by_role("region", name="Where it comes from").get_by_role("link", name="v1").click()
+    expect(page.get_by_role("heading", name=f"{dataset} v1")).to_be_visible()
 
 
 def test_what_a_rule_forbids_is_not_saved_and_said(visit: Visit, dataset: str) -> None:

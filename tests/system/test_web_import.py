@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from examples import digits
 from tests.support.web import Visit
@@ -39,7 +39,7 @@ def drop(page: Page, path: Path) -> None:
 
 def test_a_folder_can_be_dropped_or_chosen_and_is_the_same_data(visit: Visit, folder: Path) -> None:
     page = visit.open("/datasets/import")
-    expect(page.get_by_text("Drop an archive or a folder here")).to_be_visible()
+    expect(page.get_by_text("Drop files or a folder here")).to_be_visible()
     drop(page, folder)
     expect(page.get_by_text("My scans.tar", exact=True)).to_be_visible()
     page.get_by_role("button", name="Import", exact=True).click()
@@ -50,6 +50,49 @@ def test_a_folder_can_be_dropped_or_chosen_and_is_the_same_data(visit: Visit, fo
     expect(page.get_by_text("so no new version was made")).to_be_visible(timeout=60_000)
     # That the dataset exists already is an answer, but the browser takes it for an error.
     visit.complaints[:] = [text for text in visit.complaints if "409" not in text]
+
+
+def test_records_and_pictures_in_files_of_their_own_are_one_dataset(
+    visit: Visit, folder: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "pictures.tar", "w") as archive:
+        archive.add(folder / "images", "images")
+    page = visit.open("/datasets/import")
+    page.get_by_label("Files to import").set_input_files(tmp_path / "packed.tar.gz")
+    page.get_by_role("button", name="Remove packed.tar.gz").click()
+    page.get_by_label("Files to import").set_input_files(folder / "train.jsonl")
+    page.get_by_label("Files to import").set_input_files(tmp_path / "pictures.tar")
+    expect(page.get_by_role("list", name="Chosen files").get_by_role("listitem")).to_have_count(2)
+    page.get_by_label("Dataset", exact=True).fill("two-files")
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text(f"is ready: {SCANS} examples, {SCANS} images.")).to_be_visible(timeout=60_000)
+
+
+def test_formats_that_are_switched_off_say_why(visit: Visit) -> None:
+    reason = "Vision training is switched off here (ENABLE_VISION_TRAINING=false)."
+
+    def switch_off(route: Route, key: str) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={key: [row | {"unavailableReason": reason} for row in found[key]]})
+
+    # This stack trains on pictures: the reasons are the test's.
+    visit.page.route("**/v1/formats", lambda route: switch_off(route, "formats"))
+    visit.page.route("**/v1/modelFamilies", lambda route: switch_off(route, "families"))
+    page = visit.open("/datasets/import")
+    expect(page.get_by_text(reason)).to_be_visible()
+    expect(page.get_by_text("switched off:").first).to_be_visible()
+    page = visit.open("/jobs/new")
+    expect(page.get_by_text(reason)).to_be_visible()
+
+
+def test_a_template_can_be_downloaded_and_imports_as_it_is(visit: Visit, tmp_path: Path) -> None:
+    page = visit.open("/datasets/import")
+    page.get_by_text("llava", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download a template of llava").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    page = visit.import_archive(tmp_path / "llava-template.zip")
+    expect(page.get_by_text(re.compile("is ready: "))).to_be_visible(timeout=60_000)
 
 
 def test_an_upload_goes_on_after_a_reload_without_the_parts_that_arrived(
@@ -68,7 +111,7 @@ def test_an_upload_goes_on_after_a_reload_without_the_parts_that_arrived(
     page.route(re.compile("partNumber=2"), lambda _route: None)  # never answered
     page.on("requestfinished", note)
     visit.open("/datasets/import")
-    page.get_by_label("Archive to import").set_input_files(archive)
+    page.get_by_label("Files to import").set_input_files(archive)
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_label("Upload", exact=True)).to_be_visible(timeout=60_000)
     page.wait_for_timeout(100)
@@ -98,7 +141,7 @@ def test_a_broken_off_import_can_be_given_up(visit: Visit, tmp_path: Path) -> No
     page.on("dialog", lambda dialog: dialog.accept())
     page.route(re.compile("X-Amz-Signature"), lambda _route: None)
     visit.open("/datasets/import")
-    page.get_by_label("Archive to import").set_input_files(tmp_path / "Unwanted.tar.gz")
+    page.get_by_label("Files to import").set_input_files(tmp_path / "Unwanted.tar.gz")
     with page.expect_request(re.compile("X-Amz-Signature")):
         page.get_by_role("button", name="Import", exact=True).click()
     page.reload()

@@ -26,6 +26,7 @@ export const router = createBrowserRouter([
           { path: "jobs/new", lazy: () => import("./pages/jobs/NewJobPage") },
           { path: "jobs/:job", lazy: () => import("./pages/job/JobPage") },
           { path: "models", lazy: () => import("./pages/models/ModelsPage") },
+          { path: "storage", lazy: () => import("./pages/storage/StoragePage") },
           { path: "docs", lazy: () => import("./pages/docs/DocsPage") },
           { path: "*", element: <UnknownPage /> },
         ],

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,13 +40,13 @@ class OnError(StrEnum):
 def import_(
     session: Session,
     path: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            help="A .tar.gz, .tar or .zip archive.",
+            help="A .tar.gz, .tar or .zip archive; several; or a file of records, and archives of images.",
             exists=True,
             dir_okay=False,
             readable=True,
-            metavar="ARCHIVE",
+            metavar="PATH...",
         ),
     ],
     dataset: Annotated[
@@ -68,13 +69,15 @@ def import_(
     ] = "",
     wait: Annotated[bool, typer.Option(help="Wait for the import to end.")] = True,
 ) -> None:
-    """Upload an archive and import it as a new version.
+    """Upload files and import them together as one new version.
 
     Data equal to the newest version gives that version back.
     """
     ensure(session, dataset)
-    upload = send(session, path, resume)
-    operation = start_import(session, dataset, upload.name, format_, on_error, validation_fraction)
+    if resume and len(path) > 1:
+        raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
+    uploads = [send(session, each, resume).name for each in path]
+    operation = start_import(session, dataset, uploads, format_, on_error, validation_fraction)
     if not wait:
         session.resource(operation) if session.is_json else session.say(
             f"Started. Wait for it: visiontune dataset wait {operation.name}"
@@ -160,10 +163,20 @@ def report(
         str,
         typer.Argument(help="DATASET, DATASET/VERSION, or the full name of a report.", metavar="DATASET"),
     ],
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Every problem as a line of JSON; the first 100,000 are kept.")
+    ] = False,
 ) -> None:
-    """Show what an import found: every rule that was broken, with places and remedies."""
+    """Show what an import found: every rule that was broken, with places and remedies.
+
+    Of an import that runs, what it found so far.
+    """
     client = session.client
     report_name = name if "/validationReports/" in name else client.get_version(name).validation_report
+    if jsonl:
+        for problem in client.list_problems(report_name):
+            session.line(problem)
+        return
     found = client.get_validation_report(report_name)
     session.resource(found) if session.is_json else views.report(session, found)
 
@@ -198,6 +211,8 @@ def formats(session: Session) -> None:
         return
     for entry in found:
         session.out.print(f"[bold]{escape(entry.format)}[/]  {escape(entry.description)}")
+        if entry.unavailable_reason:
+            session.out.print(f"[yellow]{escape(entry.unavailable_reason)}[/]", soft_wrap=True)
         session.out.print(escape(entry.layout), style="dim")
         session.out.print(f"{escape(entry.example_record)}\n")
 
@@ -260,18 +275,19 @@ def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload"
 def start_import(
     session: Session,
     dataset: str,
-    upload: str,
+    uploads: Sequence[str],
     format_: str = "auto",
     on_error: OnError = OnError.FAIL,
     validation_fraction: float | None = None,
 ) -> "operations_pb2.Operation":
-    """Starts the import of a complete upload."""
+    """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2
 
     return session.client.import_version(
         dataset_pb2.ImportVersionRequest(
             parent=session.client.dataset_name(dataset),
-            upload=upload,
+            upload=uploads[0],
+            uploads=uploads[1:],
             format=format_,
             on_error=dataset_pb2.OnError.Value(f"ON_ERROR_{on_error.name}"),
             validation_fraction=validation_fraction,
@@ -302,9 +318,13 @@ def await_import(
 
     metadata = dataset_pb2.ImportVersionMetadata()
 
+    told: set[str] = set()
+
     def show_progress(current: "operations_pb2.Operation") -> None:
         current.metadata.Unpack(metadata)
         update(metadata.progress_percent, 100)
+        if metadata.validation_report and not current.done:
+            _tell_new_rules(session, metadata.validation_report, told)
 
     try:
         with step(session.err, label) as update:
@@ -314,6 +334,18 @@ def await_import(
     version = dataset_pb2.DatasetVersion()
     done.response.Unpack(version)
     return version, metadata
+
+
+def _tell_new_rules(session: Session, report_name: str, told: set[str]) -> None:
+    """Prints the first place of each rule that a running import has found broken since it was last asked."""
+    try:
+        found = session.client.get_validation_report(report_name)
+    except NotFound:  # the try that made it was given up
+        return
+    for rule in found.rules:
+        if rule.rule not in told:
+            told.add(rule.rule)
+            session.err.print(f"[yellow]{rule.rule}[/] {escape(rule.problems[0].text)}", soft_wrap=True)
 
 
 def _refused(session: Session, report_name: str, error: ApiFailure) -> Exception:

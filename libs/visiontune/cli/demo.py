@@ -99,7 +99,7 @@ def import_scans(session: Session, lesson: Lesson, folder: Path) -> "dataset_pb2
         run(example("digits.py"), str(archive), "--task", lesson.task)
     dataset.ensure(session, lesson.dataset)
     upload = dataset.send(session, archive)
-    operation = dataset.start_import(session, lesson.dataset, upload.name)
+    operation = dataset.start_import(session, lesson.dataset, [upload.name])
     version, metadata = dataset.await_import(session, operation)
     session.say(views.imported(version, metadata))
     views.version(session, version, session.client.get_statistics(version.name))

@@ -70,8 +70,10 @@ def families(session: Session) -> None:
     session.table(
         ["FAMILY", "CLASS", "TAKES", "WHAT IT IS"],
         ([f.family, f.model_class, ", ".join(f.takes), escape(f.description)] for f in found),
-        empty="None: vision training is switched off (ENABLE_VISION_TRAINING=false).",
+        empty="None.",
     )
+    for reason in sorted({f.unavailable_reason for f in found if f.unavailable_reason}):
+        session.say(f"[yellow]{escape(reason)}[/]")
 
 
 def show(session: Session) -> None:

@@ -98,6 +98,42 @@ def alerts(session: Session) -> None:
     )
 
 
+@app.command("usage")
+@talks
+def usage(
+    session: Session,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How far to look back.")] = 30,
+) -> None:
+    """Show what the project keeps, for whom, and what that came to over time."""
+    from visiontune.storage.v1.storage_pb2 import OwnerKind
+
+    found = session.client.get_storage_usage(days=days)
+    if session.is_json:
+        session.resource(found)
+        return
+    session.table(
+        ["KEPT FOR", "OBJECTS", "SIZE", f"GIB HOURS IN {days} DAYS", "COST"],
+        (
+            [
+                OwnerKind.Name(each.kind).removeprefix("OWNER_KIND_").lower() + "s",
+                f"{each.object_count:,}",
+                size(each.size_bytes),
+                f"{each.gib_hours:,.2f}",
+                f"{each.cost:,.2f}" if each.HasField("cost") else "-",
+            ]
+            for each in found.kinds
+        ),
+        empty="The project keeps nothing.",
+    )
+    if found.owners:
+        session.say("")
+        session.table(
+            ["LARGEST", "OBJECTS", "SIZE"],
+            ([each.name, f"{each.object_count:,}", size(each.size_bytes)] for each in found.owners[:20]),
+            empty="",
+        )
+
+
 @app.command("gc")
 @talks
 def gc(

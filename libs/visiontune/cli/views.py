@@ -144,6 +144,8 @@ def answers(numbers: "dataset_pb2.Statistics") -> str:
 def report(session: "Session", found: "dataset_pb2.ValidationReport") -> None:
     """A whole validation report."""
     result = f"made {names.short(found.version)}" if found.version else "made no version"
+    if found.in_progress:
+        result = "is being imported, so far"
     session.out.print(
         f"[bold]{escape(found.filename)}[/] {result}: {found.record_count:,} records, "
         f"{found.example_count:,} examples, {found.skipped_count:,} left out, "

@@ -51,6 +51,11 @@ def kind_of(head: bytes) -> str:
     )
 
 
+def is_archive(head: bytes) -> bool:
+    """Whether it is one that is read."""
+    return bool(_match(_READ, head))
+
+
 def mislabelled(filename: str, kind: str) -> Problem | None:
     """The warning for a name whose suffix says another kind."""
     name = filename.lower()

@@ -10,6 +10,7 @@ from visiontune_data.formats import (
     qwen2_vl,
     retrieval,
     sharegpt,
+    video_llava,
 )
 from visiontune_data.formats.format import Format, Notes, RecordModel
 
@@ -22,6 +23,7 @@ _ALL = (
     openai.FORMAT,
     sharegpt.FORMAT,
     llava.FORMAT,
+    video_llava.FORMAT,
     qwen2_vl.FORMAT,
     clip.FORMAT,
 )

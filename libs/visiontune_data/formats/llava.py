@@ -5,10 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from visiontune_data.example import Draft, ImageRef, Kind, Role
+from visiontune_data import image_kinds
+from visiontune_data.example import Draft, ImageRef, Kind, Role, VideoRef
 from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
 from visiontune_data.formats.turns import Turns, marked, role_of
+from visiontune_data.paths import suffix
 
 SPEAKERS: Mapping[Role, str] = {"user": "human", "assistant": "gpt", "system": "system"}
 
@@ -43,9 +45,9 @@ def _to_draft(record: LlavaRecord, value: Mapping[str, Any], notes: Notes) -> Dr
     )
 
 
-def turns_of(conversation: Sequence[Turn], json_path: str, notes: Notes) -> Turns:
+def turns_of(conversation: Sequence[Turn], json_path: str, notes: Notes, *, videos: bool = False) -> Turns:
     """The turns of a conversation of from and value."""
-    turns = Turns(notes)
+    turns = Turns(notes, videos)
     for index, turn in enumerate(conversation):
         role = role_of(turn.speaker, f"{json_path}[{index}].from", notes)
         turns.add(role, turn.value, f"{json_path}[{index}].value")
@@ -59,6 +61,23 @@ def refs_of(paths: str | Sequence[str] | None, json_path: str) -> tuple[ImageRef
     if isinstance(paths, str):
         return (ImageRef(paths, json_path),)
     return tuple(ImageRef(path, f"{json_path}[{index}]") for index, path in enumerate(paths))
+
+
+def videos_of(value: str | Sequence[str | Sequence[str]] | None, json_path: str) -> tuple[VideoRef, ...]:
+    """The videos of a field that holds one path, several, lists of frames, or none.
+
+    A list of images is one video: its frames.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (VideoRef((value,), json_path),)
+    if value and all(isinstance(each, str) and suffix(each) in image_kinds.SUFFIXES for each in value):
+        return (VideoRef(tuple(map(str, value)), json_path),)
+    return tuple(
+        VideoRef((each,) if isinstance(each, str) else tuple(each), f"{json_path}[{index}]")
+        for index, each in enumerate(value)
+    )
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from visiontune_data.example import ImageRef, Part
+from visiontune_data.example import Part
 from visiontune_data.formats.format import Notes, RecordModel
-from visiontune_data.formats.turns import Turns, role_of
+from visiontune_data.formats.turns import MediaRef, Turns, role_of
 from visiontune_data.text import shorten
 
 
@@ -23,12 +23,14 @@ class ChatMessage(RecordModel):
     content: str | list[ContentPart]
 
 
-Read = Callable[[Any, str], Part | ImageRef | None]  # a part and its path; None: of no known type
+Read = Callable[[Any, str], Part | MediaRef | None]  # a part and its path; None: of no known type
 
 
-def read(messages: Sequence[Any], notes: Notes, read_part: Read, types: str) -> Turns:
+def read(
+    messages: Sequence[Any], notes: Notes, read_part: Read, types: str, *, videos: bool = False
+) -> Turns:
     """The turns of `$.messages`. Notes a part that `read_part` does not know; it knows `types`."""
-    turns = Turns(notes)
+    turns = Turns(notes, videos)
     for index, message in enumerate(messages):
         path = f"$.messages[{index}]"
         role = role_of(message.role, f"{path}.role", notes)
@@ -42,7 +44,7 @@ def read(messages: Sequence[Any], notes: Notes, read_part: Read, types: str) -> 
 
 def _parts(
     content: Sequence[Any], path: str, notes: Notes, read_part: Read, types: str
-) -> Iterator[Part | ImageRef]:
+) -> Iterator[Part | MediaRef]:
     for index, part in enumerate(content):
         here = f"{path}[{index}]"
         if part.type == "text" and part.text is None:

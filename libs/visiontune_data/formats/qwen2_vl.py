@@ -1,19 +1,25 @@
 """Qwen2-VL's messages: content is text, or a list of parts of which some are images."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visiontune_data.example import IMAGE, Draft, ImageRef, Kind, Part
+from visiontune_data.example import IMAGE, VIDEO, Draft, ImageRef, Kind, Part, VideoRef
 from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
-from visiontune_data.formats.llava import refs_of
+from visiontune_data.formats.llava import refs_of, videos_of
 from visiontune_data.formats.messages import ContentPart, part_types, read
+from visiontune_data.formats.turns import MediaRef
 
 
 class QwenPart(ContentPart):
-    """A text, or an image: by its own path, or the next of the record's `images`."""
+    """A text, an image or a video: by its own path, or the next of the record's list of them.
+
+    A video is a file, a folder of frames, or a list of frames.
+    """
 
     image: str | None = None
+    video: str | list[str] | None = None
 
 
 class QwenMessage(RecordModel):
@@ -24,17 +30,19 @@ class QwenMessage(RecordModel):
 
 
 class QwenRecord(RecordModel):
-    """One conversation. `images` are those of <image> marks in text and of parts that name none."""
+    """One conversation. `images` and `videos` are those of marks in text and of parts that name none."""
 
     id: str | int | None = None
     messages: list[QwenMessage]
     images: str | list[str] | None = None
+    videos: str | list[str | list[str]] | None = None
     split: str | None = None
 
 
 def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
-    turns = read(record.messages, notes, _read_part, "text, image")
-    images = turns.place(refs_of(record.images, "$.images"), "$.messages")
+    turns = read(record.messages, notes, _read_part, "text, image, video", videos=True)
+    listed = refs_of(record.images, "$.images"), videos_of(record.videos, "$.videos")
+    images = turns.place(listed[0], "$.messages", listed[1])
     return Draft(
         id=None if record.id is None else str(record.id),
         images=images,
@@ -45,18 +53,25 @@ def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Dra
     )
 
 
-def _read_part(part: QwenPart, path: str) -> Part | ImageRef | None:
-    if part.type != "image":
+def _read_part(part: QwenPart, path: str) -> Part | MediaRef | None:
+    if part.type == "image":
+        return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
+    if part.type != "video":
         return None
-    return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
+    if part.video is None:
+        return VIDEO
+    return VideoRef((part.video,) if isinstance(part.video, str) else tuple(part.video), f"{path}.video")
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
     following = iter(image_paths)
 
-    def part_of(part: Part) -> dict[str, str]:
-        if part.text is None:
-            return {"type": "image", "image": next(following)}
+    def part_of(part: Part) -> dict[str, Any]:
+        match part.type:
+            case "image":
+                return {"type": "image", "image": next(following)}
+            case "video":
+                return {"type": "video", "video": list(itertools.islice(following, part.frames))}
         return {"type": "text", "text": part.text}
 
     turns = [{"role": m.role, "content": [part_of(part) for part in m.content]} for m in example.messages]
@@ -65,13 +80,14 @@ def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[
 
 FORMAT = Format(
     name="qwen2-vl",
-    description="Conversations about images as messages whose content is a list of text and image parts.",
+    description="Messages whose content is a list of parts: text, images, videos.",
     kind=Kind.CHAT_WITH_IMAGES,
-    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT}),
+    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT}),
     file_names=("*.jsonl", "*.json"),
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
-        "images/0001.jpg      named by the parts of the messages, relative to the file"
+        "images/0001.jpg      named by the parts of the messages, relative to the file\n"
+        "videos/0001.mp4      likewise; or videos/0001/, a folder with its frames as images"
     ),
     example_record=(
         '{"id": "1", "messages": [{"role": "user", "content": ['

@@ -91,7 +91,10 @@ def rules_of(settings: Settings) -> Rules:
     """Returns what the operator decides, as the use cases take it."""
     return Rules(
         options=Options(
-            processes=settings.import_processes, shard_bytes=settings.shard_bytes, limits=settings.limits()
+            processes=settings.import_processes,
+            shard_bytes=settings.shard_bytes,
+            frames_per_video=settings.frames_per_video,
+            limits=settings.limits(),
         ),
         datasets_per_project=settings.datasets_per_project,
         vision_enabled=settings.enable_vision_training,

@@ -12,7 +12,7 @@ from visiontune_data.example import Example
 from visiontune_data.export import ExportSummary
 from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
-from visiontune_data.report import Report
+from visiontune_data.report import Problem, Report
 from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
 from visiontune_data.statistics import Statistics
@@ -78,21 +78,32 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file to import: where its bytes are, how many, and what it is called."""
+
+    url: str
+    size_bytes: int
+    name: str
+
+
 class Importer(Protocol):
     """Runs an import in processes of its own, so that calls stay answered."""
 
     async def run(
         self,
-        url: str,
-        size_bytes: int,
-        archive_name: str,
+        files: Sequence[ImportFile],
         scratch: Path,
         options: Options,
         *,
+        earlier: "Sequence[ReadableShard]" = (),
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
-        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable."""
+        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable.
+
+        `earlier` are the shards whose images records may name by digest.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,16 +272,24 @@ class StoredReport:
     report: Report
     version: str
     created_at: datetime
+    in_progress: bool = False
+    pages: tuple[bytes, ...] = ()  # of all problems, as visiontune_data.problem_log has them; to be saved
 
 
 class Reports(Protocol):
     """The validation reports of every dataset."""
 
     async def save(self, stored: StoredReport) -> None:
-        """Writes it, over an older one of the same id."""
+        """Writes it, over an older one of the same id; one in progress not over one that is finished."""
 
     async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
         """Returns it. Raises ReportNotFound."""
+
+    async def problems(self, stored: StoredReport, page: int) -> list[Problem]:
+        """Returns a page of all its problems; none behind the last, or where only the report was kept."""
+
+    async def drop_unfinished(self, project: str, dataset_id: str, report_id: str) -> None:
+        """Deletes it if its import ended before it was finished."""
 
 
 class Drafts(Protocol):

@@ -10,6 +10,7 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.dataset.v1 import dataset_pb2_grpc
 from visiontune_data.formats import FORMATS
 from visiontune_data.image_kinds import CONTENT_TYPES
+from visiontune_data.problem_log import PAGE_PROBLEMS
 from visiontune_kit import idempotency, pages
 from visiontune_kit.identity import Role
 
@@ -46,6 +47,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetThumbnails": Role.VIEWER,
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
+    f"/{NAME}/ListProblems": Role.VIEWER,
     f"/{NAME}/ListFormats": Role.VIEWER,
     f"/{NAME}/GetTemplate": Role.VIEWER,
     f"/{NAME}/PreviewAugmentation": Role.VIEWER,
@@ -162,8 +164,22 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         project, dataset_id, report_id = wire.segments(request.name)
         return wire.report_to(await versions.get_report(project, dataset_id, report_id, self._deps))
 
+    async def ListProblems(self, request: pb.ListProblemsRequest, context: Any) -> pb.ListProblemsResponse:
+        start = pages.number(pages.decode(request, request.page_token)) or 0
+        limit = pages.clamp(request.page_size, default=PAGE_PROBLEMS, most=PAGE_PROBLEMS)
+        project, dataset_id, report_id = wire.segments(request.parent)
+        stored = await versions.get_report(project, dataset_id, report_id, self._deps)
+        problems, following = await versions.list_problems(stored, start, limit, self._deps)
+        return pb.ListProblemsResponse(
+            problems=[wire.problem_to(problem, stored.report.archive) for problem in problems],
+            next_page_token=pages.encode(request, [following]) if following else "",
+            total_size=stored.report.error_count + stored.report.warning_count,
+        )
+
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
-        return pb.ListFormatsResponse(formats=map(wire.format_to, FORMATS.values()))
+        on = self._deps.rules.vision_enabled
+        formats = [wire.format_to(each, vision_enabled=on) for each in FORMATS.values()]
+        return pb.ListFormatsResponse(formats=formats)
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Any) -> httpbody_pb2.HttpBody:
         return httpbody_pb2.HttpBody(content_type="application/zip", data=templates.get(request.format))

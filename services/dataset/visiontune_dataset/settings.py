@@ -51,6 +51,7 @@ class Settings(ServerSettings):
     images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")
     image_bytes: int = Field(20 * MIB, ge=1, description="Largest image file.")
     image_pixels: int = Field(64_000_000, ge=1, description="Most pixels of an image.")
+    frames_per_video: int = Field(8, ge=1, le=64, description="Frames that are taken of a video.")
     messages_per_example: int = Field(100, ge=1, description="Most messages of an example.")
     record_bytes: int = Field(1 * MIB, ge=1, description="Largest record.")
     image_hosts: str = Field(

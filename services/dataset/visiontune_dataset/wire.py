@@ -22,7 +22,7 @@ from visiontune_recipes.resolve import DEFAULT_SEED
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
-from visiontune_dataset.domain.imports import ImportState
+from visiontune_dataset.domain.imports import ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
@@ -36,15 +36,19 @@ _KINDS = {
     Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
     Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
 }
-_PARTS = {"text": pb.ContentPart.TYPE_TEXT, "image": pb.ContentPart.TYPE_IMAGE}
+_PARTS = {
+    "text": pb.ContentPart.TYPE_TEXT,
+    "image": pb.ContentPart.TYPE_IMAGE,
+    "video": pb.ContentPart.TYPE_VIDEO,
+}
+_DEFAULT_PREVIEWS = 8
+_DEFAULT_SIDE_PX = 512
 _ARCHIVES: Mapping[int, Archive] = {
     pb.ExportVersionRequest.ARCHIVE_UNSPECIFIED: "tar.gz",
     pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
     pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
     pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
 }
-_DEFAULT_PREVIEWS = 8
-_DEFAULT_SIDE_PX = 512
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -107,7 +111,7 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
     return StartImport(
         project=project,
         dataset=dataset_id,
-        upload=request.upload,
+        uploads=tuple(dict.fromkeys([request.upload, *request.uploads])),
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
@@ -245,7 +249,8 @@ def example_to(version: Version, shown: ShownExample) -> pb.Example:
 def message_to(message: Mapping[str, Any]) -> pb.Message:
     """Writes one turn of a conversation, out of the preview's JSON."""
     parts = [
-        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "") for part in message["content"]
+        pb.ContentPart(type=_PARTS[part["type"]], text=part["text"] or "", frame_count=part.get("frames", 0))
+        for part in message["content"]
     ]
     return pb.Message(role=message["role"], content=parts)
 
@@ -409,6 +414,7 @@ def report_to(stored: StoredReport) -> pb.ValidationReport:
         version=stored.version,
         create_time=timestamp(stored.created_at),
         format_reason=found.format_reason,
+        in_progress=stored.in_progress,
     )
 
 
@@ -428,7 +434,7 @@ def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
     )
 
 
-def format_to(each: Format) -> pb.Format:
+def format_to(each: Format, *, vision_enabled: bool) -> pb.Format:
     """Writes a row of the table of formats."""
     return pb.Format(
         format=each.name,
@@ -438,6 +444,7 @@ def format_to(each: Format) -> pb.Format:
         example_record=json.dumps(json.loads(each.example_record), indent=2, ensure_ascii=False),
         archive_suffixes=archive.SUFFIXES,
         kinds=[_KINDS[kind] for kind in sorted(each.kinds)],
+        unavailable_reason=unavailable_reason(each, vision_enabled=vision_enabled),
     )
 
 

@@ -21,7 +21,7 @@ from visiontune_storage.domain.garbage import KIND
 from visiontune_storage.domain.uploads import PartPlan
 from visiontune_storage.ports import Deps, Rules
 from visiontune_storage.settings import Settings
-from visiontune_storage.use_cases import collect
+from visiontune_storage.use_cases import collect, usage
 from visiontune_storage.use_cases.sweep import sweep
 
 _LOOK_EVERY_S = 3_600  # whether the next collection is due
@@ -54,6 +54,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     async def sweep_for_ever() -> None:
         while True:
             await sweep(deps)
+            await usage.sample(deps)
             await asyncio.sleep(settings.sweep_interval_s)
 
     async def collect_for_ever() -> None:
@@ -109,6 +110,7 @@ def rules_of(settings: Settings) -> Rules:
         upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_s),
         read_url_ttl=timedelta(seconds=settings.read_url_ttl_s),
         upload_ttl=timedelta(seconds=settings.upload_ttl_s),
+        price_per_gib_month=settings.price_per_gib_month,
         orphan_grace=timedelta(seconds=settings.orphan_grace_s),
         ended_upload_ttl=timedelta(seconds=settings.ended_upload_ttl_s),
     )

@@ -13,6 +13,7 @@ from visiontune_storage.domain.garbage import Collected, Collection
 from visiontune_storage.domain.objects import Garbage, StoredKey, StoredObject
 from visiontune_storage.domain.quotas import Quota
 from visiontune_storage.domain.uploads import PartPlan, ReceivedPart, SigningWindow, Upload
+from visiontune_storage.domain.usage import Kept, Sample
 
 
 class ObjectStore(Protocol):
@@ -169,6 +170,22 @@ class Alerts(Protocol):
         """Deletes older ones."""
 
 
+class Usages(Protocol):
+    """What projects keep, and kept."""
+
+    async def kept(self, project: str) -> list[Kept]:
+        """Returns what each owner of a project keeps now."""
+
+    async def sample(self, hour: datetime) -> None:
+        """Writes what every project keeps now as that hour's count, unless it was counted already."""
+
+    async def between(self, project: str, start: datetime, end: datetime) -> list[Sample]:
+        """Returns a project's samples from a span, oldest first."""
+
+    async def forget(self, before: datetime) -> None:
+        """Deletes older samples."""
+
+
 class GarbageHeap(Protocol):
     """Bytes to delete."""
 
@@ -232,6 +249,10 @@ class UnitOfWork(Protocol):
         """Bytes to delete, as this transaction sees them."""
 
     @property
+    def usages(self) -> Usages:
+        """What is kept, as this transaction sees it."""
+
+    @property
     def alerts(self) -> Alerts:
         """What was told about quotas, as this transaction sees it."""
 
@@ -250,6 +271,7 @@ class Rules:
     upload_url_ttl: timedelta = timedelta(hours=1)
     read_url_ttl: timedelta = timedelta(hours=1)
     upload_ttl: timedelta = timedelta(hours=24)  # from creation to expiry
+    price_per_gib_month: float | None = None  # None: no costs are told
     orphan_grace: timedelta = timedelta(days=7)  # how long bytes that belong to nothing stay
     ended_upload_ttl: timedelta = timedelta(days=30)  # how long an ended upload can still be read
 

@@ -11,7 +11,7 @@ from visiontune_kit.identity import Kind, Role
 
 from visiontune_storage import wire
 from visiontune_storage.ports import Deps
-from visiontune_storage.use_cases import collect, objects, quotas, uploads
+from visiontune_storage.use_cases import collect, objects, quotas, uploads, usage
 from visiontune_storage.use_cases.uploads import SignedUpload
 
 NAME = "visiontune.storage.v1.StorageService"
@@ -30,6 +30,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/CollectGarbage": Role.ADMIN,
     f"/{NAME}/GetQuota": Role.VIEWER,
     f"/{NAME}/UpdateQuota": Role.OPERATOR,
+    f"/{NAME}/GetUsage": Role.VIEWER,
     f"/{NAME}/ListQuotaAlerts": Role.VIEWER,
     f"/{OPERATIONS}/GetOperation": Role.VIEWER,
     f"/{OPERATIONS}/ListOperations": Role.VIEWER,
@@ -40,7 +41,11 @@ ACCESS: Mapping[str, Role] = {
 # An operator sets the limits of every project, and cleans up after it.
 CROSS_PROJECT = frozenset(
     {
-        *(f"/{NAME}/{verb}" for verb in ("GetQuota", "UpdateQuota", "ListQuotaAlerts", "CollectGarbage")),
+        f"/{NAME}/GetQuota",
+        f"/{NAME}/UpdateQuota",
+        f"/{NAME}/ListQuotaAlerts",
+        f"/{NAME}/GetUsage",
+        f"/{NAME}/CollectGarbage",
         *(method for method in ACCESS if OPERATIONS in method),
     }
 )
@@ -123,6 +128,11 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         project, etag = wire.project_of(request.quota.name), request.quota.etag
         limits = wire.limits_from(request)
         return wire.quota_to(await quotas.update_quota(project, limits, etag, self._deps))
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
+        start, end = wire.span_from(request)
+        found = await usage.get_usage(wire.project_of(request.parent), start, end, self._deps)
+        return wire.usage_to(found)
 
     async def ListQuotaAlerts(
         self, request: pb.ListQuotaAlertsRequest, context: Any

@@ -71,6 +71,9 @@ class Settings(ServerSettings):
     operation_lease_s: float = Field(
         10.0, gt=0, description="Seconds of silence after which another replica takes a collection over."
     )
+    price_per_gib_month: float | None = Field(
+        None, ge=0, description="What keeping a GiB for a month costs; unset: usage tells no costs."
+    )
     sweep_interval_s: float = Field(
         60.0, gt=0, description="Seconds between two rounds of expiring uploads and deleting garbage."
     )

@@ -1,7 +1,7 @@
 """Between proto messages and the domain; pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,6 +13,7 @@ from visiontune_storage.domain.garbage import Collected, Collection, Sum
 from visiontune_storage.domain.objects import StoredObject
 from visiontune_storage.domain.quotas import LIMITS, Quota, check_limits
 from visiontune_storage.domain.uploads import State
+from visiontune_storage.domain.usage import OwnerKind, Usage
 from visiontune_storage.use_cases.objects import Deleted, SignedRead
 from visiontune_storage.use_cases.uploads import CreateUpload, SignedUpload
 
@@ -23,6 +24,13 @@ _STATES = {
     State.EXPIRED: pb.Upload.STATE_EXPIRED,
 }
 
+_KINDS = {
+    OwnerKind.UPLOAD: pb.OWNER_KIND_UPLOAD,
+    OwnerKind.DATASET: pb.OWNER_KIND_DATASET,
+    OwnerKind.JOB: pb.OWNER_KIND_JOB,
+    OwnerKind.MODEL: pb.OWNER_KIND_MODEL,
+    OwnerKind.OTHER: pb.OWNER_KIND_OTHER,
+}
 _LIMITS = {
     Limit.BYTES: pb.QuotaAlert.LIMIT_BYTES,
     Limit.OBJECTS: pb.QuotaAlert.LIMIT_OBJECTS,
@@ -180,6 +188,49 @@ def alert_to(alert: Alert) -> pb.QuotaAlert:
         used=alert.used,
         limit_value=alert.limit_value,
         create_time=timestamp(alert.created_at),
+    )
+
+
+def span_from(request: pb.GetUsageRequest) -> tuple[datetime | None, datetime | None]:
+    """Start and end, None where the caller leaves them to us."""
+    return (
+        request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
+        request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
+    )
+
+
+def usage_to(usage: Usage) -> pb.GetUsageResponse:
+    """Writes the answer."""
+    return pb.GetUsageResponse(
+        kinds=[
+            pb.GetUsageResponse.Kind(
+                kind=_KINDS[each.kind],
+                size_bytes=each.size_bytes,
+                object_count=each.object_count,
+                gib_hours=each.gib_hours,
+                cost=each.cost,
+            )
+            for each in usage.kinds
+        ],
+        owners=[
+            pb.GetUsageResponse.Owner(
+                name=each.owner,
+                kind=_KINDS[each.kind],
+                size_bytes=each.size_bytes,
+                object_count=each.object_count,
+            )
+            for each in usage.owners
+        ],
+        days=[
+            pb.GetUsageResponse.Day(
+                start_time=timestamp(each.start),
+                kind=_KINDS[each.kind],
+                size_bytes=each.size_bytes,
+                object_count=each.object_count,
+                gib_hours=each.gib_hours,
+            )
+            for each in usage.days
+        ],
     )
 
 

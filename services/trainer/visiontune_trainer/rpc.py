@@ -207,7 +207,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: pb.ListModelFamiliesRequest, context: Any
     ) -> pb.ListModelFamiliesResponse:
         families = catalogue.families(self._deps)
-        return pb.ListModelFamiliesResponse(families=[wire.family_to(family) for family in families])
+        return pb.ListModelFamiliesResponse(families=[wire.family_to(*each) for each in families])
 
 
 def _cut(

@@ -223,7 +223,7 @@ def preset_to(preset: Preset) -> pb.Model:
     )
 
 
-def family_to(family: Family) -> pb.ModelFamily:
+def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
     """Returns a family as a message."""
     return pb.ModelFamily(
         family=family.name,
@@ -233,6 +233,7 @@ def family_to(family: Family) -> pb.ModelFamily:
         takes=list(family.takes),
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
+        unavailable_reason=unavailable_reason,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from visiontune_data.example import Kind
+from visiontune_data.example import Kind, VideoRef
 from visiontune_data.formats import AUTO, DETECTION_ORDER, FORMATS, Format, Notes
 from visiontune_data.report import Place
 
@@ -30,7 +30,8 @@ def archive(format_: Format, **more: Any) -> dict[str, bytes]:
     assert draft
     name = format_.file_names[0].replace("*", "train")
     refs = (*draft.images, *(draft.negatives or ()))
-    images = {ref.path: picture(n) for n, ref in enumerate(refs) if not ref.path.startswith("data:")}
+    named = [path for ref in refs for path in (ref.paths if isinstance(ref, VideoRef) else (ref.path,))]
+    images = {path: picture(n) for n, path in enumerate(named) if not path.startswith("data:")}
     record = example(format_) | more
     if name.endswith(".parquet"):
         structs = [{"bytes": data, "path": path} for path, data in images.items()]

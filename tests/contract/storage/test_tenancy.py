@@ -35,6 +35,7 @@ REQUESTS: dict[str, Callable[[pb.Upload, pb.Upload], Any]] = {
     "WaitOperation": lambda *_: lro.WaitOperationRequest(name=f"{PARENT}/operations/o"),
     "CancelOperation": lambda *_: lro.CancelOperationRequest(name=f"{PARENT}/operations/o"),
     "DeleteOperation": lambda *_: lro.DeleteOperationRequest(name=f"{PARENT}/operations/o"),
+    "GetUsage": lambda *_: pb.GetUsageRequest(parent=PARENT),
     "ListQuotaAlerts": lambda *_: pb.ListQuotaAlertsRequest(parent=PARENT),
     "UpdateQuota": lambda *_: pb.UpdateQuotaRequest(quota=pb.Quota(name=QUOTA, limit_bytes=1)),
 }

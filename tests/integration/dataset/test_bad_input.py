@@ -204,6 +204,14 @@ async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None
         assert details_of(ended, error_details_pb2.ErrorInfo).reason == "VisionTrainingDisabled"
         await service.until_objects(0)
         assert await service.versions(dataset) == []
+        formats = await service.call("ListFormats", pb.ListFormatsRequest())
+        on = {each.format for each in formats.formats if not each.unavailable_reason}
+        assert "chat" in on
+        assert "llava" not in on
+        turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        text = {"train.jsonl": archives.jsonl(*({"messages": turns} for _ in range(3)))}
+        version = await service.imported(dataset, text, format="chat")
+        assert version.example_count == 3
         said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
         text = {"a.jsonl": archives.jsonl(*({"messages": said, "id": n} for n in range(5)))}
         assert list((await service.imported(dataset, text, "t.zip")).kinds) == [pb.EXAMPLE_KIND_CHAT]

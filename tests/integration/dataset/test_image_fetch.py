@@ -37,6 +37,7 @@ def host(folder: Path, handle: Handle) -> Iterator[tuple[str, ssl.SSLContext]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    assert pair.certificate_file
     context.load_cert_chain(pair.certificate_file, pair.key_file)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import httpx
 import pytest
+from google.longrunning import operations_pb2_grpc
 from visiontune.dataset.v1 import dataset_pb2
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
@@ -174,7 +175,9 @@ async def services(s3: SeaweedFS, folder: Path) -> AsyncIterator[tuple[DatasetHa
         httpx.AsyncClient(timeout=120) as http,
     ):
         stub = storage_pb2_grpc.StorageServiceStub(channel)
-        storage = StorageHandle(storage_target, bucket, trusted, stub, http)
+        storage = StorageHandle(
+            storage_target, bucket, trusted, stub, operations_pb2_grpc.OperationsStub(channel), http
+        )
         async with connected(dataset_target, storage) as service:
             yield service, [storage_pid, dataset_pid]
     s3.drop_bucket(bucket)

@@ -13,22 +13,24 @@ from typing import Any
 
 import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.trainer.v1.augmentation_pb2 import Augmentation, Transform
 from visiontune_data import pictures
 from visiontune_dataset.adapters import preview
-from visiontune_dataset.adapters.preview import ChildPreviewer
+from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.domain.failures import PreviewFailed
 from visiontune_dataset.ports import View
-from visiontune_kit import errors
+from visiontune_kit import channels, errors
+from visiontune_kit.tls import ClientTls
 from visiontune_recipes.augmentation import Augmentation as Policy
 from visiontune_recipes.augmentation import Preset, resolve
 from visiontune_recipes.presets import PRESETS
 from visiontune_worker import presets
 from visiontune_worker.augment import Augment
 
-from tests.support import archives
+from tests.support import archives, certificates
 from tests.support.dataset import DatasetHandle, running_dataset
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
@@ -180,15 +182,44 @@ async def test_a_server_of_its_own_shows_them_too_and_a_flip_of_digits_is_warned
         assert not plain.HasField("resolved_augmentation")
 
 
-@asynccontextmanager
-async def server(folder: Path) -> AsyncIterator[str]:
-    """`python -m visiontune_worker.preview` on a port of loopback."""
+async def test_under_mtls_it_hears_its_authoritys_clients_alone_and_probes_in_plain_text(
+    tmp_path: Path,
+) -> None:
+    authority = certificates.make(tmp_path / "tls")
+    own, health_port = authority.client("preview", loopback=True), free_port()
+    environment = {
+        "VISIONTUNE_TLS_CERTIFICATE_FILE": str(own.certificate_file),
+        "VISIONTUNE_TLS_KEY_FILE": str(own.key_file),
+        "VISIONTUNE_TLS_CA_FILE": str(own.ca_file),
+        "VISIONTUNE_HEALTH_PORT": str(health_port),
+    }
+    view = View(Policy(), 0, 0, [0], "", 64)
+    async with server(tmp_path, **environment) as target:
+        shown = await RemotePreviewer(target, authority.client("dataset")).show(archives.picture(), view)
+        assert list(shown.augmented) == [shown.original]
+        with pytest.raises(errors.InvalidArgument, match="cannot be shown"):
+            await RemotePreviewer(target, authority.client("dataset")).show(b"no picture", view)
+        for stranger in (None, ClientTls(own.ca_file)):
+            with pytest.raises(errors.Unavailable):
+                await RemotePreviewer(target, stranger).show(archives.picture(), view)
+        async with channels.connect(f"127.0.0.1:{health_port}") as channel:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+        return int(found.getsockname()[1])
+
+
+@asynccontextmanager
+async def server(folder: Path, **environment: str) -> AsyncIterator[str]:
+    """`python -m visiontune_worker.preview` on a port of loopback."""
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "visiontune_worker.preview"),
         cwd=folder,
-        env={**os.environ, "VISIONTUNE_PREVIEW_PORT": str(port)},
+        env={**os.environ, "VISIONTUNE_PREVIEW_PORT": str(port), **environment},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -39,6 +39,9 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "GetValidationReport": lambda operation, _d: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")
     ),
+    "ListProblems": lambda operation, _d: pb.ListProblemsRequest(
+        parent=operation.replace("/operations/", "/validationReports/")
+    ),
     "PreviewAugmentation": lambda _o, _d: pb.PreviewAugmentationRequest(
         parent=VERSION, augmentation=Augmentation(preset=Augmentation.PRESET_LIGHT)
     ),

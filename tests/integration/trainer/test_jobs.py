@@ -194,12 +194,17 @@ async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None
             await trainer.create()
         assert refused.value.reason == "VisionTrainingDisabled"
         families = await trainer.call("ListModelFamilies", pb.ListModelFamiliesRequest())
-        assert not families.families
+        assert families.families
+        for family in families.families:
+            sees = set(family.takes) - {"CHAT"}
+            assert bool(family.unavailable_reason) == bool(sees), family.family
+            assert "ENABLE_VISION_TRAINING" in family.unavailable_reason or not sees
 
 
 async def test_families_and_presets_are_listed(trainer: TrainerHandle) -> None:
     families = await trainer.call("ListModelFamilies", pb.ListModelFamiliesRequest(), role=Role.VIEWER)
     llava = next(family for family in families.families if family.family == "llava")
+    assert not llava.unavailable_reason
     assert llava.model_class == "LlavaForConditionalGeneration"
     assert "tiny-llava" in llava.presets
     models = await trainer.call("ListModels", pb.ListModelsRequest(parent=PARENT))

@@ -24,7 +24,7 @@ COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview")],
-    *[["storage", verb] for verb in ("quota", "alerts", "gc")],
+    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 
@@ -153,6 +153,25 @@ def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
 
     text = printed(answer, "job", "show", "j")
     assert "accelerator hours 1.50 nvidia-l4 (cost 1.05), 0.25 nvidia-t4" in text
+
+
+def test_several_files_are_not_resumed_at_once(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / name).write_bytes(b"x")
+    command = [
+        "dataset",
+        "import",
+        str(tmp_path / "a.zip"),
+        str(tmp_path / "b.zip"),
+        "-d",
+        "x",
+        "--resume",
+        "u",
+    ]
+    with scripted(lambda _seen: as_json({"name": "projects/p/datasets/x"})) as server:
+        done = CliRunner().invoke(app, [*command, "--server", server.url, "--api-key", "k", "--project", "p"])
+    assert done.exit_code == 1
+    assert "--resume goes on with the upload of one file" in str(done.exception)
 
 
 def test_a_template_is_written_where_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from tests.support.archives import jsonl, picture, run, tar, texts
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:
     assert outcome.version, texts(outcome.report)
-    return pq.read_table(outcome.version.shards[0].examples.path).to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(outcome.version.shards[0].examples.path).to_pylist()
+    return found
 
 
 def test_a_text_beside_each_image_is_its_caption(tmp_path: Path) -> None:

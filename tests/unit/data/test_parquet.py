@@ -23,7 +23,8 @@ def struct(number: int, path: str | None = None) -> dict[str, Any]:
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:
     assert outcome.version, texts(outcome.report)
-    return pq.read_table(outcome.version.shards[0].examples.path).to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(outcome.version.shards[0].examples.path).to_pylist()
+    return found
 
 
 def test_columns_of_any_format_are_taken_with_their_images(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,7 @@ def base(tmp_path: Path) -> ingest.Version:
 
 def shards_of(version: ingest.Version) -> list[BaseShard]:
     return [
-        BaseShard(
-            shard, lambda s=shard: s.examples.path.open("rb"), lambda s=shard: s.preview.path.open("rb")
-        )
+        BaseShard(shard, partial(io.FileIO, shard.examples.path), partial(io.FileIO, shard.preview.path))
         for shard in version.shards
     ]
 

@@ -13,6 +13,7 @@ SERVER_PORTS = {
     "storage": (8701, 8709, 8711),
     "dataset": (8702, 8709, 8712),
     "trainer": (8703, 8705, 8709, 8713),
+    "preview": (8706, 8709),
 }
 CALLS: set[Connection] = {
     ("ingress", "gateway", 8700),
@@ -20,6 +21,7 @@ CALLS: set[Connection] = {
     ("gateway", "dataset", 8702),
     ("gateway", "trainer", 8703),
     ("dataset", "storage", 8701),
+    ("dataset", "preview", 8706),
     ("trainer", "storage", 8701),
     ("trainer", "dataset", 8702),
     ("worker", "trainer", 8705),

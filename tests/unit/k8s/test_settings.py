@@ -89,7 +89,7 @@ def test_every_target_is_a_service(overlay: str) -> None:
     }
     targets = {k: v for k, v in settings(overlay).items() if k.endswith("_TARGET")}
     assert targets.pop("VISIONTUNE_IDENTITY_TARGET") == "localhost:8704"
-    assert len(targets) == 4
+    assert len(targets) == 5
     assert {target.removeprefix("dns:///") for target in targets.values()} <= services
     if overlay == "overlays/local":
         assert settings(overlay)["VISIONTUNE_STORAGE_S3_ENDPOINT"] in services
@@ -114,7 +114,8 @@ def test_certificates_are_made_for_servers_alone(overlay: str) -> None:
     }
     made.pop("visiontune-ca", None)
     mtls = overlay == "overlays/production-mtls"
-    assert made == ({f"visiontune-{name}": "visiontune" for name in SERVERS} if mtls else {})
+    holders = [*SERVERS, "preview"] if mtls else []
+    assert made == {f"visiontune-{name}": "visiontune" for name in holders}
 
 
 def test_a_certificate_names_every_host_that_clients_ask_for() -> None:

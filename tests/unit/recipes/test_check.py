@@ -72,6 +72,16 @@ def test_freezing_the_two_parts_that_would_train_is_freezing_everything() -> Non
     ]
 
 
+@pytest.mark.parametrize("kind", [Kind.CHAT_WITH_VIDEO, Kind.RETRIEVAL, Kind.CAPTIONED_IMAGE])
+def test_a_kind_that_no_family_takes_is_refused(kind: Kind) -> None:
+    facts = DatasetFacts(frozenset({kind, Kind.CHAT}), GOOD.split_counts)
+    [problem] = check(spec(PRESET), facts)
+    assert (problem.rule, problem.message) == (
+        "kind_not_taken",
+        f'The family "llava" cannot train on examples of kind {kind}.',
+    )
+
+
 def test_all_problems_are_listed_at_once() -> None:
     bad = spec(PRESET, adaptation={"lora": {}})
     assert [problem.rule for problem in check(bad, CAPTIONS)] == [

@@ -137,6 +137,14 @@ def test_the_digest_changes_with_the_wiring_and_not_with_the_shell() -> None:
     assert storage.digest({}) != storage.digest({"VISIONTUNE_LOG_LEVEL": "debug"})
 
 
+def test_one_variable_switches_vision_off_in_every_program_and_starts_them_again() -> None:
+    off = {"ENABLE_VISION_TRAINING": "false"}
+    for name in ("dataset", "trainer"):
+        program = by_name()[name]
+        assert program.environment(off)["ENABLE_VISION_TRAINING"] == "false"
+        assert program.digest(off) != program.digest({})
+
+
 def test_secrets_are_not_on_any_command_line() -> None:
     assert "hush-hush" not in str([program.command for program in programs.programs(PLAN)])
     assert "hush-hush" not in repr(PLAN)

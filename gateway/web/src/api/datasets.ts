@@ -6,6 +6,9 @@ import { lastOf, versionOf } from "../lib/names";
 import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
+  Augmentation,
+  AugmentationPreview,
+  Changes,
   Dataset,
   DatasetVersion,
   Example,
@@ -112,6 +115,18 @@ export function examplesQuery(version: string, filter: string) {
   });
 }
 
+/** What `version` changed against `base`; when empty against the one that it was made of. */
+export function changesQuery(version: string, base: string) {
+  return infiniteQueryOptions({
+    queryKey: ["changes", version, base],
+    queryFn: ({ pageParam }) =>
+      json<Changes>(`${version}:compare`, { query: { base, pageSize: 50, pageToken: pageParam } }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+    ...FOREVER,
+  });
+}
+
 export function exampleQuery(name: string) {
   return queryOptions({ queryKey: ["example", name], queryFn: () => json<Example>(name), ...FOREVER });
 }
@@ -133,6 +148,31 @@ export const formatsQuery = queryOptions({
   ...FOREVER,
 });
 
+/** A small dataset of a format to start from, as a zip. */
+export async function fetchTemplate(format: string): Promise<Blob> {
+  return (await send(`formats/${format}:template`)).blob();
+}
+
+/** Pictures of the rows as training would see them, in several epochs. */
+export function augmentationQuery(
+  version: string,
+  policy: Augmentation,
+  model: string,
+  rows: readonly number[],
+) {
+  return queryOptions({
+    queryKey: ["augmentation", version, policy, model, rows],
+    queryFn: ({ signal }) =>
+      json<AugmentationPreview>(`${version}:previewAugmentation`, {
+        method: "POST",
+        body: { augmentation: policy, modelPreset: model, rows: rows.map(String), count: 4 * rows.length },
+        signal,
+      }),
+    ...FOREVER,
+    retry: false,
+  });
+}
+
 /** Creates a dataset. ApiError ALREADY_EXISTS when the id is taken. */
 export function createDataset(project: string, id: string): Promise<Dataset> {
   return json<Dataset>(`${project}/datasets`, {
@@ -151,14 +191,15 @@ export interface ImportChoices {
   validationFraction: number;
 }
 
+/** Several uploads are read as one archive. */
 export function importVersion(
   dataset: string,
-  uploads: readonly string[],
+  [upload, ...uploads]: readonly string[],
   choices: ImportChoices,
 ): Promise<Operation> {
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
-    body: { upload: uploads[0], format: "auto", ...choices, requestId: requestId() },
+    body: { upload, uploads, format: "auto", ...choices, requestId: requestId() },
   });
 }
 

@@ -7,6 +7,7 @@ import type {
   Artifact,
   Checkpoint,
   Model,
+  ModelFamily,
   Sample,
   TrainingJob,
   TrainingJobSpec,
@@ -23,6 +24,20 @@ export function jobsQuery(project: string) {
     initialPageParam: "",
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
     refetchInterval: 3000,
+  });
+}
+
+/** Jobs that train on a version. */
+export function jobsOfQuery(version: string) {
+  return infiniteQueryOptions({
+    queryKey: ["jobs", version],
+    queryFn: ({ pageParam }) =>
+      json<{ trainingJobs?: TrainingJob[]; nextPageToken?: string }>(
+        `${version.split("/").slice(0, 2).join("/")}/trainingJobs`,
+        { query: { dataset: version, pageToken: pageParam } },
+      ),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
 }
 
@@ -64,6 +79,13 @@ export function modelsQuery(project: string) {
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
 }
+
+/** Kinds of models that can be trained, and why some cannot here. */
+export const familiesQuery = queryOptions({
+  queryKey: ["families"],
+  queryFn: async () => (await json<{ families?: ModelFamily[] }>("modelFamilies")).families ?? [],
+  staleTime: Infinity,
+});
 
 /** What a job may ask for by name. */
 export function acceleratorsQuery(project: string) {

@@ -229,6 +229,26 @@ export interface paths {
         patch: operations["UpdateQuota"];
         trace?: never;
     };
+    "/v1/projects/{project}/storageUsage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price
+         * @description Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price. Storage counts once an hour; hours in which it did not run are missing. What is read by signed URLs is not in it: object stores do not report that.
+         */
+        get: operations["GetUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/quotaAlerts": {
         parameters: {
             query?: never;
@@ -395,8 +415,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Starts an import of one uploaded archive as a new version
-         * @description Starts an import of one uploaded archive as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
+         * Starts an import of what was uploaded as a new version
+         * @description Starts an import of what was uploaded as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -557,10 +577,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns what an import found, whether it made a version or not
-         * @description Returns what an import found, whether it made a version or not.
+         * Returns what an import found, whether it made a version or not; of one that runs, what it found so far
+         * @description Returns what an import found, whether it made a version or not; of one that runs, what it found so far.
          */
         get: operations["GetValidationReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/validationReports/{report}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule
+         * @description Lists the problems of a report in the order in which they were found: all of them, where the report itself has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+         */
+        get: operations["ListProblems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -577,8 +617,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the formats that ImportVersion accepts
-         * @description Lists the formats that ImportVersion accepts.
+         * Lists the formats that ImportVersion knows; those that it refuses here say why
+         * @description Lists the formats that ImportVersion knows; those that it refuses here say why.
          */
         get: operations["ListFormats"];
         put?: never;
@@ -1261,8 +1301,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the families of models that can be trained
-         * @description Lists the families of models that can be trained.
+         * Lists the families of models; those that cannot be trained here say why
+         * @description Lists the families of models; those that cannot be trained here say why.
          */
         get: operations["ListModelFamilies"];
         put?: never;
@@ -1687,22 +1727,28 @@ export interface components {
              */
             changedCount?: string;
         };
-        /** @description Text, or the place of an image. */
+        /** @description Text, or the place of an image or a video. */
         ContentPart: {
             /** @description Which of the two. */
             type: components["schemas"]["ContentPart.Type"];
-            /** @description The text; empty for an image. */
+            /** @description The text; empty for an image or a video. */
             text?: string;
+            /**
+             * Format: int32
+             * @description Images of the example that a video owns; 0 for all else.
+             */
+            readonly frameCount?: number;
         };
         /**
-         * @description Which of the two.
+         * @description Which of them.
          *
          *     - `TYPE_UNSPECIFIED`: Never sent by the server.
          *     - `TYPE_TEXT`: `text` holds it.
          *     - `TYPE_IMAGE`: The next image of the example stands here.
+         *     - `TYPE_VIDEO`: A video stands here: the next `frame_count` images of the example, in order. Never in a request.
          * @enum {string}
          */
-        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE";
+        "ContentPart.Type": "TYPE_UNSPECIFIED" | "TYPE_TEXT" | "TYPE_IMAGE" | "TYPE_VIDEO";
         /** @description A named series of versions. */
         Dataset: {
             /** @description `projects/{project}/datasets/{dataset}`. */
@@ -1771,9 +1817,9 @@ export interface components {
             };
             /** @description The report of the import that made it. */
             readonly validationReport?: string;
-            /** @description Name of the file it was imported from. */
+            /** @description Name of the file it was imported from, and how many more. */
             readonly sourceFilename?: string;
-            /** @description sha256 of that file. */
+            /** @description sha256 of the first file. */
             readonly sourceSha256?: string;
             /**
              * Format: date-time
@@ -2117,6 +2163,8 @@ export interface components {
             archiveSuffixes?: string[];
             /** @description Kinds that it has a place for: a version of these kinds alone can be exported in it. */
             kinds?: components["schemas"]["ExampleKind"][];
+            /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
+            unavailableReason?: string;
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -2152,6 +2200,82 @@ export interface components {
              * @description Examples in all that match the request.
              */
             totalSize?: string;
+        };
+        /** @description Answer of GetUsage. */
+        GetUsageResponse: {
+            /** @description By kind of owner; kinds that have, and within the span had, nothing are left out. */
+            kinds?: components["schemas"]["GetUsageResponse.Kind"][];
+            /** @description The 100 resources that keep most now, most first; uploads are not among them. */
+            owners?: components["schemas"]["GetUsageResponse.Owner"][];
+            /** @description Day by day, oldest first. */
+            days?: components["schemas"]["GetUsageResponse.Day"][];
+        };
+        /** @description One day of one kind of owner. */
+        "GetUsageResponse.Day": {
+            /**
+             * Format: date-time
+             * @description When the day began, in UTC.
+             */
+            startTime?: string;
+            /** @description On whose behalf. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Most bytes that were counted.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Most objects that were counted.
+             */
+            objectCount?: string;
+            /**
+             * Format: double
+             * @description GiB kept, times the hours for which they were.
+             */
+            gibHours?: number;
+        };
+        /** @description What is kept now by one kind of owner, and what that came to within the span. */
+        "GetUsageResponse.Kind": {
+            /** @description On whose behalf. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Bytes now, those of deleted objects that can be brought back included.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Objects now.
+             */
+            objectCount?: string;
+            /**
+             * Format: double
+             * @description GiB kept, times the hours for which they were.
+             */
+            gibHours?: number;
+            /**
+             * Format: double
+             * @description What these cost, in the operator's currency. Absent when no price is set.
+             */
+            cost?: number;
+        };
+        /** @description What one resource keeps now. */
+        "GetUsageResponse.Owner": {
+            /** @description The dataset, job, model or other resource. */
+            name?: string;
+            /** @description What it is. */
+            kind?: components["schemas"]["OwnerKind"];
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            sizeBytes?: string;
+            /**
+             * Format: int64
+             * @description Objects.
+             */
+            objectCount?: string;
         };
         /** @description A repository on the Hugging Face Hub. */
         HubModel: {
@@ -2436,6 +2560,18 @@ export interface components {
             /** @description Unordered list. Unreachable resources. Populated when the request sets `ListOperationsRequest.return_partial_success` and reads across collections e.g. when attempting to list all resources across all supported locations. */
             unreachable?: string[];
         };
+        /** @description A page of problems. */
+        ListProblemsResponse: {
+            /** @description In the order in which they were found. */
+            problems?: components["schemas"]["Problem"][];
+            /** @description Token of the next page; empty on the last. */
+            nextPageToken?: string;
+            /**
+             * Format: int64
+             * @description Problems found in all; more than can be listed when there are over 100,000.
+             */
+            totalSize?: string;
+        };
         /** @description Answer of ListQuotaAlerts. */
         ListQuotaAlertsResponse: {
             /** @description Newest first. */
@@ -2583,6 +2719,8 @@ export interface components {
             methods?: components["schemas"]["Adaptation.Method"][];
             /** @description Presets of this family. */
             presets?: string[];
+            /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
+            unavailableReason?: string;
         };
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
@@ -2648,6 +2786,18 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * @description On whose behalf bytes are kept.
+         *
+         *     - `OWNER_KIND_UNSPECIFIED`: Never sent by the server.
+         *     - `OWNER_KIND_UPLOAD`: Uploads that nobody else owns, such as archives to import.
+         *     - `OWNER_KIND_DATASET`: Versions of datasets.
+         *     - `OWNER_KIND_JOB`: Training jobs: checkpoints and artifacts.
+         *     - `OWNER_KIND_MODEL`: Registered models.
+         *     - `OWNER_KIND_OTHER`: Any other resource.
+         * @enum {string}
+         */
+        OwnerKind: "OWNER_KIND_UNSPECIFIED" | "OWNER_KIND_UPLOAD" | "OWNER_KIND_DATASET" | "OWNER_KIND_JOB" | "OWNER_KIND_MODEL" | "OWNER_KIND_OTHER";
         /** @description A part that the object store has received. */
         Part: {
             /**
@@ -3380,6 +3530,8 @@ export interface components {
             createTime?: string;
             /** @description Which format was detected and by what; empty when the request named one, or none was found. */
             formatReason?: string;
+            /** @description True while the import runs: counts and rules are of what was found so far, and grow. */
+            inProgress?: boolean;
         };
         /**
          * @description One message of a watch.
@@ -3800,6 +3952,34 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    GetUsage: {
+        parameters: {
+            query?: {
+                /** @description Start of the span; 30 days before its end when absent. Samples are kept for 400 days. */
+                startTime?: string;
+                /** @description End of the span; now when absent. */
+                endTime?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetUsageResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListQuotaAlerts: {
         parameters: {
             query?: {
@@ -4132,7 +4312,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive. */
+                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). */
                     upload: string;
                     /** @description A format of ListFormats, or `auto` (also when empty) to detect it. */
                     format?: string;
@@ -4148,6 +4328,8 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
+                    /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
+                    uploads?: string[];
                 };
             };
         };
@@ -4423,6 +4605,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ValidationReport"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListProblems: {
+        parameters: {
+            query?: {
+                /** @description Most problems to return; 1,000 when 0, and at most. A page may have fewer. */
+                pageSize?: number;
+                /** @description `next_page_token` of the page before; empty for the first. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                report: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListProblemsResponse"];
                 };
             };
             default: components["responses"]["Error"];

@@ -4,12 +4,15 @@ import type { components } from "./schema.gen";
 type Schemas = components["schemas"];
 
 export type Caller = Schemas["Caller"];
+export type AugmentationPreview = Schemas["PreviewAugmentationResponse"];
+export type Changes = Schemas["CompareVersionsResponse"];
 export type Dataset = Schemas["Dataset"];
 export type DatasetVersion = Schemas["DatasetVersion"];
 export type Distribution = Schemas["Distribution"];
 export type Draft = Schemas["Draft"];
 export type Edit = Schemas["Edit"];
 export type Example = Schemas["Example"];
+export type ExampleChange = Schemas["ExampleChange"];
 export type ImportStage = Schemas["ImportVersionMetadata.Stage"];
 export type ImportVersionMetadata = Schemas["ImportVersionMetadata"];
 export type Message = Schemas["Message"];
@@ -22,9 +25,11 @@ export type Thumbnail = Schemas["Thumbnail"];
 export type ValidationReport = Schemas["ValidationReport"];
 
 export type Quota = Schemas["Quota"];
+export type QuotaAlert = Schemas["QuotaAlert"];
 export type Upload = Schemas["Upload"];
 
 export type Accelerator = Schemas["Accelerator"];
+export type Augmentation = Schemas["Augmentation"];
 export type Artifact = Schemas["Artifact"];
 export type ArtifactFile = Schemas["ArtifactFile"];
 export type BaseModel = Schemas["BaseModel"];
@@ -35,6 +40,9 @@ export type JobProblem = Schemas["ValidateTrainingJobResponse.JobProblem"];
 export type JobState = Schemas["TrainingJob.State"];
 export type LogLine = Schemas["LogLine"];
 export type MetricPoint = Schemas["MetricPoint"];
+export type ModelFamily = Schemas["ModelFamily"];
+export type StorageUsage = Schemas["GetUsageResponse"];
+export type OwnerKind = Schemas["OwnerKind"];
 export type Model = Schemas["Model"];
 export type Sample = Schemas["Sample"];
 export type TrainingJob = Schemas["TrainingJob"];

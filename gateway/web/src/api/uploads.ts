@@ -1,8 +1,8 @@
 /** StorageService: uploads and quota. */
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { json, send } from "./http";
-import type { Quota, Upload } from "./types";
+import type { Quota, QuotaAlert, StorageUsage, Upload } from "./types";
 
 interface FileFacts {
   filename: string;
@@ -38,5 +38,26 @@ export function quotaQuery(project: string) {
     queryKey: ["quota", project],
     queryFn: () => json<Quota>(`${project}/quota`),
     staleTime: 10_000,
+  });
+}
+
+/** What the project was told: use that rose to 80 % or to 100 % of a limit. */
+export function alertsQuery(project: string) {
+  return infiniteQueryOptions({
+    queryKey: ["alerts", project],
+    queryFn: ({ pageParam }) =>
+      json<{ alerts?: QuotaAlert[]; nextPageToken?: string }>(`${project}/quotaAlerts`, {
+        query: { pageToken: pageParam },
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** What is kept, for whom, and day by day for the last 30. */
+export function usageQuery(project: string) {
+  return queryOptions({
+    queryKey: ["usage", project],
+    queryFn: () => json<StorageUsage>(`${project}/storageUsage`),
   });
 }

@@ -10,6 +10,7 @@ export function Report({ report }: { report: ValidationReport }) {
     <>
       <Panel title={`Report on ${report.filename ?? "the archive"}`}>
         <Figures rows={figures(report)} />
+        {report.formatReason && <p className={css.format}>{report.formatReason}</p>}
         {rules.length === 0 && <p className={css.clean}>Nothing to complain about.</p>}
       </Panel>
       {rules.map((rule) => (

@@ -39,6 +39,7 @@ test("enum values become words", () => {
 test("an id made from a filename is one that the server accepts, or empty", () => {
   expect(idFromFilename("My Digits (2).tar.gz")).toBe("my-digits-2");
   expect(idFromFilename("2024_scans.zip")).toBe("scans");
+  expect(idFromFilename("train.jsonl")).toBe("train");
   expect(idFromFilename("数据.zip")).toBe("");
   expect(idFromFilename(`${"x".repeat(62)}-y.tar`)).toMatch(ID_PATTERN);
 });

@@ -12,7 +12,7 @@ export function requestId(): string {
 /** What the server accepts as an id of a dataset, a job or a model. */
 export const ID_PATTERN = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
-const ARCHIVE_SUFFIX = /(\.tar)?\.(gz|tgz|tar|zip)$/;
+const ARCHIVE_SUFFIX = /(\.tar)?\.(gz|tgz|tar|zip|jsonl?|csv|tsv|parquet)$/;
 
 /** A fitting id for data from a file: `My Digits (2).tar.gz` gives `my-digits-2`. Empty when nothing is left. */
 export function idFromFilename(filename: string): string {

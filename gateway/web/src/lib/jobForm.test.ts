@@ -12,6 +12,11 @@ const FORM: FormValues = {
   method: "METHOD_UNSPECIFIED",
   accelerator: "",
   acceleratorCount: "",
+  spot: false,
+  queue: "",
+  priority: "",
+  augmentation: "PRESET_UNSPECIFIED",
+  allowTextBreaking: false,
   numbers: {},
 };
 
@@ -74,14 +79,14 @@ test("the server's problems find their fields; the others are not lost", () => {
           remedy: "Leave it empty for the default.",
         },
         { field: "training_job.spec.resources.accelerator_count", message: "A node has at most 2." },
-        { field: "training_job.spec.resources.queue", message: "No such queue." },
+        { field: "training_job.spec.resources.nodes", message: "No such nodes." },
       ],
     },
     null,
   );
   expect(problems.get("learningRate")).toBe("Must be above 0. Leave it empty for the default.");
   expect(problems.get("acceleratorCount")).toBe("A node has at most 2.");
-  expect(problems.get(ELSEWHERE)).toBe("training_job.spec.resources.queue: No such queue.");
+  expect(problems.get(ELSEWHERE)).toBe("training_job.spec.resources.nodes: No such nodes.");
 });
 
 test("a refused request counts as problems too", () => {
@@ -97,4 +102,17 @@ test("what the service chose is shown where nothing was typed", () => {
     resolvedSpec: { datasetVersion: "", baseModel: {}, hyperparameters: { epochs: 3, maxSteps: "100" } },
   };
   expect(NUMBERS.map((row) => chosenFor(row, resolved)).filter(Boolean)).toEqual(["3", "100"]);
+});
+
+test("where a job waits and on what it runs go along only when they are chosen", () => {
+  const form: FormValues = { ...FORM, spot: true, queue: " research ", priority: "high" };
+  expect(specOf(form).spec?.resources).toEqual({ spot: "SPOT_ONLY", queue: "research", priority: "high" });
+  expect(specOf(FORM).spec).not.toHaveProperty("resources");
+});
+
+test("a policy of augmentation goes along by its name", () => {
+  expect(specOf({ ...FORM, augmentation: "PRESET_LIGHT" }).spec?.augmentation).toEqual({
+    preset: "PRESET_LIGHT",
+  });
+  expect(specOf(FORM).spec).not.toHaveProperty("augmentation");
 });

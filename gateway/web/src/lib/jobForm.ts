@@ -16,8 +16,16 @@ export interface FormValues {
   accelerator: string;
   /** On each node; empty means 1. */
   acceleratorCount: string;
+  spot: boolean;
+  queue: string;
+  priority: string;
+  augmentation: AugmentationPreset;
+  /** Also where texts may no longer be true of a changed picture. */
+  allowTextBreaking: boolean;
   numbers: Partial<Record<NumberField, string>>;
 }
+
+export type AugmentationPreset = "PRESET_UNSPECIFIED" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
 
 export type NumberField = (typeof NUMBERS)[number]["key"];
 
@@ -91,6 +99,11 @@ const PATHS: Readonly<Record<string, string>> = {
   "training_job.spec.base_model.path": "path",
   "training_job.spec.adaptation.method": "method",
   "training_job.spec.adaptation.lora": "method",
+  "training_job.spec.augmentation": "augmentation",
+  "training_job.spec.augmentation.preset": "augmentation",
+  "training_job.spec.resources.spot": "spot",
+  "training_job.spec.resources.queue": "queue",
+  "training_job.spec.resources.priority": "priority",
   "training_job.spec.resources.accelerator": "accelerator",
   "training_job.spec.resources.accelerator_count": "acceleratorCount",
   ...Object.fromEntries(
@@ -133,12 +146,31 @@ export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined;
       baseModel,
       ...adaptation,
       hyperparameters: groups.hyperparameters,
-      ...(values.accelerator === ""
-        ? {}
-        : { resources: { accelerator: values.accelerator, acceleratorCount } }),
+      ...augmentationOf(values),
+      ...resourcesOf(values, acceleratorCount),
     },
     problems,
   };
+}
+
+function augmentationOf({
+  augmentation,
+  allowTextBreaking,
+}: FormValues): Pick<TrainingJobSpec, "augmentation"> {
+  if (augmentation === "PRESET_UNSPECIFIED") return {};
+  return { augmentation: { preset: augmentation, ...(allowTextBreaking && { allowTextBreaking }) } };
+}
+
+function resourcesOf(values: FormValues, acceleratorCount: number): Pick<TrainingJobSpec, "resources"> {
+  const { accelerator, spot } = values;
+  const [queue, priority] = [values.queue.trim(), values.priority.trim()];
+  const resources: NonNullable<TrainingJobSpec["resources"]> = {
+    ...(accelerator && { accelerator, acceleratorCount }),
+    ...(spot && { spot: "SPOT_ONLY" }),
+    ...(queue && { queue }),
+    ...(priority && { priority }),
+  };
+  return Object.keys(resources).length > 0 ? { resources } : {};
 }
 
 function baseModelOf(values: FormValues): BaseModel | undefined {

@@ -20,6 +20,7 @@ const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
   { to: "/datasets", label: "Datasets", icon: "datasets" },
   { to: "/jobs", label: "Jobs", icon: "jobs" },
   { to: "/models", label: "Models", icon: "models" },
+  { to: "/storage", label: "Storage", icon: "storage" },
   { to: "/docs", label: "API", icon: "docs" },
 ];
 

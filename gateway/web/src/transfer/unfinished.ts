@@ -80,10 +80,10 @@ function settled<Answer>(request: IDBRequest<Answer>): Promise<Answer> {
   });
 }
 
-/** True when these are the very files of the row. */
-export function matches(row: Unfinished, sources: readonly Source[]): boolean {
-  return (
-    row.files.length === sources.length &&
-    row.files.every((file, index) => file.identity === sources[index]?.identity)
+/** The very files of the row, in its order; `undefined` when they are others. */
+export function inOrderOf(row: Unfinished, sources: readonly Source[]): Source[] | undefined {
+  const ordered = row.files.flatMap(
+    (file) => sources.find((source) => source.identity === file.identity) ?? [],
   );
+  return ordered.length === row.files.length && ordered.length === sources.length ? ordered : undefined;
 }

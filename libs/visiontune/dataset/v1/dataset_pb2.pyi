@@ -229,9 +229,9 @@ class DatasetVersion(_message.Message):
     validation_report: _builtins.str
     """The report of the import that made it."""
     source_filename: _builtins.str
-    """Name of the file it was imported from."""
+    """Name of the file it was imported from, and how many more."""
     source_sha256: _builtins.str
-    """sha256 of that file."""
+    """sha256 of the first file."""
     parent_version: _builtins.str
     """The version that it was made of; empty for one that was imported. It may be deleted since."""
     draft: _builtins.str
@@ -880,7 +880,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class ContentPart(_message.Message):
-    """Text, or the place of an image."""
+    """Text, or the place of an image or a video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -896,9 +896,11 @@ class ContentPart(_message.Message):
         """`text` holds it."""
         TYPE_IMAGE: ContentPart._Type.ValueType  # 2
         """The next image of the example stands here."""
+        TYPE_VIDEO: ContentPart._Type.ValueType  # 3
+        """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """Which of the two."""
+        """Which of them."""
 
     TYPE_UNSPECIFIED: ContentPart.Type.ValueType  # 0
     """Never sent by the server."""
@@ -906,22 +908,28 @@ class ContentPart(_message.Message):
     """`text` holds it."""
     TYPE_IMAGE: ContentPart.Type.ValueType  # 2
     """The next image of the example stands here."""
+    TYPE_VIDEO: ContentPart.Type.ValueType  # 3
+    """A video stands here: the next `frame_count` images of the example, in order. Never in a request."""
 
     TYPE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
     type: Global___ContentPart.Type.ValueType
     """Which of the two."""
     text: _builtins.str
-    """The text; empty for an image."""
+    """The text; empty for an image or a video."""
+    frame_count: _builtins.int
+    """Images of the example that a video owns; 0 for all else."""
     def __init__(
         self,
         *,
         type: Global___ContentPart.Type.ValueType = ...,
         text: _builtins.str = ...,
+        frame_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "text", b"text", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1386,6 +1394,7 @@ class ValidationReport(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1406,6 +1415,8 @@ class ValidationReport(_message.Message):
     """The version it made; empty when the import failed."""
     format_reason: _builtins.str
     """Which format was detected and by what; empty when the request named one, or none was found."""
+    in_progress: _builtins.bool
+    """True while the import runs: counts and rules are of what was found so far, and grow."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1428,10 +1439,11 @@ class ValidationReport(_message.Message):
         version: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         format_reason: _builtins.str = ...,
+        in_progress: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1544,6 +1556,7 @@ class Format(_message.Message):
     EXAMPLE_RECORD_FIELD_NUMBER: _builtins.int
     ARCHIVE_SUFFIXES_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Its name in ImportVersion, for example `llava`."""
     description: _builtins.str
@@ -1554,6 +1567,10 @@ class Format(_message.Message):
     """The files that an archive of it holds, as an indented listing."""
     example_record: _builtins.str
     """One record, as JSON text."""
+    unavailable_reason: _builtins.str
+    """Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it
+    does not.
+    """
     @_builtins.property
     def archive_suffixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Suffixes of the archives it comes in."""
@@ -1572,10 +1589,11 @@ class Format(_message.Message):
         example_record: _builtins.str = ...,
         archive_suffixes: _abc.Iterable[_builtins.str] | None = ...,
         kinds: _abc.Iterable[Global___ExampleKind.ValueType] | None = ...,
+        unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_suffixes", b"archive_suffixes", "description", b"description", "example_record", b"example_record", "format", b"format", "kind", b"kind", "kinds", b"kinds", "layout", b"layout", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1913,10 +1931,13 @@ class ImportVersionRequest(_message.Message):
     ON_ERROR_FIELD_NUMBER: _builtins.int
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
-    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive."""
+    """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
+    .json, .csv, .tsv, .parquet).
+    """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
     on_error: Global___OnError.ValueType
@@ -1927,6 +1948,13 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further uploads of the same data, read as if all were one archive: several archives, or a file of
+        records and archives with its images. Records of a file that is no archive may also name images as
+        `sha256:…`, which versions of this project have already.
+        """
+
     def __init__(
         self,
         *,
@@ -1936,10 +1964,11 @@ class ImportVersionRequest(_message.Message):
         on_error: Global___OnError.ValueType = ...,
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
+        uploads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
@@ -2264,6 +2293,68 @@ class GetValidationReportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetValidationReportRequest: _TypeAlias = GetValidationReportRequest  # noqa: Y015
+
+@_typing.final
+class ListProblemsRequest(_message.Message):
+    """Request of ListProblems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/validationReports/{report}`."""
+    page_size: _builtins.int
+    """Most problems to return; 1,000 when 0, and at most. A page may have fewer."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProblemsRequest: _TypeAlias = ListProblemsRequest  # noqa: Y015
+
+@_typing.final
+class ListProblemsResponse(_message.Message):
+    """A page of problems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    total_size: _builtins.int
+    """Problems found in all; more than can be listed when there are over 100,000."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
+        """In the order in which they were found."""
+
+    def __init__(
+        self,
+        *,
+        problems: _abc.Iterable[Global___Problem] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "problems", b"problems", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProblemsResponse: _TypeAlias = ListProblemsResponse  # noqa: Y015
 
 @_typing.final
 class ListFormatsRequest(_message.Message):

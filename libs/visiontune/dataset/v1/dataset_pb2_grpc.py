@@ -111,6 +111,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetValidationReportRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ValidationReport.FromString,
                 _registered_method=True)
+        self.ListProblems = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/ListProblems',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsResponse.FromString,
+                _registered_method=True)
         self.ListFormats = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/ListFormats',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListFormatsRequest.SerializeToString,
@@ -243,7 +248,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportVersion(self, request, context):
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -306,14 +311,22 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetValidationReport(self, request, context):
-        """Returns what an import found, whether it made a version or not.
+        """Returns what an import found, whether it made a version or not; of one that runs, what it found so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProblems(self, request, context):
+        """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+        has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFormats(self, request, context):
-        """Lists the formats that ImportVersion accepts.
+        """Lists the formats that ImportVersion knows; those that it refuses here say why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -518,6 +531,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.GetValidationReport,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetValidationReportRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ValidationReport.SerializeToString,
+            ),
+            'ListProblems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProblems,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsResponse.SerializeToString,
             ),
             'ListFormats': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFormats,
@@ -987,6 +1005,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetValidationReport',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetValidationReportRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ValidationReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProblems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/ListProblems',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ListProblemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

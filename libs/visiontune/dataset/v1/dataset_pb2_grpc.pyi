@@ -55,7 +55,7 @@ class DatasetServiceStub:
     not set, or while an import runs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -80,9 +80,13 @@ class DatasetServiceStub:
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -165,7 +169,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     not set, or while an import runs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of one uploaded archive as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -190,9 +194,13 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetStatistics: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]  # type: ignore[assignment]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]  # type: ignore[assignment]
-    """Returns what an import found, whether it made a version or not."""
+    """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+    ListProblems: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListProblemsRequest, _dataset_pb2.ListProblemsResponse]  # type: ignore[assignment]
+    """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+    has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+    """
     ListFormats: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListFormatsRequest, _dataset_pb2.ListFormatsResponse]  # type: ignore[assignment]
-    """Lists the formats that ImportVersion accepts."""
+    """Lists the formats that ImportVersion knows; those that it refuses here say why."""
     GetTemplate: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetTemplateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns a small dataset of a format to start from, with a README.md, as a zip that imports as it
     is. INVALID_ARGUMENT when there is no such format.
@@ -308,7 +316,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of one uploaded archive as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -381,7 +389,17 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.GetValidationReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ValidationReport, _abc.Awaitable[_dataset_pb2.ValidationReport]]:
-        """Returns what an import found, whether it made a version or not."""
+        """Returns what an import found, whether it made a version or not; of one that runs, what it found so far."""
+
+    @_abc_1.abstractmethod
+    def ListProblems(
+        self,
+        request: _dataset_pb2.ListProblemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListProblemsResponse, _abc.Awaitable[_dataset_pb2.ListProblemsResponse]]:
+        """Lists the problems of a report in the order in which they were found: all of them, where the report itself
+        has the first of each rule. 100,000 are kept. While the import runs, only what the report has is listed.
+        """
 
     @_abc_1.abstractmethod
     def ListFormats(
@@ -389,7 +407,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListFormatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListFormatsResponse, _abc.Awaitable[_dataset_pb2.ListFormatsResponse]]:
-        """Lists the formats that ImportVersion accepts."""
+        """Lists the formats that ImportVersion knows; those that it refuses here say why."""
 
     @_abc_1.abstractmethod
     def GetTemplate(

@@ -24,6 +24,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _OwnerKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OwnerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OwnerKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OWNER_KIND_UNSPECIFIED: _OwnerKind.ValueType  # 0
+    """Never sent by the server."""
+    OWNER_KIND_UPLOAD: _OwnerKind.ValueType  # 1
+    """Uploads that nobody else owns, such as archives to import."""
+    OWNER_KIND_DATASET: _OwnerKind.ValueType  # 2
+    """Versions of datasets."""
+    OWNER_KIND_JOB: _OwnerKind.ValueType  # 3
+    """Training jobs: checkpoints and artifacts."""
+    OWNER_KIND_MODEL: _OwnerKind.ValueType  # 4
+    """Registered models."""
+    OWNER_KIND_OTHER: _OwnerKind.ValueType  # 5
+    """Any other resource."""
+
+class OwnerKind(_OwnerKind, metaclass=_OwnerKindEnumTypeWrapper):
+    """On whose behalf bytes are kept."""
+
+OWNER_KIND_UNSPECIFIED: OwnerKind.ValueType  # 0
+"""Never sent by the server."""
+OWNER_KIND_UPLOAD: OwnerKind.ValueType  # 1
+"""Uploads that nobody else owns, such as archives to import."""
+OWNER_KIND_DATASET: OwnerKind.ValueType  # 2
+"""Versions of datasets."""
+OWNER_KIND_JOB: OwnerKind.ValueType  # 3
+"""Training jobs: checkpoints and artifacts."""
+OWNER_KIND_MODEL: OwnerKind.ValueType  # 4
+"""Registered models."""
+OWNER_KIND_OTHER: OwnerKind.ValueType  # 5
+"""Any other resource."""
+Global___OwnerKind: _TypeAlias = OwnerKind  # noqa: Y015
+
 @_typing.final
 class Upload(_message.Message):
     """Bytes on their way into the bucket."""
@@ -1107,3 +1143,181 @@ class ListQuotaAlertsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListQuotaAlertsResponse: _TypeAlias = ListQuotaAlertsResponse  # noqa: Y015
+
+@_typing.final
+class GetUsageRequest(_message.Message):
+    """Request of GetUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Start of the span; 30 days before its end when absent. Samples are kept for 400 days."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the span; now when absent."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "parent", b"parent", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetUsageResponse(_message.Message):
+    """Answer of GetUsage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Kind(_message.Message):
+        """What is kept now by one kind of owner, and what that came to within the span."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KIND_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        OBJECT_COUNT_FIELD_NUMBER: _builtins.int
+        GIB_HOURS_FIELD_NUMBER: _builtins.int
+        COST_FIELD_NUMBER: _builtins.int
+        kind: Global___OwnerKind.ValueType
+        """On whose behalf."""
+        size_bytes: _builtins.int
+        """Bytes now, those of deleted objects that can be brought back included."""
+        object_count: _builtins.int
+        """Objects now."""
+        gib_hours: _builtins.float
+        """GiB kept, times the hours for which they were."""
+        cost: _builtins.float
+        """What these cost, in the operator's currency. Absent when no price is set."""
+        def __init__(
+            self,
+            *,
+            kind: Global___OwnerKind.ValueType = ...,
+            size_bytes: _builtins.int = ...,
+            object_count: _builtins.int = ...,
+            gib_hours: _builtins.float = ...,
+            cost: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost", "gib_hours", b"gib_hours", "kind", b"kind", "object_count", b"object_count", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
+        _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+
+    @_typing.final
+    class Owner(_message.Message):
+        """What one resource keeps now."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        OBJECT_COUNT_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """The dataset, job, model or other resource."""
+        kind: Global___OwnerKind.ValueType
+        """What it is."""
+        size_bytes: _builtins.int
+        """Bytes."""
+        object_count: _builtins.int
+        """Objects."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            kind: Global___OwnerKind.ValueType = ...,
+            size_bytes: _builtins.int = ...,
+            object_count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "object_count", b"object_count", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Day(_message.Message):
+        """One day of one kind of owner."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_TIME_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        OBJECT_COUNT_FIELD_NUMBER: _builtins.int
+        GIB_HOURS_FIELD_NUMBER: _builtins.int
+        kind: Global___OwnerKind.ValueType
+        """On whose behalf."""
+        size_bytes: _builtins.int
+        """Most bytes that were counted."""
+        object_count: _builtins.int
+        """Most objects that were counted."""
+        gib_hours: _builtins.float
+        """GiB kept, times the hours for which they were."""
+        @_builtins.property
+        def start_time(self) -> _timestamp_pb2.Timestamp:
+            """When the day began, in UTC."""
+
+        def __init__(
+            self,
+            *,
+            start_time: _timestamp_pb2.Timestamp | None = ...,
+            kind: Global___OwnerKind.ValueType = ...,
+            size_bytes: _builtins.int = ...,
+            object_count: _builtins.int = ...,
+            gib_hours: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["gib_hours", b"gib_hours", "kind", b"kind", "object_count", b"object_count", "size_bytes", b"size_bytes", "start_time", b"start_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KINDS_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetUsageResponse.Kind]:
+        """By kind of owner; kinds that have, and within the span had, nothing are left out."""
+
+    @_builtins.property
+    def owners(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetUsageResponse.Owner]:
+        """The 100 resources that keep most now, most first; uploads are not among them."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetUsageResponse.Day]:
+        """Day by day, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        kinds: _abc.Iterable[Global___GetUsageResponse.Kind] | None = ...,
+        owners: _abc.Iterable[Global___GetUsageResponse.Owner] | None = ...,
+        days: _abc.Iterable[Global___GetUsageResponse.Day] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "kinds", b"kinds", "owners", b"owners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015

@@ -99,6 +99,11 @@ class StorageServiceStub:
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/GetUsage',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
         self.ListQuotaAlerts = channel.unary_unary(
                 '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
@@ -211,6 +216,15 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
+        where the operator has set a price. Storage counts once an hour; hours in which it did not run are
+        missing. What is read by signed URLs is not in it: object stores do not report that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuotaAlerts(self, request, context):
         """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
         first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
@@ -281,6 +295,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.UpdateQuota,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.SerializeToString,
             ),
             'ListQuotaAlerts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuotaAlerts,
@@ -616,6 +635,33 @@ class StorageService:
             '/visiontune.storage.v1.StorageService/UpdateQuota',
             visiontune_dot_storage_dot_v1_dot_storage__pb2.UpdateQuotaRequest.SerializeToString,
             visiontune_dot_storage_dot_v1_dot_storage__pb2.Quota.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/GetUsage',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -85,6 +85,11 @@ class StorageServiceStub:
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUsageRequest, _storage_pb2.GetUsageResponse]
+    """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
+    where the operator has set a price. Storage counts once an hour; hours in which it did not run are
+    missing. What is read by signed URLs is not in it: object stores do not report that.
+    """
     ListQuotaAlerts: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]
     """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
     first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
@@ -144,6 +149,11 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Returns a project's limits and what is used and reserved now."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_storage_pb2.UpdateQuotaRequest, _storage_pb2.Quota]  # type: ignore[assignment]
     """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUsageRequest, _storage_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
+    where the operator has set a price. Storage counts once an hour; hours in which it did not run are
+    missing. What is read by signed URLs is not in it: object stores do not report that.
+    """
     ListQuotaAlerts: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]  # type: ignore[assignment]
     """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
     first. The same limit is told again once use has fallen 5 points below. Kept for 90 days.
@@ -272,6 +282,17 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.Quota, _abc.Awaitable[_storage_pb2.Quota]]:
         """Changes a project's limits. Only an operator may; ABORTED when `quota.etag` is stale."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _storage_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.GetUsageResponse, _abc.Awaitable[_storage_pb2.GetUsageResponse]]:
+        """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
+        where the operator has set a price. Storage counts once an hour; hours in which it did not run are
+        missing. What is read by signed URLs is not in it: object stores do not report that.
+        """
 
     @_abc_1.abstractmethod
     def ListQuotaAlerts(

@@ -1237,6 +1237,7 @@ class ModelFamily(_message.Message):
     TAKES_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     family: _builtins.str
     """Its name, for example `llava`."""
     description: _builtins.str
@@ -1245,6 +1246,10 @@ class ModelFamily(_message.Message):
     """Class in transformers, for example `LlavaForConditionalGeneration`."""
     objective: _builtins.str
     """What is minimised: `causal_lm`, …"""
+    unavailable_reason: _builtins.str
+    """Why jobs of it are refused here, as where the operator has switched vision training off; empty: they
+    are not.
+    """
     @_builtins.property
     def takes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Kinds of examples it takes, named as in visiontune.dataset.v1.ExampleKind without the prefix."""
@@ -1267,10 +1272,11 @@ class ModelFamily(_message.Message):
         takes: _abc.Iterable[_builtins.str] | None = ...,
         methods: _abc.Iterable[Global___Adaptation.Method.ValueType] | None = ...,
         presets: _abc.Iterable[_builtins.str] | None = ...,
+        unavailable_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -272,7 +272,7 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModelFamilies(self, request, context):
-        """Lists the families of models that can be trained.
+        """Lists the families of models; those that cannot be trained here say why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

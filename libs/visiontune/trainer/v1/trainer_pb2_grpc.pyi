@@ -86,7 +86,7 @@ class TrainerServiceStub:
     then train on processors, or on the one accelerator of the machine.
     """
     ListModelFamilies: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]
-    """Lists the families of models that can be trained."""
+    """Lists the families of models; those that cannot be trained here say why."""
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -145,7 +145,7 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     then train on processors, or on the one accelerator of the machine.
     """
     ListModelFamilies: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFamiliesRequest, _trainer_pb2.ListModelFamiliesResponse]  # type: ignore[assignment]
-    """Lists the families of models that can be trained."""
+    """Lists the families of models; those that cannot be trained here say why."""
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs training jobs and keeps their record."""
@@ -315,6 +315,6 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.ListModelFamiliesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.ListModelFamiliesResponse, _abc.Awaitable[_trainer_pb2.ListModelFamiliesResponse]]:
-        """Lists the families of models that can be trained."""
+        """Lists the families of models; those that cannot be trained here say why."""
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, se
 from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from visiontune_data.report import Report
+from visiontune_data.problem_log import problems_of
+from visiontune_data.report import Problem, Report
 from visiontune_data.statistics import Statistics
 from visiontune_kit import database
 
@@ -25,6 +26,7 @@ from visiontune_dataset.adapters.tables import (
     EDITS,
     EXPORTS,
     LEFTOVERS,
+    PROBLEMS,
     REPORTS,
     SHARDS,
     VERSIONS,
@@ -99,7 +101,7 @@ class Datasets:
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, dataset: Dataset) -> None:
-        for table in (EDITS, DRAFTS, EXPORTS, LEFTOVERS, SHARDS, VERSIONS, REPORTS):
+        for table in (EDITS, DRAFTS, EXPORTS, LEFTOVERS, SHARDS, VERSIONS, PROBLEMS, REPORTS):
             await self._session.execute(delete(table).where(_belongs(table, dataset.project, dataset.id)))
         await self._session.execute(delete(DATASETS).where(_is_dataset(dataset.project, dataset.id)))
 
@@ -208,8 +210,12 @@ class Reports:
         self._session = session
 
     async def save(self, stored: StoredReport) -> None:
-        where = _belongs(REPORTS, stored.project, stored.dataset)
-        await self._session.execute(delete(REPORTS).where(where, REPORTS.c.id == stored.id))
+        where = and_(_belongs(REPORTS, stored.project, stored.dataset), REPORTS.c.id == stored.id)
+        if stored.in_progress:
+            query = select(REPORTS.c.id).where(where, REPORTS.c.in_progress.is_(False))
+            if (await self._session.execute(query)).first():
+                return  # a try that is over speaks late
+        await self._drop(stored.project, stored.dataset, stored.id)
         await self._session.execute(
             insert(REPORTS).values(
                 project=stored.project,
@@ -218,8 +224,29 @@ class Reports:
                 content=zlib.compress(_REPORT.dump_json(stored.report)),
                 version=stored.version,
                 created_at=stored.created_at,
+                in_progress=stored.in_progress,
             )
         )
+        belongs = {"project": stored.project, "dataset": stored.dataset, "report": stored.id}
+        for number, content in enumerate(stored.pages):
+            await self._session.execute(insert(PROBLEMS).values(**belongs, page=number, content=content))
+
+    async def problems(self, stored: StoredReport, page: int) -> list[Problem]:
+        belongs = _belongs(PROBLEMS, stored.project, stored.dataset)
+        query = select(PROBLEMS.c.content).where(
+            belongs, PROBLEMS.c.report == stored.id, PROBLEMS.c.page == page
+        )
+        found = (await self._session.execute(query)).scalar_one_or_none()
+        return [] if found is None else problems_of(found)
+
+    async def drop_unfinished(self, project: str, dataset_id: str, report_id: str) -> None:
+        where = and_(_belongs(REPORTS, project, dataset_id), REPORTS.c.id == report_id)
+        await self._session.execute(delete(REPORTS).where(where, REPORTS.c.in_progress.is_(True)))
+
+    async def _drop(self, project: str, dataset_id: str, report_id: str) -> None:
+        for table, column in ((PROBLEMS, PROBLEMS.c.report), (REPORTS, REPORTS.c.id)):
+            where = and_(_belongs(table, project, dataset_id), column == report_id)
+            await self._session.execute(delete(table).where(where))
 
     async def get(self, project: str, dataset_id: str, report_id: str) -> StoredReport:
         query = select(REPORTS).where(_belongs(REPORTS, project, dataset_id), REPORTS.c.id == report_id)
@@ -227,7 +254,9 @@ class Reports:
         if row is None:
             raise ReportNotFound(f"projects/{project}/datasets/{dataset_id}/validationReports/{report_id}")
         report = _REPORT.validate_json(zlib.decompress(row["content"]))
-        return StoredReport(project, dataset_id, report_id, report, row["version"], row["created_at"])
+        return StoredReport(
+            project, dataset_id, report_id, report, row["version"], row["created_at"], row["in_progress"]
+        )
 
 
 class Exports:

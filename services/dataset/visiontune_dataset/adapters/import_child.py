@@ -5,6 +5,7 @@ Started by import_process; it ends with its parent, however that ends.
 
 import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,10 +15,14 @@ import pyarrow as pa
 from visiontune_data.decoding import DecoderDied, end_with_parent
 from visiontune_data.foreign import Sources
 from visiontune_data.ingest import Options, Outcome, Progress, ingest
+from visiontune_data.inputs import Input
 from visiontune_data.limits import KIB, MIB
 from visiontune_data.shards import Shard
 
+from visiontune_dataset.adapters.http_file import Unreadable as ShardUnreadable
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
+from visiontune_dataset.adapters.known_images import KnownImages
+from visiontune_dataset.ports import ImportFile, ReadableShard
 
 # The first array looks for pandas, a second where that is installed: here, once for all imports.
 pa.array([0])
@@ -32,12 +37,11 @@ _TIMEOUT_S = 30.0
 class Task:
     """What to import from where."""
 
-    url: str
-    size_bytes: int
-    archive_name: str
+    files: tuple[ImportFile, ...]
     scratch: Path
     options: Options
     image_hosts: tuple[str, ...] = ()
+    earlier: tuple[ReadableShard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,23 @@ def run(connection: Connection, task: Task) -> None:
     """Imports; every message goes to `connection`, the last one is an Outcome, SourceLost or Died."""
     end_with_parent()
     try:
-        with HttpSource(task.url, task.size_bytes) as source:
+        with ExitStack() as stack:
+            first, *more = (
+                Input(stack.enter_context(HttpSource(file.url, file.size_bytes)), file.name)
+                for file in task.files
+            )
+            fetch = ImageFetcher(task.image_hosts, task.options.limits.image_bytes)
             outcome: Message = ingest(
-                source,
-                task.archive_name,
+                first.source,
+                first.name,
                 task.scratch,
                 replace(task.options, start_method="fork"),
-                images=Sources(fetch=ImageFetcher(task.image_hosts, task.options.limits.image_bytes)),
+                more=more,
+                images=Sources(fetch, KnownImages(task.earlier)),
                 progress=connection.send,
                 finished=connection.send,
             )
-    except Unreadable as error:
+    except (Unreadable, ShardUnreadable) as error:
         outcome = SourceLost(str(error))
     except DecoderDied as error:
         outcome = Died(str(error))

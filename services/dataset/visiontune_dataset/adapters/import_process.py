@@ -13,6 +13,7 @@ from visiontune_kit import errors
 
 from visiontune_dataset.adapters import export_child, import_child, rewrite_child
 from visiontune_dataset.adapters.import_child import Died, SourceLost, Task
+from visiontune_dataset.ports import ImportFile, ReadableShard
 
 # A fork would take gRPC's threads along; a spawn would spend a second on imports each time. The fork server
 # has only imported what an import runs.
@@ -72,17 +73,16 @@ class ProcessImporter:
 
     async def run(
         self,
-        url: str,
-        size_bytes: int,
-        archive_name: str,
+        files: Sequence[ImportFile],
         scratch: Path,
         options: Options,
         *,
+        earlier: Sequence[ReadableShard] = (),
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Starts the process and passes on what it tells."""
-        task = Task(url, size_bytes, archive_name, scratch, options, self._image_hosts)
+        task = Task(tuple(files), scratch, options, self._image_hosts, tuple(earlier))
         outcome: Outcome = await converse(import_child.run, task, {Progress: progress, Shard: finished})
         return outcome
 

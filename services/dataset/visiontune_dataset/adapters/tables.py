@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from visiontune_kit import idempotency, operations
 from visiontune_kit.database import NAMING, UtcDateTime
@@ -93,6 +94,19 @@ REPORTS = Table(
     Column("content", LargeBinary, nullable=False),  # JSON, zlib
     Column("version", String(200), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("in_progress", Boolean, nullable=False, server_default=false()),
+    ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
+)
+
+# All problems of a report, which itself keeps the first of each rule.
+PROBLEMS = Table(
+    "problems",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("dataset", String(63), primary_key=True),
+    Column("report", String(80), primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),  # JSON, zlib
     ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
 )
 

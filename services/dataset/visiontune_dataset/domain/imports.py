@@ -8,11 +8,25 @@ from enum import IntEnum
 from typing import Self
 
 from visiontune_data.example import Kind
-from visiontune_data.formats import AUTO, FORMATS
+from visiontune_data.formats import AUTO, FORMATS, Format
+from visiontune_data.inputs import RECORD_SUFFIXES
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
 
 KIND = "import"  # of the durable operation
+_SHOWN = 200  # characters of a name, where others follow
+_RECORDS = tuple(f".{suffix}" for suffix in sorted(RECORD_SUFFIXES))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An upload, and the object with its bytes."""
+
+    upload: str
+    object: str
+    filename: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +36,7 @@ class ImportJob:
     project: str
     dataset: str
     upload: str
-    object: str  # of the archive
+    object: str  # of the first upload
     filename: str
     sha256: str
     size_bytes: int
@@ -30,8 +44,29 @@ class ImportJob:
     skip_errors: bool
     validation_fraction: float
     created_at: str  # ISO 8601
+    more: tuple[Given, ...] = ()  # uploads beside the first
 
     kind = KIND
+
+    @property
+    def given(self) -> tuple[Given, ...]:
+        """All uploads, in order."""
+        return (Given(self.upload, self.object, self.filename, self.sha256, self.size_bytes), *self.more)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all uploads."""
+        return sum(each.size_bytes for each in self.given)
+
+    @property
+    def title(self) -> str:
+        """What the uploads are called: the first, and how many more."""
+        return f"{self.filename[:_SHOWN]} and {len(self.more)} more" if self.more else self.filename
+
+    @property
+    def may_name_digests(self) -> bool:
+        """Whether an upload is a file of records, whose images may be those of earlier versions."""
+        return any(each.filename.lower().endswith(_RECORDS) for each in self.given)
 
     @property
     def dataset_name(self) -> str:
@@ -65,7 +100,9 @@ class ImportJob:
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
         """The job out of the operation's payload."""
-        return cls(**json.loads(payload))
+        fields = json.loads(payload)
+        more = tuple(Given(**each) for each in fields.pop("more", ()))  # older jobs have none
+        return cls(**fields, more=more)
 
 
 def operation_name(project: str, dataset: str, upload: str) -> str:
@@ -114,9 +151,16 @@ def check_format(name: str, *, vision_enabled: bool) -> str:
     if wanted != AUTO and wanted not in FORMATS:
         raise UnknownFormat(wanted)
     candidates = FORMATS.values() if wanted == AUTO else [FORMATS[wanted]]
-    if not vision_enabled and all(each.kind is not Kind.CHAT for each in candidates):
+    if all(unavailable_reason(each, vision_enabled=vision_enabled) for each in candidates):
         raise VisionTrainingDisabled(wanted)
     return wanted
+
+
+def unavailable_reason(format_: Format, *, vision_enabled: bool) -> str:
+    """Why imports of a format are refused; empty when they are not."""
+    if vision_enabled or format_.kind is Kind.CHAT:
+        return ""
+    return VisionTrainingDisabled(format_.name).message
 
 
 def check_kinds(format_name: str, kinds: Iterable[Kind], *, vision_enabled: bool) -> None:

@@ -1,6 +1,7 @@
 """Commits: drafts become versions, as durable operations that share what did not change."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,14 +9,13 @@ from typing import Any
 
 from visiontune_kit import faults
 
-from visiontune_dataset.domain.datasets import Dataset, Version
+from visiontune_dataset.domain.datasets import Dataset, StoredShard
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.failures import DraftNotFound
 from visiontune_dataset.domain.imports import ImportState, check_kinds
 from visiontune_dataset.ports import Deps, ReadableShard, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.drafts import edited_by, uploaded_objects
-from visiontune_dataset.use_cases.imports import project_limits
-from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.use_cases.making import Making, Origin, project_limits
 
 _URL_TTL = timedelta(days=1)
 
@@ -73,7 +73,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         rewritten = await deps.rewriter.run(
-            await readable(base, deps),
+            await readable(base.shards, deps),
             edited.changed,
             list(edited.added.values()),
             dict(zip(objects, (signed.url for signed in urls), strict=True)),
@@ -116,13 +116,13 @@ async def clean_up(job: CommitJob, deps: Deps) -> None:
         await deps.storage.delete(job.project, job.objects)
 
 
-async def readable(version: Version, deps: Deps) -> list[ReadableShard]:
-    """The version's shards with URLs of their files."""
-    examples = await deps.storage.sign([shard.examples.object for shard in version.shards], _URL_TTL)
-    previews = await deps.storage.sign([shard.preview.object for shard in version.shards], _URL_TTL)
+async def readable(shards: Sequence[StoredShard], deps: Deps) -> list[ReadableShard]:
+    """Shards with URLs of their files."""
+    examples = await deps.storage.sign([shard.examples.object for shard in shards], _URL_TTL)
+    previews = await deps.storage.sign([shard.preview.object for shard in shards], _URL_TTL)
     return [
         ReadableShard(shard, of_examples.url, of_preview.url)
-        for shard, of_examples, of_preview in zip(version.shards, examples, previews, strict=True)
+        for shard, of_examples, of_preview in zip(shards, examples, previews, strict=True)
     ]
 
 

@@ -65,7 +65,7 @@ async def run_export(run: ExportRun, deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         file = scratch / job.filename
-        summary = await deps.exporter.run(await readable(version, deps), job, file, progress=progress)
+        summary = await deps.exporter.run(await readable(version.shards, deps), job, file, progress=progress)
         packed = ShardFile(file, summary.sha256, summary.size_bytes)
         stored = await deps.storage.put(packed, job.filename, job.owner, _CONTENT_TYPES[job.archive])
     finally:

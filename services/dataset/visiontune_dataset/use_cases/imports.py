@@ -6,36 +6,37 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from visiontune_data.limits import Limits
-
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
+    Given,
     ImportJob,
     ImportState,
     check_format,
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
-from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.ports import Deps, ImportFile, ReadableShard, UnitOfWork, VersionRun
+from visiontune_dataset.use_cases.commits import readable
+from visiontune_dataset.use_cases.making import Making, Origin, project_limits
 
 _SOURCE_URL_TTL = timedelta(days=1)
+_MOST_VERSIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class StartImport:
-    """An upload to import into a dataset."""
+    """Uploads to import into a dataset, as one version."""
 
     project: str
     dataset: str
-    upload: str
+    uploads: tuple[str, ...]
     format: str
     skip_errors: bool
     validation_fraction: float
 
 
 async def start_import(command: StartImport, deps: Deps) -> Any:
-    """Writes the operation that imports an upload, and returns it; a repeated call returns the same one.
+    """Writes the operation that imports uploads, and returns it; a repeated call returns the same one.
 
     Raises UnknownFormat, VisionTrainingDisabled, DatasetNotFound, UploadNotComplete, UploadTaken.
     """
@@ -45,30 +46,36 @@ async def start_import(command: StartImport, deps: Deps) -> Any:
         await uow.datasets.get(command.project, command.dataset)
         if operation := await _earlier(command, uow, deps):
             return operation
-    archive = await deps.storage.get_archive(command.upload)
+    first, *more = [await _given(upload, deps) for upload in command.uploads]
     now = deps.clock.now()
     job = ImportJob(
         project=command.project,
         dataset=command.dataset,
-        upload=command.upload,
-        object=archive.object,
-        filename=archive.filename,
-        sha256=archive.sha256,
-        size_bytes=archive.size_bytes,
+        upload=first.upload,
+        object=first.object,
+        filename=first.filename,
+        sha256=first.sha256,
+        size_bytes=first.size_bytes,
         format=command.format,
         skip_errors=command.skip_errors,
         validation_fraction=command.validation_fraction,
         created_at=now.isoformat(),
+        more=tuple(more),
     )
     async with deps.unit_of_work() as uow:
         # Locked, so that neither a deletion of the dataset nor another import of the upload can pass between.
         await uow.datasets.get(command.project, command.dataset, lock=True)
         if operation := await _earlier(command, uow, deps):
             return operation
-        state = ImportState(job.dataset_name, job.size_bytes, created_at=now, updated_at=now)
+        state = ImportState(job.dataset_name, job.total_bytes, created_at=now, updated_at=now)
         operation = await deps.imports.start(uow.session, job, state)
         await uow.commit()
     return operation
+
+
+async def _given(upload: str, deps: Deps) -> Given:
+    archive = await deps.storage.get_archive(upload)
+    return Given(upload, archive.object, archive.filename, archive.sha256, archive.size_bytes)
 
 
 async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
@@ -76,16 +83,17 @@ async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
 
     Raises UploadTaken when that one was asked for something else, or ended without a version.
     """
-    name = operation_name(command.project, command.dataset, command.upload)
+    name = operation_name(command.project, command.dataset, command.uploads[0])
     earlier = await deps.imports.find(uow.session, name)
     if earlier is None:
         return None
     job = earlier.job
+    uploads = tuple(each.upload for each in job.given)
     asked = StartImport(
-        job.project, job.dataset, job.upload, job.format, job.skip_errors, job.validation_fraction
+        job.project, job.dataset, uploads, job.format, job.skip_errors, job.validation_fraction
     )
     if earlier.in_vain or asked != command:
-        raise UploadTaken(command.upload, name, in_vain=earlier.in_vain)
+        raise UploadTaken(command.uploads[0], name, in_vain=earlier.in_vain)
     return earlier.operation
 
 
@@ -97,16 +105,17 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     """
     job = run.job
     await deps.storage.delete_owned(job.owner)
-    making = Making(run, deps, job.size_bytes)
+    making = Making(run, deps, job.total_bytes)
     scratch = _scratch(job, deps)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        [source] = await deps.storage.sign([job.object], _SOURCE_URL_TTL)
+        signed = await deps.storage.sign([each.object for each in job.given], _SOURCE_URL_TTL)
         outcome = await deps.importer.run(
-            source.url,
-            job.size_bytes,
-            job.filename,
+            [
+                ImportFile(source.url, each.size_bytes, each.filename)
+                for source, each in zip(signed, job.given, strict=True)
+            ],
             scratch,
             replace(
                 deps.rules.options,
@@ -115,34 +124,46 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 validation_fraction=job.validation_fraction,
                 limits=await project_limits(job.project, deps),
             ),
+            earlier=await _shards_of(job, deps) if job.may_name_digests else (),
             progress=making.progress,
             finished=making.put,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    making.problems = outcome.problems
     if outcome.version is None:
         await making.refuse(outcome.report)
     else:
         made = outcome.version
         check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
-        origin = Origin(job.filename, job.sha256, uploads=(job.upload,))
+        origin = Origin(job.title, job.sha256, uploads=tuple(each.upload for each in job.given))
         await making.commit(outcome.report, made, origin)
 
 
-async def project_limits(project: str, deps: Deps) -> Limits:
-    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
-    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
-    return limits if own.images is None else replace(limits, images=own.images)
+async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
+    """The shards whose images records may name: of all versions of this dataset, and of others' newest."""
+    async with deps.unit_of_work() as uow:
+        found = await uow.versions.page(job.project, job.dataset, None, _MOST_VERSIONS)
+        for dataset in await uow.datasets.page(job.project, None, _MOST_VERSIONS):
+            if dataset.id != job.dataset and dataset.latest_version:
+                found.append(await uow.versions.get(job.project, dataset.id, dataset.latest_version))
+    once = {shard.examples.object: shard for version in found for shard in version.shards}
+    return await readable(list(once.values()), deps)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them."""
+    """After the end: scratch and the archive go in any case, the shards unless a version has them.
+
+    So does a report that was not finished.
+    """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        await uow.reports.drop_unfinished(job.project, job.dataset, job.id)
+        await uow.commit()
     if not committed:
         await deps.storage.delete_owned(job.owner)
-    await deps.storage.delete(job.project, [job.object])
+    await deps.storage.delete(job.project, [each.object for each in job.given])
 
 
 def _scratch(job: ImportJob, deps: Deps) -> Path:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from visiontune_data import ingest
 from visiontune_data.ingest import Progress
+from visiontune_data.limits import Limits
 from visiontune_data.report import Report
 from visiontune_data.shards import Shard
 from visiontune_kit import faults, logs
@@ -42,7 +43,9 @@ class Making(Generic[J]):
     total_bytes: int
     state: ImportState = field(init=False)
     shards: dict[int, StoredShard] = field(default_factory=dict)  # those that were put, by index
+    problems: tuple[bytes, ...] = ()  # pages of the log of all problems
     _shown_at: float = 0.0
+    _unsaved: Report | None = None
 
     def __post_init__(self) -> None:
         now = self.deps.clock.now()
@@ -55,7 +58,8 @@ class Making(Generic[J]):
         )
 
     async def progress(self, seen: Progress) -> None:
-        """Shows the figures, at most once a second."""
+        """Shows the figures, and what was found so far, at most once a second."""
+        self._unsaved = seen.report or self._unsaved
         stage = _STAGES[seen.stage]
         due = time.monotonic() - self._shown_at >= _PROGRESS_EVERY_S or stage is not self.state.stage
         self.state = self._next(
@@ -69,7 +73,17 @@ class Making(Generic[J]):
         )
         if due:
             self._shown_at = time.monotonic()
+            if self._unsaved:
+                self.state = self._next(validation_report=self.run.job.report)
             await self.run.progress(self.state)
+            await self._save_so_far()
+
+    async def _save_so_far(self) -> None:
+        if self._unsaved:
+            async with self.deps.unit_of_work() as uow:
+                await uow.reports.save(replace(self._stored(self._unsaved, version=""), in_progress=True))
+                await uow.commit()
+            self._unsaved = None
 
     async def put(self, shard: Shard) -> None:
         """Uploads a finished shard and frees its scratch space."""
@@ -162,7 +176,8 @@ class Making(Generic[J]):
 
     def _stored(self, report: Report, version: str) -> StoredReport:
         job = self.run.job
-        return StoredReport(job.project, job.dataset, job.id, report, version, self.deps.clock.now())
+        now = self.deps.clock.now()
+        return StoredReport(job.project, job.dataset, job.id, report, version, now, pages=self.problems)
 
     def _done(self, report: Report) -> ImportState:
         return self._next(
@@ -178,3 +193,9 @@ class Making(Generic[J]):
     @property
     def _next(self) -> Callable[..., ImportState]:
         return lambda **changes: replace(self.state, updated_at=self.deps.clock.now(), **changes)
+
+
+async def project_limits(project: str, deps: Deps) -> Limits:
+    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
+    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
+    return limits if own.images is None else replace(limits, images=own.images)

@@ -10,6 +10,8 @@ from typing import Any
 from visiontune_data import comparing, filters
 from visiontune_data.comparing import Comparison
 from visiontune_data.filters import FilterError
+from visiontune_data.problem_log import PAGE_PROBLEMS
+from visiontune_data.report import Problem
 from visiontune_data.statistics import Statistics
 
 from visiontune_dataset.domain.datasets import Version
@@ -100,6 +102,21 @@ async def select(version: Version, wanted: Selection, deps: Deps) -> Sequence[in
     index = await deps.indexes.of(version)
     found = await asyncio.to_thread(index.select, condition, wanted.query)
     return sorted(set(found).intersection(rows)) if wanted.split else found
+
+
+async def list_problems(
+    stored: StoredReport, start: int, limit: int, deps: Deps
+) -> tuple[list[Problem], int | None]:
+    """Returns problems from the `start`-th on, of one page of the log, and where the next ones begin."""
+    page, skipped = divmod(start, PAGE_PROBLEMS)
+    async with deps.unit_of_work() as uow:
+        found = await uow.reports.problems(stored, page)
+        more = len(found) == PAGE_PROBLEMS and bool(await uow.reports.problems(stored, page + 1))
+    if not found and start == 0:  # of an import that runs, or of before all were kept
+        return [problem for rule in stored.report.rules for problem in rule.problems], None
+    listed = found[skipped : skipped + limit]
+    end = start + len(listed)
+    return listed, end if more or end < page * PAGE_PROBLEMS + len(found) else None
 
 
 async def list_examples(

@@ -14,6 +14,7 @@ from visiontune_kit import database
 
 from visiontune_storage.adapters.quotas import Alerts, Defaults, Quotas
 from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, UPLOADS
+from visiontune_storage.adapters.usage import Usages
 from visiontune_storage.domain.failures import ObjectNotFound, StaleEtag, UploadNotFound
 from visiontune_storage.domain.objects import Garbage, StoredObject
 from visiontune_storage.domain.uploads import State, Upload
@@ -205,6 +206,7 @@ class UnitOfWork(database.UnitOfWork):
     quotas: Quotas
     garbage: GarbageHeap
     alerts: Alerts
+    usages: Usages
 
     def __init__(self, database: database.Database, defaults: Defaults) -> None:
         super().__init__(database)
@@ -217,6 +219,7 @@ class UnitOfWork(database.UnitOfWork):
         self.quotas = Quotas(self.session, self._defaults)
         self.garbage = GarbageHeap(self.session)
         self.alerts = Alerts(self.session)
+        self.usages = Usages(self.session)
 
 
 def _is(table: Table, project: str, row_id: str) -> ColumnElement[bool]:

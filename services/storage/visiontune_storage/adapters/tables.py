@@ -67,6 +67,16 @@ QUOTAS = Table(
     Column("alerted", JSON, nullable=True),
 )
 
+SAMPLES = Table(
+    "usage_samples",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("hour", UtcDateTime, primary_key=True, index=True),
+    Column("kind", String(16), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("object_count", BigInteger, nullable=False),
+)
+
 ALERTS = Table(
     "quota_alerts",
     METADATA,

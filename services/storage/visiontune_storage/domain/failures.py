@@ -98,6 +98,14 @@ class UnknownMaskPath(errors.InvalidArgument):
         )
 
 
+class SpanBackwards(errors.InvalidArgument):
+    """A span ends before it starts."""
+
+    def __init__(self) -> None:
+        message = "end_time is not after start_time."
+        super().__init__(message, violations=[errors.Violation("end_time", message, "SpanBackwards")])
+
+
 class StaleEtag(errors.Aborted):
     """Somebody else changed it first."""
 

@@ -1,17 +1,19 @@
-"""What this installation can train: families and presets that the operator has not switched off."""
+"""What this installation can train, and which of it the operator has switched off."""
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS, Preset
 
+from visiontune_trainer.domain.problems import VisionTrainingDisabled
 from visiontune_trainer.use_cases.deps import Deps
 
 IMAGE_KINDS = frozenset(Kind) - {Kind.CHAT}
 
 
-def families(deps: Deps) -> list[Family]:
-    """Returns the families by name."""
-    return [FAMILIES[name] for name in sorted(FAMILIES) if _is_on(FAMILIES[name], deps)]
+def families(deps: Deps) -> list[tuple[Family, str]]:
+    """Returns the families by name, each with why it cannot be trained here; that is empty where it can."""
+    found = [FAMILIES[name] for name in sorted(FAMILIES)]
+    return [(each, "" if _is_on(each, deps) else VisionTrainingDisabled(each.name).message) for each in found]
 
 
 def presets_after(name: str, deps: Deps) -> list[Preset]:

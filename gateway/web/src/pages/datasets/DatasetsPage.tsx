@@ -90,13 +90,13 @@ function QuotaNote({ project }: { project: string }) {
   if (!data?.limitBytes) return null;
   const taken = int(data.usedBytes) + int(data.reservedBytes);
   return (
-    <span className={css.quota} title={`${count(data.objectCount)} objects`}>
+    <Link to="/storage" className={css.quota} title={`${count(data.objectCount)} objects`}>
       <span className="muted">
         {bytes(taken)} of {bytes(data.limitBytes)}
       </span>
       <span className={css.quotaBar}>
         <Meter label="Storage used" done={taken} total={int(data.limitBytes)} />
       </span>
-    </span>
+    </Link>
   );
 }

@@ -1,38 +1,53 @@
-/** A place to drop an archive or a folder, which is also a button that opens the file dialogue. */
+/** A place to drop archives, files of records and folders, which is also a button that opens the file dialogue. */
 import { useEffect, useState } from "react";
 import { Icon } from "../../components/icons";
 import { bytes } from "../../lib/format";
 import { sourceOfDirectoryInput, sourceOfFile, sourcesOfDrop, type Source } from "../../transfer/source";
 import css from "./datasets.module.css";
 
-const ACCEPT = ".tar.gz,.tgz,.tar,.zip,application/gzip,application/x-tar,application/zip";
+const ACCEPT =
+  ".tar.gz,.tgz,.tar,.zip,.jsonl,.json,.csv,.tsv,.parquet,application/gzip,application/x-tar,application/zip";
 
 interface DropZoneProps {
   sources: readonly Source[];
+  /** More of them; together they are one dataset. */
   choose: (sources: readonly Source[]) => void;
+  remove: (source: Source) => void;
 }
 
-export function DropZone({ sources, choose }: DropZoneProps) {
+export function DropZone({ sources, choose, remove }: DropZoneProps) {
   const [over, setOver] = useState(false);
   usePageAsDropTarget(setOver, choose);
-  const file = sources[0]?.file;
   return (
     <div className={css.sources}>
       <label className={`${css.drop ?? ""} ${over ? (css.dropOver ?? "") : ""}`}>
         <Icon name="upload" size={22} />
-        {file ? (
-          <>
-            <strong>{file.name}</strong>
-            <span>{bytes(file.size)}</span>
-          </>
-        ) : (
-          <>
-            <strong>Drop an archive or a folder here, or click to choose an archive</strong>
-            <span>.tar.gz, .tar or .zip with images and their text</span>
-          </>
-        )}
-        <FileInput label="Archive to import" choose={choose} />
+        <strong>
+          {sources.length === 0
+            ? "Drop files or a folder here, or click to choose files"
+            : "Drop or choose more that belong to it"}
+        </strong>
+        <span>.tar.gz, .tar or .zip with images and their text; .jsonl, .csv or .parquet with records</span>
+        <FileInput label="Files to import" choose={choose} />
       </label>
+      {sources.length > 0 && (
+        <ul className={css.chosen} aria-label="Chosen files">
+          {sources.map((source) => (
+            <li key={source.identity}>
+              <strong>{source.file.name}</strong>
+              <span className="muted">{bytes(source.file.size)}</span>
+              <button
+                type="button"
+                className={css.remove}
+                aria-label={`Remove ${source.file.name}`}
+                onClick={() => remove(source)}
+              >
+                ×
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
       <label className={css.folder}>
         Choose a folder
         <FolderInput choose={choose} />
@@ -50,6 +65,7 @@ export function FileInput({ label, choose }: InputProps) {
   return (
     <input
       type="file"
+      multiple
       accept={ACCEPT}
       className="visually-hidden"
       aria-label={label}

@@ -1,10 +1,13 @@
 /** What an archive may look like, as the server describes it. */
-import { useQuery } from "@tanstack/react-query";
-import { formatsQuery } from "../../api/datasets";
+import { Button } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { fetchTemplate, formatsQuery } from "../../api/datasets";
 import type { Format } from "../../api/types";
+import { Icon } from "../../components/icons";
 import { Panel } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { pretty } from "../../lib/format";
+import { saveAs } from "../../lib/save";
 import css from "./datasets.module.css";
 
 export function Formats() {
@@ -14,6 +17,11 @@ export function Formats() {
       <div className={css.progress}>
         {formats.isPending && <Loading what="formats" />}
         {formats.isError && <Failure error={formats.error} retry={() => void formats.refetch()} />}
+        {reasonsOf(formats.data).map((reason) => (
+          <p key={reason} className={css.unavailable}>
+            {reason}
+          </p>
+        ))}
         {formats.data?.map((format) => (
           <FormatView key={format.format} format={format} />
         ))}
@@ -26,15 +34,44 @@ export function Formats() {
   );
 }
 
+/** Why some are refused here, each reason once. */
+function reasonsOf(formats: readonly Format[] = []): string[] {
+  return [...new Set(formats.flatMap((format) => format.unavailableReason ?? []))];
+}
+
 function FormatView({ format }: { format: Format }) {
   return (
     <details className={css.format}>
       <summary>
-        <strong>{format.format}</strong> <span>{format.description}</span>
+        <strong>{format.format}</strong> {format.unavailableReason && <em>switched off: </em>}
+        <span>{format.description}</span>
       </summary>
+      <TemplateButton format={format.format ?? ""} />
       <pre className={css.layout}>{format.layout}</pre>
       <p className="muted">One record:</p>
       <pre className={css.layout}>{pretty(format.exampleRecord ?? "")}</pre>
     </details>
+  );
+}
+
+function TemplateButton({ format }: { format: string }) {
+  const template = useMutation({
+    mutationFn: () => fetchTemplate(format),
+    onSuccess: (archive) => saveAs(archive, `${format}-template.zip`),
+  });
+  return (
+    <div>
+      <Button
+        size="compact-xs"
+        variant="default"
+        loading={template.isPending}
+        onClick={() => template.mutate()}
+        aria-label={`Download a template of ${format}`}
+        leftSection={<Icon name="download" size={13} />}
+      >
+        Download a template
+      </Button>
+      {template.isError && <Failure error={template.error} />}
+    </div>
   );
 }

@@ -12,15 +12,16 @@ const ON_ERROR: { value: OnError; label: string }[] = [
 ];
 
 interface ImportFormProps {
-  file: File;
+  /** What a new dataset is named after. */
+  filename: string;
   /** Id of an existing dataset that gets a new version; empty to name a new one. */
   dataset: string;
   start: (datasetId: string, choices: ImportChoices) => void;
   cancel: ReactNode;
 }
 
-export function ImportForm({ file, dataset, start, cancel }: ImportFormProps) {
-  const [id, setId] = useState(dataset || idFromFilename(file.name));
+export function ImportForm({ filename, dataset, start, cancel }: ImportFormProps) {
+  const [id, setId] = useState(dataset || idFromFilename(filename));
   const [onError, setOnError] = useState<OnError>("ON_ERROR_FAIL");
   const [validationPercent, setValidationPercent] = useState<number | string>(10);
   const valid = ID_PATTERN.test(id);

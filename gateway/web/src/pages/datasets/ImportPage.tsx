@@ -8,7 +8,7 @@ import { pages } from "../../lib/names";
 import { useProject } from "../../session/project";
 import type { Source } from "../../transfer/source";
 import { continueTransfer, giveUp, startTransfer, useTransfers } from "../../transfer/transfers";
-import { matches, unfinished, type Unfinished } from "../../transfer/unfinished";
+import { inOrderOf, unfinished, type Unfinished } from "../../transfer/unfinished";
 import { DropZone } from "./DropZone";
 import { Formats } from "./Formats";
 import { ImportForm } from "./ImportForm";
@@ -27,14 +27,15 @@ export function Component() {
   const transfers = useTransfers();
   const brokenOff = useBrokenOff(project);
   const goOn = useCallback((row: Unfinished, chosen: readonly Source[]) => {
-    if (matches(row, chosen)) setWatched(continueTransfer(row, chosen));
+    const ordered = inOrderOf(row, chosen);
+    if (ordered) setWatched(continueTransfer(row, ordered));
     else setRefused((before) => new Map(before).set(row.id, NOT_THE_SAME));
   }, []);
   const choose = useCallback(
     (chosen: readonly Source[]) => {
-      const known = brokenOff.rows.find((row) => matches(row, chosen));
+      const known = brokenOff.rows.find((row) => inOrderOf(row, chosen));
       if (known) goOn(known, chosen);
-      else setSources(chosen.slice(0, 1));
+      else setSources((before) => withoutTwins([...before, ...chosen]));
     },
     [brokenOff.rows, goOn],
   );
@@ -57,11 +58,15 @@ export function Component() {
       <Columns>
         <Panel>
           <div className={css.form}>
-            <DropZone sources={sources} choose={choose} />
+            <DropZone
+              sources={sources}
+              choose={choose}
+              remove={(gone) => setSources(sources.filter((source) => source !== gone))}
+            />
             {first && (
               <ImportForm
                 key={first.file.name}
-                file={first.file}
+                filename={first.file.name}
                 dataset={params.get("dataset") ?? ""}
                 start={(datasetId, choices) => {
                   setWatched(startTransfer({ project, datasetId, choices }, sources));
@@ -69,7 +74,7 @@ export function Component() {
                 }}
                 cancel={
                   <Button variant="default" size="sm" onClick={() => setSources([])}>
-                    Choose another
+                    Start over
                   </Button>
                 }
               />
@@ -80,6 +85,11 @@ export function Component() {
       </Columns>
     </Page>
   );
+}
+
+/** The same file chosen twice is one. */
+function withoutTwins(sources: readonly Source[]): Source[] {
+  return [...new Map(sources.map((source) => [source.identity, source])).values()];
 }
 
 /** What the browser remembers and no tab is busy with. */

@@ -1,7 +1,14 @@
 /** The fields of a job. What is left empty, the service chooses; its choice is shown in grey. */
-import { SegmentedControl, Select, TextInput } from "@mantine/core";
+import { Checkbox, SegmentedControl, Select, TextInput } from "@mantine/core";
 import type { Validation } from "../../api/types";
-import { chosenFor, NUMBERS, type FormValues, type NumberField, type Problems } from "../../lib/jobForm";
+import {
+  chosenFor,
+  NUMBERS,
+  type AugmentationPreset,
+  type FormValues,
+  type NumberField,
+  type Problems,
+} from "../../lib/jobForm";
 import css from "./jobs.module.css";
 
 export interface Choice {
@@ -21,6 +28,13 @@ const METHODS: { value: FormValues["method"]; label: string }[] = [
   { value: "METHOD_FULL", label: "All weights" },
 ];
 
+const POLICIES: { value: AugmentationPreset; label: string }[] = [
+  { value: "PRESET_UNSPECIFIED", label: "None" },
+  { value: "PRESET_LIGHT", label: "Light" },
+  { value: "PRESET_STANDARD", label: "Standard" },
+  { value: "PRESET_STRONG", label: "Strong" },
+];
+
 interface JobFieldsProps {
   values: FormValues;
   change: (values: FormValues) => void;
@@ -34,7 +48,9 @@ interface JobFieldsProps {
 export function JobFields(props: JobFieldsProps) {
   const { values, change, versions, bases, accelerators, problems, validation } = props;
   const set = (part: Partial<FormValues>) => change({ ...values, ...part });
-  const text = (key: "displayName" | "hubRepo" | "hubRevision" | "path" | "acceleratorCount") => ({
+  const text = (
+    key: "displayName" | "hubRepo" | "hubRevision" | "path" | "acceleratorCount" | "queue" | "priority",
+  ) => ({
     value: values[key],
     onChange: (event: { currentTarget: { value: string } }) => set({ [key]: event.currentTarget.value }),
     error: problems.get(key),
@@ -111,9 +127,50 @@ export function JobFields(props: JobFieldsProps) {
         </div>
       )}
       <Numbers common values={values} set={set} problems={problems} validation={validation} />
+      <div>
+        <span className={css.label} id="augmentation">
+          Vary the pictures
+        </span>
+        <SegmentedControl
+          aria-labelledby="augmentation"
+          size="sm"
+          data={POLICIES}
+          value={values.augmentation}
+          onChange={(augmentation) => set({ augmentation })}
+        />
+        {problems.has("augmentation") && <p className={css.fieldError}>{problems.get("augmentation")}</p>}
+      </div>
       <details className={css.more}>
         <summary>More settings</summary>
         <Numbers common={false} values={values} set={set} problems={problems} validation={validation} />
+        <div className={css.where}>
+          <TextInput
+            label="Queue"
+            description="From the operator's list"
+            placeholder="the operator's default"
+            {...text("queue")}
+          />
+          <TextInput
+            label="Priority"
+            description="From the operator's list"
+            placeholder="the cluster's default"
+            {...text("priority")}
+          />
+        </div>
+        <Checkbox
+          label="On spot machines only"
+          description="Cheaper, but they can be taken away: the job then goes on from its newest checkpoint."
+          checked={values.spot}
+          onChange={(event) => set({ spot: event.currentTarget.checked })}
+          error={problems.get("spot")}
+        />
+        {values.augmentation !== "PRESET_UNSPECIFIED" && (
+          <Checkbox
+            label="Vary pictures even where their texts may no longer be true"
+            checked={values.allowTextBreaking}
+            onChange={(event) => set({ allowTextBreaking: event.currentTarget.checked })}
+          />
+        )}
       </details>
       <TextInput label="Name of the job" placeholder="optional" {...text("displayName")} />
     </div>

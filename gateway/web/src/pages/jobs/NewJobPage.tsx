@@ -11,7 +11,7 @@ import {
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { datasetsQuery } from "../../api/datasets";
-import { acceleratorsQuery, createJob, modelsQuery, validationQuery } from "../../api/jobs";
+import { acceleratorsQuery, createJob, familiesQuery, modelsQuery, validationQuery } from "../../api/jobs";
 import type { Accelerator, Model, TrainingJobSpec, Validation } from "../../api/types";
 import { Facts, Page, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
@@ -19,6 +19,7 @@ import { count, int, measure } from "../../lib/format";
 import { ELSEWHERE, problemsOf, specOf, type FormValues, type Problems } from "../../lib/jobForm";
 import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { AugmentationPreview } from "./AugmentationPreview";
 import { JobFields, type Choice } from "./JobFields";
 import css from "./jobs.module.css";
 
@@ -31,6 +32,8 @@ export function Component() {
   const datasets = useInfiniteQuery(datasetsQuery(project));
   const models = useInfiniteQuery(modelsQuery(project));
   const accelerators = useQuery(acceleratorsQuery(project));
+  const families = useQuery(familiesQuery);
+  const switchedOff = new Set(families.data?.flatMap((family) => family.unavailableReason ?? []));
   const latest = datasets.data?.pages
     .flatMap((page) => page.datasets ?? [])
     .flatMap((row) => row.latestVersion ?? []);
@@ -43,6 +46,11 @@ export function Component() {
   const error = datasets.error ?? models.error ?? accelerators.error;
   return (
     <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
+      {[...switchedOff].map((reason) => (
+        <p key={reason} className={css.unavailable}>
+          {reason}
+        </p>
+      ))}
       {error && (
         <Failure error={error} retry={() => void Promise.all(queries.map((query) => query.refetch()))} />
       )}
@@ -99,6 +107,11 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
     method: "METHOD_UNSPECIFIED",
     accelerator: "",
     acceleratorCount: "",
+    spot: false,
+    queue: "",
+    priority: "",
+    augmentation: "PRESET_UNSPECIFIED",
+    allowTextBreaking: false,
     numbers: {},
   });
   const [checked] = useDebouncedValue(values, CHECK_AFTER_MS);
@@ -126,17 +139,26 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
   };
   return (
     <form className={css.form} onSubmit={submit}>
-      <Panel>
-        <JobFields
-          values={values}
-          change={change}
-          versions={versions}
-          bases={bases}
-          accelerators={accelerators}
-          problems={problems}
-          validation={validation.data}
-        />
-      </Panel>
+      <div className="stack">
+        <Panel>
+          <JobFields
+            values={values}
+            change={change}
+            versions={versions}
+            bases={bases}
+            accelerators={accelerators}
+            problems={problems}
+            validation={validation.data}
+          />
+        </Panel>
+        {values.augmentation !== "PRESET_UNSPECIFIED" && values.datasetVersion !== "" && (
+          <AugmentationPreview
+            version={values.datasetVersion}
+            preset={values.augmentation}
+            base={values.base.startsWith("preset:") ? values.base.slice("preset:".length) : ""}
+          />
+        )}
+      </div>
       <div className={css.verdict}>
         <Verdict
           problems={problems}
@@ -178,6 +200,11 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
         {ready &&
           problems.size === 0 &&
           (settled ? <p className={css.good}>Ready to start</p> : <p>Checking…</p>)}
+        {(validation?.warnings ?? []).map(({ message, remedy }) => (
+          <p key={message} className={css.warned}>
+            {message} {remedy}
+          </p>
+        ))}
         {problems.has(ELSEWHERE) && <p className={css.elsewhere}>{problems.get(ELSEWHERE)}</p>}
         {problems.size === 0 && resolved && (
           <Facts
@@ -187,6 +214,10 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
               ["Epochs", number(resolved.hyperparameters?.epochs)],
               ["Learning rate", number(resolved.hyperparameters?.learningRate)],
               ["Batch size", number(resolved.hyperparameters?.batchSize)],
+              ["Augmentation", transformsOf(resolved.augmentation)],
+              ["Machines", resolved.resources?.spot === "SPOT_ONLY" ? "spot" : undefined],
+              ["Queue", resolved.resources?.queue],
+              ["Priority", resolved.resources?.priority],
               ["Accelerators", acceleratorsOf(resolved.resources)],
               ["Attempts", number(resolved.resources?.maxAttempts)],
             ]}
@@ -200,6 +231,10 @@ function Verdict({ problems, ready, settled, validation }: VerdictProps) {
 function acceleratorsOf(resources: TrainingJobSpec["resources"]): string | undefined {
   const kind = resources?.accelerator;
   return kind ? `${count(resources.acceleratorCount)} × ${kind}` : undefined;
+}
+
+function transformsOf(augmentation: TrainingJobSpec["augmentation"]): string | undefined {
+  return augmentation?.transforms?.map((transform) => transform.name).join(", ");
 }
 
 function number(value: number | string | undefined): string | undefined {

@@ -1,9 +1,9 @@
 /** The fields in which an example is edited. What is typed is saved once typing pauses, and when the field is left. */
 import { Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef } from "react";
 import { Failure } from "../../components/states";
 import { useShortcuts } from "../../components/useShortcuts";
+import { useTyped } from "../../components/useTyped";
 import { tagsOf, type Edited, type Slot } from "../../lib/draft";
 import { setUnsaved, type DraftHandle } from "./useDraft";
 import css from "./version.module.css";
@@ -87,32 +87,13 @@ export function ExampleFields({ edited, draft }: FieldsProps) {
   );
 }
 
-/** A text field over a saved value. A value that changes elsewhere replaces the text. */
+/** A field that saves itself, and is counted as unsaved until it has. */
 function useSaved(value: string, save: (text: string) => void) {
-  const [text, setText] = useState(value);
-  const [known, setKnown] = useState(value);
-  if (value !== known) {
-    setKnown(value);
-    setText(value);
-  }
-  const dirty = text !== value;
+  const { dirty, field } = useTyped(value, save, SAVE_AFTER_MS);
   useEffect(() => {
     if (!dirty) return;
     setUnsaved("fields", 1);
     return () => setUnsaved("fields", -1);
   }, [dirty]);
-  const later = useDebouncedCallback(
-    (next: string) => {
-      if (next !== value) save(next);
-    },
-    { delay: SAVE_AFTER_MS, flushOnUnmount: true },
-  );
-  return {
-    value: text,
-    onChange: (event: { currentTarget: { value: string } }) => {
-      setText(event.currentTarget.value);
-      later(event.currentTarget.value);
-    },
-    onBlur: () => later.flush(),
-  };
+  return field;
 }

@@ -1,12 +1,13 @@
 /** Narrows the examples: by split, by words, by what the import warned about, and by a filter that a person writes. */
 import { Button, Chip, Modal, SegmentedControl, Select, TextInput } from "@mantine/core";
-import { useDebouncedCallback, useDisclosure } from "@mantine/hooks";
+import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useRef } from "react";
 import { reportQuery } from "../../api/datasets";
 import type { DatasetVersion } from "../../api/types";
 import { Icon } from "../../components/icons";
 import { useShortcuts } from "../../components/useShortcuts";
+import { useTyped } from "../../components/useTyped";
 import { count, counted, int } from "../../lib/format";
 import { EVERYTHING, narrows, type View } from "../../lib/view";
 import css from "./version.module.css";
@@ -99,33 +100,20 @@ interface TypedProps {
   write: (text: string) => void;
 }
 
-/** A field whose text takes effect once typing pauses. A value from elsewhere, such as the back button's, replaces the text. */
+/** A field whose text takes effect once typing pauses. */
 function Typed({ label, placeholder = label, value, search = false, write }: TypedProps) {
   const input = useRef<HTMLInputElement>(null);
-  const [text, setText] = useState(value);
-  const [known, setKnown] = useState(value);
-  if (value !== known) {
-    setKnown(value);
-    setText(value);
-  }
-  const later = useDebouncedCallback((next: string) => {
-    setKnown(next);
-    write(next);
-  }, ASK_AFTER_MS);
+  const { field } = useTyped(value, write, ASK_AFTER_MS);
   useShortcuts(search ? { search: () => input.current?.focus() } : {});
   return (
     <TextInput
+      {...field}
       ref={input}
       size="xs"
       className={css.typed}
       aria-label={label}
       placeholder={placeholder}
       leftSection={search && <Icon name="search" size={13} />}
-      value={text}
-      onChange={(event) => {
-        setText(event.currentTarget.value);
-        later(event.currentTarget.value);
-      }}
     />
   );
 }

@@ -13,8 +13,10 @@ import { bytes, count, int, shortDigest } from "../../lib/format";
 import { datasetOf, lastOf, pages } from "../../lib/names";
 import { EVERYTHING, paramsOf, viewOf } from "../../lib/view";
 import { useProject } from "../../session/project";
+import { Changes } from "./Changes";
 import { Duplicates } from "./Duplicates";
 import { Examples } from "./Examples";
+import { History } from "./History";
 import { StatisticsView } from "./StatisticsView";
 
 export function Component() {
@@ -77,6 +79,8 @@ const TABS = [
   { value: "statistics", label: "Statistics" },
   { value: "duplicates", label: "Duplicates" },
   { value: "report", label: "Report" },
+  { value: "changes", label: "Changes" },
+  { value: "history", label: "History" },
 ] as const;
 
 function Content({ version }: { version: DatasetVersion }) {
@@ -102,6 +106,8 @@ function Content({ version }: { version: DatasetVersion }) {
           {tab === "examples" && <Examples version={version} />}
           {tab === "statistics" && <StatisticsView version={version.name ?? ""} />}
           {tab === "duplicates" && <Duplicates version={version.name ?? ""} />}
+          {tab === "changes" && <Changes version={version} />}
+          {tab === "history" && <History version={version} />}
           {tab === "report" && <ReportTab name={version.validationReport ?? ""} />}
         </Tabs.Panel>
       </Tabs>
