@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from visiontune_data.limits import Limits
+
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
     Given,
@@ -16,8 +18,8 @@ from visiontune_dataset.domain.imports import (
     operation_name,
 )
 from visiontune_dataset.ports import Deps, ImportFile, ReadableShard, UnitOfWork, VersionRun
-from visiontune_dataset.use_cases.commits import readable
-from visiontune_dataset.use_cases.making import Making, Origin, project_limits
+from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.use_cases.shards import readable
 
 _SOURCE_URL_TTL = timedelta(days=1)
 _MOST_VERSIONS = 1_000
@@ -151,19 +153,28 @@ async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
     return await readable(list(once.values()), deps)
 
 
-async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them.
+async def project_limits(project: str, deps: Deps) -> Limits:
+    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
+    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
+    return limits if own.images is None else replace(limits, images=own.images)
 
-    So does a report that was not finished.
+
+async def clean_up(job: ImportJob, deps: Deps) -> None:
+    """After the end: scratch goes, each upload after its last import, shards unless a version has them.
+
+    An upload may be imported into several datasets at once; each of them ends before it looks for the others.
+    A report that was not finished goes, too.
     """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        still_read = await deps.imports.objects_in_use(uow.session, job.project)
         await uow.reports.drop_unfinished(job.project, job.dataset, job.id)
         await uow.commit()
     if not committed:
         await deps.storage.delete_owned(job.owner)
-    await deps.storage.delete(job.project, [each.object for each in job.given])
+    if done_with := [each.object for each in job.given if each.object not in still_read]:
+        await deps.storage.delete(job.project, done_with)
 
 
 def _scratch(job: ImportJob, deps: Deps) -> Path:

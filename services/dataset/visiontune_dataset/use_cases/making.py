@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 
 from visiontune_data import ingest
 from visiontune_data.ingest import Progress
-from visiontune_data.limits import Limits
 from visiontune_data.report import Report
 from visiontune_data.shards import Shard
 from visiontune_kit import faults, logs
@@ -193,9 +192,3 @@ class Making(Generic[J]):
     @property
     def _next(self) -> Callable[..., ImportState]:
         return lambda **changes: replace(self.state, updated_at=self.deps.clock.now(), **changes)
-
-
-async def project_limits(project: str, deps: Deps) -> Limits:
-    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
-    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
-    return limits if own.images is None else replace(limits, images=own.images)
