@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from visiontune.dataset.v1 import dataset_pb2
 from visiontune_gateway.rest.contracts import rules
 from visiontune_gateway.rest.routes import Routes
 
@@ -34,6 +35,12 @@ def ids(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         [job] = client.list_jobs()
         client.register_model("better", job.name)
         [example, *_] = client.list_examples("digits/v1")
+        edited = client.create_draft("digits")
+        tagged = dataset_pb2.Edit(example_id=example.example_id, tags=dataset_pb2.TagsEdit(tags=["first"]))
+        client.edit_examples(edited.name, [tagged])
+        client.wait(client.commit_version(edited.name))
+        draft, export = client.create_draft("digits"), dataset_pb2.Export()
+        client.wait(client.export_version("digits/v2")).response.Unpack(export)
     mine = as_key(stack, stack.api_key())
     upload = {"filename": "a", "size_bytes": "1", "sha256": "0" * 64}
     collection = mine("POST", "projects/default:collectGarbage", {"dryRun": True}).json()["name"]
@@ -41,14 +48,18 @@ def ids(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         "collections": collection,
         "uploads": mine("POST", "projects/default/uploads", upload).json()["name"],
         "objects": mine("GET", "projects/default/objects").json()["objects"][0]["name"],
-        "operations": mine("GET", "projects/default/datasets/digits/operations").json()["operations"][0][
-            "name"
-        ],
+        "operations": next(
+            each["name"]
+            for each in mine("GET", "projects/default/datasets/digits/operations").json()["operations"]
+            if "/import-" in each["name"]
+        ),
+        "drafts": draft.name,
+        "exports": export.name,
         "trainingJobs": job.name,
         "examples": example.name,
     }
     last = {collection: name.rpartition("/")[2] for collection, name in made.items()}
-    given = {"projects": "default", "datasets": "digits", "versions": "v1", "models": "better"}
+    given = {"projects": "default", "datasets": "digits", "versions": "v2", "models": "better"}
     return {**given, **last, "validationReports": last["operations"]}
 
 
