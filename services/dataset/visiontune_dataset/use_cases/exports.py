@@ -14,7 +14,7 @@ from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.exports import LIFETIME, Export, ExportJob, ExportState, format_for
 from visiontune_dataset.domain.failures import ExportNotFound
 from visiontune_dataset.ports import Deps, ExportRun, SignedUrl
-from visiontune_dataset.use_cases.commits import readable
+from visiontune_dataset.use_cases.shards import readable
 
 _URL_TTL = timedelta(hours=1)
 _CONTENT_TYPES: dict[Archive, str] = {
