@@ -132,8 +132,31 @@ def test_a_bad_archive_gets_a_report_with_file_line_and_remedy(visit: Visit, tmp
     expect(page.get_by_text("Report on bad.tar.gz")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("region", name="image-missing")).to_contain_text("train.jsonl:1")
     expect(page.get_by_role("alert")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all as JSONL").click()
+    download.value.save_as(tmp_path / "report.jsonl")
+    lines = (tmp_path / "report.jsonl").read_text().splitlines()
+    assert "image-missing" in [json.loads(line)["rule"] for line in lines]
     page.get_by_role("link", name="bad", exact=True).click()
     expect(page.get_by_role("heading", name="No version yet")).to_be_visible()
+
+
+def test_a_report_is_followed_while_it_grows(visit: Visit, version: str) -> None:
+    """The first answer is that of an import under way; the page must ask again."""
+    asked: list[str] = []
+
+    def grow(route: Route) -> None:
+        report = route.fetch().json()
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            report |= {"inProgress": True, "recordCount": "7", "rules": []}
+        route.fulfill(json=report)
+
+    visit.page.route("**/v1/**/validationReports/*", grow)
+    page = visit.open(f"{version}?tab=report")
+    expect(page.get_by_text("grows while the import runs")).to_be_visible()
+    expect(page.get_by_text("grows while the import runs")).to_have_count(0)
+    expect(page.get_by_text(str(SCANS), exact=True).first).to_be_visible()
 
 
 def test_a_file_that_is_no_archive_is_refused_in_words(visit: Visit, tmp_path: Path) -> None:

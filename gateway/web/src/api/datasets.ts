@@ -15,6 +15,7 @@ import type {
   Format,
   OnError,
   Operation,
+  Problem,
   Statistics,
   Thumbnail,
   ValidationReport,
@@ -62,12 +63,26 @@ export function statisticsQuery(version: string) {
   return queryOptions({ queryKey: ["statistics", name], queryFn: () => json<Statistics>(name), ...FOREVER });
 }
 
+/** A report; while its import runs it grows, and is asked for again each second. */
 export function reportQuery(name: string) {
   return queryOptions({
     queryKey: ["report", name],
     queryFn: () => json<ValidationReport>(name),
     ...FOREVER,
+    refetchInterval: (query) => (query.state.data?.inProgress ? 1000 : false),
   });
+}
+
+/** Every problem of a report, in pages. */
+export async function* problemsOf(report: string): AsyncGenerator<Problem[]> {
+  let pageToken: string | undefined;
+  do {
+    const page: { problems?: Problem[]; nextPageToken?: string } = await json(`${report}/problems`, {
+      query: { pageToken },
+    });
+    yield page.problems ?? [];
+    pageToken = page.nextPageToken;
+  } while (pageToken);
 }
 
 /** Page `page` of the thumbnails of what a view shows, and how many that are in all. */

@@ -1,22 +1,62 @@
 /** A validation report: every rule that was broken, where, and what to do about it. */
+import { Button } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { problemsOf } from "../api/datasets";
 import type { Problem, RuleSummary, ValidationReport } from "../api/types";
 import { count, int } from "../lib/format";
+import { lastOf } from "../lib/names";
+import { saveAs } from "../lib/save";
+import { Icon } from "./icons";
 import { Figures, Panel } from "./Page";
+import { Failure } from "./states";
 import css from "./Report.module.css";
 
 export function Report({ report }: { report: ValidationReport }) {
   const rules = report.rules ?? [];
   return (
     <>
-      <Panel title={`Report on ${report.filename ?? "the archive"}`}>
+      <Panel
+        title={`Report on ${report.filename ?? "the archive"}`}
+        aside={report.inProgress ? <span role="status">grows while the import runs</span> : aside(report)}
+      >
         <Figures rows={figures(report)} />
         {report.formatReason && <p className={css.format}>{report.formatReason}</p>}
-        {rules.length === 0 && <p className={css.clean}>Nothing to complain about.</p>}
+        {rules.length === 0 && !report.inProgress && <p className={css.clean}>Nothing to complain about.</p>}
       </Panel>
       {rules.map((rule) => (
         <Rule key={`${rule.severity ?? ""} ${rule.rule ?? ""}`} rule={rule} />
       ))}
     </>
+  );
+}
+
+function aside(report: ValidationReport) {
+  const found = int(report.errorCount) + int(report.warningCount);
+  return found > 0 && <DownloadButton report={report} />;
+}
+
+/** All problems as JSON, one a line: the report itself has the first of each rule only. */
+function DownloadButton({ report }: { report: ValidationReport }) {
+  const download = useMutation({
+    mutationFn: async () => {
+      const lines: string[] = [];
+      for await (const problems of problemsOf(report.name ?? ""))
+        lines.push(...problems.map((problem) => `${JSON.stringify(problem)}\n`));
+      return new Blob(lines, { type: "application/jsonl" });
+    },
+    onSuccess: (blob) => saveAs(blob, `${lastOf(report.name)}.jsonl`),
+  });
+  if (download.isError) return <Failure error={download.error} retry={() => download.mutate()} />;
+  return (
+    <Button
+      size="compact-xs"
+      variant="default"
+      loading={download.isPending}
+      onClick={() => download.mutate()}
+      leftSection={<Icon name="download" size={13} />}
+    >
+      Download all as JSONL
+    </Button>
   );
 }
 

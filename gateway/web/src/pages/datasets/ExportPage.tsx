@@ -3,7 +3,7 @@ import { Button } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "react-router";
 import { cancelOperation, operationQuery } from "../../api/datasets";
-import { fromStatus, type Status } from "../../api/errors";
+import { fromStatus } from "../../api/errors";
 import { getExport } from "../../api/exports";
 import type { Export, ExportVersionMetadata, Operation } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
@@ -60,7 +60,7 @@ function Progress({ operation }: { operation: Operation }) {
             <p role="status">{counted(metadata.exampleCount, "example")} written</p>
           </>
         )}
-        {operation.error && <Failure error={fromStatus(operation.error as Status)} />}
+        {operation.error && <Failure error={fromStatus(operation.error)} />}
         {made && <Made made={made} />}
       </div>
     </Panel>

@@ -69,7 +69,7 @@ function Import({ operation }: { operation: Operation }) {
             failed={error !== undefined}
           />
           {!operation.done && <Meter label="Import" done={metadata.progressPercent ?? 0} total={100} />}
-          {!metadata.validationReport && <Figures rows={figures(metadata)} />}
+          {!operation.done && <Figures rows={figures(metadata)} />}
           {int(metadata.restartCount) > 0 && (
             <p className="muted">
               Begun anew {counted(metadata.restartCount, "time")} after a server stopped.

@@ -6,7 +6,8 @@ import { Copyable } from "../../components/Copyable";
 import { Facts } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { PIXEL_ART_PX } from "../../components/ThumbnailImage";
-import { editedBy, slotsOfCaptions, slotsOfMessage, type Slot } from "../../lib/draft";
+import { piecesOf } from "../../lib/conversation";
+import { editedBy, slotsOfCaptions, type Slot } from "../../lib/draft";
 import { bytes, int, pretty } from "../../lib/format";
 import { ExampleFields, TextField } from "./EditFields";
 import { useDraft } from "./useDraft";
@@ -65,39 +66,32 @@ export function ExampleView({ example: saved }: { example: Example }) {
 }
 
 function Conversation({ example, messages }: { example: Example; messages: readonly Message[] }) {
-  const isImage = (part: { type?: string }) => part.type === "TYPE_IMAGE";
-  // The n-th image slot of the whole conversation holds the n-th image of the example.
-  const before = messages.map((_, index) =>
-    messages
-      .slice(0, index)
-      .reduce((sum, message) => sum + (message.content ?? []).filter(isImage).length, 0),
-  );
+  const pieces = piecesOf(example);
   return (
     <ol className={css.bubbles}>
-      {messages.map((message, index) => {
-        let slot = before[index] ?? 0;
-        const texts = slotsOfMessage(example, index);
-        return (
-          <li key={index} className={css.bubble} data-role={message.role}>
-            <span className={css.role}>{message.role}</span>
-            {(message.content ?? []).map((part, place) =>
-              isImage(part) ? (
-                <Image key={place} example={example} index={slot++} />
-              ) : (
-                <SlotText key={place} slot={texts.shift()} example={example} />
-              ),
-            )}
-          </li>
-        );
-      })}
+      {messages.map((message, index) => (
+        <li key={index} className={css.bubble} data-role={message.role}>
+          <span className={css.role}>{message.role}</span>
+          {pieces[index]?.map((piece, place) =>
+            "slot" in piece ? (
+              <SlotText key={place} slot={piece.slot} example={example} />
+            ) : (
+              <div key={place} className={piece.images.length > 1 ? css.frames : undefined}>
+                {piece.images.map((image) => (
+                  <Image key={image} example={example} index={image} />
+                ))}
+              </div>
+            ),
+          )}
+        </li>
+      ))}
     </ol>
   );
 }
 
 /** A text as it is, or the field that edits it. */
-function SlotText({ slot, example }: { slot: Slot | undefined; example: Example }) {
+function SlotText({ slot, example }: { slot: Slot; example: Example }) {
   const draft = useDraft();
-  if (!slot) return null;
   if (!draft) return <span className={css.text}>{slot.text}</span>;
   return <TextField slot={slot} exampleId={example.exampleId ?? ""} draft={draft} />;
 }

@@ -47,8 +47,9 @@ export function History({ version }: { version: DatasetVersion }) {
             ["Uploads", version.uploads?.map(lastOf).join(", ")],
             [
               "Versions made of it",
-              children.length > 0 &&
-                children.map((row) => <VersionLink key={row.name} name={row.name ?? ""} />),
+              children.length > 0
+                ? children.map((row) => <VersionLink key={row.name} name={row.name ?? ""} />)
+                : undefined,
             ],
             [
               "Digest",
