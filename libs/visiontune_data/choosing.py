@@ -115,8 +115,8 @@ def _recognised(choices: Sequence[Choice], sample: Sample) -> Choice:
 
 def _refuse_mixed(choice: Choice, records: Sequence[Mapping[str, Any]]) -> None:
     unknown = [record for record in records if not choice.format.recognises(record)]
-    others = {f.name for f in DETECTION_ORDER for record in unknown if f.recognises(record)}
-    if others:
+    firsts = (next((f for f in DETECTION_ORDER if f.recognises(record)), None) for record in unknown)
+    if others := {first.name for first in firsts if first}:
         names = ", ".join(sorted({choice.format.name, *others}))
         message = f"the first {len(records)} records are of several formats: {names}"
         raise refuse("format-mixed", message, place=Place(choice.files[0].path))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from visiontune_data import checks
+from visiontune_data.columns import columns_for
 from visiontune_data.example import (
     Draft,
     Example,
@@ -25,7 +26,6 @@ from visiontune_data.limits import Limits
 from visiontune_data.previews import tags_of
 from visiontune_data.report import Place, Problem
 from visiontune_data.rules import RULES, Scope, Severity
-from visiontune_data.shards import columns_for
 from visiontune_data.text import shorten
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visiontune_data import choosing, habits, reading
 from visiontune_data.archive import Refused, Source
+from visiontune_data.columns import columns_for
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Kind
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
@@ -21,7 +22,7 @@ from visiontune_data.matching import ImageIndex
 from visiontune_data.problem_log import LoggedReport, ProblemLog, together
 from visiontune_data.report import Place, Problem, Report
 from visiontune_data.rules import RULES, Scope, Severity
-from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails, columns_for
+from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails
 from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visiontune_data.archive.refused import refuse
+from visiontune_data.columns import COLUMNS, PICTURES, parquet_options, schema
 from visiontune_data.exported import ExportedImage
 from visiontune_data.limits import Limits
 from visiontune_data.naming import EMBEDDED, ImageNames
 from visiontune_data.report import Place
-from visiontune_data.shards import COLUMNS, PICTURES, ROW_GROUP_ROWS, parquet_options, schema
+from visiontune_data.shards import ROW_GROUP_ROWS
 from visiontune_data.text import shorten
 
 _BATCH_ROWS = 16

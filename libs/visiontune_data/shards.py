@@ -2,9 +2,8 @@
 
 import hashlib
 import io
-import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import Buffer
 
+from visiontune_data.columns import COLUMNS, PICTURES, parquet_options, schema
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, Kind, canonical
+from visiontune_data.example import Example, Image, canonical
 from visiontune_data.limits import MIB
 from visiontune_data.previews import frames_of, message_of, stored_messages
 from visiontune_data.spool import Extent, Spool
@@ -25,43 +25,6 @@ SHARD_BYTES: Final = 128 * MIB
 ROW_GROUP_ROWS: Final = 100
 ROW_GROUP_BYTES: Final = 16 * MIB
 
-_STRING, _INT = {"dtype": "string", "_type": "Value"}, {"dtype": "int32", "_type": "Value"}
-_CONTENT = {"feature": {"type": _STRING, "text": _STRING}, "_type": "List"}
-_IMAGES = (
-    pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-    {"feature": {"_type": "Image"}, "_type": "List"},
-)
-# Columns with their Arrow type and the feature that `datasets` gives them.
-COLUMNS: Final[dict[str, tuple[pa.DataType, Any]]] = {
-    "id": (pa.string(), _STRING),
-    "images": _IMAGES,
-    "messages": (
-        pa.list_(
-            pa.struct(
-                [
-                    ("role", pa.string()),
-                    ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))),
-                ]
-            )
-        ),
-        {"feature": {"role": _STRING, "content": _CONTENT}, "_type": "List"},
-    ),
-    "frames": (
-        pa.list_(pa.struct([("first", pa.int32()), ("count", pa.int32())])),
-        {"feature": {"first": _INT, "count": _INT}, "_type": "List"},
-    ),
-    "texts": (pa.list_(pa.string()), {"feature": _STRING, "_type": "List"}),
-    "negatives": _IMAGES,
-    "split": (pa.string(), _STRING),
-    "metadata": (pa.string(), _STRING),
-}
-_OF_KIND: Final[dict[Kind, frozenset[str]]] = {
-    Kind.CHAT: frozenset({"messages"}),
-    Kind.CHAT_WITH_IMAGES: frozenset({"images", "messages"}),
-    Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "frames"}),
-    Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
-    Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
-}
 PREVIEW_SCHEMA: Final = pa.schema(
     [
         ("example", pa.string()),
@@ -70,8 +33,6 @@ PREVIEW_SCHEMA: Final = pa.schema(
         ("height_px", pa.int32()),
     ]
 )
-_COMPRESSED: Final = "zstd"
-PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +53,6 @@ class Shard:
     split_counts: dict[str, int]
     examples: ShardFile
     preview: ShardFile
-
-
-def schema(columns: Sequence[str]) -> pa.Schema:
-    """The schema of a shard with these columns, with the metadata that makes `datasets` decode images."""
-    features = {name: COLUMNS[name][1] for name in columns}
-    metadata = json.dumps({"info": {"features": features}})
-    return pa.schema([(name, COLUMNS[name][0]) for name in columns], metadata={"huggingface": metadata})
-
-
-def columns_for(kinds: Collection[Kind]) -> list[str]:
-    """The columns that these kinds need: an empty `images` would make TRL take text for vision."""
-    wanted = {"id", "split", "metadata"}.union(*(_OF_KIND[kind] for kind in kinds))
-    return [name for name in COLUMNS if name in wanted]
 
 
 class ShardWriter:
@@ -260,34 +208,6 @@ class _DigestedFile(io.RawIOBase):
         """Closes the file, and says what it is."""
         self._file.close()
         return ShardFile(self._path, self._sha256.hexdigest(), self._size)
-
-
-def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
-    """How Parquet is written: pictures, compressed already, as they are and without statistics."""
-    leaves = _leaves(of)
-    small = [leaf for leaf in leaves if leaf not in stored]
-    return {
-        "compression": {leaf: "none" if leaf in stored else _COMPRESSED for leaf in leaves},
-        "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
-        "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
-        "write_page_index": True,
-        "store_schema": True,
-    }
-
-
-def _leaves(of: pa.Schema) -> list[str]:
-    """Parquet's paths of the columns that hold values."""
-
-    def walk(prefix: str, type_: pa.DataType) -> Iterable[str]:
-        if pa.types.is_list(type_):
-            yield from walk(f"{prefix}.list.element", type_.value_type)
-        elif pa.types.is_struct(type_):
-            for child in type_:
-                yield from walk(f"{prefix}.{child.name}", child.type)
-        else:
-            yield prefix
-
-    return [leaf for column in of for leaf in walk(column.name, column.type)]
 
 
 def _examples_batch(

@@ -44,17 +44,16 @@ class Videos:
 
     def find(self, ref: VideoRef, record_file: str, notes: Notes) -> list[str]:
         """The paths of the frames; notes why there are none."""
+        if not ref.paths:
+            notes.add("video-missing", ref.json_path, "the video has no frames")
         if len(ref.paths) != 1 or paths.suffix(ref.paths[0]) in image_kinds.SUFFIXES:
             refs = [ImageRef(path, f"{ref.json_path}[{index}]") for index, path in enumerate(ref.paths)]
             found = [self.index.find(each, record_file, notes) for each in refs]
             return self._sampled([path for path in found if path])
         [path] = ref.paths
         if is_foreign(path) or paths.is_unsafe(path):
-            return (
-                [found]
-                if (found := self.index.find(ImageRef(path, ref.json_path), record_file, notes))
-                else []
-            )
+            frame = self.index.find(ImageRef(path, ref.json_path), record_file, notes)
+            return [frame] if frame else []
         for candidate in candidates(path, record_file):
             if candidate in self.content.videos:
                 return self._of_file(candidate, ref, notes)

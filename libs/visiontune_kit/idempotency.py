@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
+from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,8 +34,10 @@ from visiontune_kit.database import Database, UtcDateTime
 from visiontune_kit.errors import InvalidArgument, Unavailable, Violation
 
 _KEEP = timedelta(hours=24)
-# A call that has not ended by then died with its server; the next one takes over.
-_IN_FLIGHT = timedelta(seconds=60)
+# A call that has shown no sign of life for so long died with its server; the next one takes over. Should
+# it live after all, behind a frozen process or a late clock, derived ids let both make the same resource.
+_IN_FLIGHT = timedelta(seconds=15)
+_RENEW_EVERY_S = 5.0
 _WAIT_S = 10.0
 _POLL_S = 0.05
 
@@ -103,6 +106,7 @@ class Requests:
         self._database = database
         self._clock = clock or SystemClock()
         self._table = table(MetaData())
+        self._running: set[_Key] = set()  # that this replica works on
         self._failed: set[_Key] = set()  # whose rows are still there, since the database was away
 
     async def begin(self, principal: str, method: str, request: Message) -> bytes | None:
@@ -115,6 +119,7 @@ class Requests:
         for _ in range(int(_WAIT_S / _POLL_S)):
             state = await self._claim(key, digest)
             if state is None:
+                self._running.add(key)
                 _current.set(key)
                 return None
             if state.answer is not None:
@@ -127,6 +132,7 @@ class Requests:
         key = _current.get()
         if key is None:
             return
+        self._running.discard(key)
         async with self._database.session() as session:
             await session.execute(
                 update(self._table).where(*self._matches(key)).values(answer=answer.SerializeToString())
@@ -138,6 +144,7 @@ class Requests:
         key = _current.get()
         if key is None:
             return
+        self._running.discard(key)
         self._failed.add(key)
         async with self._database.session() as session:
             await session.execute(
@@ -145,6 +152,27 @@ class Requests:
             )
             await session.commit()
         self._failed.discard(key)
+
+    async def renew_for_ever(self) -> None:
+        """Shows every few seconds that the calls of this replica are alive; most end before that."""
+        while True:
+            known = frozenset(self._running)
+            await asyncio.sleep(_RENEW_EVERY_S)
+            await self.renew(known & self._running)
+
+    async def renew(self, keys: Collection[_Key]) -> None:
+        """Shows a sign of life of these."""
+        if not keys:
+            return
+        now = self._clock.now()
+        async with self._database.session() as session:
+            for key in keys:
+                await session.execute(
+                    update(self._table)
+                    .where(*self._matches(key), self._table.c.answer.is_(None))
+                    .values(create_time=now)
+                )
+            await session.commit()
 
     async def sweep(self) -> None:
         """Deletes what is older than 24 hours."""

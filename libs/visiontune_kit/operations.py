@@ -146,6 +146,10 @@ class Operations:
         """Returns, in the caller's transaction, the operations under `parent` that still work or clean up."""
         return await store.unsettled(session, operations_rpc.project(parent), f"{parent}/")
 
+    async def running(self, session: AsyncSession, project: str, kind: str) -> Sequence[bytes]:
+        """Returns, in the caller's transaction, payloads of a project's operations that have not ended."""
+        return await store.running(session, project, kind)
+
     def servicer(self) -> operations_rpc.Servicer:
         """Returns google.longrunning.Operations on these operations."""
         return operations_rpc.Servicer(self)

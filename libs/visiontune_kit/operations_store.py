@@ -258,6 +258,12 @@ async def unsettled(session: AsyncSession, project: str, prefix: str) -> Sequenc
     return (await session.execute(query.where(_T.c.name.startswith(prefix, autoescape=True)))).scalars().all()
 
 
+async def running(session: AsyncSession, project: str, kind: str) -> Sequence[bytes]:
+    """Returns the payloads of those of a kind that have not ended."""
+    query = select(_T.c.payload).where(_T.c.project == project, _T.c.done.is_(False), _T.c.kind == kind)
+    return (await session.execute(query)).scalars().all()
+
+
 async def release(session: AsyncSession, holder: str) -> None:
     """Frees everything that a replica holds."""
     await session.execute(update(_T).where(_T.c.holder == holder).values(holder=""))

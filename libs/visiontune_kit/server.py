@@ -131,6 +131,7 @@ async def running(program: Program) -> AsyncIterator[str]:
         tasks.append(asyncio.create_task(_serve_after(program.until_ready, checks, every)))
     if requests is not None:
         tasks.append(asyncio.create_task(_keep_running(lambda: _sweep(requests))))
+        tasks.append(asyncio.create_task(_keep_running(requests.renew_for_ever)))
     log.info("server_started", host=settings.host, port=port)
     try:
         yield f"{settings.host}:{port}"

@@ -115,7 +115,7 @@ def video(
     """A video whose frame `n` is of the grey `10 * n`."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=10, width=size[0], height=size[1], pix_fmt="yuv420p")
+        stream: Any = output.add_stream(codec, rate=10, width=size[0], height=size[1], pix_fmt="yuv420p")
         for number in range(count):
             grey = np.full((size[1], size[0], 3), 10 * number % 256, dtype=np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))

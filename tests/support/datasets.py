@@ -75,12 +75,18 @@ def _sharegpt() -> bytes:
         {"conversations": _turns("<image>"), "images": ["a.jpg"], **MORE},
         {"query": "Q<image>", "response": "R", "images": "b.jpg", "history": [["<image>h", "i"], ["j", "k"]]}
         | {"images": ["a.jpg", "b.jpg"]},
+        {"query": "<video>?", "response": "R", "videos": ["f"]},
         {"system": "Be kind.", "instruction": "I", "input": "in", "output": "O", "images": ["c.jpg"]},
         *({"query": f"{n}?", "response": str(n), "images": [f"{n}.jpg"], "id": f"r{n}"} for n in range(20)),
     ]
     names = ["a.jpg", "b.jpg", "c.jpg", *(f"{n}.jpg" for n in range(20))]
+    frames = {f"f/{n}.jpg": picture(30 + n) for n in range(3)}
     return tar(
-        {"data.json": json.dumps(records).encode(), **{name: picture(n) for n, name in enumerate(names)}}
+        {
+            "data.json": json.dumps(records).encode(),
+            **frames,
+            **{name: picture(n) for n, name in enumerate(names)},
+        }
     )
 
 

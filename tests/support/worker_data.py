@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from visiontune_data.columns import columns_for, schema
 from visiontune_data.example import Kind as DataKind
-from visiontune_data.shards import columns_for, schema
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.spec import Spec
 from visiontune_worker.claim import Manifest, RemoteShard

@@ -71,6 +71,10 @@ def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: V
     expect(page.get_by_role("region", name="Jobs that train on it")).to_contain_text("None yet.")
     page.get_by_role("region", name="Where it comes from").get_by_role("link", name="v1").click()
     expect(page.get_by_role("heading", name=f"{dataset} v1")).to_be_visible()
+    visit.open(f"/datasets/{dataset}/versions/v2")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("table", name="Versions").get_by_role("link")).to_have_text(["v1"])
 
 
 def test_what_a_rule_forbids_is_not_saved_and_said(visit: Visit, dataset: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import tarfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -95,3 +96,19 @@ def test_the_keys_are_listed(visit: Visit, numbers: str) -> None:
     page.locator('[data-index="0"]').focus()
     page.keyboard.press("End")
     expect(page.locator(f'[data-index="{NUMBERS}"]')).to_be_focused()
+
+
+def test_a_version_is_exported_and_taken_away(visit: Visit, numbers: str, tmp_path: Path) -> None:
+    page = visit.open(numbers)
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_text(".tar", exact=True).click()
+    page.get_by_role("button", name="Start the export").click()
+    expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "numbers.tar")
+    with tarfile.open(tmp_path / "numbers.tar") as archive:
+        pictures_in = [name for name in archive.getnames() if name.endswith(".jpg")]
+    assert len(pictures_in) == NUMBERS
+    page.reload()
+    expect(page.get_by_role("button", name="Download")).to_be_visible()

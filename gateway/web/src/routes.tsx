@@ -20,6 +20,7 @@ export const router = createBrowserRouter([
             path: "datasets/:dataset/imports/:operation",
             lazy: () => import("./pages/datasets/OperationPage"),
           },
+          { path: "datasets/:dataset/exports/:operation", lazy: () => import("./pages/datasets/ExportPage") },
           { path: "datasets/:dataset/reports/:report", lazy: () => import("./pages/datasets/ReportPage") },
           { path: "datasets/:dataset/versions/:version", lazy: () => import("./pages/version/VersionPage") },
           { path: "jobs", lazy: () => import("./pages/jobs/JobsPage") },

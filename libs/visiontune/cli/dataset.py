@@ -14,7 +14,7 @@ from visiontune import names
 from visiontune.cli import views
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import size, step
-from visiontune.cli.session import Session, talks
+from visiontune.cli.session import Output, OutputOption, Session, talks
 from visiontune.errors import AlreadyExists, ApiFailure, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
@@ -179,6 +179,44 @@ def report(
         return
     found = client.get_validation_report(report_name)
     session.resource(found) if session.is_json else views.report(session, found)
+
+
+@app.command("validate")
+def validate(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A .tar.gz, .tar or .zip archive, or a folder.", exists=True, readable=True, metavar="PATH"
+        ),
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="auto, or one that `visiontune dataset formats` lists.")
+    ] = "auto",
+    on_error: Annotated[
+        OnError, typer.Option(help="Whether a bad record would fail the import or be left out.")
+    ] = OnError.FAIL,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Check data as an import would, on this machine and without a server.
+
+    Ends with 1 when the import would be refused.
+    """
+    try:
+        from visiontune import reports
+        from visiontune.cli import offline
+    except ModuleNotFoundError as error:
+        raise Failed(f"{error.name} is not installed.", 'Run: pip install "visiontune[data]"') from error
+    session = Session(output=output)
+    skip_errors = on_error is OnError.SKIP
+    try:
+        with step(session.err, f"Checking {path.name}") as progress:
+            outcome = offline.validate(path, format_, skip_errors=skip_errors, progress=progress)
+    except OSError as error:
+        raise Failed(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    found = reports.report_to(outcome.report)
+    session.resource(found) if session.is_json else views.report(session, found, outcome.version is not None)
+    if outcome.version is None:
+        raise typer.Exit(1)
 
 
 @app.command("delete")

@@ -141,11 +141,13 @@ def answers(numbers: "dataset_pb2.Statistics") -> str:
     return f"{top}, … {more:,} more" if more > 0 else top or "-"
 
 
-def report(session: "Session", found: "dataset_pb2.ValidationReport") -> None:
-    """A whole validation report."""
+def report(session: "Session", found: "dataset_pb2.ValidationReport", can_import: bool | None = None) -> None:
+    """A whole validation report; `can_import` is for one that no import made."""
     result = f"made {names.short(found.version)}" if found.version else "made no version"
     if found.in_progress:
         result = "is being imported, so far"
+    if can_import is not None:
+        result = "can be imported" if can_import else "would be refused"
     session.out.print(
         f"[bold]{escape(found.filename)}[/] {result}: {found.record_count:,} records, "
         f"{found.example_count:,} examples, {found.skipped_count:,} left out, "

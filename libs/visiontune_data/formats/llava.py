@@ -1,5 +1,6 @@
 """LLaVA's conversations: JSON with `image` and turns that mark each image's place by <image>."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,19 @@ def videos_of(value: str | Sequence[str | Sequence[str]] | None, json_path: str)
         VideoRef((each,) if isinstance(each, str) else tuple(each), f"{json_path}[{index}]")
         for index, each in enumerate(value)
     )
+
+
+def media_of(example: ExportedExample, image_paths: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The paths of the images, and of each video's frames."""
+    following = iter(image_paths)
+    images: list[str] = []
+    videos: list[list[str]] = []
+    for part in (part for message in example.messages for part in message.content):
+        if part.type == "image":
+            images.append(next(following))
+        elif part.type == "video":
+            videos.append(list(itertools.islice(following, part.frames)))
+    return images, videos
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""ShareGPT's rows as LLaMA-Factory and ms-swift read them: turns with <image> marks, and a list of images."""
+"""ShareGPT's rows as LLaMA-Factory and ms-swift read them: turns with marks, and lists of what they mark."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visiontune_data.example import Draft, Kind
+from visiontune_data.example import Draft, ImageRef, Kind, VideoRef
 from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
-from visiontune_data.formats.llava import SPEAKERS, Turn, refs_of
+from visiontune_data.formats.llava import SPEAKERS, Turn, media_of, refs_of, videos_of
 from visiontune_data.formats.turns import Turns, marked, role_of
 
 _MISSING = 'no field "conversations", "query" or "instruction"'
@@ -28,14 +28,15 @@ class Row(RecordModel):
 
 
 class ShareGptRecord(Row):
-    """One conversation and its images."""
+    """One conversation, its images and its videos."""
 
     images: str | list[str] | None = None
+    videos: str | list[str | list[str]] | None = None
 
 
-def read(row: Row, notes: Notes) -> Turns:
+def read(row: Row, notes: Notes, *, videos: bool = False) -> Turns:
     """The turns of a row, whichever way it writes them."""
-    turns = Turns(notes)
+    turns = Turns(notes, videos)
     if row.system:
         turns.add("system", row.system, "$.system")
     for index, turn in enumerate(row.conversations or ()):
@@ -62,9 +63,11 @@ def _ask(turns: Turns, question: str, asked_in: str, answer: str | None, answere
         turns.add("assistant", answer, f"$.{answered_in}")
 
 
-def draft_of(row: Row, turns: Turns, images: str | list[str] | None = None) -> Draft:
-    """The draft of a row's turns and images."""
-    placed = turns.place(refs_of(images, "$.images"), "$")
+def draft_of(
+    row: Row, turns: Turns, images: Sequence[ImageRef] = (), videos: Sequence[VideoRef] = ()
+) -> Draft:
+    """The draft of a row's turns, images and videos."""
+    placed = turns.place(images, "$", videos)
     return Draft(
         id=None if row.id is None else str(row.id),
         images=placed,
@@ -76,19 +79,26 @@ def draft_of(row: Row, turns: Turns, images: str | list[str] | None = None) -> D
 
 
 def _to_draft(record: ShareGptRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
-    return draft_of(record, read(record, notes), record.images)
+    turns = read(record, notes, videos=True)
+    return draft_of(record, turns, refs_of(record.images, "$.images"), videos_of(record.videos, "$.videos"))
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
-    turns = [{"from": SPEAKERS[m.role], "value": marked(m, example.id, "sharegpt")} for m in example.messages]
-    return {"id": example.id, "conversations": turns, "images": [*image_paths]}
+    turns = [
+        {"from": SPEAKERS[m.role], "value": marked(m, example.id, "sharegpt", videos=True)}
+        for m in example.messages
+    ]
+    images, videos = media_of(example, image_paths)
+    return {"id": example.id, "conversations": turns, "images": images} | (
+        {"videos": videos} if videos else {}
+    )
 
 
 FORMAT = Format(
     name="sharegpt",
-    description="Conversations with a list of images, as LLaMA-Factory and ms-swift take them.",
+    description="Conversations with lists of images and videos, as LLaMA-Factory and ms-swift take them.",
     kind=Kind.CHAT_WITH_IMAGES,
-    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT}),
+    kinds=frozenset({Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT}),
     file_names=("*.jsonl", "*.json"),
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
@@ -100,9 +110,10 @@ FORMAT = Format(
     ),
     record=ShareGptRecord,
     to_draft=_to_draft,
-    evidence="the records have `images` and `conversations`, `query` or `instruction`",
+    evidence="the records have `images` or `videos`, and `conversations`, `query` or `instruction`",
     recognises=lambda value: (
-        "images" in value and bool({"conversations", "query", "instruction"} & value.keys())
+        bool({"images", "videos"} & value.keys())
+        and bool({"conversations", "query", "instruction"} & value.keys())
     ),
     from_example=_from_example,
 )

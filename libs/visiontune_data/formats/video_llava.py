@@ -1,13 +1,12 @@
 """Video-LLaVA's conversations: as LLaVA's, with `video` and <video> where a video stands."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visiontune_data.example import Draft, Kind
 from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes
-from visiontune_data.formats.llava import SPEAKERS, LlavaRecord, refs_of, turns_of, videos_of
+from visiontune_data.formats.llava import SPEAKERS, LlavaRecord, media_of, refs_of, turns_of, videos_of
 from visiontune_data.formats.turns import marked
 
 
@@ -31,12 +30,7 @@ def _to_draft(record: VideoLlavaRecord, value: Mapping[str, Any], notes: Notes) 
 
 
 def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
-    following, images, videos = iter(image_paths), [], []
-    for part in (part for message in example.messages for part in message.content):
-        if part.type == "image":
-            images.append(next(following))
-        elif part.type == "video":
-            videos.append(list(itertools.islice(following, part.frames)))
+    images, videos = media_of(example, image_paths)
     turns = [
         {"from": SPEAKERS[m.role], "value": marked(m, example.id, "video-llava", videos=True)}
         for m in example.messages

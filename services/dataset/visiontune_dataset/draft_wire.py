@@ -1,5 +1,6 @@
 """Between proto messages and drafts; pure."""
 
+from visiontune import reports
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data.edits import Add, Delete, Edit, SetSplit, SetTags, SetText
 from visiontune_data.example import Example, Message, Part, Role, canonical, joined
@@ -38,7 +39,7 @@ def accepted_to(accepted: Accepted) -> pb.EditExamplesResponse:
     return pb.EditExamplesResponse(
         draft=draft_to(accepted.draft),
         edits=[edit_to(number, edit) for number, edit in accepted.numbered],
-        warnings=[wire.problem_to(problem, "") for problem in accepted.warnings],
+        warnings=[reports.problem_to(problem, "") for problem in accepted.warnings],
     )
 
 

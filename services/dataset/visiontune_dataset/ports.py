@@ -1,6 +1,6 @@
 """What the use cases need from the world; `adapters` has it."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -443,6 +443,9 @@ class Imports(Protocol):
 
     async def start(self, session: AsyncSession, work: Work, state: ImportState | ExportState) -> Any:
         """Writes the operation in the caller's transaction and returns it; an older one of that name wins."""
+
+    async def objects_in_use(self, session: AsyncSession, project: str) -> Set[str]:
+        """Returns the objects that imports of a project still read, or will."""
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
         """Returns the names of operations of a dataset that still work or clean up."""

@@ -6,6 +6,7 @@ from typing import Any
 from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
+from visiontune import reports
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.dataset.v1 import dataset_pb2_grpc
 from visiontune_data.formats import FORMATS
@@ -171,7 +172,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         stored = await versions.get_report(project, dataset_id, report_id, self._deps)
         problems, following = await versions.list_problems(stored, start, limit, self._deps)
         return pb.ListProblemsResponse(
-            problems=[wire.problem_to(problem, stored.report.archive) for problem in problems],
+            problems=[reports.problem_to(problem, stored.report.archive) for problem in problems],
             next_page_token=pages.encode(request, [following]) if following else "",
             total_size=stored.report.error_count + stored.report.warning_count,
         )

@@ -7,15 +7,15 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from visiontune import reports
 from visiontune.dataset.v1 import dataset_pb2 as pb
-from visiontune_data import archive, previews, report
+from visiontune_data import archive, previews
 from visiontune_data.comparing import Change, Comparison
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
-from visiontune_data.text import escape
 from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.resolve import DEFAULT_SEED
 
@@ -393,44 +393,12 @@ def preview_to(version: Version, found: Preview) -> pb.PreviewAugmentationRespon
 
 def report_to(stored: StoredReport) -> pb.ValidationReport:
     """Writes what an import found."""
-    found = stored.report
-    return pb.ValidationReport(
+    return reports.report_to(
+        stored.report,
         name=f"projects/{stored.project}/datasets/{stored.dataset}/validationReports/{stored.id}",
-        filename=found.archive,
-        record_count=found.record_count,
-        example_count=found.example_count,
-        skipped_count=found.skipped_count,
-        error_count=found.error_count,
-        warning_count=found.warning_count,
-        rules=[
-            pb.RuleSummary(
-                rule=summary.rule,
-                severity=pb.Severity.ValueType(summary.severity),
-                count=summary.count,
-                problems=[problem_to(problem, found.archive) for problem in summary.problems],
-            )
-            for summary in found.rules
-        ],
         version=stored.version,
         create_time=timestamp(stored.created_at),
-        format_reason=found.format_reason,
         in_progress=stored.in_progress,
-    )
-
-
-def problem_to(problem: report.Problem, archive_name: str) -> pb.Problem:
-    """Writes one problem of that archive, or of a draft."""
-    return pb.Problem(
-        rule=problem.rule,
-        severity=pb.Severity.ValueType(problem.severity),
-        archive=escape(archive_name),
-        member=escape(problem.place.member),
-        line=problem.place.line,
-        json_path=escape(problem.place.json_path),
-        value=problem.value,
-        message=problem.message,
-        remedy=problem.advice,
-        text=problem.text(archive_name),
     )
 
 

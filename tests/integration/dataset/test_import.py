@@ -145,6 +145,18 @@ async def test_pages_cross_shards(s3: SeaweedFS, tmp_path: Path) -> None:
         assert [shard.row_count for shard in manifest.shards] == [100, 100, 10]
 
 
+async def test_one_upload_is_imported_into_several_datasets_at_once(service: DatasetHandle) -> None:
+    content = archives.pack(archives.captions(2), "a.tar")
+    upload = await service.storage.upload(content, filename="a.tar")
+    operations = [
+        await service.call("ImportVersion", pb.ImportVersionRequest(parent=made.name, upload=upload.name))
+        for made in [await service.create(f"d{number}") for number in range(3)]
+    ]
+    for operation in operations:
+        assert (await service.ended(operation)).HasField("response"), operation
+    await service.until_objects(6)  # a shard and its preview each; the archive went with the last import
+
+
 async def test_an_id_is_taken_once(service: DatasetHandle) -> None:
     request = pb.CreateDatasetRequest(parent="projects/default", dataset_id="d", request_id=str(uuid.uuid4()))
     first = await service.call("CreateDataset", request)

@@ -1,9 +1,12 @@
 """A report is there while its import runs, has exact counts, and every problem can be listed."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from visiontune import reports
+from visiontune.cli import offline
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_kit import errors
 
@@ -40,6 +43,21 @@ async def test_every_problem_is_listed_in_order(service: DatasetHandle) -> None:
         problems = [each for each in await listed(service, report.name, **fields) if each.rule == rule.rule]
         assert [each.line for each in problems] == list(range(1, BROKEN + 1))
         assert problems[:20] == list(rule.problems)
+
+
+async def test_the_report_is_the_one_that_the_cli_makes_without_a_server(
+    service: DatasetHandle, tmp_path: Path
+) -> None:
+    files = archives.good(3) | {"img/0001.jpg": archives.picture()[:300], "a\\b.txt": b""}
+    path = tmp_path / "data.tar.gz"
+    path.write_bytes(archives.pack(files, path.name))
+    outcome = offline.validate(path, "auto", skip_errors=False, progress=lambda *_: None)
+    operation = await service.ended(await service.start(await service.create(), files, path.name))
+    report = await service.report(metadata_of(operation).validation_report)
+    assert (outcome.version, report.version) == (None, "")
+    report.ClearField("name")
+    report.ClearField("create_time")
+    assert reports.report_to(outcome.report) == report
 
 
 async def test_the_problems_of_somebody_else_are_not_found(service: DatasetHandle) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from visiontune_data.example import IMAGE, Draft, Message, Part
+from visiontune_data.example import IMAGE, Draft, ImageRef, Message, Part
 from visiontune_data.exported import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Notes
 from visiontune_data.report import Place
@@ -114,7 +114,7 @@ def test_parts_that_name_no_image_take_the_next_of_the_list() -> None:
         {"type": "image"},
     ]
     made = draft("qwen2-vl", qwen(*parts, images=["a", "c"]))
-    assert [ref.path for ref in made.images] == ["a", "b", "c"]
+    assert [ref.path for ref in made.images if isinstance(ref, ImageRef)] == ["a", "b", "c"]
     assert made.messages[0].content == (IMAGE, IMAGE, Part("x"), IMAGE)
     assert made.images[1].json_path == "$.messages[0].content[1].image"
 
@@ -126,7 +126,7 @@ def test_neighbouring_texts_are_one_and_empty_ones_none() -> None:
 
 def test_a_part_of_another_type_is_named_at_its_place() -> None:
     assert problems("qwen2-vl", qwen({"type": "audio", "audio": "a.wav"})) == [
-        '$.messages[0].content[0].type content-type-unknown: the type "audio" is none of text, image'
+        '$.messages[0].content[0].type content-type-unknown: the type "audio" is none of text, image, video'
     ]
     assert problems("chat", qwen({"type": "text"})) == [
         '$.messages[0].content[0] field-missing: no field "text"'

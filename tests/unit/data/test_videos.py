@@ -1,5 +1,6 @@
 """Videos become frames: of a file, of a folder, or listed. What is wrong is said of the record."""
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,13 @@ def test_the_frames_of_all_videos_count_as_images_of_the_record(tmp_path: Path) 
     assert found[0].startswith(
         "d.tar › t.jsonl:1 › $.video[0]: 72 images; at most 64 are accepted in one record."
     )
+
+
+def test_a_video_of_no_frames_is_a_problem_and_one_of_a_picture_a_video(tmp_path: Path) -> None:
+    asked = [{"type": "video", "video": []}, {"type": "text", "text": "?"}]
+    empty = {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "!"}]}
+    found = texts(run(tar({"t.jsonl": jsonl(empty)}), tmp_path).report, "video-missing")
+    assert "$.messages[0].content[0].video: the video has no frames." in found[0]
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture(1)).decode()}"
+    [row] = rows(run(tar({"t.jsonl": jsonl(record(url))}), tmp_path))
+    assert row["frames"] == [{"first": 0, "count": 1}]

@@ -186,6 +186,11 @@ export async function deleteDataset(name: string): Promise<void> {
   await send(name, { method: "DELETE", query: { force: true, requestId: requestId() } });
 }
 
+/** What it shares with other versions stays. Refused while a job may still read it. */
+export async function deleteVersion(name: string): Promise<void> {
+  await send(name, { method: "DELETE", query: { requestId: requestId() } });
+}
+
 export interface ImportChoices {
   onError: OnError;
   validationFraction: number;

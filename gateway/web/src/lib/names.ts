@@ -26,6 +26,7 @@ export const pages = {
   dataset: (name: string) => `/datasets/${idOf(name, "datasets")}`,
   version: (name: string) => `/datasets/${idOf(name, "datasets")}/versions/${idOf(name, "versions")}`,
   operation: (name: string) => `/datasets/${idOf(name, "datasets")}/imports/${idOf(name, "operations")}`,
+  export: (name: string) => `/datasets/${idOf(name, "datasets")}/exports/${idOf(name, "operations")}`,
   report: (name: string) => `/datasets/${idOf(name, "datasets")}/reports/${idOf(name, "validationReports")}`,
   job: (name: string) => `/jobs/${idOf(name, "trainingJobs")}`,
   newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,

@@ -6,3 +6,8 @@ export function saveAs(blob: Blob, filename: string): void {
   // The browser reads the address after this function has ended.
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
+
+/** Follows a signed link of the object store, which answers with a file. */
+export function openDownload(url: string): void {
+  Object.assign(document.createElement("a"), { href: url, download: "" }).click();
+}

@@ -1,6 +1,6 @@
 """What makes versions, as durable operations of the kit."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +46,11 @@ class DurableImports:
             payload=work.to_bytes(),
             metadata=_metadata_to(state),
         )
+
+    async def objects_in_use(self, session: AsyncSession, project: str) -> Set[str]:
+        """Asks for imports that have not ended."""
+        payloads = await self._ready.running(session, project, ImportJob.kind)
+        return {each.object for payload in payloads for each in ImportJob.from_bytes(payload).given}
 
     async def unsettled(self, session: AsyncSession, dataset: str) -> Sequence[str]:
         """Asks for operations below the dataset."""

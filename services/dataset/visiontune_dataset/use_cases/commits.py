@@ -1,7 +1,6 @@
 """Commits: drafts become versions, as durable operations that share what did not change."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,13 +8,15 @@ from typing import Any
 
 from visiontune_kit import faults
 
-from visiontune_dataset.domain.datasets import Dataset, StoredShard
+from visiontune_dataset.domain.datasets import Dataset
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.failures import DraftNotFound
-from visiontune_dataset.domain.imports import ImportState
-from visiontune_dataset.ports import Deps, ReadableShard, UnitOfWork, VersionRun
+from visiontune_dataset.domain.imports import ImportState, check_kinds
+from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.drafts import edited_by, uploaded_objects
+from visiontune_dataset.use_cases.imports import project_limits
 from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.use_cases.shards import readable
 
 _URL_TTL = timedelta(days=1)
 
@@ -80,7 +81,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
             base.format,
             f"draft {job.draft}",
             scratch,
-            deps.rules.options,
+            replace(deps.rules.options, limits=await project_limits(job.project, deps)),
             progress=making.progress,
             finished=making.put,
         )
@@ -90,6 +91,8 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
         await making.refuse(rewritten.report)
         return
     faults.point("commit.rewritten")
+    made = rewritten.version
+    check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
     shared = {at: replace(base.shards[of], index=at) for at, of in rewritten.shared.items()}
 
     async def settle(uow: UnitOfWork, dataset: Dataset) -> None:
@@ -98,7 +101,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
         await uow.drafts.remove(now)
 
     origin = Origin(parent=job.base, draft=job.draft)
-    await making.commit(rewritten.report, rewritten.version, origin, shared, settle)
+    await making.commit(rewritten.report, made, origin, shared, settle)
 
 
 async def clean_up(job: CommitJob, deps: Deps) -> None:
@@ -112,16 +115,6 @@ async def clean_up(job: CommitJob, deps: Deps) -> None:
         await deps.storage.delete_owned(job.owner)
     if is_gone and job.objects:
         await deps.storage.delete(job.project, job.objects)
-
-
-async def readable(shards: Sequence[StoredShard], deps: Deps) -> list[ReadableShard]:
-    """Shards with URLs of their files."""
-    examples = await deps.storage.sign([shard.examples.object for shard in shards], _URL_TTL)
-    previews = await deps.storage.sign([shard.preview.object for shard in shards], _URL_TTL)
-    return [
-        ReadableShard(shard, of_examples.url, of_preview.url)
-        for shard, of_examples, of_preview in zip(shards, examples, previews, strict=True)
-    ]
 
 
 async def _release(job: CommitJob, uow: UnitOfWork, deps: Deps) -> bool:

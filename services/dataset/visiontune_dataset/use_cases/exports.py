@@ -14,7 +14,7 @@ from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.exports import LIFETIME, Export, ExportJob, ExportState, format_for
 from visiontune_dataset.domain.failures import ExportNotFound
 from visiontune_dataset.ports import Deps, ExportRun, SignedUrl
-from visiontune_dataset.use_cases.commits import readable
+from visiontune_dataset.use_cases.shards import readable
 
 _URL_TTL = timedelta(hours=1)
 _CONTENT_TYPES: dict[Archive, str] = {
@@ -65,7 +65,7 @@ async def run_export(run: ExportRun, deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         file = scratch / job.filename
-        summary = await deps.exporter.run(await readable(version, deps), job, file, progress=progress)
+        summary = await deps.exporter.run(await readable(version.shards, deps), job, file, progress=progress)
         packed = ShardFile(file, summary.sha256, summary.size_bytes)
         stored = await deps.storage.put(packed, job.filename, job.owner, _CONTENT_TYPES[job.archive])
     finally:

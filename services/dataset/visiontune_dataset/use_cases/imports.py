@@ -17,9 +17,9 @@ from visiontune_dataset.domain.imports import (
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportFile, ProjectLimits, ReadableShard, UnitOfWork, VersionRun
-from visiontune_dataset.use_cases.commits import readable
+from visiontune_dataset.ports import Deps, ImportFile, ReadableShard, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.use_cases.shards import readable
 
 _SOURCE_URL_TTL = timedelta(days=1)
 _MOST_VERSIONS = 1_000
@@ -113,7 +113,6 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         signed = await deps.storage.sign([each.object for each in job.given], _SOURCE_URL_TTL)
-        limits = await deps.storage.limits(job.project)
         outcome = await deps.importer.run(
             [
                 ImportFile(source.url, each.size_bytes, each.filename)
@@ -125,7 +124,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
-                limits=_with_project(deps.rules.options.limits, limits),
+                limits=await project_limits(job.project, deps),
             ),
             earlier=await _shards_of(job, deps) if job.may_name_digests else (),
             progress=making.progress,
@@ -154,23 +153,28 @@ async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
     return await readable(list(once.values()), deps)
 
 
-def _with_project(limits: Limits, project: ProjectLimits) -> Limits:
-    return limits if project.images is None else replace(limits, images=project.images)
+async def project_limits(project: str, deps: Deps) -> Limits:
+    """Returns what a version of the project may hold: the operator's limits, or those set for the project."""
+    limits, own = deps.rules.options.limits, await deps.storage.limits(project)
+    return limits if own.images is None else replace(limits, images=own.images)
 
 
 async def clean_up(job: ImportJob, deps: Deps) -> None:
-    """After the end: scratch and the archive go in any case, the shards unless a version has them.
+    """After the end: scratch goes, each upload after its last import, shards unless a version has them.
 
-    So does a report that was not finished.
+    An upload may be imported into several datasets at once; each of them ends before it looks for the others.
+    A report that was not finished goes, too.
     """
     shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
+        still_read = await deps.imports.objects_in_use(uow.session, job.project)
         await uow.reports.drop_unfinished(job.project, job.dataset, job.id)
         await uow.commit()
     if not committed:
         await deps.storage.delete_owned(job.owner)
-    await deps.storage.delete(job.project, [each.object for each in job.given])
+    if done_with := [each.object for each in job.given if each.object not in still_read]:
+        await deps.storage.delete(job.project, done_with)
 
 
 def _scratch(job: ImportJob, deps: Deps) -> Path:

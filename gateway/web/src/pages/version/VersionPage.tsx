@@ -1,10 +1,11 @@
 /** One version: its examples, its statistics, its report. */
 import { Button, Tabs } from "@mantine/core";
-import { useMutation, useQuery } from "@tanstack/react-query";
-import { Link, useParams, useSearchParams } from "react-router";
-import { reportQuery, versionQuery } from "../../api/datasets";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearchParams } from "react-router";
+import { deleteVersion, reportQuery, versionQuery } from "../../api/datasets";
 import { createDraft, listDrafts } from "../../api/drafts";
 import type { DatasetVersion } from "../../api/types";
+import { Confirm } from "../../components/Confirm";
 import { Copyable } from "../../components/Copyable";
 import { Figures, Page } from "../../components/Page";
 import { Report } from "../../components/Report";
@@ -16,6 +17,7 @@ import { useProject } from "../../session/project";
 import { Changes } from "./Changes";
 import { Duplicates } from "./Duplicates";
 import { Examples } from "./Examples";
+import { ExportButton } from "./ExportButton";
 import { History } from "./History";
 import { StatisticsView } from "./StatisticsView";
 
@@ -39,6 +41,8 @@ export function Component() {
       actions={
         version.isSuccess && (
           <>
+            <DeleteButton version={name} />
+            <ExportButton version={version.data} />
             <EditButton version={name} />
             <Button component={Link} to={pages.newJob(name)} size="xs">
               Train on this version
@@ -51,6 +55,28 @@ export function Component() {
       {version.isError && <Failure error={version.error} retry={() => void version.refetch()} />}
       {version.data && <Content version={version.data} />}
     </Page>
+  );
+}
+
+function DeleteButton({ version }: { version: string }) {
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  const remove = useMutation({
+    mutationFn: () => deleteVersion(version),
+    onSuccess: async () => {
+      await queries.invalidateQueries({ queryKey: ["datasets"] });
+      await queries.invalidateQueries({ queryKey: ["versions"] });
+      await queries.invalidateQueries({ queryKey: ["dataset"] });
+      await navigate(pages.dataset(datasetOf(version)));
+    },
+  });
+  return (
+    <Confirm
+      label="Delete"
+      title={`Delete ${lastOf(version)}?`}
+      action={remove}
+      text="What only this version holds is deleted, and cannot be brought back. Other versions and models trained on it stay."
+    />
   );
 }
 
