@@ -31,9 +31,10 @@ from visiontune_worker import presets
 from visiontune_worker.augment import Augment
 
 from tests.support import archives, certificates
-from tests.support.dataset import DatasetHandle, running_dataset
+from tests.support.dataset import DatasetHandle, program_beside, running_dataset
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
+from tests.support.storage import running_storage
 
 STRONG = Augmentation(preset=Augmentation.PRESET_STRONG)
 FLIP = Augmentation(transforms=[Transform(name="RandomHorizontalFlip")])
@@ -158,6 +159,30 @@ async def test_what_cannot_be_shown_is_said(service: DatasetHandle, monkeypatch:
     assert refused.value.reason == "NoPictures"
     with pytest.raises(errors.NotFound, match="it has no picture"):
         await ask(service, text, STRONG, rows=[1])
+
+
+async def test_where_vision_is_switched_off_nothing_is_augmented(s3: SeaweedFS, tmp_path: Path) -> None:
+    async with running_dataset(s3, tmp_path) as service:
+        version = await service.imported(await service.create(), FILES)
+    async with running_dataset(s3, tmp_path, enable_vision_training=False) as service:
+        with pytest.raises(errors.FailedPrecondition) as refused:
+            await ask(service, version, STRONG)
+        assert refused.value.reason == "VisionTrainingDisabled"
+    assert children() == []
+
+
+@pytest.mark.slow
+async def test_a_child_ends_with_a_service_that_is_killed(s3: SeaweedFS, tmp_path: Path) -> None:
+    async with (
+        running_storage(s3, tmp_path) as storage,
+        program_beside(storage, tmp_path) as (process, service),
+    ):
+        version = await service.imported(await service.create(), FILES)
+        assert (await ask(service, version, STRONG, count=1)).examples
+        [child] = (each for each in psutil.Process(process.pid).children() if ".preview" in command(each))
+        process.kill()
+        await process.wait()
+        await eventually(lambda: not child.is_running() or command(child) == "", within_s=20)
 
 
 async def test_a_server_of_its_own_shows_them_too_and_a_flip_of_digits_is_warned_about(

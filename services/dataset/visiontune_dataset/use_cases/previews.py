@@ -50,7 +50,7 @@ async def preview_augmentation(command: PreviewAugmentation, version: Version, d
 
     Raises AugmentationRefused, ExampleNotFound, NoPictures, VisionTrainingDisabled, and what showing raises.
     """
-    if not deps.rules.vision_enabled:
+    if version.image_count and not deps.rules.vision_enabled:
         raise VisionTrainingDisabled(version.format)
     if problems := [*augmentation_rules.problems(command.augmentation), *_unknown_preset(command)]:
         raise AugmentationRefused(problems)
