@@ -88,7 +88,8 @@ def printed(answer: Callable[[Seen], Answer], *command: str) -> str:
     """What the command prints, its columns one space apart."""
     with scripted(answer) as server:
         connection = ("--server", server.url, "--api-key", "k", "--project", "p")
-        result = CliRunner().invoke(app, [*command, *connection], catch_exceptions=False)
+        wide = {"COLUMNS": "200"}
+        result = CliRunner().invoke(app, [*command, *connection], env=wide, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return re.sub(r" +", " ", result.stdout)
 
