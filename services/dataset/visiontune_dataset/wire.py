@@ -16,6 +16,7 @@ from visiontune_data.export import Archive
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
+from visiontune_data.treatment import Treatment
 from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.resolve import DEFAULT_SEED
 
@@ -115,6 +116,7 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
+        treatment=Treatment(strip_metadata=request.strip_metadata),
     )
 
 
@@ -187,6 +189,7 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
         update_time=timestamp(state.updated_at),
         restart_count=state.restart_count,
         format_reason=state.format_reason,
+        saved_bytes=state.saved_bytes,
     )
 
 

@@ -2422,6 +2422,11 @@ export interface components {
             progressPercent?: number;
             /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
             formatReason?: string;
+            /**
+             * Format: int64
+             * @description Bytes by which the images became smaller, because metadata was to be removed; once the import has ended.
+             */
+            savedBytes?: string;
         };
         /**
          * @description What the import is doing.
@@ -3532,6 +3537,11 @@ export interface components {
             formatReason?: string;
             /** @description True while the import runs: counts and rules are of what was found so far, and grow. */
             inProgress?: boolean;
+            /**
+             * Format: int64
+             * @description Bytes by which the images became smaller, because metadata was to be removed.
+             */
+            savedBytes?: string;
         };
         /**
          * @description One message of a watch.
@@ -4330,6 +4340,8 @@ export interface operations {
                     requestId?: string;
                     /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
                     uploads?: string[];
+                    /** @description Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says what is done with each kind of file. */
+                    stripMetadata?: boolean;
                 };
             };
         };

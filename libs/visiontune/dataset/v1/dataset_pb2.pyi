@@ -725,6 +725,7 @@ class ImportVersionMetadata(_message.Message):
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
+    SAVED_BYTES_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -751,6 +752,8 @@ class ImportVersionMetadata(_message.Message):
     """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
     format_reason: _builtins.str
     """Which format was detected and by what, once the import has ended; empty when the request named one."""
+    saved_bytes: _builtins.int
+    """Bytes by which the images became smaller, because metadata was to be removed; once the import has ended."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -777,10 +780,11 @@ class ImportVersionMetadata(_message.Message):
         restart_count: _builtins.int = ...,
         progress_percent: _builtins.int = ...,
         format_reason: _builtins.str = ...,
+        saved_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "saved_bytes", b"saved_bytes", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1395,6 +1399,7 @@ class ValidationReport(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
     IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    SAVED_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1417,6 +1422,8 @@ class ValidationReport(_message.Message):
     """Which format was detected and by what; empty when the request named one, or none was found."""
     in_progress: _builtins.bool
     """True while the import runs: counts and rules are of what was found so far, and grow."""
+    saved_bytes: _builtins.int
+    """Bytes by which the images became smaller, because metadata was to be removed."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1440,10 +1447,11 @@ class ValidationReport(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         format_reason: _builtins.str = ...,
         in_progress: _builtins.bool = ...,
+        saved_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "saved_bytes", b"saved_bytes", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1932,6 +1940,7 @@ class ImportVersionRequest(_message.Message):
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     UPLOADS_FIELD_NUMBER: _builtins.int
+    STRIP_METADATA_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
@@ -1948,6 +1957,11 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    strip_metadata: _builtins.bool
+    """Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before
+    they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says
+    what is done with each kind of file.
+    """
     @_builtins.property
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further uploads of the same data, read as if all were one archive: several archives, or a file of
@@ -1965,10 +1979,11 @@ class ImportVersionRequest(_message.Message):
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
         uploads: _abc.Iterable[_builtins.str] | None = ...,
+        strip_metadata: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
