@@ -16,6 +16,7 @@ import simplejpeg
 from PIL import Image, ImageCms
 
 from visiontune_data import image_kinds, jpeg, paths, perceptual, pictures
+from visiontune_data.compression import Compressed
 from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
 from visiontune_data.stripping import NotRemovable
@@ -100,7 +101,7 @@ def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_TH
         if claimed not in {None, kind}:
             warn("image-mislabelled", f"the file is {kind} by its bytes, {claimed} by its name", str(claimed))
         picture = _decode_jpeg(data, limits, warn) if kind == "JPEG" else _decode(data, kind, limits, warn)
-        stored = treatment.apply(data, kind, picture.orientation)
+        made = treatment.apply(data, kind, picture.orientation)
     except NotRemovable as reason:
         found.append(Problem("image-metadata-kept", place, f"the metadata cannot be removed: {reason}"))
         return Inspection(None, tuple(found))
@@ -115,6 +116,10 @@ def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_TH
     width, height = picture.width_px, picture.height_px
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
+    if isinstance(made, Compressed):
+        stored, kind, width, height = made.data, made.format, made.width_px, made.height_px
+    else:
+        stored = made
     digest = hashlib.sha256(stored).hexdigest()
     mean = round(float(brightness.mean()))
     decoded = Decoded(stored, digest, kind, width, height, _encoded(small), mean, phash)

@@ -11,6 +11,7 @@ from visiontune import reports
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews
 from visiontune_data.comparing import Change, Comparison
+from visiontune_data.compression import DEFAULT_QUALITY, Policy, Target
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
@@ -49,6 +50,11 @@ _ARCHIVES: Mapping[int, Archive] = {
     pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
     pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
     pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
+}
+_TARGETS = {
+    pb.ImagePolicy.FORMAT_UNSPECIFIED: Target.KEEP,
+    pb.ImagePolicy.FORMAT_JPEG: Target.JPEG,
+    pb.ImagePolicy.FORMAT_WEBP: Target.WEBP,
 }
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
@@ -116,8 +122,15 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
-        treatment=Treatment(strip_metadata=request.strip_metadata),
+        treatment=Treatment(request.strip_metadata, _policy_from(request)),
     )
+
+
+def _policy_from(request: pb.ImportVersionRequest) -> Policy | None:
+    if not request.HasField("image_policy"):
+        return None
+    asked = request.image_policy
+    return Policy(asked.largest_side_px, _TARGETS[asked.format], asked.quality or DEFAULT_QUALITY)
 
 
 def base_of(base: str, beside: str) -> int | None:

@@ -150,6 +150,7 @@ async def test_an_upload_is_imported_once_it_is_complete(service: DatasetHandle)
         {"format": "llava"},
         {"validation_fraction": 0.5},
         {"strip_metadata": True},
+        {"image_policy": pb.ImagePolicy(quality=50)},
     ],
 )
 async def test_an_upload_is_not_imported_twice_in_different_ways(

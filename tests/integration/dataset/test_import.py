@@ -153,6 +153,30 @@ async def test_metadata_is_removed_where_it_is_asked_for(service: DatasetHandle)
     assert example.images[0].sha256 == hashlib.sha256(stored[1]).hexdigest()
 
 
+async def test_images_are_made_smaller_where_it_is_asked_for(service: DatasetHandle) -> None:
+    photograph = archives.noise(5, (300, 200))
+    files = {**archives.numbered(2), "images/000.jpg": photograph}
+    policy = pb.ImagePolicy(largest_side_px=90, format=pb.ImagePolicy.FORMAT_WEBP, quality=70)
+    dataset = await service.create()
+    operation = await service.ended(await service.start(dataset, files, image_policy=policy))
+    version = version_of(operation)
+    request = pb.GetExampleImageRequest(name=f"{version.name}/examples/0")
+    found = await service.call("GetExampleImage", request)
+    picture = Image.open(io.BytesIO(found.data))
+    assert (found.content_type, picture.format, picture.size) == ("image/webp", "WEBP", (90, 60))
+    example = await service.call("GetExample", pb.GetExampleRequest(name=request.name))
+    image = example.images[0]
+    assert (image.format, image.width_px, image.height_px) == ("WEBP", 90, 60)
+    assert image.sha256 == hashlib.sha256(found.data).hexdigest()
+    report = await service.report(version.validation_report)
+    assert metadata_of(operation).saved_bytes == report.saved_bytes >= len(photograph) - len(found.data)
+    again = await service.ended(await service.start(dataset, files, "a.zip", image_policy=policy))
+    assert metadata_of(again).unchanged
+    for wrong in (pb.ImagePolicy(largest_side_px=15), pb.ImagePolicy(quality=101)):
+        with pytest.raises(errors.InvalidArgument):
+            await service.start(dataset, files, image_policy=wrong)
+
+
 async def test_pages_cross_shards(s3: SeaweedFS, tmp_path: Path) -> None:
     files = archives.captions(210)
     async with running_dataset(s3, tmp_path, shard_bytes=1) as service:

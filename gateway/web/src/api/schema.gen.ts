@@ -2360,6 +2360,30 @@ export interface components {
          * @enum {string}
          */
         "Hyperparameters.Schedule": "SCHEDULE_UNSPECIFIED" | "SCHEDULE_LINEAR" | "SCHEDULE_COSINE" | "SCHEDULE_CONSTANT";
+        /** @description What images become at import. Each is stored as it came where this would not make its file smaller; what is made is upright, in sRGB with 8 bits a sample, and has no metadata. docs/rules.md says more. */
+        ImagePolicy: {
+            /**
+             * Format: int32
+             * @description Longest side in pixels: larger images are reduced. 0: as large as they are.
+             */
+            largestSidePx?: number;
+            /** @description The format to store. */
+            format?: components["schemas"]["ImagePolicy.Format"];
+            /**
+             * Format: int32
+             * @description Quality of JPEG and WebP, 1 to 100; 85 when 0.
+             */
+            quality?: number;
+        };
+        /**
+         * @description The format to store.
+         *
+         *     - `FORMAT_UNSPECIFIED`: Each image keeps its format.
+         *     - `FORMAT_JPEG`: JPEG; what is transparent becomes white.
+         *     - `FORMAT_WEBP`: WebP, lossy; what is transparent stays so.
+         * @enum {string}
+         */
+        "ImagePolicy.Format": "FORMAT_UNSPECIFIED" | "FORMAT_JPEG" | "FORMAT_WEBP";
         /** @description Metadata of the operation that ImportVersion returns. */
         ImportVersionMetadata: {
             /** @description The dataset that gets the version. */
@@ -2424,7 +2448,7 @@ export interface components {
             formatReason?: string;
             /**
              * Format: int64
-             * @description Bytes by which the images became smaller, because metadata was to be removed; once the import has ended.
+             * @description Bytes by which the images became smaller, as the request wanted; once the import has ended.
              */
             savedBytes?: string;
         };
@@ -3539,7 +3563,7 @@ export interface components {
             inProgress?: boolean;
             /**
              * Format: int64
-             * @description Bytes by which the images became smaller, because metadata was to be removed.
+             * @description Bytes by which the images became smaller, as the request of the import wanted.
              */
             savedBytes?: string;
         };
@@ -4342,6 +4366,8 @@ export interface operations {
                     uploads?: string[];
                     /** @description Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says what is done with each kind of file. */
                     stripMetadata?: boolean;
+                    /** @description Makes images smaller before they are stored. When absent they are stored as they came. */
+                    imagePolicy?: components["schemas"]["ImagePolicy"];
                 };
             };
         };

@@ -753,7 +753,7 @@ class ImportVersionMetadata(_message.Message):
     format_reason: _builtins.str
     """Which format was detected and by what, once the import has ended; empty when the request named one."""
     saved_bytes: _builtins.int
-    """Bytes by which the images became smaller, because metadata was to be removed; once the import has ended."""
+    """Bytes by which the images became smaller, as the request wanted; once the import has ended."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -1423,7 +1423,7 @@ class ValidationReport(_message.Message):
     in_progress: _builtins.bool
     """True while the import runs: counts and rules are of what was found so far, and grow."""
     saved_bytes: _builtins.int
-    """Bytes by which the images became smaller, because metadata was to be removed."""
+    """Bytes by which the images became smaller, as the request of the import wanted."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1941,6 +1941,7 @@ class ImportVersionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     UPLOADS_FIELD_NUMBER: _builtins.int
     STRIP_METADATA_FIELD_NUMBER: _builtins.int
+    IMAGE_POLICY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
@@ -1969,6 +1970,10 @@ class ImportVersionRequest(_message.Message):
         `sha256:…`, which versions of this project have already.
         """
 
+    @_builtins.property
+    def image_policy(self) -> Global___ImagePolicy:
+        """Makes images smaller before they are stored. When absent they are stored as they came."""
+
     def __init__(
         self,
         *,
@@ -1980,16 +1985,72 @@ class ImportVersionRequest(_message.Message):
         request_id: _builtins.str = ...,
         uploads: _abc.Iterable[_builtins.str] | None = ...,
         strip_metadata: _builtins.bool = ...,
+        image_policy: Global___ImagePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "image_policy", b"image_policy", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "image_policy", b"image_policy", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_fraction) -> _WhichOneofReturnType__validation_fraction | None: ...
 
 Global___ImportVersionRequest: _TypeAlias = ImportVersionRequest  # noqa: Y015
+
+@_typing.final
+class ImagePolicy(_message.Message):
+    """What images become at import. Each is stored as it came where this would not make its file smaller; what is
+    made is upright, in sRGB with 8 bits a sample, and has no metadata. docs/rules.md says more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Format:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImagePolicy._Format.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FORMAT_UNSPECIFIED: ImagePolicy._Format.ValueType  # 0
+        """Each image keeps its format."""
+        FORMAT_JPEG: ImagePolicy._Format.ValueType  # 1
+        """JPEG; what is transparent becomes white."""
+        FORMAT_WEBP: ImagePolicy._Format.ValueType  # 2
+        """WebP, lossy; what is transparent stays so."""
+
+    class Format(_Format, metaclass=_FormatEnumTypeWrapper):
+        """The format to store."""
+
+    FORMAT_UNSPECIFIED: ImagePolicy.Format.ValueType  # 0
+    """Each image keeps its format."""
+    FORMAT_JPEG: ImagePolicy.Format.ValueType  # 1
+    """JPEG; what is transparent becomes white."""
+    FORMAT_WEBP: ImagePolicy.Format.ValueType  # 2
+    """WebP, lossy; what is transparent stays so."""
+
+    LARGEST_SIDE_PX_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    largest_side_px: _builtins.int
+    """Longest side in pixels: larger images are reduced. 0: as large as they are."""
+    format: Global___ImagePolicy.Format.ValueType
+    """The format to store."""
+    quality: _builtins.int
+    """Quality of JPEG and WebP, 1 to 100; 85 when 0."""
+    def __init__(
+        self,
+        *,
+        largest_side_px: _builtins.int = ...,
+        format: Global___ImagePolicy.Format.ValueType = ...,
+        quality: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "largest_side_px", b"largest_side_px", "quality", b"quality"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImagePolicy: _TypeAlias = ImagePolicy  # noqa: Y015
 
 @_typing.final
 class GetVersionRequest(_message.Message):

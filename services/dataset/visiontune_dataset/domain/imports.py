@@ -105,7 +105,7 @@ class ImportJob:
         fields = json.loads(payload)
         # Older jobs have neither.
         more = tuple(Given(**each) for each in fields.pop("more", ()))
-        treatment = Treatment(**fields.pop("treatment", {}))
+        treatment = Treatment.of(fields.pop("treatment", {}))
         return cls(**fields, more=more, treatment=treatment)
 
 
