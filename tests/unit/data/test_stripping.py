@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+from visiontune_data import pictures
 from visiontune_data.images import inspect
 from visiontune_data.limits import Limits
 from visiontune_data.stripping import NotRemovable, strip
@@ -73,6 +74,15 @@ def test_gps_xmp_iptc_and_comments_are_gone_and_the_picture_looks_the_same(
     assert after.tobytes() == before.tobytes()
     assert ImageOps.exif_transpose(after).size == ((90, 70) if orientation == 1 else (70, 90))
     assert stored(made) == made
+
+
+def test_an_orientation_that_xmp_alone_tells_stays() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    lying = encoded(Image.open(io.BytesIO(picture(3, "PNG", (90, 70)))), "JPEG", xmp=xmp)
+    assert pictures.read(lying).size == (70, 90)
+    made = stored(lying)
+    assert b"xmpmeta" not in made
+    assert pictures.read(made).tobytes() == pictures.read(lying).tobytes()
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
