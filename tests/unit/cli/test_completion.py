@@ -28,7 +28,7 @@ def completions(line: str) -> list[str]:
         (
             "visiontune ",
             {
-                *("dataset", "train", "job", "models", "accelerators"),
+                *("dataset", "train", "job", "models", "accelerators", "storage"),
                 *("demo", "up", "down", "status", "config"),
             },
         ),

@@ -22,7 +22,7 @@ def validate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(params=["d.tar.gz", "d.zip", "folder"])
 def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / request.param
+    path = tmp_path / str(request.param)
     if request.param != "folder":
         path.write_bytes(archives.pack(BAD, request.param))
         return path

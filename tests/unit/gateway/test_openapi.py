@@ -71,7 +71,7 @@ def test_rules_become_constraints(openapi: dict[str, Any]) -> None:
 def test_parameters_come_from_what_the_body_leaves_over(openapi: dict[str, Any]) -> None:
     path = "/v1/projects/{project}/trainingJobs"
     assert set(parameters(openapi, "post", path)) == {"project", "trainingJobId", "requestId"}
-    assert set(parameters(openapi, "get", path)) == {"project", "pageSize", "pageToken"}
+    assert set(parameters(openapi, "get", path)) == {"project", "pageSize", "pageToken", "dataset"}
     create = openapi["paths"]["/v1/projects/{project}/datasets"]["post"]
     assert create["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Dataset")
     assert parameters(openapi, "post", "/v1/projects/{project}/datasets")["datasetId"]["required"]
