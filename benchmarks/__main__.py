@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 BENCHES = (
     "bench_import",
     "bench_reading",
+    "bench_grid",
     "bench_transfer",
     "bench_training",
     "bench_rpc",

@@ -27,6 +27,7 @@ def report_to(found: Report, **more: Any) -> pb.ValidationReport:
             for summary in found.rules
         ],
         format_reason=found.format_reason,
+        saved_bytes=found.saved_bytes,
         **more,
     )
 

@@ -20,6 +20,7 @@ from visiontune_data import images
 from visiontune_data.limits import MIB, Limits
 from visiontune_data.report import Problem
 from visiontune_data.spool import Extent, Spool
+from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 _BATCH_IMAGES = 32
 _BATCH_BYTES = 2 * MIB
@@ -48,7 +49,10 @@ class Thumb(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a task; the facts are absent when an error is among the problems."""
+    """What came of a task; the facts are absent when an error is among the problems.
+
+    The task's extent is that of the bytes to store: what the treatment saved is missing at its end.
+    """
 
     task: Task
     problems: tuple[Problem, ...]
@@ -59,20 +63,23 @@ class Result(NamedTuple):
     thumb: Thumb | None = None
     brightness: int = 0
     phash: int | None = None
+    saved_bytes: int = 0
 
 
 class Decoder:
     """A pool of decoding processes over one spool. Results come in the order of the tasks.
 
+    The treatment never makes an image longer, so that its new bytes are written over the old.
     With `processes=0` this process decodes. `start_method` is multiprocessing's: "fork" is quick, and right
     only where no library has threads.
     """
 
     def __init__(
-        self, spool: Path, scratch: Path, limits: Limits, processes: int, start_method: str = "spawn"
-    ) -> None:
+        self, spool: Path, scratch: Path, limits: Limits, processes: int, start_method: str = "spawn",
+        treatment: Treatment = AS_THEY_ARE,
+    ) -> None:  # fmt: skip
         context = multiprocessing.get_context(start_method)
-        arguments = (spool, scratch, limits, context.Lock())
+        arguments = (spool, scratch, limits, treatment, context.Lock())
         self._pool: Executor = (
             ProcessPoolExecutor(processes, context, _begin, arguments) if processes else _Here(*arguments)
         )
@@ -133,12 +140,15 @@ class _Worker:
     spool: int
     thumbs: Spool
     limits: Limits
+    treatment: Treatment
     one_large_image: Lock
 
     @classmethod
-    def open(cls, spool: Path, scratch: Path, limits: Limits, one_large_image: Lock) -> Self:
+    def open(
+        cls, spool: Path, scratch: Path, limits: Limits, treatment: Treatment, one_large_image: Lock
+    ) -> Self:
         thumbs = Spool(scratch / f"{_THUMBNAILS}{os.getpid()}")
-        return cls(os.open(spool, os.O_RDONLY), thumbs, limits, one_large_image)
+        return cls(os.open(spool, os.O_RDWR), thumbs, limits, treatment, one_large_image)
 
 
 class _Here(Executor):
@@ -162,11 +172,11 @@ class _Here(Executor):
 _worker: _Worker | None = None
 
 
-def _begin(spool: Path, scratch: Path, limits: Limits, one_large_image: Lock) -> None:
+def _begin(spool: Path, scratch: Path, limits: Limits, treatment: Treatment, one_large_image: Lock) -> None:
     """Prepares a decoding process; it ends with its parent, however that ends."""
     global _worker  # noqa: PLW0603 (a pool's initializer has nowhere else to leave it)
     end_with_parent()
-    _worker = _Worker.open(spool, scratch, limits, one_large_image)
+    _worker = _Worker.open(spool, scratch, limits, treatment, one_large_image)
 
 
 def end_with_parent() -> None:
@@ -190,10 +200,14 @@ def _decode_one(task: Task, worker: _Worker) -> Result:
     data = os.pread(worker.spool, task.extent.length, task.extent.offset)
     # Memory grows by one large image in all, not by one a process.
     with worker.one_large_image if images.pixel_count(data) > _LARGE_IMAGE_PIXELS else nullcontext():
-        inspection = images.inspect(data, task.path, worker.limits)
+        inspection = images.inspect(data, task.path, worker.limits, worker.treatment)
     decoded = inspection.decoded
     if decoded is None:
         return Result(task, inspection.problems)
+    saved = len(data) - len(decoded.stored)
+    if decoded.stored is not data:
+        os.pwrite(worker.spool, decoded.stored, task.extent.offset)
+        task = task._replace(extent=Extent(task.extent.offset, len(decoded.stored)))
     extent = worker.thumbs.append([decoded.thumbnail.data])
     thumb = Thumb(str(worker.thumbs.path), extent, decoded.thumbnail.width_px, decoded.thumbnail.height_px)
     return Result(
@@ -206,4 +220,5 @@ def _decode_one(task: Task, worker: _Worker) -> Result:
         thumb,
         decoded.brightness,
         decoded.phash,
+        saved,
     )

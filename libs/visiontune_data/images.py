@@ -1,7 +1,7 @@
 """Decodes one image fully: its facts, its thumbnail, and everything that is wrong with it.
 
-The original bytes are what a version stores; orientation, profile and alpha are applied by readers,
-and here to the thumbnail alone.
+The original bytes are what a version stores, unless the import is asked to change them; orientation, profile
+and alpha are applied by readers, and here to the thumbnail alone.
 """
 
 import hashlib
@@ -16,9 +16,12 @@ import simplejpeg
 from PIL import Image, ImageCms
 
 from visiontune_data import image_kinds, jpeg, paths, perceptual, pictures
+from visiontune_data.compression import Compressed
 from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
+from visiontune_data.stripping import NotRemovable
 from visiontune_data.text import shorten
+from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 THUMBNAIL_SIDE_PX: Final = 256
 _THUMBNAIL_QUALITY: Final = 80
@@ -48,7 +51,8 @@ class Thumbnail:
 class Decoded:
     """Facts of an image that decoded. Width and height are after EXIF orientation."""
 
-    sha256: str
+    stored: bytes  # as they came, or as the treatment made them
+    sha256: str  # of the stored bytes
     format: str
     width_px: int
     height_px: int
@@ -83,8 +87,8 @@ class _Picture:
     orientation: int = 1
 
 
-def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
-    """Decodes `data`, the bytes of the member `path`. Never raises for bad data."""
+def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_THEY_ARE) -> Inspection:
+    """Decodes `data`, the bytes of the member `path`, and treats them. Never raises for bad data."""
     place = Place(path)
     found: list[Problem] = []
 
@@ -97,6 +101,10 @@ def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
         if claimed not in {None, kind}:
             warn("image-mislabelled", f"the file is {kind} by its bytes, {claimed} by its name", str(claimed))
         picture = _decode_jpeg(data, limits, warn) if kind == "JPEG" else _decode(data, kind, limits, warn)
+        made = treatment.apply(data, kind, picture.orientation)
+    except NotRemovable as reason:
+        found.append(Problem("image-metadata-kept", place, f"the metadata cannot be removed: {reason}"))
+        return Inspection(None, tuple(found))
     except _Broken as broken:
         found.append(Problem(broken.rule, place, broken.message, broken.value, broken.remedy))
         return Inspection(None, tuple(found))
@@ -108,8 +116,13 @@ def inspect(data: bytes, path: str, limits: Limits) -> Inspection:
     width, height = picture.width_px, picture.height_px
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
-    digest = hashlib.sha256(data).hexdigest()
-    decoded = Decoded(digest, kind, width, height, _encoded(small), round(float(brightness.mean())), phash)
+    if isinstance(made, Compressed):
+        stored, kind, width, height = made.data, made.format, made.width_px, made.height_px
+    else:
+        stored = made
+    digest = hashlib.sha256(stored).hexdigest()
+    mean = round(float(brightness.mean()))
+    decoded = Decoded(stored, digest, kind, width, height, _encoded(small), mean, phash)
     return Inspection(decoded, tuple(found))
 
 

@@ -27,6 +27,7 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
+from visiontune_data.treatment import AS_THEY_ARE, Treatment
 from visiontune_data.twins import Twins
 from visiontune_data.videos import Videos
 
@@ -47,6 +48,7 @@ class Options:
     shard_bytes: int = SHARD_BYTES
     frames_per_video: int = 8
     limits: Limits = field(default_factory=Limits)
+    treatment: Treatment = AS_THEY_ARE
 
 
 class Stage(StrEnum):
@@ -157,6 +159,7 @@ class _Job:
                 options.limits,
                 options.processes,
                 options.start_method,
+                options.treatment,
             )
         )
         # Reported after those of the images, whichever is ready first.
@@ -211,6 +214,7 @@ class _Job:
         results = {}
         for result in self._decoder.results():
             results[result.task.path] = result
+            self._report.saved_bytes += result.saved_bytes
             self._tell()
         for path in content.image_paths:
             if path in content.refused:

@@ -9,7 +9,8 @@ PLAIN_COLOURS: Final = frozenset({"YCbCr", "Gray"})
 _SCALE: Final = 8  # libjpeg transforms a block of 8 x 8 to as many pixels as are wanted
 _MARKER: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
-_UNUSUAL_SEGMENTS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0")
+# XMP, too, may say how the picture lies, and other readers obey it.
+_UNUSUAL_SEGMENTS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0", b"http://ns.adobe.com/xap/1.0/\0")
 
 
 def is_plain(data: bytes) -> bool:

@@ -38,8 +38,10 @@ def _path_of(image: ExportedImage) -> str:
     """The image's own path, or one of its digest where that is none that an import would take."""
     path = paths.normalise(image.path)
     is_path = not paths.is_url(image.path) and not paths.is_unsafe(image.path)
-    if is_path and paths.suffix(path) in image_kinds.SUFFIXES:
-        return path
+    claimed = image_kinds.SUFFIXES.get(paths.suffix(path)) if is_path else None
     kind = image_kinds.read_kind(image.data)
+    if claimed and kind in {claimed, None}:
+        return path
     suffix = next((suffix for suffix, of in image_kinds.SUFFIXES.items() if of == kind), "jpg")
-    return f"images/{image.sha256[:16]}.{suffix}"
+    # An import may have made a JPEG of a PNG.
+    return f"{posixpath.splitext(path)[0]}.{suffix}" if claimed else f"images/{image.sha256[:16]}.{suffix}"

@@ -76,6 +76,7 @@ class Report:
     record_count: int = 0
     example_count: int = 0
     skipped_count: int = 0
+    saved_bytes: int = 0  # by the treatment of the images
     by_rule: dict[str, RuleSummary] = field(default_factory=dict)
 
     def add(self, problem: Problem) -> None:
@@ -98,6 +99,7 @@ class Report:
             ours.problems += theirs.problems[: PLACES_PER_RULE - len(ours.problems)]
         self.record_count += other.record_count
         self.skipped_count += other.skipped_count
+        self.saved_bytes += other.saved_bytes
 
     @property
     def error_count(self) -> int:

@@ -130,6 +130,7 @@ _ALL = (
     Rule("image-exif-invalid", _W, _I, "the image's EXIF orientation cannot be read and is ignored", "Save it without EXIF."),
     Rule("image-icc-invalid", _W, _I, "the image's colour profile cannot be read and is ignored", "Save it as sRGB."),
     Rule("image-blank", _W, _I, "the image is of one colour, or nearly", "Check that it is not empty."),
+    Rule("image-metadata-kept", _E, _I, "the import is to remove metadata, and from this image it cannot be removed", _CONVERT),
     Rule("image-small", _W, _I, "the image has a side of fewer than 32 pixels", "Nothing, if it is meant."),
     Rule("aspect-extreme", _W, _I, "one side of the image is more than 20 times the other", "Crop it."),
     Rule("limit-images", _E, _A, "there are more images than the limit", "Split the data into several datasets, or ask the operator for more."),

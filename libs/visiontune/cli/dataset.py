@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import views
+from visiontune.cli import treatment, views
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import size, step
 from visiontune.cli.session import Output, OutputOption, Session, talks
@@ -64,6 +64,10 @@ def import_(
             min=0.0, max=0.9, help="Share that is held out when the data names no splits; 0.1 when absent."
         ),
     ] = None,
+    strip_metadata: treatment.StripMetadata = False,
+    largest_side: treatment.LargestSide = 0,
+    image_format: treatment.Format = None,
+    image_quality: treatment.Quality = 0,
     resume: Annotated[
         str, typer.Option(help="Go on with an upload of this file that broke off.", metavar="UPLOAD")
     ] = "",
@@ -77,7 +81,10 @@ def import_(
     if resume and len(path) > 1:
         raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
     uploads = [send(session, each, resume).name for each in path]
-    operation = start_import(session, dataset, uploads, format_, on_error, validation_fraction)
+    operation = start_import(
+        session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
+        image_policy=treatment.policy(largest_side, image_format, image_quality),
+    )  # fmt: skip
     if not wait:
         session.resource(operation) if session.is_json else session.say(
             f"Started. Wait for it: visiontune dataset wait {operation.name}"
@@ -317,6 +324,9 @@ def start_import(
     format_: str = "auto",
     on_error: OnError = OnError.FAIL,
     validation_fraction: float | None = None,
+    *,
+    strip_metadata: bool = False,
+    image_policy: "dataset_pb2.ImagePolicy | None" = None,
 ) -> "operations_pb2.Operation":
     """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2
@@ -329,6 +339,8 @@ def start_import(
             format=format_,
             on_error=dataset_pb2.OnError.Value(f"ON_ERROR_{on_error.name}"),
             validation_fraction=validation_fraction,
+            strip_metadata=strip_metadata,
+            image_policy=image_policy,
         )
     )
 

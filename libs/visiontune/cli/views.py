@@ -82,9 +82,10 @@ def imported(
     verb = "Committed" if version.draft else "Imported"
     verb = "Unchanged: equal to" if metadata and metadata.unchanged else verb
     warnings = f", {metadata.warning_count:,} warnings" if metadata and metadata.warning_count else ""
+    saved = f", {size(metadata.saved_bytes)} saved" if metadata and metadata.saved_bytes else ""
     return (
         f"{verb} [bold]{names.short(version.name)}[/]: {version.example_count:,} examples, "
-        f"{version.image_count:,} images ({splits(dict(version.split_counts))}){warnings}"
+        f"{version.image_count:,} images ({splits(dict(version.split_counts))}){warnings}{saved}"
     )
 
 

@@ -11,11 +11,13 @@ from visiontune import reports
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_data import archive, previews
 from visiontune_data.comparing import Change, Comparison
+from visiontune_data.compression import DEFAULT_QUALITY, Policy, Target
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
+from visiontune_data.treatment import Treatment
 from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.resolve import DEFAULT_SEED
 
@@ -48,6 +50,11 @@ _ARCHIVES: Mapping[int, Archive] = {
     pb.ExportVersionRequest.ARCHIVE_TAR_GZ: "tar.gz",
     pb.ExportVersionRequest.ARCHIVE_TAR: "tar",
     pb.ExportVersionRequest.ARCHIVE_ZIP: "zip",
+}
+_TARGETS = {
+    pb.ImagePolicy.FORMAT_UNSPECIFIED: Target.KEEP,
+    pb.ImagePolicy.FORMAT_JPEG: Target.JPEG,
+    pb.ImagePolicy.FORMAT_WEBP: Target.WEBP,
 }
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
@@ -115,7 +122,15 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
         format=request.format,
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
+        treatment=Treatment(request.strip_metadata, _policy_from(request)),
     )
+
+
+def _policy_from(request: pb.ImportVersionRequest) -> Policy | None:
+    if not request.HasField("image_policy"):
+        return None
+    asked = request.image_policy
+    return Policy(asked.largest_side_px, _TARGETS[asked.format], asked.quality or DEFAULT_QUALITY)
 
 
 def base_of(base: str, beside: str) -> int | None:
@@ -187,6 +202,7 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
         update_time=timestamp(state.updated_at),
         restart_count=state.restart_count,
         format_reason=state.format_reason,
+        saved_bytes=state.saved_bytes,
     )
 
 

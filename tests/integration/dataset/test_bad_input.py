@@ -144,7 +144,14 @@ async def test_an_upload_is_imported_once_it_is_complete(service: DatasetHandle)
 
 
 @pytest.mark.parametrize(
-    "other", [{"on_error": pb.ON_ERROR_SKIP}, {"format": "llava"}, {"validation_fraction": 0.5}]
+    "other",
+    [
+        {"on_error": pb.ON_ERROR_SKIP},
+        {"format": "llava"},
+        {"validation_fraction": 0.5},
+        {"strip_metadata": True},
+        {"image_policy": pb.ImagePolicy(quality=50)},
+    ],
 )
 async def test_an_upload_is_not_imported_twice_in_different_ways(
     service: DatasetHandle, other: dict[str, Any]

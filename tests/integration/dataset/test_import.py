@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from google.api import httpbody_pb2
-from PIL import Image
+from PIL import ExifTags, Image
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_kit import errors
 
@@ -124,6 +124,57 @@ async def check_manifest(service: DatasetHandle, version: pb.DatasetVersion) -> 
     assert [row[0]["bytes"] for row in stored] == [FILES[f"images/{n:03d}.jpg"] for n in range(12)]
     tail = await service.storage.http.get(shard.url, headers={"Range": "bytes=-4"})
     assert (tail.status_code, tail.content) == (206, b"PAR1")
+
+
+async def test_metadata_is_removed_where_it_is_asked_for(service: DatasetHandle) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (52.0, 31.0, 12.0)})
+    taken = archives.encoded(Image.open(io.BytesIO(FILES["images/000.jpg"])), "JPEG", exif=exif)
+    dataset = await service.create()
+    files = {**archives.numbered(1), "images/000.jpg": taken}
+    whole = await service.imported(dataset, files)
+    operation = await service.ended(await service.start(dataset, files, strip_metadata=True))
+    version = version_of(operation)
+    assert (version.name, version.digest != whole.digest) == (f"{dataset.name}/versions/v2", True)
+    stored = []
+    for made in (whole, version):
+        request = pb.GetExampleImageRequest(name=f"{made.name}/examples/0")
+        stored.append((await service.call("GetExampleImage", request)).data)
+    assert stored[0] == taken
+    before, after = (Image.open(io.BytesIO(data)) for data in stored)
+    assert before.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    assert dict(after.getexif()) == {ExifTags.Base.Orientation: 6}
+    assert after.tobytes() == before.tobytes()
+    saved = len(taken) - len(stored[1])
+    assert metadata_of(operation).saved_bytes == saved > 0
+    assert (await service.report(version.validation_report)).saved_bytes == saved
+    example = await service.call("GetExample", pb.GetExampleRequest(name=f"{version.name}/examples/0"))
+    assert example.images[0].sha256 == hashlib.sha256(stored[1]).hexdigest()
+
+
+async def test_images_are_made_smaller_where_it_is_asked_for(service: DatasetHandle) -> None:
+    photograph = archives.noise(5, (300, 200))
+    files = {**archives.numbered(2), "images/000.jpg": photograph}
+    policy = pb.ImagePolicy(largest_side_px=90, format=pb.ImagePolicy.FORMAT_WEBP, quality=70)
+    dataset = await service.create()
+    operation = await service.ended(await service.start(dataset, files, image_policy=policy))
+    version = version_of(operation)
+    request = pb.GetExampleImageRequest(name=f"{version.name}/examples/0")
+    found = await service.call("GetExampleImage", request)
+    picture = Image.open(io.BytesIO(found.data))
+    assert (found.content_type, picture.format, picture.size) == ("image/webp", "WEBP", (90, 60))
+    example = await service.call("GetExample", pb.GetExampleRequest(name=request.name))
+    image = example.images[0]
+    assert (image.format, image.width_px, image.height_px) == ("WEBP", 90, 60)
+    assert image.sha256 == hashlib.sha256(found.data).hexdigest()
+    report = await service.report(version.validation_report)
+    assert metadata_of(operation).saved_bytes == report.saved_bytes >= len(photograph) - len(found.data)
+    again = await service.ended(await service.start(dataset, files, "a.zip", image_policy=policy))
+    assert metadata_of(again).unchanged
+    for wrong in (pb.ImagePolicy(largest_side_px=15), pb.ImagePolicy(quality=101)):
+        with pytest.raises(errors.InvalidArgument):
+            await service.start(dataset, files, image_policy=wrong)
 
 
 async def test_pages_cross_shards(s3: SeaweedFS, tmp_path: Path) -> None:

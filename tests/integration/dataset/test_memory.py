@@ -26,19 +26,20 @@ from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle
 
 MIB = 1024 * 1024
-ARCHIVE_BYTES = 1024 * MIB
+IMAGES = 10_000  # as many as a version may have
+ARCHIVE_BYTES = 2048 * MIB  # at least
 MOST_ABOVE_IDLE_MIB = 400
 SAMPLE_EVERY_S = 0.1
-PICTURE_PX = (560, 440)  # of noise: about 250 KB
+PICTURE_PX = (500, 362)  # of noise: about 216 KB
 PICTURES = 16  # drawn; each file is one of them with its number in a comment
-IMPORT_WITHIN_S = 600.0
+IMPORT_WITHIN_S = 1_200.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 
-async def test_a_gibibyte_takes_less_than_400_mib(s3: SeaweedFS, tmp_path: Path) -> None:
+async def test_two_gibibytes_take_less_than_400_mib(s3: SeaweedFS, tmp_path: Path) -> None:
     archive = tmp_path / "large.tar"
-    count = write_archive(archive)
+    write_archive(archive)
     assert archive.stat().st_size >= ARCHIVE_BYTES
     async with services(s3, tmp_path) as (service, pids):
         dataset = await service.create()
@@ -48,8 +49,8 @@ async def test_a_gibibyte_takes_less_than_400_mib(s3: SeaweedFS, tmp_path: Path)
             request = dataset_pb2.ImportVersionRequest(parent=dataset.name, upload=upload.name)
             operation = await service.call("ImportVersion", request)
             version = version_of(await service.ended(operation, IMPORT_WITHIN_S))
-    assert version.image_count == version.example_count == count
-    print(f"{memory}; {count:,} images")
+    assert version.image_count == version.example_count == IMAGES
+    print(memory)
     assert memory.above_idle_mib < MOST_ABOVE_IDLE_MIB, memory
 
 
@@ -107,16 +108,14 @@ def proportional_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def write_archive(path: Path) -> int:
-    """Writes a llava dataset of a gibibyte, a picture at a time; returns how many."""
+def write_archive(path: Path) -> None:
+    """Writes a llava dataset, a picture at a time."""
     pictures = [archives.noise(seed, PICTURE_PX) for seed in range(PICTURES)]
-    count = ARCHIVE_BYTES // min(map(len, pictures)) + 1
-    records = b"".join(json.dumps(archives.numbered_record(n)).encode() + b"\n" for n in range(count))
+    records = b"".join(json.dumps(archives.numbered_record(n)).encode() + b"\n" for n in range(IMAGES))
     with tarfile.open(path, "w") as archive:
         _add(archive, "train.jsonl", records)
-        for number in range(count):
+        for number in range(IMAGES):
             _add(archive, archives.image_name(number), commented(pictures[number % PICTURES], number))
-    return count
 
 
 def commented(jpeg: bytes, number: int) -> bytes:

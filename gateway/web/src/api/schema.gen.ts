@@ -2360,6 +2360,30 @@ export interface components {
          * @enum {string}
          */
         "Hyperparameters.Schedule": "SCHEDULE_UNSPECIFIED" | "SCHEDULE_LINEAR" | "SCHEDULE_COSINE" | "SCHEDULE_CONSTANT";
+        /** @description What images become at import. Each is stored as it came where this would not make its file smaller; what is made is upright, in sRGB with 8 bits a sample, and has no metadata. docs/rules.md says more. */
+        ImagePolicy: {
+            /**
+             * Format: int32
+             * @description Longest side in pixels: larger images are reduced. 0: as large as they are.
+             */
+            largestSidePx?: number;
+            /** @description The format to store. */
+            format?: components["schemas"]["ImagePolicy.Format"];
+            /**
+             * Format: int32
+             * @description Quality of JPEG and WebP, 1 to 100; 85 when 0.
+             */
+            quality?: number;
+        };
+        /**
+         * @description The format to store.
+         *
+         *     - `FORMAT_UNSPECIFIED`: Each image keeps its format.
+         *     - `FORMAT_JPEG`: JPEG; what is transparent becomes white.
+         *     - `FORMAT_WEBP`: WebP, lossy; what is transparent stays so.
+         * @enum {string}
+         */
+        "ImagePolicy.Format": "FORMAT_UNSPECIFIED" | "FORMAT_JPEG" | "FORMAT_WEBP";
         /** @description Metadata of the operation that ImportVersion returns. */
         ImportVersionMetadata: {
             /** @description The dataset that gets the version. */
@@ -2422,6 +2446,11 @@ export interface components {
             progressPercent?: number;
             /** @description Which format was detected and by what, once the import has ended; empty when the request named one. */
             formatReason?: string;
+            /**
+             * Format: int64
+             * @description Bytes by which the images became smaller, as the request wanted; once the import has ended.
+             */
+            savedBytes?: string;
         };
         /**
          * @description What the import is doing.
@@ -3532,6 +3561,11 @@ export interface components {
             formatReason?: string;
             /** @description True while the import runs: counts and rules are of what was found so far, and grow. */
             inProgress?: boolean;
+            /**
+             * Format: int64
+             * @description Bytes by which the images became smaller, as the request of the import wanted.
+             */
+            savedBytes?: string;
         };
         /**
          * @description One message of a watch.
@@ -4330,6 +4364,10 @@ export interface operations {
                     requestId?: string;
                     /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
                     uploads?: string[];
+                    /** @description Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says what is done with each kind of file. */
+                    stripMetadata?: boolean;
+                    /** @description Makes images smaller before they are stored. When absent they are stored as they came. */
+                    imagePolicy?: components["schemas"]["ImagePolicy"];
                 };
             };
         };

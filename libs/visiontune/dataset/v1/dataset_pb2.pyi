@@ -725,6 +725,7 @@ class ImportVersionMetadata(_message.Message):
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
+    SAVED_BYTES_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """The dataset that gets the version."""
     stage: Global___ImportVersionMetadata.Stage.ValueType
@@ -751,6 +752,8 @@ class ImportVersionMetadata(_message.Message):
     """Share of the whole work that is done, 0 to 100: reading, decoding and writing together."""
     format_reason: _builtins.str
     """Which format was detected and by what, once the import has ended; empty when the request named one."""
+    saved_bytes: _builtins.int
+    """Bytes by which the images became smaller, as the request wanted; once the import has ended."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the operation was created."""
@@ -777,10 +780,11 @@ class ImportVersionMetadata(_message.Message):
         restart_count: _builtins.int = ...,
         progress_percent: _builtins.int = ...,
         format_reason: _builtins.str = ...,
+        saved_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "error_count", b"error_count", "format_reason", b"format_reason", "image_count", b"image_count", "progress_percent", b"progress_percent", "read_bytes", b"read_bytes", "record_count", b"record_count", "restart_count", b"restart_count", "saved_bytes", b"saved_bytes", "stage", b"stage", "total_bytes", b"total_bytes", "unchanged", b"unchanged", "update_time", b"update_time", "validation_report", b"validation_report", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1395,6 +1399,7 @@ class ValidationReport(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FORMAT_REASON_FIELD_NUMBER: _builtins.int
     IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    SAVED_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/validationReports/{report}`; the last segment is the
     operation's.
@@ -1417,6 +1422,8 @@ class ValidationReport(_message.Message):
     """Which format was detected and by what; empty when the request named one, or none was found."""
     in_progress: _builtins.bool
     """True while the import runs: counts and rules are of what was found so far, and grow."""
+    saved_bytes: _builtins.int
+    """Bytes by which the images became smaller, as the request of the import wanted."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleSummary]:
         """One entry a rule that was broken, errors first, then by count."""
@@ -1440,10 +1447,11 @@ class ValidationReport(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         format_reason: _builtins.str = ...,
         in_progress: _builtins.bool = ...,
+        saved_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_count", b"error_count", "example_count", b"example_count", "filename", b"filename", "format_reason", b"format_reason", "in_progress", b"in_progress", "name", b"name", "record_count", b"record_count", "rules", b"rules", "saved_bytes", b"saved_bytes", "skipped_count", b"skipped_count", "version", b"version", "warning_count", b"warning_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1932,6 +1940,8 @@ class ImportVersionRequest(_message.Message):
     VALIDATION_FRACTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     UPLOADS_FIELD_NUMBER: _builtins.int
+    STRIP_METADATA_FIELD_NUMBER: _builtins.int
+    IMAGE_POLICY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
@@ -1948,12 +1958,21 @@ class ImportVersionRequest(_message.Message):
     """
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    strip_metadata: _builtins.bool
+    """Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before
+    they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says
+    what is done with each kind of file.
+    """
     @_builtins.property
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further uploads of the same data, read as if all were one archive: several archives, or a file of
         records and archives with its images. Records of a file that is no archive may also name images as
         `sha256:…`, which versions of this project have already.
         """
+
+    @_builtins.property
+    def image_policy(self) -> Global___ImagePolicy:
+        """Makes images smaller before they are stored. When absent they are stored as they came."""
 
     def __init__(
         self,
@@ -1965,16 +1984,73 @@ class ImportVersionRequest(_message.Message):
         validation_fraction: _builtins.float | None = ...,
         request_id: _builtins.str = ...,
         uploads: _abc.Iterable[_builtins.str] | None = ...,
+        strip_metadata: _builtins.bool = ...,
+        image_policy: Global___ImagePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "image_policy", b"image_policy", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "image_policy", b"image_policy", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_fraction) -> _WhichOneofReturnType__validation_fraction | None: ...
 
 Global___ImportVersionRequest: _TypeAlias = ImportVersionRequest  # noqa: Y015
+
+@_typing.final
+class ImagePolicy(_message.Message):
+    """What images become at import. Each is stored as it came where this would not make its file smaller; what is
+    made is upright, in sRGB with 8 bits a sample, and has no metadata. docs/rules.md says more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Format:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImagePolicy._Format.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FORMAT_UNSPECIFIED: ImagePolicy._Format.ValueType  # 0
+        """Each image keeps its format."""
+        FORMAT_JPEG: ImagePolicy._Format.ValueType  # 1
+        """JPEG; what is transparent becomes white."""
+        FORMAT_WEBP: ImagePolicy._Format.ValueType  # 2
+        """WebP, lossy; what is transparent stays so."""
+
+    class Format(_Format, metaclass=_FormatEnumTypeWrapper):
+        """The format to store."""
+
+    FORMAT_UNSPECIFIED: ImagePolicy.Format.ValueType  # 0
+    """Each image keeps its format."""
+    FORMAT_JPEG: ImagePolicy.Format.ValueType  # 1
+    """JPEG; what is transparent becomes white."""
+    FORMAT_WEBP: ImagePolicy.Format.ValueType  # 2
+    """WebP, lossy; what is transparent stays so."""
+
+    LARGEST_SIDE_PX_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    largest_side_px: _builtins.int
+    """Longest side in pixels: larger images are reduced. 0: as large as they are."""
+    format: Global___ImagePolicy.Format.ValueType
+    """The format to store."""
+    quality: _builtins.int
+    """Quality of JPEG and WebP, 1 to 100; 85 when 0."""
+    def __init__(
+        self,
+        *,
+        largest_side_px: _builtins.int = ...,
+        format: Global___ImagePolicy.Format.ValueType = ...,
+        quality: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "largest_side_px", b"largest_side_px", "quality", b"quality"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImagePolicy: _TypeAlias = ImagePolicy  # noqa: Y015
 
 @_typing.final
 class GetVersionRequest(_message.Message):

@@ -10,6 +10,7 @@ from typing import Self
 from visiontune_data.example import Kind
 from visiontune_data.formats import AUTO, FORMATS, Format
 from visiontune_data.inputs import RECORD_SUFFIXES
+from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
 
@@ -45,6 +46,7 @@ class ImportJob:
     validation_fraction: float
     created_at: str  # ISO 8601
     more: tuple[Given, ...] = ()  # uploads beside the first
+    treatment: Treatment = AS_THEY_ARE
 
     kind = KIND
 
@@ -101,8 +103,10 @@ class ImportJob:
     def from_bytes(cls, payload: bytes) -> Self:
         """The job out of the operation's payload."""
         fields = json.loads(payload)
-        more = tuple(Given(**each) for each in fields.pop("more", ()))  # older jobs have none
-        return cls(**fields, more=more)
+        # Older jobs have neither.
+        more = tuple(Given(**each) for each in fields.pop("more", ()))
+        treatment = Treatment.of(fields.pop("treatment", {}))
+        return cls(**fields, more=more, treatment=treatment)
 
 
 def operation_name(project: str, dataset: str, upload: str) -> str:
@@ -143,6 +147,7 @@ class ImportState:
     unchanged: bool = False
     restart_count: int = 0
     format_reason: str = ""
+    saved_bytes: int = 0
 
 
 def check_format(name: str, *, vision_enabled: bool) -> str:

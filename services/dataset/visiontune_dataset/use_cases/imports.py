@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visiontune_data.limits import Limits
+from visiontune_data.treatment import Treatment
 
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
@@ -35,6 +36,7 @@ class StartImport:
     format: str
     skip_errors: bool
     validation_fraction: float
+    treatment: Treatment
 
 
 async def start_import(command: StartImport, deps: Deps) -> Any:
@@ -62,6 +64,7 @@ async def start_import(command: StartImport, deps: Deps) -> Any:
         skip_errors=command.skip_errors,
         validation_fraction=command.validation_fraction,
         created_at=now.isoformat(),
+        treatment=command.treatment,
         more=tuple(more),
     )
     async with deps.unit_of_work() as uow:
@@ -92,8 +95,9 @@ async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
     job = earlier.job
     uploads = tuple(each.upload for each in job.given)
     asked = StartImport(
-        job.project, job.dataset, uploads, job.format, job.skip_errors, job.validation_fraction
-    )
+        job.project, job.dataset, uploads, job.format, job.skip_errors, job.validation_fraction,
+        job.treatment,
+    )  # fmt: skip
     if earlier.in_vain or asked != command:
         raise UploadTaken(command.uploads[0], name, in_vain=earlier.in_vain)
     return earlier.operation
@@ -124,6 +128,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 format=job.format,
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
+                treatment=job.treatment,
                 limits=await project_limits(job.project, deps),
             ),
             earlier=await _shards_of(job, deps) if job.may_name_digests else (),

@@ -187,6 +187,7 @@ class Making(Generic[J]):
             error_count=report.error_count,
             warning_count=report.warning_count,
             format_reason=report.format_reason,
+            saved_bytes=report.saved_bytes,
         )
 
     @property
