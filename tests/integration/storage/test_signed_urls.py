@@ -48,15 +48,31 @@ async def test_a_read_url_reads_ranges_and_nothing_else(storage: StorageHandle) 
 
 
 async def test_a_part_url_writes_its_part_and_nothing_else(storage: StorageHandle) -> None:
-    upload = await storage.create(b"hello")
-    [part] = upload.part_urls
-    http = storage.http
-    assert (await http.get(part.url)).status_code == REFUSED
-    assert (
-        await http.put(part.url.replace("partNumber=1", "partNumber=2"), content=b"x")
-    ).status_code == REFUSED
-    path = urlsplit(part.url).path
-    assert (await http.put(part.url.replace(path, path + "0"), content=b"x")).status_code == REFUSED
+    upload, other = await storage.create(b"hello"), await storage.create(b"other")
+    [part], [of_other] = upload.part_urls, other.part_urls
+    path, query = urlsplit(part.url).path, parse_qs(urlsplit(part.url).query)
+    signature, upload_id = query["X-Amz-Signature"][0], query["uploadId"][0]
+    others_id = parse_qs(urlsplit(of_other.url).query)["uploadId"][0]
+    changed = {
+        "another part": part.url.replace("partNumber=1", "partNumber=2"),
+        "another key": part.url.replace(path, path + "0"),
+        "another object": part.url.replace(path, urlsplit(of_other.url).path),
+        "another upload": part.url.replace(upload_id, others_id),
+        "a plain object": part.url.replace(f"&uploadId={upload_id}", "").replace("&partNumber=1", ""),
+        "a forged signature": part.url.replace(signature, signature[::-1]),
+        "a later end": part.url.replace("X-Amz-Expires=", "X-Amz-Expires=9"),
+        "no signature": f"{part.url.partition('?')[0]}?partNumber=1&uploadId={upload_id}",
+    }
+    for what, url in changed.items():
+        assert url != part.url
+        assert (await storage.http.put(url, content=b"x")).status_code == REFUSED, what
+    for method in ("GET", "HEAD", "POST", "DELETE"):
+        assert (await storage.http.request(method, part.url)).status_code == REFUSED, method
+    for name in (upload.name, other.name):
+        seen = await storage.call("GetUpload", pb.GetUploadRequest(name=name))
+        assert not seen.received_parts
+    await storage.put(upload, b"hello")
+    assert await storage.read((await storage.complete(upload.name)).object) == b"hello"
 
 
 async def test_urls_end(s3: SeaweedFS, tmp_path: Path) -> None:
