@@ -74,11 +74,10 @@ def test_an_upload_cut_at_any_byte_resumes_in_another_process(
             line.wire.mend()
             there = sum(part.size_bytes for part in client.get_upload(broken.value.upload).received_parts)
             line.wire.cut_after(chance.randrange(1, size - there), times=1)  # which the command bears
-            done = line.stack.cli(
-                "dataset", "import", str(archive), "-d", "digits", "--resume", broken.value.upload
-            )
-            assert "digits/v1" in done.stdout, f"seed {seed}, cut at {place}"
+            resume = ("dataset", "import", str(archive), "-d", "digits", "--resume", broken.value.upload)
+            line.stack.cli(*resume, "--no-wait")
             upload = client.get_upload(broken.value.upload)
             assert (upload.state, upload.sha256) == (storage_pb2.Upload.STATE_COMPLETE, sha256)
+        assert "digits/v1" in line.stack.cli(*resume).stdout  # there is nothing left to send: it waits
         for example in client.list_examples("digits/v1"):
             assert client.get_example_image(example.name) in IMAGES.values()

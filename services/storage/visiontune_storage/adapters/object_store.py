@@ -32,6 +32,16 @@ _ABSENT = frozenset({"NoSuchKey", "ResourceNotFound"})
 _CHUNK_BYTES = MIB
 
 
+class _Http(urllib3.PoolManager):
+    """Makes errors readable of stores that call them text/xml, where the minio client reads no code."""
+
+    def urlopen(self, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        answer = super().urlopen(*arguments, **options)
+        if answer.headers.get("content-type", "").startswith("text/xml"):
+            answer.headers["content-type"] = "application/xml"
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """Where the bytes are, and the credentials that only this program has."""
@@ -59,7 +69,7 @@ class MinioStore:
     """See ports.ObjectStore."""
 
     def __init__(self, bucket: Bucket, *, threads: int = 16, hashing_threads: int = 2) -> None:
-        http = urllib3.PoolManager(maxsize=threads + hashing_threads, timeout=_TIMEOUT, retries=_RETRIES)
+        http = _Http(maxsize=threads + hashing_threads, timeout=_TIMEOUT, retries=_RETRIES)
         self._bucket = bucket.name
         self._client = bucket.client(bucket.endpoint, secure=bucket.secure, http=http)
         self._signer = bucket.client(bucket.public_endpoint, secure=bucket.public_secure, http=http)
