@@ -88,8 +88,8 @@ async def test_ranges_are_read_though_they_come_as_200(storage: StorageHandle, t
         assert await asyncio.to_thread(file.read, 100) == content[5000:5100]
         file.seek(0)
         assert await asyncio.to_thread(file.read, 10) == content[:10]
-    file = trainer_pb2.ArtifactFile(path="f", url=url, size_bytes=len(content), sha256=done.sha256)
-    [path] = await asyncio.to_thread(uploads.download, [file], tmp_path / "down")
+    artifact = trainer_pb2.ArtifactFile(path="f", url=url, size_bytes=len(content), sha256=done.sha256)
+    [path] = await asyncio.to_thread(uploads.download, [artifact], tmp_path / "down")
     assert path.read_bytes() == content
 
 

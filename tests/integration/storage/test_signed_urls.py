@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from visiontune.storage.v1 import storage_pb2 as pb
 
+from tests.support import proxies
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
@@ -106,6 +107,32 @@ async def test_the_host_that_clients_reach_is_the_one_that_is_signed(s3: Seaweed
         [url] = await storage.sign(done.object)
         assert urlsplit(url).netloc == public
         assert (await storage.http.get(url)).content == b"hello"
+
+
+async def test_bytes_go_by_the_public_endpoint_and_the_services_own_calls_do_not(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    with proxies.wire(int(s3.endpoint.partition(":")[2])) as wire:
+        async with running_storage(s3, tmp_path, s3_public_endpoint=wire.endpoint) as storage:
+            pending = await storage.create(b"hello" * 1000)
+            assert wire.passed_bytes == 0
+            await storage.put(pending, b"hello" * 1000)
+            sent = wire.passed_bytes
+            assert sent > 5000
+            done = await storage.complete(pending.name)
+            assert wire.passed_bytes == sent
+            assert await storage.read(done.object) == b"hello" * 1000
+            assert wire.passed_bytes > sent
+
+
+async def test_what_was_read_may_be_kept_by_its_reader_alone(storage: StorageHandle) -> None:
+    [url] = await storage.sign((await storage.upload(b"hello")).object)
+    answer = await storage.http.get(url, headers={"Range": "bytes=1-2"})
+    assert (answer.status_code, answer.content) == (206, b"el")
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    shared = url.replace("private", "public")
+    assert shared != url
+    assert (await storage.http.get(shared)).status_code == REFUSED
 
 
 async def test_browsers_may_use_them(storage: StorageHandle) -> None:

@@ -30,6 +30,8 @@ _RETRIES = urllib3.Retry(
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
 _ABSENT = frozenset({"NoSuchKey", "ResourceNotFound"})
 _CHUNK_BYTES = MIB
+# Objects never change, so whoever read one by a URL need not ask again; only that reader may keep it.
+_READ = {"response-cache-control": "private, max-age=31536000, immutable"}
 
 
 class _Http(urllib3.PoolManager):
@@ -122,7 +124,7 @@ class MinioStore:
         return await self._sign("PUT", [(upload.key, query) for query in queries], window)
 
     async def sign_reads(self, keys: Sequence[str], window: SigningWindow) -> list[str]:
-        return await self._sign("GET", [(key, {}) for key in keys], window)
+        return await self._sign("GET", [(key, _READ) for key in keys], window)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(client, bucket, *arguments)` in a thread. Raises ObjectStoreUnavailable."""
