@@ -59,7 +59,7 @@ class S3Server:
         """Deletes a bucket with all that it holds."""
         raise NotImplementedError
 
-    def keys(self, bucket: str) -> list[str]:
+    def keys(self, bucket: str = DEFAULT_BUCKET) -> list[str]:
         """Keys of all objects in the bucket, sorted; not the probe of a storage service that starts."""
         found = self.client().list_objects(bucket, recursive=True)
         return sorted(str(entry.object_name) for entry in found if entry.object_name != ".probe")
