@@ -2,6 +2,6 @@
 
 from tests.support.databases import databases_go, shared_server_ends
 from tests.support.proxies import dead_proxy
-from tests.support.s3 import s3
+from tests.support.s3 import rclone, s3
 
-__all__ = ["databases_go", "dead_proxy", "s3", "shared_server_ends"]
+__all__ = ["databases_go", "dead_proxy", "rclone", "s3", "shared_server_ends"]

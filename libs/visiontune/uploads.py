@@ -223,8 +223,9 @@ def _receive(http: urllib3.PoolManager, file: trainer_pb2.ArtifactFile, out: Bin
                 )
             ) as response:
                 problem = f"the object store answered {response.status}"
-                if response.status == HTTPStatus.OK and have:
-                    # It does not know ranges: all comes again.
+                told = response.headers.get("content-range", "")
+                if response.status == HTTPStatus.OK and have and not told.startswith(f"bytes {have}-"):
+                    # It does not know ranges: all comes again. (Some know them, and answer 200 all the same.)
                     out.seek(0)
                     out.truncate()
                     meter.add(-have)

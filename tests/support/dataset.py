@@ -23,7 +23,7 @@ from visiontune_kit.identity import Role
 
 from tests.support import archives, databases
 from tests.support.eventually import eventually
-from tests.support.s3 import SeaweedFS
+from tests.support.s3 import S3Server
 from tests.support.storage import StorageHandle, running_storage
 
 T = TypeVar("T")
@@ -157,7 +157,7 @@ def details_of(operation: lro.Operation, kind: type[T]) -> T:
 
 @asynccontextmanager
 async def running_dataset(
-    s3: SeaweedFS, folder: Path, *, database_url: str = "", **settings: Any
+    s3: S3Server, folder: Path, *, database_url: str = "", **settings: Any
 ) -> AsyncIterator[DatasetHandle]:
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
     async with running_storage(s3, folder, sweep_interval_s=0.2) as storage:

@@ -1,4 +1,7 @@
-"""A real S3 server for tests: SeaweedFS from its wheel, on loopback, with ports of its own.
+"""Real S3 servers for tests, each from its wheel, on loopback, with ports of its own.
+
+SeaweedFS is what every test runs on; rclone's server, which differs in all that S3 leaves open, shows what
+our code must not rely on.
 
 Tests take the fixture `s3` (one server a session, a fresh bucket each test asks for with `s3.make_bucket()`).
 Those that kill or stop the server make their own with `SeaweedFS(directory)`.
@@ -27,39 +30,13 @@ REGION = "us-east-1"
 DEFAULT_BUCKET = "vision-training-datasets"
 
 
-class SeaweedFS:
-    """One `weed mini` process over `directory`; it keeps its ports and its data when started again."""
+class S3Server:
+    """What tests use of a server, whichever it is."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.access_key = "test" + secrets.token_hex(8)
-        self.secret_key = secrets.token_hex(20)
-        self.region = REGION
-        self.bucket = DEFAULT_BUCKET
-        names = ["s3", "master", "volume", "filer", "admin"]
-        ports = _free_ports(2 * len(names))
-        self._ports = {name: (ports[2 * i], ports[2 * i + 1]) for i, name in enumerate(names)}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def endpoint(self) -> str:
-        """`host:port`, as the minio client wants it."""
-        return f"127.0.0.1:{self._ports['s3'][0]}"
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.endpoint}"
-
-    def environment(self, bucket: str | None = None) -> dict[str, str]:
-        """What the storage program needs to find this server."""
-        return {
-            "VISIONTUNE_STORAGE_S3_ENDPOINT": self.endpoint,
-            "VISIONTUNE_STORAGE_S3_REGION": self.region,
-            "VISIONTUNE_STORAGE_S3_ACCESS_KEY": self.access_key,
-            "VISIONTUNE_STORAGE_S3_SECRET_KEY": self.secret_key,
-            "VISIONTUNE_STORAGE_S3_SECURE": "false",
-            "VISIONTUNE_STORAGE_BUCKET": bucket or self.bucket,
-        }
+    endpoint: str  # host:port, as the minio client wants it
+    access_key: str
+    secret_key: str
+    region = REGION
 
     def client(self) -> Minio:
         """A client with full rights that fails fast."""
@@ -79,20 +56,93 @@ class SeaweedFS:
         return name
 
     def drop_bucket(self, name: str) -> None:
+        """Deletes a bucket with all that it holds."""
+        raise NotImplementedError
+
+    def keys(self, bucket: str = DEFAULT_BUCKET) -> list[str]:
+        """Keys of all objects in the bucket, sorted; not the probe of a storage service that starts."""
+        found = self.client().list_objects(bucket, recursive=True)
+        return sorted(str(entry.object_name) for entry in found if entry.object_name != ".probe")
+
+
+class Rclone(S3Server):
+    """One `rclone serve s3` process; a bucket is a folder in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.access_key, self.secret_key = "test" + secrets.token_hex(8), secrets.token_hex(20)
+        self.endpoint = f"127.0.0.1:{_free_ports(1)[0]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def drop_bucket(self, name: str) -> None:
+        shutil.rmtree(self.directory / name)
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        rclone = str(Path(sys.executable).with_name("rclone"))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command = _dying_with_the_tests([rclone, "serve", "s3", "--addr", self.endpoint, str(self.directory)])
+        keys = f'"{self.access_key},{self.secret_key}"'
+        own = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "RCLONE_AUTH_KEY": keys}
+        self._process = subprocess.Popen(
+            command, env=own, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self.client().list_buckets()
+            except (MinioException, urllib3.exceptions.HTTPError):
+                if time.monotonic() > deadline:
+                    self.kill()
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+class SeaweedFS(S3Server):
+    """One `weed mini` process over `directory`; it keeps its ports and its data when started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.access_key = "test" + secrets.token_hex(8)
+        self.secret_key = secrets.token_hex(20)
+        self.bucket = DEFAULT_BUCKET
+        names = ["s3", "master", "volume", "filer", "admin"]
+        ports = _free_ports(2 * len(names))
+        self._ports = {name: (ports[2 * i], ports[2 * i + 1]) for i, name in enumerate(names)}
+        self.endpoint = f"127.0.0.1:{self._ports['s3'][0]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.endpoint}"
+
+    def environment(self, bucket: str | None = None) -> dict[str, str]:
+        """What the storage program needs to find this server."""
+        return {
+            "VISIONTUNE_STORAGE_S3_ENDPOINT": self.endpoint,
+            "VISIONTUNE_STORAGE_S3_REGION": self.region,
+            "VISIONTUNE_STORAGE_S3_ACCESS_KEY": self.access_key,
+            "VISIONTUNE_STORAGE_S3_SECRET_KEY": self.secret_key,
+            "VISIONTUNE_STORAGE_S3_SECURE": "false",
+            "VISIONTUNE_STORAGE_BUCKET": bucket or self.bucket,
+        }
+
+    def drop_bucket(self, name: str) -> None:
         """Deletes a bucket with all that it holds; SeaweedFS then frees its volumes."""
         self.client().remove_bucket(name)
-
-    def keys(self, bucket: str | None = None) -> list[str]:
-        """Keys of all objects in the bucket, sorted; not the probe of a storage service that starts."""
-        found = self.client().list_objects(bucket or self.bucket, recursive=True)
-        return sorted(str(entry.object_name) for entry in found if entry.object_name != ".probe")
 
     def start(self) -> None:
         """Returns when a probe object was put and read back."""
         weed = Path(sys.executable).with_name("weed")
-        command = [str(weed), "-v=0", "mini", *self._flags()]
-        if setpriv := shutil.which("setpriv"):  # dies with the tests even when they are killed
-            command = [setpriv, "--pdeathsig", "KILL", *command]
+        command = _dying_with_the_tests([str(weed), "-v=0", "mini", *self._flags()])
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -182,6 +232,21 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
+    """The session's other S3 server, ready."""
+    server = Rclone(tmp_path_factory.mktemp("rclone"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def _dying_with_the_tests(command: list[str]) -> list[str]:
+    """The command, ended by the system even when the tests are killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
 
 
 def _free_ports(count: int) -> list[int]:

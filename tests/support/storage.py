@@ -21,7 +21,7 @@ from visiontune_storage import app
 from visiontune_storage.settings import Settings
 
 from tests.support import databases, trust
-from tests.support.s3 import SeaweedFS
+from tests.support.s3 import S3Server
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class StorageHandle:
 
 @asynccontextmanager
 async def running_storage(
-    s3: SeaweedFS, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
+    s3: S3Server, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[StorageHandle]:
     """Serves inside the block. `folder` keeps the keys, and names the database.
 

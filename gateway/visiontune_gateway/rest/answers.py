@@ -1,5 +1,6 @@
 """Protobuf to HTTP: answers, and failures as google.rpc.Status with the right HTTP code."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -53,16 +54,36 @@ class RequestTooLarge(ResourceExhausted):
 
 
 _HTTP_BODY = "google.api.HttpBody"
+# What never changes while its version is there. After a while it is asked for again, since a deleted
+# dataset's names can be given to another.
+_IMMUTABLE = frozenset(
+    f"visiontune.dataset.v1.DatasetService.{name}" for name in ("GetExampleImage", "GetThumbnails")
+)
+_KEPT = "private, max-age=300"
 
 
-def answer(route: Route, message: Message) -> Response:
-    """Returns a method's answer. google.api.HttpBody is sent raw, all else as proto JSON."""
+def answer(route: Route, message: Message, if_none_match: str = "") -> Response:
+    """Returns a method's answer, or that it is the one which the caller has (`if_none_match`: its ETags)."""
+    response = _whole(route, message)
+    if route.method.full_name not in _IMMUTABLE:
+        return response
+    etag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    response.headers.update({"Cache-Control": f"{_KEPT}, immutable", "ETag": etag, "Vary": "Authorization"})
+    if etag not in {each.strip().removeprefix("W/") for each in if_none_match.split(",")}:
+        return response
+    for name in ("content-length", "content-type"):
+        del response.headers[name]
+    return Response(status_code=304, headers=response.headers)
+
+
+def _whole(route: Route, message: Message) -> Response:
+    """google.api.HttpBody is sent raw, all else as proto JSON."""
     if message.DESCRIPTOR.full_name == _HTTP_BODY:
         body: Any = message
         return Response(
             body.data,
             media_type=body.content_type or "application/octet-stream",
-            headers={**HEADERS, "Cache-Control": "private, max-age=300"},
+            headers={**HEADERS, "Cache-Control": _KEPT},
         )
     content: Any = json_format.MessageToDict(message)
     if route.response_body:

@@ -115,7 +115,8 @@ class Transcoder:
         metadata = _metadata(token)
         if not route.method.server_streaming:
             timeout_s = _timeout_s(request, self._limits.call_timeout_s)
-            return answers.answer(route, await self._upstreams.unary(route, message, metadata, timeout_s))
+            found = await self._upstreams.unary(route, message, metadata, timeout_s)
+            return answers.answer(route, found, request.headers.get("if-none-match", ""))
         _resume(message, request.headers.get("last-event-id", ""))
         stream = self._upstreams.stream(route, message, metadata)
         first = await sse.begin(stream, _FIRST_ANSWER_PATIENCE_S)

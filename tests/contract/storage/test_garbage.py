@@ -16,7 +16,7 @@ from visiontune_kit.identity import Role
 
 from tests.support.clocks import MovableClock
 from tests.support.eventually import eventually
-from tests.support.s3 import SeaweedFS
+from tests.support.s3 import S3Server, SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
 PARENT = "projects/default"
@@ -40,7 +40,7 @@ async def storage(
         yield handle
 
 
-def stray(s3: SeaweedFS, bucket: str, content: bytes, project: str = "default") -> str:
+def stray(s3: S3Server, bucket: str, content: bytes, project: str = "default") -> str:
     """Bytes that no row knows, put at a key as storage makes them."""
     key = f"{project}/{secrets.token_hex(20)}"
     s3.client().put_object(bucket, key, io.BytesIO(content), len(content))

@@ -88,9 +88,14 @@ async def test_records_alone_name_images_of_earlier_versions(service: DatasetHan
     assert (await service.call("GetExampleImage", request)).data == picture(1)
 
 
-async def test_a_digest_that_no_version_of_the_project_has(service: DatasetHandle) -> None:
+async def test_the_digest_of_another_projects_image_finds_as_little_as_one_that_nobody_has(
+    service: DatasetHandle,
+) -> None:
     other = await service.create(project="other")
     await service.imported(other, {**RECORDS, **A, **B})
     dataset = await service.create()
-    ended = await service.ended(await started(service, dataset, {"m.jsonl": jsonl(by_digest(picture(1)))}))
-    assert 'no earlier version has an image "sha256:' in ended.error.message
+    await service.imported(dataset, {"train.jsonl": jsonl(llava("c.jpg")), "c.jpg": picture(3)})
+    for data in (picture(1), b"nobody's"):
+        digest = hashlib.sha256(data).hexdigest()
+        ended = await service.ended(await started(service, dataset, {"m.jsonl": jsonl(by_digest(data))}))
+        assert f'no earlier version has an image "sha256:{digest[:12]}…"' in ended.error.message

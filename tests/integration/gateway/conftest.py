@@ -77,6 +77,9 @@ class Datasets(dataset_pb2_grpc.DatasetServiceServicer):
         self._seen.note(request)
         return httpbody_pb2.HttpBody(content_type="image/png", data=PIXELS)
 
+    async def GetThumbnails(self, request: Any, context: Any) -> dataset_pb2.GetThumbnailsResponse:
+        return dataset_pb2.GetThumbnailsResponse(thumbnails=[dataset_pb2.Thumbnail(width_px=3)], total_size=1)
+
 
 class Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc]  # it has no stubs
     """Has one operation."""
@@ -136,7 +139,7 @@ def keys_folder(tmp_path: Path) -> Path:
 async def upstream(seen: Seen, keys_folder: Path) -> AsyncIterator[str]:
     """host:port of a server of all the services behind."""
     names = {
-        f"/{DATASETS}/": ("CreateDataset", "GetDataset", "UpdateDataset", "GetExampleImage"),
+        f"/{DATASETS}/": ("CreateDataset", "GetDataset", "UpdateDataset", "GetExampleImage", "GetThumbnails"),
         f"/{TRAINER}/": ("CreateTrainingJob", "WatchTrainingJob"),
         f"/{OPERATIONS}/": ("GetOperation",),
     }

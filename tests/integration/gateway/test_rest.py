@@ -103,6 +103,26 @@ async def test_image_bytes_are_sent_as_they_are(operator: Client) -> None:
     assert answer.content == PIXELS
 
 
+@pytest.mark.parametrize("path", ["d/versions/v1/examples/0:image", "d/versions/v1/thumbnails"])
+async def test_pictures_that_a_browser_has_are_not_sent_again(operator: Client, path: str) -> None:
+    first = await operator.get(f"{DATASETS}/{path}")
+    assert first.headers["cache-control"] == "private, max-age=300, immutable"
+    assert first.headers["vary"] == "Authorization"
+    etag = first.headers["etag"]
+    for known in (etag, f'"another", W/{etag}'):
+        again = await operator.get(f"{DATASETS}/{path}", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert "content-type" not in again.headers
+    changed = await operator.get(f"{DATASETS}/{path}", headers={"If-None-Match": '"another"'})
+    assert (changed.status_code, changed.content) == (200, first.content)
+
+
+async def test_what_can_change_is_not_kept(operator: Client) -> None:
+    answer = await operator.get(f"{DATASETS}/d", headers={"If-None-Match": "*"})
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert "etag" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("verb", "path", "code"),
     [

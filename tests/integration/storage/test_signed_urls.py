@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from visiontune.storage.v1 import storage_pb2 as pb
 
+from tests.support import proxies
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
@@ -48,15 +49,31 @@ async def test_a_read_url_reads_ranges_and_nothing_else(storage: StorageHandle) 
 
 
 async def test_a_part_url_writes_its_part_and_nothing_else(storage: StorageHandle) -> None:
-    upload = await storage.create(b"hello")
-    [part] = upload.part_urls
-    http = storage.http
-    assert (await http.get(part.url)).status_code == REFUSED
-    assert (
-        await http.put(part.url.replace("partNumber=1", "partNumber=2"), content=b"x")
-    ).status_code == REFUSED
-    path = urlsplit(part.url).path
-    assert (await http.put(part.url.replace(path, path + "0"), content=b"x")).status_code == REFUSED
+    upload, other = await storage.create(b"hello"), await storage.create(b"other")
+    [part], [of_other] = upload.part_urls, other.part_urls
+    path, query = urlsplit(part.url).path, parse_qs(urlsplit(part.url).query)
+    signature, upload_id = query["X-Amz-Signature"][0], query["uploadId"][0]
+    others_id = parse_qs(urlsplit(of_other.url).query)["uploadId"][0]
+    changed = {
+        "another part": part.url.replace("partNumber=1", "partNumber=2"),
+        "another key": part.url.replace(path, path + "0"),
+        "another object": part.url.replace(path, urlsplit(of_other.url).path),
+        "another upload": part.url.replace(upload_id, others_id),
+        "a plain object": part.url.replace(f"&uploadId={upload_id}", "").replace("&partNumber=1", ""),
+        "a forged signature": part.url.replace(signature, signature[::-1]),
+        "a later end": part.url.replace("X-Amz-Expires=", "X-Amz-Expires=9"),
+        "no signature": f"{part.url.partition('?')[0]}?partNumber=1&uploadId={upload_id}",
+    }
+    for what, url in changed.items():
+        assert url != part.url
+        assert (await storage.http.put(url, content=b"x")).status_code == REFUSED, what
+    for method in ("GET", "HEAD", "POST", "DELETE"):
+        assert (await storage.http.request(method, part.url)).status_code == REFUSED, method
+    for name in (upload.name, other.name):
+        seen = await storage.call("GetUpload", pb.GetUploadRequest(name=name))
+        assert not seen.received_parts
+    await storage.put(upload, b"hello")
+    assert await storage.read((await storage.complete(upload.name)).object) == b"hello"
 
 
 async def test_urls_end(s3: SeaweedFS, tmp_path: Path) -> None:
@@ -90,6 +107,32 @@ async def test_the_host_that_clients_reach_is_the_one_that_is_signed(s3: Seaweed
         [url] = await storage.sign(done.object)
         assert urlsplit(url).netloc == public
         assert (await storage.http.get(url)).content == b"hello"
+
+
+async def test_bytes_go_by_the_public_endpoint_and_the_services_own_calls_do_not(
+    s3: SeaweedFS, tmp_path: Path
+) -> None:
+    with proxies.wire(int(s3.endpoint.partition(":")[2])) as wire:
+        async with running_storage(s3, tmp_path, s3_public_endpoint=wire.endpoint) as storage:
+            pending = await storage.create(b"hello" * 1000)
+            assert wire.passed_bytes == 0
+            await storage.put(pending, b"hello" * 1000)
+            sent = wire.passed_bytes
+            assert sent > 5000
+            done = await storage.complete(pending.name)
+            assert wire.passed_bytes == sent
+            assert await storage.read(done.object) == b"hello" * 1000
+            assert wire.passed_bytes > sent
+
+
+async def test_what_was_read_may_be_kept_by_its_reader_alone(storage: StorageHandle) -> None:
+    [url] = await storage.sign((await storage.upload(b"hello")).object)
+    answer = await storage.http.get(url, headers={"Range": "bytes=1-2"})
+    assert (answer.status_code, answer.content) == (206, b"el")
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    shared = url.replace("private", "public")
+    assert shared != url
+    assert (await storage.http.get(shared)).status_code == REFUSED
 
 
 async def test_browsers_may_use_them(storage: StorageHandle) -> None:

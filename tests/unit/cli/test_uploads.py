@@ -183,6 +183,14 @@ def test_a_download_bears_a_store_that_ignores_ranges(tmp_path: Path) -> None:
     assert paths[0].read_bytes() == DATA
 
 
+def test_a_download_bears_a_store_that_calls_a_part_200(tmp_path: Path) -> None:
+    rest = Answer(body=DATA[5000:], headers={"content_range": f"bytes 5000-{len(DATA) - 1}/{len(DATA)}"})
+    answers = iter([Answer(body=DATA[:5000], cut=True), rest])
+    with scripted(lambda _seen: next(answers)) as server:
+        paths = uploads.download([file_of(server.url, DATA)], tmp_path)
+    assert paths[0].read_bytes() == DATA
+
+
 def test_a_damaged_file_is_refused_and_not_left_behind(tmp_path: Path) -> None:
     with (
         scripted(lambda _seen: Answer(body=DATA[:-1] + b"x")) as server,

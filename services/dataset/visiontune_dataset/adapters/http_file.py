@@ -13,6 +13,17 @@ class Unreadable(Exception):  # noqa: N818 (named for what happened)
     """The object store did not give the bytes, though asked several times."""
 
 
+def is_part(answer: httpx.Response, start: int) -> bool:
+    """Whether an answer to a request for a range begins at that byte.
+
+    Some stores call a part 200, as they do the whole, and tell by Content-Range that it is one.
+    """
+    if answer.status_code == httpx.codes.PARTIAL_CONTENT:
+        return True
+    told = answer.headers.get("content-range", "bytes 0-")
+    return answer.status_code == httpx.codes.OK and told.startswith(f"bytes {start}-")
+
+
 class HttpFile(io.RawIOBase):
     """A file of known size at a signed URL. Reading raises Unreadable."""
 
@@ -43,9 +54,7 @@ class HttpFile(io.RawIOBase):
         end = min(self._position + len(view), self._size)
         if end <= self._position:
             return 0
-        data = _get(
-            self._http, self._url, {"Range": f"bytes={self._position}-{end - 1}"}, httpx.codes.PARTIAL_CONTENT
-        )
+        data = _get(self._http, self._url, self._position, {"Range": f"bytes={self._position}-{end - 1}"})
         if len(data) != end - self._position:
             raise Unreadable(f"the object store answered {len(data):,} bytes of {end - self._position:,}")
         view[: len(data)] = data
@@ -55,10 +64,10 @@ class HttpFile(io.RawIOBase):
 
 def read_whole(http: httpx.Client, url: str) -> bytes:
     """All bytes of a small object. Raises Unreadable."""
-    return _get(http, url, {}, httpx.codes.OK)
+    return _get(http, url, 0, {})
 
 
-def _get(http: httpx.Client, url: str, headers: dict[str, str], expected: int) -> bytes:
+def _get(http: httpx.Client, url: str, start: int, headers: dict[str, str]) -> bytes:
     reason = ""
     for attempt in range(_TRIES):
         time.sleep(attempt**2 * 0.2)
@@ -67,7 +76,7 @@ def _get(http: httpx.Client, url: str, headers: dict[str, str], expected: int) -
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             continue
-        if answer.status_code == expected:
+        if is_part(answer, start):
             return answer.content
         reason = f"the object store answered HTTP {answer.status_code}"
         if answer.is_client_error:

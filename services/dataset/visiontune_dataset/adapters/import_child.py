@@ -20,6 +20,7 @@ from visiontune_data.limits import KIB, MIB
 from visiontune_data.shards import Shard
 
 from visiontune_dataset.adapters.http_file import Unreadable as ShardUnreadable
+from visiontune_dataset.adapters.http_file import is_part
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
 from visiontune_dataset.adapters.known_images import KnownImages
 from visiontune_dataset.ports import ImportFile, ReadableShard
@@ -152,7 +153,7 @@ class HttpSource:
     def _ask(self) -> None:
         request = self._client.build_request("GET", self._url, headers={"Range": f"bytes={self._at}-"})
         self._answer = self._client.send(request, stream=True)
-        if self._answer.status_code != httpx.codes.PARTIAL_CONTENT:
+        if not is_part(self._answer, self._at):
             raise Unreadable(f"the object store answered HTTP {self._answer.status_code}")
         self._chunks = self._answer.iter_raw(_CHUNK_BYTES)
 

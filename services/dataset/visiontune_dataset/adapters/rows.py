@@ -17,6 +17,7 @@ from visiontune_data.limits import KIB
 from visiontune_kit import errors
 from visiontune_kit.clock import Clock
 
+from visiontune_dataset.adapters.http_file import is_part
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.ports import Storage
 
@@ -94,7 +95,7 @@ class RangeRowReader:
                     f"The object store did not answer: {error or type(error).__name__}.",
                     reason="BytesUnavailable",
                 ) from error
-            if answer.status_code == httpx.codes.PARTIAL_CONTENT and len(answer.content) == end - start:
+            if is_part(answer, start) and len(answer.content) == end - start:
                 return answer.content
         raise errors.Unavailable(
             f"The object store answered HTTP {answer.status_code} for a part of a shard.",

@@ -30,6 +30,18 @@ _RETRIES = urllib3.Retry(
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=60.0)
 _ABSENT = frozenset({"NoSuchKey", "ResourceNotFound"})
 _CHUNK_BYTES = MIB
+# Objects never change, so whoever read one by a URL need not ask again; only that reader may keep it.
+_READ = {"response-cache-control": "private, max-age=31536000, immutable"}
+
+
+class _Http(urllib3.PoolManager):
+    """Makes errors readable of stores that call them text/xml, where the minio client reads no code."""
+
+    def urlopen(self, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        answer = super().urlopen(*arguments, **options)
+        if answer.headers.get("content-type", "").startswith("text/xml"):
+            answer.headers["content-type"] = "application/xml"
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class MinioStore:
     """See ports.ObjectStore."""
 
     def __init__(self, bucket: Bucket, *, threads: int = 16, hashing_threads: int = 2) -> None:
-        http = urllib3.PoolManager(maxsize=threads + hashing_threads, timeout=_TIMEOUT, retries=_RETRIES)
+        http = _Http(maxsize=threads + hashing_threads, timeout=_TIMEOUT, retries=_RETRIES)
         self._bucket = bucket.name
         self._client = bucket.client(bucket.endpoint, secure=bucket.secure, http=http)
         self._signer = bucket.client(bucket.public_endpoint, secure=bucket.public_secure, http=http)
@@ -112,7 +124,7 @@ class MinioStore:
         return await self._sign("PUT", [(upload.key, query) for query in queries], window)
 
     async def sign_reads(self, keys: Sequence[str], window: SigningWindow) -> list[str]:
-        return await self._sign("GET", [(key, {}) for key in keys], window)
+        return await self._sign("GET", [(key, _READ) for key in keys], window)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(client, bucket, *arguments)` in a thread. Raises ObjectStoreUnavailable."""
