@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +31,7 @@ REGION = "us-east-1"
 DEFAULT_BUCKET = "vision-training-datasets"
 
 
-class S3Server:
+class S3Server(ABC):
     """What tests use of a server, whichever it is."""
 
     endpoint: str  # host:port, as the minio client wants it
@@ -55,9 +56,9 @@ class S3Server:
         self.client().make_bucket(name)
         return name
 
+    @abstractmethod
     def drop_bucket(self, name: str) -> None:
         """Deletes a bucket with all that it holds."""
-        raise NotImplementedError
 
     def keys(self, bucket: str = DEFAULT_BUCKET) -> list[str]:
         """Keys of all objects in the bucket, sorted; not the probe of a storage service that starts."""

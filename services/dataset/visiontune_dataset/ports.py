@@ -23,6 +23,7 @@ from visiontune_dataset.domain.datasets import Dataset, StoredFile, StoredShard,
 from visiontune_dataset.domain.drafts import Draft
 from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
+from visiontune_dataset.domain.work import MakesVersion, Work
 
 PARQUET = "application/vnd.apache.parquet"
 
@@ -100,7 +101,7 @@ class Importer(Protocol):
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
-        """Returns what visiontune_data.ingest returns. Raises ImporterDied, SourceUnavailable.
+        """Returns what visiontune_data.ingest returns. Raises ChildDied, SourceUnavailable.
 
         `earlier` are the shards whose images records may name by digest.
         """
@@ -134,7 +135,7 @@ class Rewriter(Protocol):
     ) -> Rewritten:
         """Returns what visiontune_data.rewrite returns; `uploads` are URLs of images by sha256.
 
-        Raises ImporterDied, SourceUnavailable.
+        Raises ChildDied, SourceUnavailable.
         """
 
 
@@ -151,7 +152,7 @@ class Exporter(Protocol):
     ) -> ExportSummary:
         """Writes the archive to `file`; `progress` hears how many examples are in it.
 
-        Raises ImporterDied, SourceUnavailable, ExportUnfit.
+        Raises ChildDied, SourceUnavailable, ExportUnfit.
         """
 
 
@@ -389,49 +390,6 @@ class StartedImport:
     in_vain: bool
 
 
-class Work(Protocol):
-    """What an operation does, as it keeps it."""
-
-    @property
-    def kind(self) -> str:
-        """Which handler runs it."""
-
-    @property
-    def operation(self) -> str:
-        """The operation's name."""
-
-    def to_bytes(self) -> bytes:
-        """The work as the operation's payload."""
-
-
-class Job(Work, Protocol):
-    """What makes a version."""
-
-    @property
-    def project(self) -> str:
-        """The project's id."""
-
-    @property
-    def dataset(self) -> str:
-        """The dataset's id."""
-
-    @property
-    def dataset_name(self) -> str:
-        """The dataset's resource name."""
-
-    @property
-    def id(self) -> str:
-        """Last segment of the operation's and the report's name."""
-
-    @property
-    def owner(self) -> str:
-        """The resource on whose behalf storage keeps what it makes."""
-
-    @property
-    def report(self) -> str:
-        """The validation report's name."""
-
-
 class Imports(Protocol):
     """What is making versions and archives, as durable operations."""
 
@@ -451,7 +409,7 @@ class Imports(Protocol):
         """Returns the names of operations of a dataset that still work or clean up."""
 
 
-J_co = TypeVar("J_co", bound=Job, covariant=True)
+J_co = TypeVar("J_co", bound=MakesVersion, covariant=True)
 
 
 class VersionRun(Protocol[J_co]):

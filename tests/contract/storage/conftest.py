@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clocks import MovableClock
 from tests.support.databases import database_url
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
@@ -12,6 +13,11 @@ from tests.support.storage import StorageHandle, running_storage
 __all__ = ["database_url"]
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
 
 
 @pytest.fixture

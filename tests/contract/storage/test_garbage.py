@@ -25,11 +25,6 @@ DAY = Duration(seconds=86_400)
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 async def storage(
     s3: SeaweedFS, tmp_path: Path, database_url: str, clock: MovableClock
 ) -> AsyncIterator[StorageHandle]:

@@ -50,11 +50,6 @@ def s3(rclone: Rclone) -> Rclone:
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 async def storage(s3: Rclone, tmp_path: Path, clock: MovableClock) -> AsyncIterator[StorageHandle]:
     async with running_storage(
         s3,

@@ -22,11 +22,6 @@ JOB = "projects/default/trainingJobs/j"
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 async def storage(
     s3: SeaweedFS, tmp_path: Path, database_url: str, clock: MovableClock
 ) -> AsyncIterator[StorageHandle]:

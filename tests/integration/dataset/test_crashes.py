@@ -10,6 +10,7 @@ import psutil
 import pytest
 from google.rpc import code_pb2
 from visiontune.dataset.v1 import dataset_pb2 as pb
+from visiontune_dataset.adapters import import_child
 from visiontune_kit import errors
 from visiontune_kit.database import Database
 from visiontune_kit.operations import Operations
@@ -34,7 +35,9 @@ POINTS = [
 
 def importing() -> int:
     """The process of the import that runs in this process's service; 0 when none does."""
-    return next((each.pid or 0 for each in multiprocessing.active_children() if each.name == "import"), 0)
+    return next(
+        (each.pid or 0 for each in multiprocessing.active_children() if each.name == import_child.__name__), 0
+    )
 
 
 def decoding() -> int:

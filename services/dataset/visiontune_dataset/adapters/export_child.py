@@ -1,7 +1,6 @@
 """The process of one export: reads shards by ranges, runs visiontune_data.export, tells its parent."""
 
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -9,11 +8,10 @@ from pathlib import Path
 
 import httpx
 import pyarrow.parquet as pq
-from visiontune_data.decoding import end_with_parent
 from visiontune_data.export import Archive, CannotExport, ExportedExample, ExportSummary, export
 
-from visiontune_dataset.adapters.http_file import HttpFile, Unreadable
-from visiontune_dataset.adapters.import_child import Died, SourceLost
+from visiontune_dataset.adapters.child import tell
+from visiontune_dataset.adapters.http_file import HttpFile
 from visiontune_dataset.ports import ReadableShard
 
 _TELL_EVERY_S = 1.0
@@ -43,26 +41,21 @@ class Unfit:
     reason: str
 
 
-Message = Written | ExportSummary | Unfit | SourceLost | Died
-
-
 def run(connection: Connection, task: Task) -> None:
-    """Exports; every message goes to `connection`, the last one is none of Written."""
-    end_with_parent()
-    try:
-        with (
-            httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http,
-            task.file.open("wb") as out,
-        ):
-            examples = _examples(task, http, connection)
-            outcome: Message = export(examples, task.format_name, out, archive=task.archive)
-    except CannotExport as error:
-        outcome = Unfit(str(error))
-    except Unreadable as error:
-        outcome = SourceLost(str(error))
-    except Exception:  # noqa: BLE001 (whatever it is, the parent logs it and tries again)
-        outcome = Died(traceback.format_exc())
-    connection.send(outcome)
+    """Exports; messages are Written, the last one is an ExportSummary, Unfit, SourceLost or Died."""
+    tell(connection, lambda: _export(connection, task))
+
+
+def _export(connection: Connection, task: Task) -> ExportSummary | Unfit:
+    with (
+        httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http,
+        task.file.open("wb") as out,
+    ):
+        examples = _examples(task, http, connection)
+        try:
+            return export(examples, task.format_name, out, archive=task.archive)
+        except CannotExport as error:
+            return Unfit(str(error))
 
 
 def _examples(task: Task, http: httpx.Client, connection: Connection) -> Iterator[ExportedExample]:

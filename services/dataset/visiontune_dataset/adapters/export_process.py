@@ -6,7 +6,7 @@ from pathlib import Path
 from visiontune_data.export import ExportSummary
 
 from visiontune_dataset.adapters import export_child
-from visiontune_dataset.adapters.import_process import converse
+from visiontune_dataset.adapters.child_process import converse
 from visiontune_dataset.domain.exports import ExportJob
 from visiontune_dataset.domain.failures import ExportUnfit
 from visiontune_dataset.ports import ReadableShard

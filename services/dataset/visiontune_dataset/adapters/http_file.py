@@ -1,10 +1,11 @@
 """An object read at any place over HTTP, each read a range; for processes that may wait."""
 
-import io
 import time
 
 import httpx
 from typing_extensions import Buffer
+
+from visiontune_dataset.adapters.seekable import Seekable
 
 _TRIES = 5
 
@@ -24,29 +25,12 @@ def is_part(answer: httpx.Response, start: int) -> bool:
     return answer.status_code == httpx.codes.OK and told.startswith(f"bytes {start}-")
 
 
-class HttpFile(io.RawIOBase):
+class HttpFile(Seekable):
     """A file of known size at a signed URL. Reading raises Unreadable."""
 
     def __init__(self, http: httpx.Client, url: str, size: int) -> None:
-        self._http, self._url, self._size, self._position = http, url, size, 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves; asks for nothing yet."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
+        super().__init__(size)
+        self._http, self._url = http, url
 
     def readinto(self, buffer: Buffer) -> int:
         """Fills the buffer, or what is left of the file."""

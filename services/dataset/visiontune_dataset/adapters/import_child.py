@@ -3,7 +3,6 @@
 Started by import_process; it ends with its parent, however that ends.
 """
 
-import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,15 +11,13 @@ from pathlib import Path
 
 import httpx
 import pyarrow as pa
-from visiontune_data.decoding import DecoderDied, end_with_parent
 from visiontune_data.foreign import Sources
-from visiontune_data.ingest import Options, Outcome, Progress, ingest
+from visiontune_data.ingest import Options, Outcome, ingest
 from visiontune_data.inputs import Input
 from visiontune_data.limits import KIB, MIB
-from visiontune_data.shards import Shard
 
-from visiontune_dataset.adapters.http_file import Unreadable as ShardUnreadable
-from visiontune_dataset.adapters.http_file import is_part
+from visiontune_dataset.adapters.child import tell
+from visiontune_dataset.adapters.http_file import Unreadable, is_part
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
 from visiontune_dataset.adapters.known_images import KnownImages
 from visiontune_dataset.ports import ImportFile, ReadableShard
@@ -45,54 +42,28 @@ class Task:
     earlier: tuple[ReadableShard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLost:
-    """The archive cannot be read any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """A process died, or something unexpected was raised; `reason` is for the log."""
-
-    reason: str
-
-
-Message = Progress | Shard | Outcome | SourceLost | Died
-
-
-class Unreadable(Exception):  # noqa: N818 (named for what happened)
-    """The object store did not give the bytes, though asked several times."""
-
-
 def run(connection: Connection, task: Task) -> None:
-    """Imports; every message goes to `connection`, the last one is an Outcome, SourceLost or Died."""
-    end_with_parent()
-    try:
-        with ExitStack() as stack:
-            first, *more = (
-                Input(stack.enter_context(HttpSource(file.url, file.size_bytes)), file.name)
-                for file in task.files
-            )
-            fetch = ImageFetcher(task.image_hosts, task.options.limits.image_bytes)
-            outcome: Message = ingest(
-                first.source,
-                first.name,
-                task.scratch,
-                replace(task.options, start_method="fork"),
-                more=more,
-                images=Sources(fetch, KnownImages(task.earlier)),
-                progress=connection.send,
-                finished=connection.send,
-            )
-    except (Unreadable, ShardUnreadable) as error:
-        outcome = SourceLost(str(error))
-    except DecoderDied as error:
-        outcome = Died(str(error))
-    except Exception:  # noqa: BLE001 (whatever it is, the parent logs it and tries again)
-        outcome = Died(traceback.format_exc())
-    connection.send(outcome)
+    """Imports; messages are Progress and Shard, the last one is an Outcome, SourceLost or Died."""
+    tell(connection, lambda: _ingest(connection, task))
+
+
+def _ingest(connection: Connection, task: Task) -> Outcome:
+    with ExitStack() as stack:
+        first, *more = (
+            Input(stack.enter_context(HttpSource(file.url, file.size_bytes)), file.name)
+            for file in task.files
+        )
+        fetch = ImageFetcher(task.image_hosts, task.options.limits.image_bytes)
+        return ingest(
+            first.source,
+            first.name,
+            task.scratch,
+            replace(task.options, start_method="fork"),
+            more=more,
+            images=Sources(fetch, KnownImages(task.earlier)),
+            progress=connection.send,
+            finished=connection.send,
+        )
 
 
 class HttpSource:

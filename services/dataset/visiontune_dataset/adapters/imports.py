@@ -12,9 +12,10 @@ from visiontune_dataset import wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
-from visiontune_dataset.ports import Job, SignedUrl, StartedImport, Work
+from visiontune_dataset.domain.work import MakesVersion, Work
+from visiontune_dataset.ports import SignedUrl, StartedImport
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=MakesVersion)
 
 
 @dataclass(slots=True)

@@ -4,21 +4,19 @@ Started by rewrite_process; it ends with its parent, however that ends.
 """
 
 import functools
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
-from visiontune_data.decoding import end_with_parent
 from visiontune_data.example import Example
-from visiontune_data.ingest import Options, Progress
+from visiontune_data.ingest import Options
 from visiontune_data.rewrite import BaseShard, Changes, Rewritten, rewrite
 from visiontune_data.shards import Shard, ShardFile
 
-from visiontune_dataset.adapters.http_file import HttpFile, Unreadable, read_whole
-from visiontune_dataset.adapters.import_child import Died, SourceLost
+from visiontune_dataset.adapters.child import tell
+from visiontune_dataset.adapters.http_file import HttpFile, read_whole
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.ports import ReadableShard
 
@@ -37,33 +35,24 @@ class Task:
     options: Options
 
 
-Message = Progress | Shard | Rewritten | SourceLost | Died
-
-
 def run(connection: Connection, task: Task) -> None:
-    """Rewrites; every message goes to `connection`, the last one is a Rewritten, SourceLost or Died."""
-    end_with_parent()
-    try:
-        with httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http:
-            outcome: Message = rewrite(
-                [base_shard(shard, http) for shard in task.base],
-                Changes(
-                    task.changed,
-                    task.added,
-                    {sha: functools.partial(read_whole, http, url) for sha, url in task.uploads.items()},
-                ),
-                task.format_name,
-                task.name,
-                task.scratch,
-                task.options,
-                progress=connection.send,
-                finished=connection.send,
-            )
-    except Unreadable as error:
-        outcome = SourceLost(str(error))
-    except Exception:  # noqa: BLE001 (whatever it is, the parent logs it and tries again)
-        outcome = Died(traceback.format_exc())
-    connection.send(outcome)
+    """Rewrites; messages are Progress and Shard, the last one is a Rewritten, SourceLost or Died."""
+    tell(connection, lambda: _rewrite(connection, task))
+
+
+def _rewrite(connection: Connection, task: Task) -> Rewritten:
+    with httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http:
+        uploads = {sha: functools.partial(read_whole, http, url) for sha, url in task.uploads.items()}
+        return rewrite(
+            [base_shard(shard, http) for shard in task.base],
+            Changes(task.changed, task.added, uploads),
+            task.format_name,
+            task.name,
+            task.scratch,
+            task.options,
+            progress=connection.send,
+            finished=connection.send,
+        )
 
 
 def base_shard(shard: ReadableShard, http: httpx.Client) -> BaseShard:

@@ -9,7 +9,7 @@ from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard
 
 from visiontune_dataset.adapters import rewrite_child
-from visiontune_dataset.adapters.import_process import converse
+from visiontune_dataset.adapters.child_process import converse
 from visiontune_dataset.ports import ReadableShard
 
 

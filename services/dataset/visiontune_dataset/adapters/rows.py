@@ -1,7 +1,6 @@
 """Rows of Parquet files in the bucket: the footer once, then one range read a row group."""
 
 import asyncio
-import io
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from visiontune_kit import errors
 from visiontune_kit.clock import Clock
 
 from visiontune_dataset.adapters.http_file import is_part
+from visiontune_dataset.adapters.seekable import Seekable
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.ports import Storage
 
@@ -146,26 +146,12 @@ def _parse(
     return found
 
 
-class _Segments(io.RawIOBase):
+class _Segments(Seekable):
     """A long file of which only some segments are here; reading outside of them is an error."""
 
     def __init__(self, size: int, segments: dict[int, bytes]) -> None:
-        self._size, self._segments, self._position = size, segments, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[
-            whence
-        ] + offset
-        return self._position
+        super().__init__(size)
+        self._segments = segments
 
     def read(self, size: int = -1, /) -> bytes:
         end = self._size if size < 0 else min(self._position + size, self._size)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -13,6 +13,7 @@ from visiontune_dataset.domain.failures import (
     StaleEtag,
     TooManyEdits,
 )
+from visiontune_dataset.domain.work import MakesVersion
 
 KIND = "commit"  # of the durable operation
 LIFETIME = timedelta(days=30)  # since its last change
@@ -99,7 +100,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitJob:
+class CommitJob(MakesVersion):
     """One commit, as the operation's row keeps it. `objects` are the images that were uploaded for it."""
 
     project: str
@@ -113,33 +114,14 @@ class CommitJob:
     kind = KIND
 
     @property
-    def dataset_name(self) -> str:
-        """The dataset's resource name."""
-        return f"projects/{self.project}/datasets/{self.dataset}"
-
-    @property
     def draft_name(self) -> str:
         """The draft's resource name."""
         return f"{self.dataset_name}/drafts/{self.draft}"
 
     @property
-    def operation(self) -> str:
-        """The operation's name."""
-        return f"{self.dataset_name}/operations/{self.id}"
-
-    @property
     def owner(self) -> str:
         """The resource on whose behalf storage keeps what this commit makes."""
         return f"{self.dataset_name}/commits/{self.id}"
-
-    @property
-    def report(self) -> str:
-        """The validation report's name."""
-        return f"{self.dataset_name}/validationReports/{self.id}"
-
-    def to_bytes(self) -> bytes:
-        """The job as the operation's payload."""
-        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:

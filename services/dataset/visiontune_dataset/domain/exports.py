@@ -1,7 +1,7 @@
 """Exports: a version as an archive, kept for a while."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -10,6 +10,7 @@ from visiontune_data.formats import FORMATS
 
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.failures import ExportUnfit, UnknownFormat
+from visiontune_dataset.domain.work import Work
 
 KIND = "export"  # of the durable operation
 LIFETIME = timedelta(days=1)
@@ -45,7 +46,7 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportJob:
+class ExportJob(Work):
     """One export, as the operation's row keeps it."""
 
     project: str
@@ -59,16 +60,6 @@ class ExportJob:
     kind = KIND
 
     @property
-    def dataset_name(self) -> str:
-        """The dataset's resource name."""
-        return f"projects/{self.project}/datasets/{self.dataset}"
-
-    @property
-    def operation(self) -> str:
-        """The operation's name."""
-        return f"{self.dataset_name}/operations/{self.id}"
-
-    @property
     def owner(self) -> str:
         """The export's name."""
         return f"{self.dataset_name}/exports/{self.id}"
@@ -77,10 +68,6 @@ class ExportJob:
     def filename(self) -> str:
         """What the archive is called."""
         return f"{self.dataset}-v{self.version}-{self.format}.{self.archive}"
-
-    def to_bytes(self) -> bytes:
-        """The job as the operation's payload."""
-        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:

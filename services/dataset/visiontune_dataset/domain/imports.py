@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Self
@@ -13,6 +13,7 @@ from visiontune_data.inputs import RECORD_SUFFIXES
 from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
+from visiontune_dataset.domain.work import MakesVersion
 
 KIND = "import"  # of the durable operation
 _SHOWN = 200  # characters of a name, where others follow
@@ -31,7 +32,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportJob:
+class ImportJob(MakesVersion):
     """One import, as the operation's row keeps it."""
 
     project: str
@@ -71,33 +72,14 @@ class ImportJob:
         return any(each.filename.lower().endswith(_RECORDS) for each in self.given)
 
     @property
-    def dataset_name(self) -> str:
-        """The dataset's resource name."""
-        return f"projects/{self.project}/datasets/{self.dataset}"
-
-    @property
     def id(self) -> str:
         """Last segment of the operation's and the report's name."""
         return _id(self.upload)
 
     @property
-    def operation(self) -> str:
-        """The operation's name."""
-        return operation_name(self.project, self.dataset, self.upload)
-
-    @property
     def owner(self) -> str:
         """The resource on whose behalf storage keeps what this import makes."""
         return f"{self.dataset_name}/imports/{self.id}"
-
-    @property
-    def report(self) -> str:
-        """The validation report's name."""
-        return f"{self.dataset_name}/validationReports/{self.id}"
-
-    def to_bytes(self) -> bytes:
-        """The job as the operation's payload."""
-        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from visiontune_data import ingest
 from visiontune_data.ingest import Progress
@@ -14,9 +14,10 @@ from visiontune_kit import faults, logs
 from visiontune_dataset.domain.datasets import Dataset, StoredShard, Version
 from visiontune_dataset.domain.failures import ImportRefused
 from visiontune_dataset.domain.imports import ImportState, Stage
-from visiontune_dataset.ports import Deps, Job, StoredReport, UnitOfWork, VersionRun
+from visiontune_dataset.domain.work import MakesVersion
+from visiontune_dataset.ports import Deps, StoredReport, UnitOfWork, VersionRun
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=MakesVersion)
 _PROGRESS_EVERY_S = 1.0
 _STAGES = {ingest.Stage.READING: Stage.READING, ingest.Stage.WRITING: Stage.WRITING}
 log = logs.get(__name__)
@@ -190,6 +191,5 @@ class Making(Generic[J]):
             saved_bytes=report.saved_bytes,
         )
 
-    @property
-    def _next(self) -> Callable[..., ImportState]:
-        return lambda **changes: replace(self.state, updated_at=self.deps.clock.now(), **changes)
+    def _next(self, **changes: Any) -> ImportState:
+        return replace(self.state, updated_at=self.deps.clock.now(), **changes)
