@@ -128,11 +128,12 @@ def test_any_decoder_is_text(tmp_path: Path, template: str | None, expected: str
     assert all("lora_" in name for name in made.trainable())
 
 
-def test_a_type_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bert").mkdir()
-    (tmp_path / "bert" / "config.json").write_text(json.dumps({"model_type": "vits"}))
+@pytest.mark.parametrize("model_type", ["vits", "bert", "marian"])
+def test_what_does_not_go_on_with_a_text_is_refused(tmp_path: Path, model_type: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": model_type}))
     with pytest.raises(ConfigurationFault, match="which no family trains") as refused:
-        built(tmp_path / "bert")
+        built(tmp_path / "other")
     assert refused.value.reason == "UNKNOWN_FAMILY"
 
 
