@@ -111,11 +111,12 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(family: Family) -> None:
     assert min(found) < found[0] / 2
 
 
-class InOrder(SFTTrainer):  # type: ignore[misc]  # trl exports lazily
+class InOrder(SFTTrainer):
     """TRL's trainer, which otherwise shuffles."""
 
     def _get_train_sampler(self, *_: Any) -> Any:
-        return SequentialSampler(self.train_dataset)
+        rows: Any = self.train_dataset
+        return SequentialSampler(rows)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForImageTextToText,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaForCausalLM,
@@ -24,7 +23,7 @@ from visiontune_worker.faults import ConfigurationFault
 from tests.support import families, worker_data
 
 CODE = """
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, VipLlavaForConditionalGeneration
 class OwnConfig(LlamaConfig):
     model_type = "own_llama"
 class OwnForCausalLM(LlamaForCausalLM):
@@ -55,7 +54,7 @@ def unnamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del config["vision_feature_select_strategy"]
     config |= {"model_type": "vipllava", "vision_feature_layer": [-1, -2]}
     kind = config.pop("model_type")
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(kind, **config))
+    model = VipLlavaForConditionalGeneration(AutoConfig.for_model(kind, **config))
     model.generation_config.eos_token_id = made.tokenizer.eos_token_id
     model.save_pretrained(folder)
     plain = made.chat_template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
