@@ -18,7 +18,7 @@ from visiontune.dataset.v1 import dataset_pb2_grpc
 from visiontune.storage.v1 import storage_pb2
 from visiontune_dataset import app
 from visiontune_dataset.settings import Settings
-from visiontune_kit import channels, migrations, server
+from visiontune_kit import channels, server
 from visiontune_kit.identity import Role
 
 from tests.support import archives, databases
@@ -162,7 +162,7 @@ async def running_dataset(
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
     async with running_storage(s3, folder, sweep_interval_s=0.2) as storage:
         url = database_url or databases.url_in(folder, "dataset")
-        await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
+        await asyncio.to_thread(databases.migrate, url, "visiontune_dataset")
         values = {
             "database_url": url,
             "issuers_file": storage.trust.issuers_file,
