@@ -12,31 +12,34 @@ from tests.support.s3 import rclone, s3
 __all__ = ["databases_go", "dead_proxy", "rclone", "s3", "shared_server_ends"]
 
 SYSTEM = "tests/system/"
-# Files there that start a stack of their own, or none.
-APART = {f"{SYSTEM}test_{name}.py" for name in ("cli_demo", "make", "resume", "stack", "trace")}
+# Files there that share another stack than most, start one of their own, or need none.
+WATCHED = {f"{SYSTEM}test_{name}.py" for name in ("resume", "trace")}
+APART = {f"{SYSTEM}test_{name}.py" for name in ("cli_demo", "make", "stack")}
 # Folders of long files come first, so that no process ends alone on one.
 FIRST = (SYSTEM, "tests/chaos/", "tests/integration/", "tests/contract/", "tests/parity/")
 
 
-class OneStack(LoadFileScheduling):
-    """Hands out files as wholes, but all that share the stack of tests/system together: it starts once."""
+class StacksOnce(LoadFileScheduling):
+    """Hands out files as wholes, and all that share a stack together: it starts once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return SYSTEM if file.startswith(SYSTEM) and file not in APART else file
+        if not file.startswith(SYSTEM) or file in APART:
+            return file
+        return "the watched stack" if file in WATCHED else "the stack"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack:
-    return OneStack(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StacksOnce:
+    return StacksOnce(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the folders by FIRST; what shares the one stack is the first of all."""
+    """Orders the folders by FIRST; what shares the stack, the longest unit of all, is its begin."""
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
         file = item.nodeid.partition("::")[0]
         folder = next((n for n, each in enumerate(FIRST) if file.startswith(each)), len(FIRST))
-        return file in APART or folder > 0, folder
+        return folder, file in APART, file in WATCHED
 
     items.sort(key=place)
