@@ -12,6 +12,7 @@ from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
     LlamaForCausalLM,
+    VipLlavaForConditionalGeneration,
 )
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES
