@@ -25,6 +25,7 @@ from visiontune_data.example import (
     with_frames,
 )
 from visiontune_data.formats import Format, Notes
+from visiontune_data.joining import Joining
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
 from visiontune_data.report import Place, Problem, Report
@@ -201,6 +202,7 @@ class Assembly:
     drafts: Drafts
     images: dict[str, Result]
     limits: Limits
+    joining: Joining = field(default_factory=Joining)
     twins: Twins = field(default_factory=Twins.none)
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
     splitter: Splitter = field(default_factory=Splitter)
@@ -213,6 +215,7 @@ class Assembly:
 
     def gather(self, report: Report) -> None:
         """The pass that decides; reports what only shows over all examples."""
+        splits = {self.twins.eldest(sha): split for sha, split in self.joining.split_of_image.items()}
         for place, draft, paths in self.drafts:
             example = self._complete(place, draft, paths, report)
             self._accepted.append(example is not None)
@@ -221,7 +224,8 @@ class Assembly:
                 continue
             self.ids[example.id] = place.line
             alike = [self.twins.eldest(image.sha256) for image in example.images]
-            self.splitter.add(example.id, alike, example.split or None)
+            settled = self.joining.split_of(example.id) or next(filter(None, map(splits.get, alike)), None)
+            self.splitter.add(example.id, alike, example.split or None, settled)
             self.statistics.add(example)
             self.kinds.add(example.kind)
             self._split_sizes[example.split] += 1
@@ -258,6 +262,7 @@ class Assembly:
             extent.offset,
             extent.length,
             found.brightness,
+            found.phash,
         )
 
     def _rules(self, path: str) -> Iterator[str]:
@@ -275,17 +280,23 @@ class Assembly:
             report.add(Problem("too-many-images", place, found))
             return None
         if not example.id:
+            self.joining.replace(example)
             return replace(example, id=self._free_id(content_id(example)))
         if example.id in self.ids:
             message = f'the id "{shorten(example.id)}" is that of line {self.ids[example.id]} already'
             report.add(Problem("id-duplicate", place.at("$.id"), message, shorten(example.id)))
             return None
+        if taken_by := self.joining.taken_by(example.id):
+            message = f'the id "{shorten(example.id)}" is that of {taken_by}'
+            report.add(Problem("id-in-base", place.at("$.id"), message, shorten(example.id)))
+            return None
+        self.joining.replace(example)
         return example
 
     def _free_id(self, wanted: str) -> str:
         """`wanted`, or for the copies of a record `wanted-2`, `wanted-3` and so on."""
         id_ = wanted
-        while id_ in self.ids:
+        while id_ in self.ids or self.joining.is_taken(id_):
             self._copies[wanted] += 1
             id_ = f"{wanted}-{self._copies[wanted] + 1}"
         return id_
@@ -294,8 +305,13 @@ class Assembly:
         for split in dict.fromkeys(self.drafts.file_splits) if self.ids else ():
             if not self._split_sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
+        if self.joining.base is None:
+            self.check_leaks(self._splits_of_image, report)
+
+    def check_leaks(self, splits_of_image: Mapping[str, set[str]], report: Report) -> None:
+        """Reports images that are in several splits, and near ones; the splits are by sha256."""
         for path, result in self.images.items():
-            if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:
+            if len(splits := splits_of_image.get(result.sha256, set())) > 1:
                 message = f"the image is in the splits {' and '.join(sorted(splits))}"
                 report.add(Problem("split-leak", Place(path), message, result.sha256))
-        report.extend(self.twins.near_leaks(self._splits_of_image))
+        report.extend(self.twins.near_leaks(splits_of_image))

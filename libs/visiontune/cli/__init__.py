@@ -6,6 +6,7 @@ import typer
 
 from visiontune.cli import (
     accelerators,
+    basing,
     dataset,
     demo,
     editing,
@@ -35,6 +36,7 @@ MACHINE = "This machine"
 dataset.app.command("preview")(preview.preview)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=WORK)
 examples.add_to(dataset.app)
+basing.add_to(dataset.app)
 editing.add_to(dataset.app)
 exporting.add_to(dataset.app)
 app.command("train", rich_help_panel=WORK)(train.train)

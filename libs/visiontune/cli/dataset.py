@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import treatment, views
+from visiontune.cli import basing, treatment, views
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import size, step
 from visiontune.cli.session import Output, OutputOption, Session, talks
@@ -68,6 +68,8 @@ def import_(
     largest_side: treatment.LargestSide = 0,
     image_format: treatment.Format = None,
     image_quality: treatment.Quality = 0,
+    base_version: basing.BaseVersion = "",
+    mode: basing.ModeOption = None,
     resume: Annotated[
         str, typer.Option(help="Go on with an upload of this file that broke off.", metavar="UPLOAD")
     ] = "",
@@ -77,13 +79,14 @@ def import_(
 
     Data equal to the newest version gives that version back.
     """
+    base = basing.base(session, dataset, base_version, mode)
     ensure(session, dataset)
     if resume and len(path) > 1:
         raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
     uploads = [send(session, each, resume).name for each in path]
     operation = start_import(
         session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
-        image_policy=treatment.policy(largest_side, image_format, image_quality),
+        image_policy=treatment.policy(largest_side, image_format, image_quality), base=base,
     )  # fmt: skip
     if not wait:
         session.resource(operation) if session.is_json else session.say(
@@ -327,6 +330,7 @@ def start_import(
     *,
     strip_metadata: bool = False,
     image_policy: "dataset_pb2.ImagePolicy | None" = None,
+    base: "tuple[str, dataset_pb2.ImportMode] | None" = None,
 ) -> "operations_pb2.Operation":
     """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2
@@ -341,6 +345,8 @@ def start_import(
             validation_fraction=validation_fraction,
             strip_metadata=strip_metadata,
             image_policy=image_policy,
+            base_version=base[0] if base else "",
+            mode=base[1] if base else dataset_pb2.IMPORT_MODE_UNSPECIFIED,
         )
     )
 

@@ -25,10 +25,11 @@ from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.exports import ExportJob
+from visiontune_dataset.domain.filters import FilterJob
 from visiontune_dataset.domain.imports import ImportJob
 from visiontune_dataset.ports import Deps, Rules
 from visiontune_dataset.settings import Settings
-from visiontune_dataset.use_cases import commits, datasets, deletion, drafts, exports, imports
+from visiontune_dataset.use_cases import commits, datasets, deletion, drafts, exports, filters, imports
 
 _ISSUER = "visiontune-dataset"
 _HTTP_TIMEOUT_S = 60.0
@@ -112,6 +113,12 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
     async def run_commit(run: Run) -> None:
         await commits.run_commit(DurableRun(run, CommitJob.from_bytes(run.payload)), deps)
 
+    async def run_filter(run: Run) -> None:
+        await filters.run_filter(DurableRun(run, FilterJob.from_bytes(run.payload)), deps)
+
+    async def clean_up_filter(run: Run) -> None:
+        await filters.clean_up(FilterJob.from_bytes(run.payload), deps)
+
     async def run_export(run: Run) -> None:
         await exports.run_export(DurableExportRun(run, ExportJob.from_bytes(run.payload)), deps)
 
@@ -123,10 +130,16 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
 
     return Operations(
         database,
-        {ImportJob.kind: run_import, CommitJob.kind: run_commit, ExportJob.kind: run_export},
+        {
+            ImportJob.kind: run_import,
+            CommitJob.kind: run_commit,
+            FilterJob.kind: run_filter,
+            ExportJob.kind: run_export,
+        },
         cleanups={
             ImportJob.kind: clean_up_import,
             CommitJob.kind: clean_up_commit,
+            FilterJob.kind: clean_up_filter,
             ExportJob.kind: clean_up_export,
         },
         clock=clock,

@@ -12,6 +12,7 @@ from visiontune_data.example import Example
 from visiontune_data.export import ExportSummary
 from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
+from visiontune_data.joining import Mode
 from visiontune_data.report import Problem, Report
 from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
@@ -98,12 +99,13 @@ class Importer(Protocol):
         options: Options,
         *,
         earlier: "Sequence[ReadableShard]" = (),
+        base: "ReadableBase | None" = None,
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Returns what visiontune_data.ingest returns. Raises ChildDied, SourceUnavailable.
 
-        `earlier` are the shards whose images records may name by digest.
+        `earlier` are the shards whose images records may name by digest, `base` is the version to go on from.
         """
 
 
@@ -114,6 +116,16 @@ class ReadableShard:
     stored: StoredShard
     examples_url: str
     preview_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableBase:
+    """The version that an import goes on from; its name is for people."""
+
+    name: str
+    format: str
+    mode: Mode
+    shards: tuple[ReadableShard, ...]
 
 
 class Rewriter(Protocol):

@@ -24,6 +24,7 @@ from visiontune_dataset.use_cases import (
     deletion,
     drafts,
     exports,
+    filters,
     imports,
     previews,
     templates,
@@ -107,9 +108,17 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return empty_pb2.Empty()
 
     async def ImportVersion(self, request: pb.ImportVersionRequest, context: Any) -> operations_pb2.Operation:
-        operation: operations_pb2.Operation = await imports.start_import(
-            wire.start_import_from(request), self._deps
-        )
+        operation: operations_pb2.Operation
+        if request.mode == pb.IMPORT_MODE_FILTER:
+            base, filter_id = (
+                wire.version_beside(request.base_version, request.parent),
+                idempotency.new_id("filter"),
+            )
+            operation = await filters.start_filter(
+                *wire.segments(request.parent), base, request.filter, filter_id, self._deps
+            )
+        else:
+            operation = await imports.start_import(wire.start_import_from(request), self._deps)
         return operation
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from visiontune_data.export import ExportedExample, export
 from visiontune_data.index import VersionIndex, shard_index
 from visiontune_data.limits import Limits
 from visiontune_data.previews import example_of
-from visiontune_data.rewrite import BaseShard, Changes, Rewritten
+from visiontune_data.rewrite import Changes, Rewritten
 from visiontune_data.shards import Shard
 
 from tests.support import archives
@@ -41,13 +40,6 @@ def base(tmp_path: Path) -> ingest.Version:
     return outcome.version
 
 
-def shards_of(version: ingest.Version) -> list[BaseShard]:
-    return [
-        BaseShard(shard, partial(io.FileIO, shard.examples.path), partial(io.FileIO, shard.preview.path))
-        for shard in version.shards
-    ]
-
-
 def index_of(version: ingest.Version) -> VersionIndex:
     previews = (pq.read_table(shard.preview.path)["example"].to_pylist() for shard in version.shards)
     return VersionIndex(tuple(map(shard_index, previews)))
@@ -70,7 +62,7 @@ def rewritten(
     sent = {sha256: (lambda d=data: d) for sha256, data in (uploads or {}).items()}
     changes = Changes(edited.changed, tuple(edited.added.values()), sent)
     options = ingest.Options(processes=0, shard_bytes=1, **more)
-    return rewrite.rewrite(shards_of(base), changes, base.format, "draft", folder, options)
+    return rewrite.rewrite(archives.shards_of(base), changes, base.format, "draft", folder, options)
 
 
 def made(found: Rewritten, base: ingest.Version) -> ingest.Version:

@@ -13,6 +13,8 @@ import type {
   DatasetVersion,
   Example,
   Format,
+  ImagePolicy,
+  ImportMode,
   OnError,
   Operation,
   Problem,
@@ -209,6 +211,11 @@ export async function deleteVersion(name: string): Promise<void> {
 export interface ImportChoices {
   onError: OnError;
   validationFraction: number;
+  stripMetadata?: boolean;
+  imagePolicy?: ImagePolicy | undefined;
+  /** A version of the dataset to go on from, and what becomes of its examples. */
+  baseVersion?: string;
+  mode?: ImportMode;
 }
 
 /** Several uploads are read as one archive. */

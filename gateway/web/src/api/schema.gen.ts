@@ -415,8 +415,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Starts an import of what was uploaded as a new version
-         * @description Starts an import of what was uploaded as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
+         * Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version of the dataset (`mode`), or makes one of such examples alone
+         * @description Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -2384,6 +2384,16 @@ export interface components {
          * @enum {string}
          */
         "ImagePolicy.Format": "FORMAT_UNSPECIFIED" | "FORMAT_JPEG" | "FORMAT_WEBP";
+        /**
+         * @description What an import makes of the version that it goes on from.
+         *
+         *     - `IMPORT_MODE_UNSPECIFIED`: The import goes on from none.
+         *     - `IMPORT_MODE_APPEND`: New examples join those of the base. One with the id of an example of the base is an error of its record.
+         *     - `IMPORT_MODE_REPLACE`: Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go whose ids were made by an import and that have the same images, or without images the same content. One that is in the base just so stays where it is.
+         *     - `IMPORT_MODE_FILTER`: The base's examples for which `filter` holds; there is no upload.
+         * @enum {string}
+         */
+        ImportMode: "IMPORT_MODE_UNSPECIFIED" | "IMPORT_MODE_APPEND" | "IMPORT_MODE_REPLACE" | "IMPORT_MODE_FILTER";
         /** @description Metadata of the operation that ImportVersion returns. */
         ImportVersionMetadata: {
             /** @description The dataset that gets the version. */
@@ -4346,8 +4356,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). */
-                    upload: string;
+                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). Required but for IMPORT_MODE_FILTER. */
+                    upload?: string;
                     /** @description A format of ListFormats, or `auto` (also when empty) to detect it. */
                     format?: string;
                     /** @description What becomes of records with errors. */
@@ -4368,6 +4378,12 @@ export interface operations {
                     stripMetadata?: boolean;
                     /** @description Makes images smaller before they are stored. When absent they are stored as they came. */
                     imagePolicy?: components["schemas"]["ImagePolicy"];
+                    /** @description A version of the dataset to go on from; it becomes the parent. Empty: the version is of the uploads alone. */
+                    baseVersion?: string;
+                    /** @description What becomes of the base's examples. Its shards without a change are shared. */
+                    mode?: components["schemas"]["ImportMode"];
+                    /** @description Which examples of the base stay under IMPORT_MODE_FILTER, as in ListExamples. */
+                    filter?: string;
                 };
             };
         };

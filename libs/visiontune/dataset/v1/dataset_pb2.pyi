@@ -83,6 +83,40 @@ ON_ERROR_SKIP: OnError.ValueType  # 2
 """Records with errors are left out and counted. An unreadable archive still fails."""
 Global___OnError: _TypeAlias = OnError  # noqa: Y015
 
+class _ImportMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImportModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMPORT_MODE_UNSPECIFIED: _ImportMode.ValueType  # 0
+    """The import goes on from none."""
+    IMPORT_MODE_APPEND: _ImportMode.ValueType  # 1
+    """New examples join those of the base. One with the id of an example of the base is an error of its record."""
+    IMPORT_MODE_REPLACE: _ImportMode.ValueType  # 2
+    """Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go
+    whose ids were made by an import and that have the same images, or without images the same content. One
+    that is in the base just so stays where it is.
+    """
+    IMPORT_MODE_FILTER: _ImportMode.ValueType  # 3
+    """The base's examples for which `filter` holds; there is no upload."""
+
+class ImportMode(_ImportMode, metaclass=_ImportModeEnumTypeWrapper):
+    """What an import makes of the version that it goes on from."""
+
+IMPORT_MODE_UNSPECIFIED: ImportMode.ValueType  # 0
+"""The import goes on from none."""
+IMPORT_MODE_APPEND: ImportMode.ValueType  # 1
+"""New examples join those of the base. One with the id of an example of the base is an error of its record."""
+IMPORT_MODE_REPLACE: ImportMode.ValueType  # 2
+"""Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go
+whose ids were made by an import and that have the same images, or without images the same content. One
+that is in the base just so stays where it is.
+"""
+IMPORT_MODE_FILTER: ImportMode.ValueType  # 3
+"""The base's examples for which `filter` holds; there is no upload."""
+Global___ImportMode: _TypeAlias = ImportMode  # noqa: Y015
+
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1942,11 +1976,14 @@ class ImportVersionRequest(_message.Message):
     UPLOADS_FIELD_NUMBER: _builtins.int
     STRIP_METADATA_FIELD_NUMBER: _builtins.int
     IMAGE_POLICY_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
     """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
-    .json, .csv, .tsv, .parquet).
+    .json, .csv, .tsv, .parquet). Required but for IMPORT_MODE_FILTER.
     """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
@@ -1963,6 +2000,12 @@ class ImportVersionRequest(_message.Message):
     they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says
     what is done with each kind of file.
     """
+    base_version: _builtins.str
+    """A version of the dataset to go on from; it becomes the parent. Empty: the version is of the uploads alone."""
+    mode: Global___ImportMode.ValueType
+    """What becomes of the base's examples. Its shards without a change are shared."""
+    filter: _builtins.str
+    """Which examples of the base stay under IMPORT_MODE_FILTER, as in ListExamples."""
     @_builtins.property
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further uploads of the same data, read as if all were one archive: several archives, or a file of
@@ -1986,10 +2029,13 @@ class ImportVersionRequest(_message.Message):
         uploads: _abc.Iterable[_builtins.str] | None = ...,
         strip_metadata: _builtins.bool = ...,
         image_policy: Global___ImagePolicy | None = ...,
+        base_version: _builtins.str = ...,
+        mode: Global___ImportMode.ValueType = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "image_policy", b"image_policy", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "image_policy", b"image_policy", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "base_version", b"base_version", "filter", b"filter", "format", b"format", "image_policy", b"image_policy", "mode", b"mode", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015

@@ -248,7 +248,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportVersion(self, request, context):
-        """Starts an import of what was uploaded as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+        of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.

@@ -55,7 +55,8 @@ class DatasetServiceStub:
     not set, or while an import runs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of what was uploaded as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+    of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -169,7 +170,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     not set, or while an import runs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of what was uploaded as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+    of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -316,7 +318,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of what was uploaded as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+        of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.

@@ -134,6 +134,10 @@ class Version:
         """The resource name."""
         return f"{self.dataset_name}/versions/v{self.number}"
 
+    def shared(self, places: Mapping[int, int]) -> Mapping[int, StoredShard]:
+        """Its shards as those of a version made of it; `places` has their indices here by those there."""
+        return {at: replace(self.shards[of], index=at) for at, of in places.items()}
+
     def rows(self, split: str) -> Sequence[int]:
         """Row numbers of the examples of a split (empty: of all)."""
         if not split:

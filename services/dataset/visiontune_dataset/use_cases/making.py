@@ -1,8 +1,11 @@
 """One try at making a version: shows progress, uploads shards, and makes it visible in one transaction."""
 
+import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from visiontune_data import ingest
@@ -32,6 +35,23 @@ class Origin:
     uploads: tuple[str, ...] = ()
     parent: int = 0
     draft: str = ""
+
+
+def scratch_of(job: MakesVersion, deps: Deps) -> Path:
+    """The folder of the process that makes a version."""
+    return deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"
+
+
+@contextmanager
+def empty_scratch(job: MakesVersion, deps: Deps) -> Iterator[Path]:
+    """That folder, without what an earlier try left there; gone afterwards."""
+    folder = scratch_of(job, deps)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(slots=True)
