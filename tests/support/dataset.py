@@ -19,6 +19,7 @@ from visiontune.storage.v1 import storage_pb2
 from visiontune_dataset import app
 from visiontune_dataset.settings import Settings
 from visiontune_kit import channels, migrations, server
+from visiontune_kit.clock import Clock
 from visiontune_kit.identity import Role
 
 from tests.support import archives, databases
@@ -157,7 +158,7 @@ def details_of(operation: lro.Operation, kind: type[T]) -> T:
 
 @asynccontextmanager
 async def running_dataset(
-    s3: S3Server, folder: Path, *, database_url: str = "", **settings: Any
+    s3: S3Server, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[DatasetHandle]:
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
     async with running_storage(s3, folder, sweep_interval_s=0.2) as storage:
@@ -172,9 +173,13 @@ async def running_dataset(
             "import_processes": 1,
             "import_concurrency": 2,
             "stop_grace_s": 1.0,
+            "undo_window_s": 0,
             **settings,
         }
-        async with server.running(app.build(Settings(**values))) as target, connected(target, storage) as it:
+        async with (
+            server.running(app.build(Settings(**values), clock)) as target,
+            connected(target, storage) as it,
+        ):
             yield it
 
 
@@ -193,6 +198,7 @@ async def program_beside(
         "VISIONTUNE_SCRATCH_DIR": str(folder / "scratch"),
         "VISIONTUNE_LOG_FORMAT": "json",
         "VISIONTUNE_FAULT": fault,
+        "VISIONTUNE_DATASET_UNDO_WINDOW_S": "0",
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "visiontune_dataset", "serve"),

@@ -27,6 +27,10 @@ app = typer.Typer(help="Import archives as datasets and look at them.", no_args_
 
 Target = Annotated[str, typer.Argument(help="DATASET, DATASET/VERSION or a full name.", metavar="DATASET")]
 
+Deleted = Annotated[
+    bool, typer.Option("--deleted", help="Instead those that are deleted and can be brought back.")
+]
+
 
 class OnError(StrEnum):
     """What becomes of records that break a rule."""
@@ -107,9 +111,9 @@ def wait_(
 
 @app.command("list")
 @talks
-def list_(session: Session) -> None:
+def list_(session: Session, deleted: Deleted = False) -> None:
     """List datasets, newest first."""
-    found = list(session.client.list_datasets())
+    found = list(session.client.list_datasets(deleted=deleted))
     if session.is_json:
         session.resources(found)
         return
@@ -124,7 +128,9 @@ def list_(session: Session) -> None:
             ]
             for d in found
         ),
-        empty="No datasets yet. Make one: visiontune dataset import ARCHIVE --dataset ID",
+        empty="No deleted datasets that can be brought back."
+        if deleted
+        else "No datasets yet. Make one: visiontune dataset import ARCHIVE --dataset ID",
     )
 
 
@@ -142,9 +148,9 @@ def show(session: Session, name: Target) -> None:
 
 @app.command("versions")
 @talks
-def versions(session: Session, name: Target) -> None:
+def versions(session: Session, name: Target, deleted: Deleted = False) -> None:
     """List a dataset's versions, newest first."""
-    found = list(session.client.list_versions(name))
+    found = list(session.client.list_versions(name, deleted=deleted))
     if session.is_json:
         session.resources(found)
         return
@@ -161,7 +167,9 @@ def versions(session: Session, name: Target) -> None:
             ]
             for v in found
         ),
-        empty=f"No versions yet. Import one: visiontune dataset import ARCHIVE --dataset {name}",
+        empty="No deleted versions that can be brought back."
+        if deleted
+        else f"No versions yet. Import one: visiontune dataset import ARCHIVE --dataset {name}",
     )
 
 
@@ -229,26 +237,6 @@ def validate(
         raise typer.Exit(1)
 
 
-@app.command("delete")
-@talks
-def delete(
-    session: Session,
-    name: Target,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
-    ] = False,
-) -> None:
-    """Delete a dataset, its versions too with --force; or one version, but what others share of it."""
-    if names.dataset(name) == name:
-        session.client.delete_dataset(name, force=force)
-    else:
-        session.client.delete_version(name, force=force)
-    if session.is_json:
-        session.raw({})
-    else:
-        session.say(f"Deleted {escape(name)}.")
-
-
 @app.command("formats")
 @talks
 def formats(session: Session) -> None:
@@ -298,9 +286,11 @@ def ensure(session: Session, dataset: str) -> None:
     except NotFound:
         try:
             session.client.create_dataset(dataset)
-        except AlreadyExists:
-            # Somebody was quicker, which is as good; or it is being deleted, which the import will say.
-            return
+        except AlreadyExists as taken:
+            try:
+                session.client.get_dataset(dataset)  # somebody was quicker, which is as good
+            except NotFound:
+                raise taken from None  # it is deleted: the message says until when
 
 
 def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload":

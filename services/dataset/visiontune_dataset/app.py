@@ -1,6 +1,7 @@
 """The wiring: the one place that constructs things."""
 
 import asyncio
+from datetime import timedelta
 
 import httpx
 from google.longrunning import operations_pb2_grpc
@@ -100,6 +101,7 @@ def rules_of(settings: Settings) -> Rules:
         datasets_per_project=settings.datasets_per_project,
         vision_enabled=settings.enable_vision_training,
         scratch=settings.scratch_dir,
+        undo_window=timedelta(seconds=settings.undo_window_s),
     )
 
 

@@ -47,6 +47,12 @@ class Settings(ServerSettings):
     preview_idle_s: float = Field(
         300.0, gt=0, description="Seconds without a preview after which that child ends."
     )
+    undo_window_s: float = Field(
+        7 * 86_400.0,
+        ge=0,
+        description="Seconds in which a deleted dataset or version can be brought back; so long it counts "
+        "against the quota. 0 removes it at once.",
+    )
     datasets_per_project: int = Field(1_000, ge=1, description="Most datasets of a project.")
     images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")
     image_bytes: int = Field(20 * MIB, ge=1, description="Largest image file.")

@@ -81,6 +81,12 @@ def version_number(name: str) -> int:
     return int(digits)
 
 
+def version_key(name: str) -> tuple[str, str, int]:
+    """Project, dataset and number of a version that `name` is, or lies below. Raises VersionNotFound."""
+    project, dataset_id = segments(name)[:2]
+    return project, dataset_id, version_number(name)
+
+
 def row_number(name: str) -> int:
     """The number in `…/examples/12`. Raises ExampleNotFound for anything else."""
     digits = name.rpartition("/")[2]
@@ -172,6 +178,7 @@ def dataset_to(dataset: Dataset) -> pb.Dataset:
         create_time=timestamp(dataset.created_at),
         update_time=timestamp(dataset.updated_at),
         etag=dataset.etag,
+        purge_time=timestamp(dataset.purge_at) if dataset.purge_at else None,
     )
 
 
@@ -195,6 +202,7 @@ def version_to(version: Version) -> pb.DatasetVersion:
         parent_version=f"{version.dataset_name}/versions/v{version.parent}" if version.parent else "",
         draft=f"{version.dataset_name}/drafts/{version.draft}" if version.draft else "",
         uploads=version.uploads,
+        purge_time=timestamp(version.purge_at) if version.purge_at else None,
     )
 
 

@@ -40,6 +40,27 @@ export function datasetsQuery(project: string) {
   });
 }
 
+/** The deleted datasets of a project, or versions of a dataset, that can be brought back. */
+export function deletedQuery(parent: string, collection: "datasets" | "versions") {
+  return infiniteQueryOptions({
+    queryKey: [collection, parent, "deleted"],
+    queryFn: async ({ pageParam }) => {
+      const page = await json<{ datasets?: Dataset[]; versions?: DatasetVersion[]; nextPageToken?: string }>(
+        `${parent}/${collection}`,
+        { query: { onlyDeleted: true, pageToken: pageParam } },
+      );
+      return { deleted: page.datasets ?? page.versions ?? [], nextPageToken: page.nextPageToken };
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** Brings a deleted dataset or version back. */
+export async function undelete(name: string): Promise<void> {
+  await send(`${name}:undelete`, { method: "POST", body: { requestId: requestId() } });
+}
+
 export function datasetQuery(name: string) {
   return queryOptions({ queryKey: ["dataset", name], queryFn: () => json<Dataset>(name) });
 }

@@ -392,8 +392,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Deletes a dataset and its objects
-         * @description Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+         * Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back
+         * @description Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back. FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
          */
         delete: operations["DeleteDataset"];
         options?: never;
@@ -403,6 +403,26 @@ export interface paths {
          * @description Changes display name or description. ABORTED when `dataset.etag` is given and stale.
          */
         patch: operations["UpdateDataset"];
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings a deleted dataset back, with all that it had
+         * @description Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND past its `purge_time`.
+         */
+        post: operations["UndeleteDataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/projects/{project}/datasets/{dataset}/versions:import": {
@@ -441,7 +461,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a version; what it shares with other versions stays
-         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         * @description Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
          */
         delete: operations["DeleteVersion"];
         options?: never;
@@ -743,6 +763,26 @@ export interface paths {
         get: operations["GetExport"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings a deleted version back under its number
+         * @description Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past its `purge_time`.
+         */
+        post: operations["UndeleteVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1778,6 +1818,11 @@ export interface components {
             readonly updateTime?: string;
             /** @description Changes with every change. Sent back in UpdateDataset it guards against lost updates. */
             etag?: string;
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteDataset brings it back, and its bytes count against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /** @description Immutable, content-addressed examples. */
         DatasetVersion: {
@@ -1832,6 +1877,11 @@ export interface components {
             readonly draft?: string;
             /** @description The uploads that it was imported from, whose bytes are gone; empty when there were none. */
             readonly uploads?: string[];
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteVersion brings it back, and its bytes count against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /** @description Answer of DeleteObjects. */
         DeleteObjectsResponse: {
@@ -4204,6 +4254,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Lists the deleted datasets that can still be brought back, and no others. */
+                onlyDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -4288,6 +4340,8 @@ export interface operations {
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Removes it at once, without a way back, and frees its bytes; also one that is deleted already. */
+                purge?: boolean;
             };
             header?: never;
             path: {
@@ -4328,6 +4382,40 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["Dataset"];
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UndeleteDataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
             };
         };
         responses: {
@@ -4435,6 +4523,8 @@ export interface operations {
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Removes it at once, without a way back, and frees its bytes; also one that is deleted already. */
+                purge?: boolean;
             };
             header?: never;
             path: {
@@ -4465,6 +4555,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Lists the deleted versions that can still be brought back, and no others. */
+                onlyDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -4863,7 +4955,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A format of ListFormats; the one that the version was imported from when empty. */
+                    /** @description A format of ListFormats, or `webdataset`; the one that the version was imported from when empty. */
                     format?: string;
                     /** @description The kind of archive. */
                     archive?: components["schemas"]["ExportVersionRequest.Archive"];
@@ -4911,6 +5003,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Export"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UndeleteVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetVersion"];
                 };
             };
             default: components["responses"]["Error"];

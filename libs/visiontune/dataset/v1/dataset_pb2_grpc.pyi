@@ -51,8 +51,12 @@ class DatasetServiceStub:
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+    FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+    """
+    UndeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]
+    """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+    past its `purge_time`.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
     """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
@@ -113,9 +117,14 @@ class DatasetServiceStub:
     GetExport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
-    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+    brings it back. FAILED_PRECONDITION while an operation of
     the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
     may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    """
+    UndeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]
+    """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+    its `purge_time`.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -166,8 +175,12 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+    FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+    """
+    UndeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+    past its `purge_time`.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
@@ -228,9 +241,14 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetExport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]  # type: ignore[assignment]
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+    """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+    brings it back. FAILED_PRECONDITION while an operation of
     the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
     may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    """
+    UndeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]  # type: ignore[assignment]
+    """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+    its `purge_time`.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -308,8 +326,18 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-        not set, or while an import runs.
+        """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+        FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteDataset(
+        self,
+        request: _dataset_pb2.UndeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+        past its `purge_time`.
         """
 
     @_abc_1.abstractmethod
@@ -478,9 +506,20 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
+        """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+        brings it back. FAILED_PRECONDITION while an operation of
         the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
         may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteVersion(
+        self,
+        request: _dataset_pb2.UndeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.DatasetVersion, _abc.Awaitable[_dataset_pb2.DatasetVersion]]:
+        """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+        its `purge_time`.
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,7 @@
 """Every way in which a dataset call can fail; the class name is the reason that programs see."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from visiontune_data.formats import FORMATS
 from visiontune_data.report import Problem, Report
@@ -49,8 +50,11 @@ class ReportNotFound(errors.NotFound):
 class DatasetExists(errors.AlreadyExists):
     """The id is taken."""
 
-    def __init__(self, name: str, *, deleting: bool) -> None:
+    def __init__(self, name: str, *, deleting: bool, until: datetime | None = None) -> None:
         advice = "It is being deleted; try again in a minute" if deleting else "Choose another id"
+        if until:
+            when = until.strftime("%Y-%m-%d %H:%M UTC")
+            advice = f"It is deleted and can be brought back until {when}; do that, or purge it"
         super().__init__(f"{name} exists already. {advice}.", resource=name)
 
 
