@@ -107,34 +107,33 @@ async def test_the_same_call_again_is_the_same_operation(service: DatasetHandle)
         version_of(await service.ended(lro.Operation(name=name)))
 
 
-@pytest.mark.parametrize(
-    ("fields", "complaint"),
-    [
-        ({"base_version": "v1"}, "base_version and mode go together"),
-        ({"mode": APPEND, "upload": "u"}, "base_version and mode go together"),
-        ({"mode": APPEND, "base_version": "v1"}, "name an upload"),
-        ({"mode": FILTER, "base_version": "v1", "filter": "id = a", "upload": "u"}, "takes none"),
-        ({"mode": FILTER, "base_version": "v1"}, "takes a filter"),
-        ({"mode": APPEND, "base_version": "v1", "upload": "u", "filter": "id = a"}, "takes a filter"),
-        ({}, "name an upload"),
-        ({"mode": FILTER, "base_version": "v1", "filter": "nonsense"}, "nonsense"),
-        ({"mode": FILTER, "base_version": "v9", "filter": "id = a"}, "versions/v9"),
-        ({"mode": APPEND, "base_version": "v9", "upload": "u"}, "versions/v9"),
-    ],
-)
-async def test_requests_that_do_not_fit_together_are_refused(
-    service: DatasetHandle, fields: dict[str, Any], complaint: str
-) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"base_version": "v1"}, "base_version and mode go together"),
+    ({"mode": APPEND, "upload": "u"}, "base_version and mode go together"),
+    ({"mode": APPEND, "base_version": "v1"}, "name an upload"),
+    ({"mode": FILTER, "base_version": "v1", "filter": "id = a", "upload": "u"}, "takes none"),
+    ({"mode": FILTER, "base_version": "v1"}, "takes a filter"),
+    ({"mode": APPEND, "base_version": "v1", "upload": "u", "filter": "id = a"}, "takes a filter"),
+    ({}, "name an upload"),
+    ({"mode": FILTER, "base_version": "v1", "filter": "nonsense"}, "nonsense"),
+    ({"mode": FILTER, "base_version": "v9", "filter": "id = a"}, "versions/v9"),
+    ({"mode": APPEND, "base_version": "v9", "upload": "u"}, "versions/v9"),
+]
+
+
+async def test_requests_that_do_not_fit_together_are_refused(service: DatasetHandle) -> None:
     dataset = await service.create()
-    await service.ended(await service.start(dataset, archives.captions(1)))
-    if "upload" in fields:
-        upload = await service.storage.upload(archives.tar(archives.captions(2)), filename="a.tar")
-        fields = {**fields, "upload": upload.name}
-    if "base_version" in fields:
-        fields = {**fields, "base_version": f"{dataset.name}/versions/{fields['base_version']}"}
-    with pytest.raises((errors.InvalidArgument, errors.NotFound)) as refused:
-        await service.call("ImportVersion", pb.ImportVersionRequest(parent=dataset.name, **fields))
-    assert complaint in str(refused.value)
+    await service.imported(dataset, archives.captions(1))
+    upload = await service.storage.upload(archives.tar(archives.captions(2)), filename="a.tar")
+    for fields, complaint in REFUSED:
+        request = pb.ImportVersionRequest(parent=dataset.name, **fields)
+        if request.upload:
+            request.upload = upload.name
+        if request.base_version:
+            request.base_version = f"{dataset.name}/versions/{request.base_version}"
+        with pytest.raises((errors.InvalidArgument, errors.NotFound)) as refused:
+            await service.call("ImportVersion", request)
+        assert complaint in str(refused.value), fields
 
 
 async def test_a_base_is_of_the_dataset_and_stays_while_it_is_read(service: DatasetHandle) -> None:

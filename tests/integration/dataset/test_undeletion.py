@@ -9,7 +9,7 @@ from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune_dataset import app
 from visiontune_kit import errors
 
-from tests.integration.dataset.test_deletion import remove_when_idle
+from tests.integration.dataset.test_deletion import remove_when_idle, when_idle
 from tests.integration.dataset.test_drafts import ids, manifest
 from tests.support import archives
 from tests.support.clocks import MovableClock
@@ -21,7 +21,7 @@ WINDOW_S = 3_600.0
 
 async def delete(service: DatasetHandle, name: str, *, purge: bool = False) -> None:
     request = pb.DeleteDatasetRequest(name=name, force=True, purge=purge)
-    await service.call("DeleteDataset", request)
+    await when_idle(lambda: service.call("DeleteDataset", request))
 
 
 async def undelete(service: DatasetHandle, name: str) -> pb.Dataset:
