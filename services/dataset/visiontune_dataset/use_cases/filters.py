@@ -1,6 +1,8 @@
 """Versions that keep what a filter holds for: durable operations that share what did not change."""
 
+import asyncio
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from visiontune_data import filters
@@ -11,6 +13,7 @@ from visiontune_dataset.domain.failures import FilterInvalid
 from visiontune_dataset.domain.filters import FilterJob
 from visiontune_dataset.domain.imports import ImportState, check_kinds
 from visiontune_dataset.ports import Deps, VersionRun
+from visiontune_dataset.use_cases.imports import project_limits
 from visiontune_dataset.use_cases.making import Making, Origin, empty_scratch, scratch_of
 from visiontune_dataset.use_cases.shards import readable
 
@@ -47,7 +50,7 @@ async def run_filter(run: VersionRun[FilterJob], deps: Deps) -> None:
     async with deps.unit_of_work() as uow:
         base = await uow.versions.get(job.project, job.dataset, job.base)
     index = await deps.indexes.of(base)
-    kept = set(index.select(filters.parse(job.filter)))
+    kept = set(await asyncio.to_thread(index.select, filters.parse(job.filter)))
     gone = [id_ for row, id_ in enumerate(index.ids()) if row not in kept]
     making = Making(run, deps, 0)
     with empty_scratch(job, deps) as scratch:
@@ -59,7 +62,7 @@ async def run_filter(run: VersionRun[FilterJob], deps: Deps) -> None:
             base.format,
             f"v{base.number} where {shorten(job.filter)}",
             scratch,
-            deps.rules.options,
+            replace(deps.rules.options, limits=await project_limits(job.project, deps)),
             progress=making.progress,
             finished=making.put,
         )
