@@ -1,7 +1,7 @@
 """Writes examples as WebDataset does: a sample is neighbouring files whose names begin alike.
 
-`train/00000000.jpg` has its record beside it in `00000000.json`, and a lone caption in `00000000.txt`. Several
-images of an example are `00000000.0.jpg`, `00000000.1.jpg`, …, as the record names them.
+`train/00000000.jpg` has its record beside it in `00000000.json`, and a lone caption in `00000000.txt`.
+Several images of an example are `00000000.0.jpg`, `00000000.1.jpg`, …, as the record names them.
 """
 
 import io

@@ -27,12 +27,7 @@ export function Deleted({ parent, collection }: DeletedProps) {
   if (deleted.length === 0) return null;
   return (
     <Panel title="Deleted" flush>
-      <Table
-        label={`Deleted ${collection}`}
-        columns={columns}
-        rows={deleted}
-        rowKey={(each) => each.name ?? ""}
-      />
+      <Table label="Deleted" columns={columns} rows={deleted} rowKey={(each) => each.name ?? ""} />
       <More of={list} />
     </Panel>
   );

@@ -18,15 +18,18 @@ interface ImportBaseProps {
   project: string;
   /** Id of the dataset; nothing is shown while there is none of it. */
   dataset: string;
+  /** Whether it is known to exist. */
+  known: boolean;
   base: Base;
   choose: (base: Base) => void;
 }
 
-export function ImportBase({ project, dataset, base, choose }: ImportBaseProps) {
+export function ImportBase({ project, dataset, known, base, choose }: ImportBaseProps) {
   const name = `${project}/datasets/${dataset}`;
-  const datasets = useInfiniteQuery(datasetsQuery(project));
-  const exists = datasets.data?.pages.some((page) => page.datasets?.some((each) => each.name === name));
-  const list = useInfiniteQuery({ ...versionsQuery(name), enabled: exists === true });
+  const datasets = useInfiniteQuery({ ...datasetsQuery(project), enabled: !known });
+  const listed = datasets.data?.pages.some((page) => page.datasets?.some((each) => each.name === name));
+  const exists = known || listed === true;
+  const list = useInfiniteQuery({ ...versionsQuery(name), enabled: exists });
   const versions = exists ? (list.data?.pages.flatMap((page) => page.versions ?? []) ?? []) : [];
   if (versions.length === 0) return null;
   return (

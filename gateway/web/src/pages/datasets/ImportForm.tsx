@@ -51,7 +51,7 @@ export function ImportForm({ project, filename, dataset, start, cancel }: Import
         }
         readOnly={dataset !== ""}
       />
-      <ImportBase project={project} dataset={id} base={base} choose={setBase} />
+      <ImportBase project={project} dataset={id} known={dataset !== ""} base={base} choose={setBase} />
       <NumberInput
         label="Validation split"
         description="Share of examples kept for measuring, where the data names no splits."
