@@ -14,7 +14,14 @@ from visiontune_kit import errors
 from tests.integration.dataset.test_drafts import ids, manifest
 from tests.support import archives
 from tests.support.archives import image_name, jsonl, llava, numbered, numbered_record
-from tests.support.dataset import DatasetHandle, details_of, program_beside, running_dataset, version_of
+from tests.support.dataset import (
+    DatasetHandle,
+    dataset_beside,
+    details_of,
+    program_beside,
+    running_dataset,
+    version_of,
+)
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import running_storage
 
@@ -158,7 +165,7 @@ async def test_it_survives_the_death_of_its_server(
     s3: SeaweedFS, tmp_path: Path, mode: pb.ImportMode, point: str
 ) -> None:
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             dataset = await service.create()
             first = await service.imported(dataset, numbered(5))
         async with program_beside(storage, tmp_path, fault=f"{point}:kill@1") as (process, service):
@@ -169,7 +176,7 @@ async def test_it_survives_the_death_of_its_server(
                 operation = await service.start(dataset, changed, base_version=first.name, mode=mode)
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             second = version_of(await service.ended(operation))
             assert second.parent_version == first.name
             assert second.example_count == {APPEND: 6, REPLACE: 5, FILTER: 4}[mode]
