@@ -37,7 +37,7 @@ ModeOption = Annotated[
 
 def base(
     session: Session, dataset: str, version: str, mode: Mode | None
-) -> "tuple[str, dataset_pb2.ImportMode]":
+) -> "tuple[str, dataset_pb2.ImportMode.ValueType]":
     """The base's name and the mode, as a request has them. Raises Failed for a mode without a base."""
     from visiontune.dataset.v1 import dataset_pb2
 

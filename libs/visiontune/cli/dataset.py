@@ -320,7 +320,7 @@ def start_import(
     *,
     strip_metadata: bool = False,
     image_policy: "dataset_pb2.ImagePolicy | None" = None,
-    base: "tuple[str, dataset_pb2.ImportMode] | None" = None,
+    base: "tuple[str, dataset_pb2.ImportMode.ValueType] | None" = None,
 ) -> "operations_pb2.Operation":
     """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2

@@ -120,12 +120,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def ImportVersion(self, request: pb.ImportVersionRequest, context: Any) -> operations_pb2.Operation:
         operation: operations_pb2.Operation
         if request.mode == pb.IMPORT_MODE_FILTER:
-            base, filter_id = (
-                wire.version_beside(request.base_version, request.parent),
-                idempotency.new_id("filter"),
-            )
+            project, dataset_id = wire.segments(request.parent)
+            base = wire.version_beside(request.base_version, request.parent)
+            filter_id = idempotency.new_id("filter")
             operation = await filters.start_filter(
-                *wire.segments(request.parent), base, request.filter, filter_id, self._deps
+                project, dataset_id, base, request.filter, filter_id, self._deps
             )
         else:
             operation = await imports.start_import(wire.start_import_from(request), self._deps)

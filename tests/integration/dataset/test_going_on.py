@@ -49,8 +49,7 @@ async def test_versions_go_on_from_a_version_and_share_its_shards(s3: SeaweedFS,
     async with running_dataset(s3, tmp_path, shard_bytes=1) as service:
         dataset = await service.create()
         first = await service.imported(dataset, numbered(150))  # two shards
-        more = {"base_version": first.name, "mode": APPEND}
-        appended = await service.imported(dataset, one(150), **more)
+        appended = await service.imported(dataset, one(150), base_version=first.name, mode=APPEND)
         assert appended.parent_version == first.name
         assert (appended.example_count, appended.shard_count) == (151, 3)
         assert (await ids(service, appended.name, "id = r150 OR id = r0")) == ["r0", "r150"]
@@ -162,7 +161,7 @@ async def test_a_base_is_of_the_dataset_and_stays_while_it_is_read(service: Data
 @pytest.mark.parametrize("point", ["import.shard_stored", "import.before_commit", "import.committed"])
 @pytest.mark.parametrize("mode", [APPEND, REPLACE, FILTER])
 async def test_it_survives_the_death_of_its_server(
-    s3: SeaweedFS, tmp_path: Path, mode: pb.ImportMode, point: str
+    s3: SeaweedFS, tmp_path: Path, mode: pb.ImportMode.ValueType, point: str
 ) -> None:
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
         async with dataset_beside(storage, tmp_path) as service:

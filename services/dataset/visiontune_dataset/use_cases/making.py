@@ -12,6 +12,7 @@ from visiontune_data import ingest
 from visiontune_data.ingest import Progress
 from visiontune_data.report import Report
 from visiontune_data.shards import Shard
+from visiontune_data.version import Version as MadeVersion
 from visiontune_kit import faults, logs
 
 from visiontune_dataset.domain.datasets import Dataset, StoredShard, Version
@@ -130,7 +131,7 @@ class Making(Generic[J]):
     async def commit(
         self,
         report: Report,
-        made: ingest.Version,
+        made: MadeVersion,
         origin: Origin,
         shared: Mapping[int, StoredShard] | None = None,
         also: Callable[[UnitOfWork, Dataset], Awaitable[None]] | None = None,
@@ -167,7 +168,7 @@ class Making(Generic[J]):
         )
 
     def _version(
-        self, made: ingest.Version, origin: Origin, shards: Mapping[int, StoredShard], dataset: Dataset
+        self, made: MadeVersion, origin: Origin, shards: Mapping[int, StoredShard], dataset: Dataset
     ) -> Version:
         job = self.run.job
         return Version(
