@@ -232,7 +232,8 @@ def delete(
     session: Session,
     name: Target,
     force: Annotated[
-        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
+        bool,
+        typer.Option("--force", help="Also its versions, and what jobs, drafts or readers use."),
     ] = False,
 ) -> None:
     """Delete a dataset, its versions too with --force; or one version, but what others share of it."""

@@ -393,7 +393,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a dataset and its objects
-         * @description Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+         * @description Deletes a dataset and its objects. FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
          */
         delete: operations["DeleteDataset"];
         options?: never;
@@ -441,7 +441,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a version; what it shares with other versions stays
-         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
          */
         delete: operations["DeleteVersion"];
         options?: never;
@@ -4274,7 +4274,7 @@ export interface operations {
     DeleteDataset: {
         parameters: {
             query?: {
-                /** @description Also when it has versions. */
+                /** @description Also when it has versions, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
@@ -4415,7 +4415,7 @@ export interface operations {
     DeleteVersion: {
         parameters: {
             query?: {
-                /** @description Also while it may still be read. */
+                /** @description Also while it may still be read, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;

@@ -51,8 +51,9 @@ class DatasetServiceStub:
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset and its objects. FAILED_PRECONDITION while an import runs, and without `force` when
+    training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty);
+    UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
     """Starts an import of what was uploaded as a new version. The operation's metadata is
@@ -113,8 +114,10 @@ class DatasetServiceStub:
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
     """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it
+    (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it
+    (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked.
+    A number is never given twice.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -165,8 +168,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset and its objects. FAILED_PRECONDITION while an import runs, and without `force` when
+    training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty);
+    UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Starts an import of what was uploaded as a new version. The operation's metadata is
@@ -227,8 +231,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it
+    (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it
+    (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked.
+    A number is never given twice.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -306,8 +312,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-        not set, or while an import runs.
+        """Deletes a dataset and its objects. FAILED_PRECONDITION while an import runs, and without `force` when
+        training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty);
+        UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
         """
 
     @_abc_1.abstractmethod
@@ -476,8 +483,10 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it
+        (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it
+        (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked.
+        A number is never given twice.
         """
 
     @_abc_1.abstractmethod

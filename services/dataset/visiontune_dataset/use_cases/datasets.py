@@ -11,6 +11,7 @@ from visiontune_dataset.domain.failures import (
     DatasetExists,
     DatasetNotEmpty,
     ImportRunning,
+    InUseByJobs,
     TooManyDatasets,
     UnknownMaskPath,
 )
@@ -118,8 +119,12 @@ def _paths(command: UpdateDataset) -> frozenset[str]:
 async def delete_dataset(project: str, dataset_id: str, *, force: bool, deps: Deps) -> None:
     """Hides a dataset at once, then removes its objects and rows; `sweep` goes on where this breaks off.
 
-    Raises DatasetNotFound, DatasetNotEmpty, ImportRunning.
+    Raises DatasetNotFound, ImportRunning; without `force` DatasetNotEmpty, InUseByJobs, TrainerUnavailable.
     """
+    if not force and (await get_dataset(project, dataset_id, deps)).version_count:
+        name = f"projects/{project}/datasets/{dataset_id}"
+        if jobs := await deps.jobs.using(name):
+            raise InUseByJobs(name, jobs)
     async with deps.unit_of_work() as uow:
         dataset = await uow.datasets.get(project, dataset_id, lock=True)
         if dataset.version_count and not force:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from visiontune_kit import errors, faults, logs
 
 from visiontune_dataset.domain.datasets import Version
-from visiontune_dataset.domain.failures import ImportRunning, VersionInUse
+from visiontune_dataset.domain.failures import ImportRunning, InUseByJobs, VersionInUse
 from visiontune_dataset.ports import Deps
 from visiontune_dataset.use_cases import drafts
 
@@ -15,10 +15,12 @@ log = logs.get(__name__)
 async def delete_version(version: Version, *, force: bool, deps: Deps) -> None:
     """Deletes it; `sweep` goes on where this breaks off.
 
-    Raises VersionNotFound, ImportRunning; without `force` VersionInUse while a draft edits it, or URLs that
-    were given to a training job may still read it.
+    Raises VersionNotFound, ImportRunning; without `force` InUseByJobs, TrainerUnavailable, and VersionInUse
+    while a draft edits it, or URLs that were given to a reader may still read it.
     """
     now = deps.clock.now()
+    if not force and (jobs := await deps.jobs.using(version.name)):
+        raise InUseByJobs(version.name, jobs)
     if force:
         await drafts.delete_drafts_on(version, deps)
     async with deps.unit_of_work() as uow:
@@ -30,7 +32,7 @@ async def delete_version(version: Version, *, force: bool, deps: Deps) -> None:
             raise VersionInUse(version.name, f"is edited by {editing[0].name}")
         if not force and found.read_until and found.read_until > now:
             until = found.read_until.strftime("%Y-%m-%d %H:%M UTC")
-            raise VersionInUse(version.name, f"may be read until {until}, by a training job for example")
+            raise VersionInUse(version.name, f"may be read until {until}, by URLs that are given")
         await uow.versions.remove(found)
         rest = await uow.versions.page(version.project, version.dataset, None, 1)
         await uow.datasets.save(dataset.without_version(rest[0].number if rest else 0, now))
