@@ -21,6 +21,7 @@ from visiontune_kit import errors
 
 from tests.contract.storage import test_objects, test_uploads
 from tests.contract.storage.test_garbage import stray
+from tests.integration.storage import test_small_uploads
 from tests.support.clocks import MovableClock
 from tests.support.s3 import Rclone
 from tests.support.storage import StorageHandle, running_storage
@@ -39,6 +40,11 @@ test_other_bytes_are_refused = test_uploads.test_other_bytes_are_refused_and_not
 test_aborting_frees_the_reservation = test_uploads.test_aborting_frees_the_reservation_and_can_be_repeated
 test_verified_bytes_cannot_be_replaced = (
     test_uploads.test_verified_bytes_cannot_be_replaced_by_the_url_that_wrote_them
+)
+test_bytes_become_an_object_within_one_call = test_small_uploads.test_bytes_become_an_object_within_one_call
+test_a_small_file_goes_in_parts = test_small_uploads.test_a_file_above_the_size_of_a_part_goes_in_parts
+test_whoever_leaves_in_the_middle_leaves_nothing = (
+    test_small_uploads.test_whoever_leaves_in_the_middle_leaves_nothing
 )
 test_deleting_frees_quota = test_objects.test_deleting_frees_quota_and_bytes_and_can_be_repeated
 test_an_owner_takes_its_objects_along = test_objects.test_an_owner_takes_its_objects_and_pending_uploads_along

@@ -63,6 +63,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/uploads:bytes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store
+         * @description Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store. The first message says what comes and carries no bytes, every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+         *
+         *     INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason TooMuchInFlight) while the server holds too many such files. A call that fails or is given up leaves nothing.
+         */
+        post: operations["UploadBytes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/uploads/{upload}:abort": {
         parameters: {
             query?: never;
@@ -3680,6 +3702,44 @@ export interface operations {
                      */
                     requestId?: string;
                 };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UploadBytes: {
+        parameters: {
+            query: {
+                /** @description The name the file had on the client, for people. */
+                filename: string;
+                /** @description Lower-case hexadecimal SHA-256 of the whole file. */
+                sha256: string;
+                /** @description Exact length in bytes; 0 where it is not known, which leaves it to `sha256` to tell a file that was cut. Must be at least 0. */
+                sizeBytes?: string;
+                /** @description As `Upload.owner`: empty, or a resource of the service that calls. */
+                owner?: string;
+                /** @description A UUID4; a repetition with the same id finds the first call's upload. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "*/*": string;
             };
         };
         responses: {
