@@ -36,9 +36,7 @@ def colours_in(image: Image.Image) -> Any:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_wide_gamut_colours_are_seen_as_srgb(kind: str) -> None:
-    options: dict[str, Any] = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
-        kind, {}
-    )
+    options: dict[str, Any] = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
     data = encoded(palette_of(*COLOURS), kind, icc_profile=display_p3(), **options.get(kind, {}))
     seen = pictures.read(data)
     assert np.abs(colours_in(seen) - expected(COLOURS)).max() <= MIXED
