@@ -36,5 +36,4 @@ FAMILY = Family(
         projector_modules=_PROJECTORS,
     ),
     methods=(Method.FULL, Method.LORA),
-    keeps_template=True,
 )
