@@ -98,6 +98,8 @@ def test_an_import_goes_on_from_a_version_and_makes_images_smaller(visit: Visit,
         for each in visit.stack.client().list_examples("goes-on/v2")
     }
     assert shown == {f"r{n}": ("JPEG", 300) if n < 2 else ("WEBP", 150) for n in range(5)}
+    # That the dataset exists is on the browser's console too.
+    visit.complaints[:] = [text for text in visit.complaints if "409" not in text]
 
 
 def test_formats_that_are_switched_off_say_why(visit: Visit) -> None:
