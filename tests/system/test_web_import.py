@@ -70,6 +70,7 @@ def test_records_and_pictures_in_files_of_their_own_are_one_dataset(
     expect(page.get_by_text(f"is ready: {SCANS} examples, {SCANS} images.")).to_be_visible(timeout=60_000)
 
 
+@pytest.mark.slow
 def test_an_import_goes_on_from_a_version_and_makes_images_smaller(visit: Visit, tmp_path: Path) -> None:
     for name, numbers in (("first", range(3)), ("second", range(2, 5))):
         records = archives.jsonl(*map(archives.numbered_record, numbers))
