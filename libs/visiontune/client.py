@@ -1,5 +1,6 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.json_format import MessageToDict, Parse, ParseDict
@@ -31,6 +33,8 @@ _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 # The server reads the whole object once before it answers. A gateway waits less than that for one call,
 # but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
+# What a server allows a small file to arrive.
+_SEND_TIMEOUT_S = 60.0
 # The first preview loads torch.
 _PREVIEW_TIMEOUT_S = 120.0
 
@@ -123,6 +127,17 @@ class Client:
     def upload(self, path: Path, **options: Any) -> storage_pb2.Upload:
         """Uploads a file; see visiontune.uploads.upload for the options."""
         return uploads.upload(self, path, **options)
+
+    def upload_bytes(self, content: bytes, filename: str, *, content_type: str = "") -> storage_pb2.Upload:
+        """Uploads a small file through the server, which says how small, where the store is out of reach."""
+        request = storage_pb2.UploadBytesRequest(
+            parent=self.project,
+            filename=filename,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
+            body=httpbody_pb2.HttpBody(content_type=content_type, data=content),
+        )
+        return self.call(_method(_STORAGE, "UploadBytes"), request, storage_pb2.Upload(), _SEND_TIMEOUT_S)
 
     def create_upload(self, upload: storage_pb2.Upload) -> storage_pb2.Upload:
         """Reserves quota and returns URLs to PUT the parts to."""

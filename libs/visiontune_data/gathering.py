@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
@@ -16,6 +16,7 @@ from visiontune_data.example import (
     Draft,
     Example,
     Image,
+    ImageRef,
     Kind,
     Message,
     Part,
@@ -24,6 +25,7 @@ from visiontune_data.example import (
     content_id,
     with_frames,
 )
+from visiontune_data.foreign import ForeignImages
 from visiontune_data.formats import Format, Notes
 from visiontune_data.joining import Joining
 from visiontune_data.limits import Limits
@@ -39,6 +41,7 @@ from visiontune_data.videos import Videos
 
 SAMPLE_RECORDS = 100
 _SAMPLE_CHARACTERS = 1_000
+_MOST_AHEAD = 32  # records, of at most a MiB each
 
 
 class RecordFiles:
@@ -126,37 +129,83 @@ class Drafts:
                 yield Place(member, number), example, Paths(*image_paths)
 
 
+class _Drafted(NamedTuple):
+    """A record, what its format makes of it, and what was found up to it."""
+
+    record: records.Record
+    draft: Draft | None
+    notes: Notes
+    warnings: list[Problem]  # about the file, read before this record
+
+    @property
+    def image_paths(self) -> list[str]:
+        """As the record writes them; each will be looked for."""
+        refs = [*self.draft.images, *(self.draft.negatives or ())] if self.draft else []
+        return [ref.path for ref in refs if isinstance(ref, ImageRef)]
+
+
 def draft_all(
     choice: Choice, files: RecordFiles, index: ImageIndex, videos: Videos, drafts: Drafts, report: Report,
-    limits: Limits, progress: Callable[[], None],
+    limits: Limits, progress: Callable[[], None], foreign: ForeignImages,
 ) -> None:  # fmt: skip
-    """Turns every record into a draft; what cannot be one is reported and counted as skipped."""
+    """Turns every record into a draft; what cannot be one is reported and counted as skipped.
+
+    Records are read a little ahead where their images are to be fetched, so that `foreign` can begin.
+    """
     for file in choice.files:
         if file.split:
             drafts.file_splits.append(file.split)
-        for record in files.read(file, report.add):
-            report.record_count += 1
-            if report.record_count > limits.records:
-                raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
-            if not _draft_one(
-                record, choice.format, file.path, file.split, index, videos, drafts, report, limits
-            ):
-                report.skipped_count += 1
-            progress()
+        late: list[Problem] = []
+        try:
+            for drafted in _ahead(_drafted(choice.format, files, file, late), foreign):
+                report.extend(drafted.warnings)
+                report.record_count += 1
+                if report.record_count > limits.records:
+                    raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
+                if not _draft_one(drafted, file.path, file.split, index, videos, drafts, report, limits):
+                    report.skipped_count += 1
+                progress()
+        finally:
+            report.extend(late)
     drafts.used_images.update(videos.used)
 
 
+def _drafted(
+    format_: Format, files: RecordFiles, file: RecordFile, late: list[Problem]
+) -> Iterator[_Drafted]:
+    """Every record of a file; `late` is then what was found behind the last."""
+    for record in files.read(file, late.append):
+        notes = Notes(record.place)
+        draft = None if record.value is None else format_.draft(record.value, notes)
+        yield _Drafted(record, draft, notes, late.copy())
+        late.clear()
+
+
+def _ahead(all_drafted: Iterator[_Drafted], foreign: ForeignImages) -> Iterator[_Drafted]:
+    """The same, in order, read ahead as long as there is too little to fetch."""
+    waiting: deque[_Drafted] = deque()
+    try:
+        for drafted in all_drafted:
+            foreign.expect(drafted.image_paths)
+            waiting.append(drafted)
+            while waiting and not (foreign.wants_more and len(waiting) < _MOST_AHEAD):
+                yield waiting.popleft()
+    except Refused:  # the file cannot be read on
+        yield from waiting
+        raise
+    yield from waiting
+
+
 def _draft_one(
-    record: records.Record, format_: Format, file: str, file_split: str | None, index: ImageIndex,
-    videos: Videos, drafts: Drafts, report: Report, limits: Limits,
+    drafted: _Drafted, file: str, file_split: str | None, index: ImageIndex, videos: Videos, drafts: Drafts,
+    report: Report, limits: Limits,
 ) -> bool:  # fmt: skip
+    record, draft, notes, _ = drafted
     if record.value is None:
         if record.problem and RULES[record.problem.rule].scope is Scope.ARCHIVE:
             raise Refused(record.problem)
         report.extend(filter(None, [record.problem]))
         return False
-    notes = Notes(record.place)
-    draft = format_.draft(record.value, notes)
     found = Paths([], None)
     if draft is not None:
         checks.check(draft, limits, notes)

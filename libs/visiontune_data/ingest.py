@@ -8,11 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from visiontune_data import choosing, habits, reading
+from visiontune_data.ahead import FetchAhead
 from visiontune_data.archive import Refused, Source
 from visiontune_data.columns import columns_for
 from visiontune_data.decoding import Decoder, Result
 from visiontune_data.example import Example
-from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
+from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources, fetch_nothing
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
 from visiontune_data.inputs import Input, title
@@ -160,7 +161,9 @@ class _Job:
         limits, report = self._options.limits, self._report
         content = reading.read(self._given, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
-        foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
+        foreign = ForeignImages(
+            self._images, self._spools.images, self._decoder, content, limits, self._fetch_ahead()
+        )
         others = [*content.other_paths, *content.record_files]
         # A file of records that came alone does not know in which folder an archive has its images.
         roots = {path.partition("/")[0] for path in content.image_paths} if len(self._given) > 1 else ()
@@ -181,7 +184,7 @@ class _Job:
                 files.sample,
             )
             report.format_reason = choice.reason
-            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell)
+            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell, foreign)
         except Refused as error:
             refused = error
         images = self._decoded(content)
@@ -206,6 +209,12 @@ class _Job:
         if self._is_forbidden():
             return None
         return self._write_joint(assembly, joint) if joint else self._write(assembly, choice.format.name)
+
+    def _fetch_ahead(self) -> FetchAhead | None:
+        """None where nothing is fetched."""
+        if self._images.fetch is fetch_nothing:
+            return None
+        return self._stack.enter_context(FetchAhead(self._images.fetch))
 
     def _decoded(self, content: reading.Content) -> dict[str, Result]:
         """The images that decoded, by path; the problems of all images in the archive's order."""

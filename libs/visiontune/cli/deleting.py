@@ -21,7 +21,7 @@ def delete(
     session: Session,
     name: Target,
     force: Annotated[
-        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
+        bool, typer.Option("--force", help="Also its versions, and what jobs, drafts or readers use.")
     ] = False,
     purge: Annotated[
         bool, typer.Option("--purge", help="Without a way back, which frees its bytes at once.")

@@ -24,6 +24,7 @@ from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.adapters.rewrite_process import ProcessRewriter
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
+from visiontune_dataset.adapters.trainer import NoTrainer, TrainerClient
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.exports import ExportJob
 from visiontune_dataset.domain.filters import FilterJob
@@ -42,8 +43,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     clock = clock or SystemClock()
     database = Database.open(settings.database_url, settings.database_connections)
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
-    channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
-    storage = StorageClient(channel, http)
+    tokens, tls = _tokens(settings), settings.client_tls
+    storage = StorageClient(channels.connect(settings.storage_target, tokens=tokens, tls=tls), http)
+    trainer = settings.trainer_target and channels.connect(settings.trainer_target, tokens=tokens, tls=tls)
     rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
     child = ChildPreviewer(settings.preview_idle_s)
@@ -51,6 +53,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
+        jobs=TrainerClient(trainer) if trainer else NoTrainer(),
         imports=running,
         importer=ProcessImporter(settings.allowed_image_hosts),
         rewriter=ProcessRewriter(),

@@ -80,6 +80,16 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+class Jobs(Protocol):
+    """Training jobs, as far as data matters to them."""
+
+    async def using(self, name: str) -> list[str]:
+        """Returns jobs that have not ended and train on that version, or any of that dataset's.
+
+        Raises TrainerUnavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ImportFile:
     """A file to import: where its bytes are, how many, and what it is called."""
@@ -498,6 +508,7 @@ class Deps:
 
     unit_of_work: Callable[[], UnitOfWork]
     storage: Storage
+    jobs: Jobs
     imports: Imports
     importer: Importer
     rewriter: Rewriter

@@ -18,6 +18,10 @@ class Settings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="VISIONTUNE_DATASET_", populate_by_name=True)
 
     storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service.")
+    trainer_target: str = Field(
+        "127.0.0.1:8703",
+        description="host:port of the trainer, asked before a version is deleted; empty: there is none.",
+    )
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running imports."
     )

@@ -75,7 +75,7 @@ async def test_a_version_in_use_is_deleted_by_force_alone(service: DatasetHandle
     with pytest.raises(errors.FailedPrecondition) as read:
         await remove(service, version.name)
     assert read.value.reason == "VersionInUse"
-    assert "by a training job for example. Set force" in read.value.message
+    assert "UTC, by URLs that are given. Set force" in read.value.message
     draft = await draft_of(service, dataset)
     with pytest.raises(errors.FailedPrecondition) as edited:
         await remove(service, version.name)

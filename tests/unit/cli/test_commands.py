@@ -24,7 +24,7 @@ COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
-    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc")],
+    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 

@@ -63,6 +63,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/uploads:bytes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store
+         * @description Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store. The first message says what comes and carries no bytes, every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+         *
+         *     INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason TooMuchInFlight) while the server holds too many such files. A call that fails or is given up leaves nothing.
+         */
+        post: operations["UploadBytes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/uploads/{upload}:abort": {
         parameters: {
             query?: never;
@@ -393,7 +415,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back
-         * @description Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back. FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+         * @description Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back. FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
          */
         delete: operations["DeleteDataset"];
         options?: never;
@@ -461,7 +483,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a version; what it shares with other versions stays
-         * @description Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         * @description Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
          */
         delete: operations["DeleteVersion"];
         options?: never;
@@ -3755,6 +3777,44 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    UploadBytes: {
+        parameters: {
+            query: {
+                /** @description The name the file had on the client, for people. */
+                filename: string;
+                /** @description Lower-case hexadecimal SHA-256 of the whole file. */
+                sha256: string;
+                /** @description Exact length in bytes; 0 where it is not known, which leaves it to `sha256` to tell a file that was cut. Must be at least 0. */
+                sizeBytes?: string;
+                /** @description As `Upload.owner`: empty, or a resource of the service that calls. */
+                owner?: string;
+                /** @description A UUID4; a repetition with the same id finds the first call's upload. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "*/*": string;
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     AbortUpload: {
         parameters: {
             query?: never;
@@ -4336,7 +4396,7 @@ export interface operations {
     DeleteDataset: {
         parameters: {
             query?: {
-                /** @description Also when it has versions. */
+                /** @description Also when it has versions, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
@@ -4519,7 +4579,7 @@ export interface operations {
     DeleteVersion: {
         parameters: {
             query?: {
-                /** @description Also while it may still be read. */
+                /** @description Also while it may still be read, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;

@@ -1960,7 +1960,7 @@ class DeleteDatasetRequest(_message.Message):
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     force: _builtins.bool
-    """Also when it has versions."""
+    """Also when it has versions, and whatever training jobs use it."""
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
     purge: _builtins.bool
@@ -3311,7 +3311,7 @@ class DeleteVersionRequest(_message.Message):
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     force: _builtins.bool
-    """Also while it may still be read."""
+    """Also while it may still be read, and whatever training jobs use it."""
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
     purge: _builtins.bool

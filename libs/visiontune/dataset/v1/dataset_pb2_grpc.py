@@ -251,7 +251,9 @@ class DatasetServiceServicer:
 
     def DeleteDataset(self, request, context):
         """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
-        FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+        FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+        use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+        without `force` when the trainer cannot be asked for such jobs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -402,9 +404,10 @@ class DatasetServiceServicer:
 
     def DeleteVersion(self, request, context):
         """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
-        brings it back. FAILED_PRECONDITION while an operation of
-        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+        without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+        edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+        TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,9 @@ class DatasetServiceStub:
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
     """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
-    FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+    FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+    use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+    without `force` when the trainer cannot be asked for such jobs.
     """
     UndeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]
     """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
@@ -118,9 +120,10 @@ class DatasetServiceStub:
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
     """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
-    brings it back. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+    without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+    edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+    TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
     """
     UndeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]
     """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
@@ -176,7 +179,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
-    FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+    FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+    use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+    without `force` when the trainer cannot be asked for such jobs.
     """
     UndeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
@@ -242,9 +247,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
-    brings it back. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+    without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+    edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+    TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
     """
     UndeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]  # type: ignore[assignment]
     """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
@@ -327,7 +333,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
-        FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+        FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+        use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+        without `force` when the trainer cannot be asked for such jobs.
         """
 
     @_abc_1.abstractmethod
@@ -507,9 +515,10 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
-        brings it back. FAILED_PRECONDITION while an operation of
-        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+        without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+        edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+        TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
         """
 
     @_abc_1.abstractmethod

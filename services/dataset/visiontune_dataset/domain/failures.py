@@ -10,6 +10,7 @@ from visiontune_kit.errors import Violation
 from visiontune_recipes.problem import Problem as SpecProblem
 
 _MOST_VIOLATIONS = 20
+_SHOWN_JOBS = 5
 
 
 class DatasetNotFound(errors.NotFound):
@@ -38,6 +39,29 @@ class VersionInUse(errors.FailedPrecondition):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name} {reason}. Set force to delete it all the same.", resource=name)
+
+
+class InUseByJobs(errors.FailedPrecondition):
+    """Training jobs that have not ended read it."""
+
+    def __init__(self, name: str, jobs: Sequence[str]) -> None:
+        shown = ", ".join(jobs[:_SHOWN_JOBS]) + (", …" if len(jobs) > _SHOWN_JOBS else "")
+        super().__init__(
+            f"{len(jobs):,} training jobs that have not ended use {name}: {shown}. "
+            "Wait for them, cancel them, or set force: they then fail where they still have to read it.",
+            resource=name,
+            metadata={"training_jobs": shown},
+        )
+
+
+class TrainerUnavailable(errors.Unavailable):
+    """Nobody can tell now which jobs use something."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The trainer cannot be asked which jobs use {name}. "
+            "Retry in a moment, or set force to delete it unasked."
+        )
 
 
 class ReportNotFound(errors.NotFound):

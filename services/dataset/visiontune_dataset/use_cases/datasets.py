@@ -12,6 +12,7 @@ from visiontune_dataset.domain.failures import (
     DatasetNotEmpty,
     DatasetNotFound,
     ImportRunning,
+    InUseByJobs,
     TooManyDatasets,
     UnknownMaskPath,
 )
@@ -120,8 +121,11 @@ def _paths(command: UpdateDataset) -> frozenset[str]:
 async def delete_dataset(project: str, dataset_id: str, *, force: bool, purge: bool, deps: Deps) -> None:
     """Hides a dataset at once; when its undo window is over, or with `purge` now, objects and rows go.
 
-    `sweep` goes on where this breaks off. Raises DatasetNotFound, DatasetNotEmpty, ImportRunning.
+    `sweep` goes on where this breaks off. Raises DatasetNotFound, ImportRunning; without `force`
+    DatasetNotEmpty, InUseByJobs, TrainerUnavailable.
     """
+    if not force:
+        await _refuse_while_jobs_use(project, dataset_id, deps)
     now = deps.clock.now()
     until = now + deps.rules.undo_window if deps.rules.undo_window and not purge else None
     async with deps.unit_of_work() as uow:
@@ -143,6 +147,13 @@ async def delete_dataset(project: str, dataset_id: str, *, force: bool, purge: b
         await _remove(hidden, deps)
     except (errors.Unavailable, errors.DeadlineExceeded) as error:
         log.warning("dataset_deletion_postponed", dataset=hidden.name, error=error.message)
+
+
+async def _refuse_while_jobs_use(project: str, dataset_id: str, deps: Deps) -> None:
+    async with deps.unit_of_work() as uow:
+        dataset = await uow.datasets.find(project, dataset_id)
+    if dataset and dataset.version_count and (jobs := await deps.jobs.using(dataset.name)):
+        raise InUseByJobs(dataset.name, jobs)
 
 
 async def undelete_dataset(project: str, dataset_id: str, deps: Deps) -> Dataset:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from visiontune_kit import errors, faults, logs
 
 from visiontune_dataset.domain.datasets import Version
-from visiontune_dataset.domain.failures import ImportRunning, VersionInUse, VersionNotFound
+from visiontune_dataset.domain.failures import ImportRunning, InUseByJobs, VersionInUse, VersionNotFound
 from visiontune_dataset.ports import Deps
 from visiontune_dataset.use_cases import drafts
 
@@ -18,10 +18,14 @@ async def delete_version(
 ) -> None:
     """Hides it; when its undo window is over, or with `purge` now, it goes. `sweep` goes on from here.
 
-    Raises VersionNotFound, ImportRunning; without `force` VersionInUse while a draft edits it, or URLs that
-    were given to a training job may still read it.
+    Raises VersionNotFound, ImportRunning; without `force` InUseByJobs, TrainerUnavailable, and VersionInUse
+    while a draft edits it, or URLs that were given to a reader may still read it.
     """
     now = deps.clock.now()
+    if not force:
+        name = f"projects/{project}/datasets/{dataset_id}/versions/{number}"
+        if jobs := await deps.jobs.using(name):
+            raise InUseByJobs(name, jobs)
     if force:
         async with deps.unit_of_work() as uow:
             await uow.datasets.get(project, dataset_id)
@@ -36,7 +40,7 @@ async def delete_version(
             raise VersionInUse(found.name, f"is edited by {editing[0].name}")
         if not force and found.read_until and found.read_until > now:
             until = found.read_until.strftime("%Y-%m-%d %H:%M UTC")
-            raise VersionInUse(found.name, f"may be read until {until}, by a training job for example")
+            raise VersionInUse(found.name, f"may be read until {until}, by URLs that are given")
         if deps.rules.undo_window and not purge:
             await uow.versions.set_purge_at(found, now + deps.rules.undo_window)
         else:
