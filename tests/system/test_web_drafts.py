@@ -133,6 +133,7 @@ def test_an_example_is_added_with_an_image_from_disk(
     assert (added.split, list(added.tags), added.images[0].format) == ("test", ["odd", "new"], "JPEG")
 
 
+@pytest.mark.slow
 def test_leaving_with_what_is_not_saved_yet_is_asked_about(visit: Visit, dataset: str) -> None:
     page = begin(visit, dataset, 1)
     asked: list[str] = []
