@@ -58,7 +58,7 @@ demo: setup ## Import scans of digits, train on them, load the result elsewhere.
 demo-full: setup ## The same, then LoRA on top of the first result.
 	visiontune demo --full
 
-# One process a core; a file's tests share its stack, so they stay together.
+# One process a core. A file's tests stay together, and so do files that share a stack: see tests/conftest.py.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
 	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
