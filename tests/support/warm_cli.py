@@ -36,7 +36,7 @@ def run(
     arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
     """As subprocess.run of the installed script, capturing text. Safe to use from several threads."""
-    request = json.dumps({"arguments": ["visiontune", *arguments], "environment": dict(environment)})
+    request = json.dumps([["visiontune", *arguments], dict(environment), str(Path.cwd())])
     with (
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
@@ -97,13 +97,14 @@ def _answer(connection: socket.socket) -> None:
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 2)
     lines = connection.makefile("rw", encoding="utf-8")
     print(os.getpid(), file=lines, flush=True)
-    given = json.loads(lines.readline())
+    arguments, environment, folder = json.loads(lines.readline())
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *descriptors)):
         os.dup2(descriptor, number)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update(given["environment"])
-    sys.argv = given["arguments"]
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = arguments
     sys.modules["__main__"].__package__ = ""  # or its name is given for that of the program
     code = _exit_code()
     sys.stdout.flush()
