@@ -16,8 +16,8 @@ from tests.support import archives
 from tests.support.web import Visit
 
 SCANS = 20
-SIDE_PX = 2_400  # a bitmap of 17 MB
-BITMAPS = 6  # more than fit into one PUT
+SIDE_PX = 1_000  # a bitmap of 3 MB
+BITMAPS = 6  # more than fit into one PUT, of that stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
