@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.utils.hub import cached_file, extract_commit_hash
 from visiontune_recipes.families import Family
 from visiontune_recipes.presets import Preset
@@ -140,7 +140,12 @@ def _family_of(location: str, keywords: Mapping[str, Any], families: Mapping[str
 
 
 def _knows(family: Family, config: Any) -> bool:
-    """True when the family's class, which chooses by the config, has one for it, or the model brings it."""
+    """True when the family's class, which chooses by the config, has one for it, or the model brings it.
+
+    What fills masks, or has an encoder, does not answer by going on, though it is listed there as well.
+    """
+    if config.is_encoder_decoder or type(config) in AutoModelForMaskedLM._model_mapping:  # noqa: SLF001
+        return False
     chooses = _resolve_class(family.model_class)
     brought = getattr(config, "auto_map", None) or {}
     return type(config) in chooses._model_mapping or chooses.__name__ in brought  # noqa: SLF001 - no other way

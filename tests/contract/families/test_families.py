@@ -10,21 +10,13 @@ import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
 from visiontune_recipes.spec import Method
-from visiontune_worker import checkpoints
+from visiontune_worker import artifacts, checkpoints
 
 from tests.support import families
 from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
 
-# What takes seconds is shown on these in every run, and on all of them in `make test-slow`.
-OFTEN = ("llava", "qwen2_vl", "text")
 every = pytest.mark.parametrize("family", WITH_PRESET.values(), ids=WITH_PRESET.keys())
-each = pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(family, id=name, marks=() if name in OFTEN else pytest.mark.slow)
-        for name, family in WITH_PRESET.items()
-    ],
-)
+each = pytest.mark.parametrize("family", families.often(WITH_PRESET))
 
 
 def skip_without_adapters(family: Family) -> None:
@@ -96,6 +88,22 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     assert torch.equal(outputs(again, given), outputs(made.model, given))
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     assert processor.chat_template == made.processor.chat_template
+
+
+@each
+def test_the_code_on_its_card_asks_it(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, spec = whole(family), spec_of(family, *family.parts.names)
+    if not made.model.can_generate():
+        pytest.skip(f"{family.name} answers nothing")
+    story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
+    artifacts.write(made, story, tmp_path)
+    (tmp_path / "picture.png").write_bytes(families.scan(1))
+    code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102 - it is our own
+    assert capsys.readouterr().out
 
 
 @each
