@@ -2,10 +2,16 @@
 
 from visiontune_recipes.families import (
     gemma3,
+    generic,
     idefics3,
     llava,
+    llava_next,
+    llava_onevision,
     paligemma,
     phi4_multimodal,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_vl,
     smolvlm,
     text,
     video_llava,
@@ -15,12 +21,18 @@ from visiontune_recipes.families.family import Family, LoraTargets, Parts, table
 # A model is of the first family that names its type, else of the first for all types of its kind of class.
 FAMILIES = table(
     llava.FAMILY,
+    llava_next.FAMILY,
+    llava_onevision.FAMILY,
+    qwen2_vl.FAMILY,
+    qwen2_5_vl.FAMILY,
+    qwen3_vl.FAMILY,
     video_llava.FAMILY,
     idefics3.FAMILY,
     smolvlm.FAMILY,
     paligemma.FAMILY,
     gemma3.FAMILY,
     phi4_multimodal.FAMILY,
+    generic.FAMILY,
     text.FAMILY,
 )
 

@@ -10,7 +10,7 @@ import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
 from visiontune_recipes.spec import Method
-from visiontune_worker import checkpoints
+from visiontune_worker import artifacts, checkpoints
 
 from tests.support import families
 from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
@@ -104,6 +104,22 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     template = processor.chat_template or processor.tokenizer.chat_template
     assert template == made.processor.chat_template
+
+
+@each
+def test_the_code_on_its_card_asks_it(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, spec = whole(family), spec_of(family, *family.parts.names)
+    if not made.model.can_generate():
+        pytest.skip(f"{family.name} answers nothing")
+    story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
+    artifacts.write(made, story, tmp_path)
+    (tmp_path / "picture.png").write_bytes(families.scan(1))
+    code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102 - it is our own
+    assert capsys.readouterr().out
 
 
 @each

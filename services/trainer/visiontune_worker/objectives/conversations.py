@@ -123,7 +123,7 @@ class Renderer:
         }
         padding: dict[str, Any] = {"padding": True, "padding_side": "right"}
         videos = [video for messages in conversations for each in messages for video in _videos_of(each)]
-        arguments = {**padding, **(_video_arguments(videos) if videos else {})}
+        arguments = {**padding, **(video_arguments(videos) if videos else {})}
         if self._sees:
             return dict(
                 self._processor.apply_chat_template(conversations, **common, processor_kwargs=arguments)
@@ -234,7 +234,7 @@ def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return () if isinstance(content, str) else content
 
 
-def _video_arguments(videos: Sequence[Sequence[Image]]) -> dict[str, Any]:
+def video_arguments(videos: Sequence[Sequence[Image]]) -> dict[str, Any]:
     """Frames are taken as they are: which ones was decided when the video was imported."""
     metadata = [
         {
