@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from visiontune_recipes.families.family import Family
+from visiontune_recipes.spec import Objective as Choice
+from visiontune_recipes.spec import Spec
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -24,4 +28,15 @@ CAUSAL_LM = Objective(
     metrics=("loss", "exact_match", "token_accuracy"),
 )
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType({CAUSAL_LM.name: CAUSAL_LM})
+PREFERENCE = Objective(
+    name="preference",
+    description="Of two answers the chosen one becomes likelier than the other, by the model at the start.",
+    metrics=("loss", "preference_accuracy", "reward_margin"),
+)
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType({each.name: each for each in (CAUSAL_LM, PREFERENCE)})
+
+
+def objective_of(spec: Spec, family: Family) -> Objective:
+    """What a training of a resolved spec minimises."""
+    return PREFERENCE if spec.objective is Choice.PREFERENCE else OBJECTIVES[family.objective]

@@ -116,7 +116,7 @@ def video(number: int) -> Example:
     """Conversations about a video of four frames."""
     frames = [worker_data.scans()[number + place][0] for place in range(4)]
     messages = [text("user", "What happens?", len(frames)), text("assistant", "Digits pass.")]
-    return Example(f"v/examples/{number}", f"video-{number}", frames, messages, {0: len(frames)})
+    return Example(f"v/examples/{number}", f"video-{number}", frames, messages, videos={0: len(frames)})
 
 
 EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
@@ -126,9 +126,14 @@ EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
 }
 
 
+def kinds(family: Family) -> list[Kind]:
+    """What the family takes; a pair of answers is a conversation to it."""
+    return [kind for kind in family.takes if kind in EXAMPLES]
+
+
 def examples(family: Family, each: int = 2) -> list[Example]:
     """So many of every kind that the family takes."""
-    return [EXAMPLES[kind](number) for kind in family.takes for number in range(each)]
+    return [EXAMPLES[kind](number) for kind in kinds(family) for number in range(each)]
 
 
 def batch(family: Family, made: build.Built, given: Sequence[Example] | None = None) -> Batch:
@@ -141,7 +146,7 @@ def batch(family: Family, made: build.Built, given: Sequence[Example] | None = N
 def steps(family: Family, made: build.Built, count: int, first: int = 0) -> list[list[Batch]]:
     """The batches of so many steps: examples of every kind in each."""
     return [
-        [batch(family, made, [EXAMPLES[kind](2 * step + nth) for kind in family.takes for nth in range(2)])]
+        [batch(family, made, [EXAMPLES[kind](2 * step + nth) for kind in kinds(family) for nth in range(2)])]
         for step in range(first, first + count)
     ]
 

@@ -25,6 +25,8 @@ from visiontune_storage.settings import Settings
 from tests.support import databases, trust
 from tests.support.s3 import S3Server
 
+_AUTHORITIES = httpx.create_ssl_context()  # to load them takes as long as all else of a small test
+
 
 @dataclass(frozen=True)
 class StorageHandle:
@@ -175,7 +177,7 @@ async def running_storage(
     async with (
         server.running(program) as target,
         channels.connect(target) as channel,
-        httpx.AsyncClient(timeout=30) as http,
+        httpx.AsyncClient(timeout=30, verify=_AUTHORITIES) as http,
     ):
         yield StorageHandle(
             target,

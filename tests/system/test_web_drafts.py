@@ -38,11 +38,13 @@ def begin(visit: Visit, dataset: str, at: int) -> Page:
 def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: Visit, dataset: str) -> None:
     page = begin(visit, dataset, 3)
     page.keyboard.press("e")
+    expect(page.get_by_label("Text of message 2")).to_be_focused()
     page.keyboard.press("End")
     page.keyboard.type(" Really.", delay=300)  # so slowly that a part is saved before the rest is typed
     expect(page.get_by_text("All changes are saved")).to_be_visible()
     page.get_by_label("Text of message 2").blur()
     page.keyboard.press("t")
+    expect(page.get_by_label("Tags")).to_be_focused()
     page.keyboard.type("odd")
     page.get_by_label("Tags").blur()
     page.keyboard.press("ArrowRight")
@@ -133,6 +135,7 @@ def test_an_example_is_added_with_an_image_from_disk(
     assert (added.split, list(added.tags), added.images[0].format) == ("test", ["odd", "new"], "JPEG")
 
 
+@pytest.mark.slow
 def test_leaving_with_what_is_not_saved_yet_is_asked_about(visit: Visit, dataset: str) -> None:
     page = begin(visit, dataset, 1)
     asked: list[str] = []

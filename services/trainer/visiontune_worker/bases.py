@@ -45,7 +45,7 @@ def from_preset(preset: Preset, sources: Sources, families: Mapping[str, Family]
     """Model, processor and family of a preset."""
     family = families[preset.family]
     if sources.processor is not None:
-        processor = _resolve_class(family.processor_class).from_pretrained(sources.processor)
+        processor = _load_processor(family, sources.processor)
     else:
         processor = presets.processor(preset, sources.texts)
     tokenizer = tokenizer_of(processor)
@@ -70,7 +70,7 @@ def from_files(
     keywords = {"revision": revision, "trust_remote_code": (base.path or location) in sources.trusted}
     family = _family_of(location, keywords, families)
     try:
-        processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
+        processor = _load_processor(family, location, **keywords)
         model = _resolve_class(family.model_class).from_pretrained(
             location, dtype=dtype, use_safetensors=True, **keywords
         )
@@ -88,6 +88,13 @@ def commit_of(base: Base) -> str:
     except (OSError, ValueError) as error:
         raise _unloadable(base.hub.repo_id, error) from error
     return extract_commit_hash(config, None) or ""
+
+
+def _load_processor(family: Family, location: str | Path, **keywords: Any) -> Any:
+    """The processor of files. Some classes (Phi-4's) forget their template, which the tokenizer has, too."""
+    processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
+    processor.chat_template = processor.chat_template or tokenizer_of(processor).chat_template
+    return processor
 
 
 def _resolve_class(text: str) -> Any:

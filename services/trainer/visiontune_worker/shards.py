@@ -29,6 +29,8 @@ class Example:
     id: str
     images: Sequence[bytes]
     messages: Sequence[dict[str, Any]]
+    # Captions of the images, or what is to find them; beside messages the answer that was rejected.
+    texts: Sequence[str] = ()
     # Where among the images a video begins, and of how many frames; in the messages each frame is an image.
     videos: Mapping[int, int] = field(default_factory=dict)
 
@@ -105,6 +107,7 @@ class Shards:
             id=columns["id"],
             images=[image["bytes"] for image in columns.get("images") or ()],
             messages=columns.get("messages") or (),
+            texts=columns.get("texts") or (),
             videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
         )
 
@@ -125,7 +128,7 @@ class Shards:
             if (index, split) in self._open:
                 self._open.move_to_end((index, split))
                 return self._open[index, split]
-        table = self._read(index, ["id", "images", "messages", "frames", "split"])
+        table = self._read(index, ["id", "images", "messages", "frames", "texts", "split"])
         splits = table.column("split").to_pylist()
         opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
         with self._lock:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from visiontune_data import export
-from visiontune_data.example import Kind, Message, Part
+from visiontune_data.example import Message, Part
 from visiontune_data.export import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Format
 from visiontune_data.version import Version
@@ -65,20 +65,6 @@ def test_any_format_of_the_same_kind_holds_it_all(format_: Format, tmp_path: Pat
             assert again.digest == version.digest, other.name
 
 
-def test_webdataset_holds_it_all(format_: Format, tmp_path: Path) -> None:
-    version = imported(DATASETS[format_.name], tmp_path)
-    if not set(version.kinds) <= set(export.EXPORTS["webdataset"]):
-        with pytest.raises(
-            CannotExport, match="cannot be written as webdataset: it is of the kind retrieval"
-        ):
-            _pack([*examples_of(version)], "webdataset")
-        return
-    packed = _pack([*examples_of(version)], "webdataset")
-    again = imported(packed, tmp_path)
-    assert again.digest == version.digest
-    assert again.format == ("clip" if version.kinds == (Kind.CAPTIONED_IMAGE,) else "qwen2-vl")
-
-
 def test_images_of_one_path_and_paths_that_are_none_are_told_apart(format_: Format, tmp_path: Path) -> None:
     version = imported(DATASETS[format_.name], tmp_path)
     one, *others = [e for e in examples_of(version) if e.split == "train"]
@@ -124,8 +110,7 @@ def test_metadata_of_a_name_that_the_format_uses_is_renamed(format_: Format, tmp
     assert kept.metadata == {renamed: 1, f"{field}_": 2}
 
 
-def _pack(examples: list[ExportedExample], format_: Format | str) -> bytes:
+def _pack(examples: list[ExportedExample], format_: Format) -> bytes:
     out = io.BytesIO()
-    name = format_ if isinstance(format_, str) else format_.name
-    export.export(examples, name, out, archive="tar")
+    export.export(examples, format_.name, out, archive="tar")
     return out.getvalue()

@@ -73,31 +73,24 @@ async def test_a_deleted_dataset_is_hidden_and_comes_back_whole(service: Dataset
     assert await deleted_datasets(service) == []
 
 
-async def test_a_deleted_dataset_goes_when_its_window_ends(
+async def test_a_deleted_dataset_goes_when_its_window_ends_or_it_is_purged(
     service: DatasetHandle, clock: MovableClock
 ) -> None:
-    dataset = await service.create()
-    await service.imported(dataset, archives.numbered(2))
-    await delete(service, dataset.name)
+    first, second, third = [await service.create(each) for each in "abc"]
+    for dataset in (first, second):
+        await service.imported(dataset, archives.numbered(2))
+        await delete(service, dataset.name)
+    await delete(service, third.name, purge=True)
+    await service.until_objects(4)
+    await delete(service, first.name, purge=True)  # though it is deleted already
     await service.until_objects(2)
     clock.moved = timedelta(seconds=WINDOW_S + 1)
-    with pytest.raises(errors.NotFound):
-        await undelete(service, dataset.name)
-    await service.until_objects(0)
-    assert await deleted_datasets(service) == []
-    await service.create()
-
-
-async def test_what_is_purged_goes_at_once_also_later(service: DatasetHandle) -> None:
-    first, second = await service.create("a"), await service.create("b")
-    await service.imported(first, archives.numbered(2))
-    await delete(service, first.name)
-    await delete(service, first.name, purge=True)
-    await service.until_objects(0)
-    await delete(service, second.name, purge=True)
-    for dataset in (first, second):
+    for dataset in (first, second, third):
         with pytest.raises(errors.NotFound):
             await undelete(service, dataset.name)
+    await service.until_objects(0)
+    assert await deleted_datasets(service) == []
+    await service.create("b")
 
 
 async def test_a_deleted_version_comes_back_under_its_number(

@@ -1,11 +1,13 @@
 """Each rule refuses what it names, says where and what to do, and a good job has no problem."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from visiontune_recipes.check import RULES, check, family_of
 from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.spec import Spec
 
 GOOD = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
@@ -18,6 +20,14 @@ FROZEN = dict.fromkeys(("vision_tower", "projector", "language_model"), "PART_FR
 CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
     "unknown_preset": ("base_model.preset", {"preset": "huge"}, {}, GOOD),
     "kind_not_taken": ("dataset_version", PRESET, {}, CAPTIONS),
+    "conversations_too_long": (
+        "dataset_version",
+        {"preset": "tiny-paligemma"},
+        {},
+        DatasetFacts(GOOD.kinds, GOOD.split_counts, most_messages=3),
+    ),
+    "no_pairs": ("dataset_version", PRESET, {"objective": "OBJECTIVE_PREFERENCE"}, GOOD),
+    "preference_without_objective": ("preference", PRESET, {"preference": {"beta": 0.2}}, GOOD),
     "no_train_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"validation": 2})),
     "no_validation_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"train": 2})),
     "lora_with_full": ("adaptation.lora", PRESET, {"adaptation": {"lora": {"rank": 4}}}, GOOD),
@@ -50,7 +60,7 @@ def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     # Every method that exists is offered by every family of this release; test_augmentation has its own.
-    elsewhere = {"method_not_offered", "bad_augmentation", "text_breaking"}
+    elsewhere = {"method_not_offered", "bad_augmentation", "text_breaking", "objective_not_offered"}
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
 
 
@@ -80,6 +90,26 @@ def test_a_kind_that_no_family_takes_is_refused(kind: Kind) -> None:
         "kind_not_taken",
         f'The family "llava" cannot train on examples of kind {kind}.',
     )
+
+
+def test_pairs_are_learnt_by_preference_or_by_their_chosen_answers() -> None:
+    pairs = DatasetFacts(frozenset({Kind.PREFERENCE}), GOOD.split_counts)
+    assert check(spec(PRESET), pairs) == []
+    assert check(spec(PRESET, objective="OBJECTIVE_CAUSAL_LM"), pairs) == []
+
+
+def test_a_model_that_does_not_answer_has_one_objective() -> None:
+    seeing = {"llava": replace(FAMILIES["llava"], objective="contrastive")}
+    problems = check(spec(PRESET, objective="OBJECTIVE_CAUSAL_LM"), GOOD, families=seeing)
+    assert [problem.rule for problem in problems] == ["objective_not_offered"]
+
+
+def test_who_takes_longer_conversations_is_named() -> None:
+    long = DatasetFacts(GOOD.kinds, GOOD.split_counts, most_messages=4)
+    [problem] = check(spec({"preset": "tiny-paligemma"}), long)
+    assert "gemma3" in problem.remedy
+    assert "paligemma" not in problem.remedy
+    assert check(spec({"preset": "tiny-gemma3"}), long) == []
 
 
 def test_all_problems_are_listed_at_once() -> None:

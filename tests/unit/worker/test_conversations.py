@@ -41,6 +41,11 @@ def test_tiles_are_padded_with_zeros_and_examples_without_pictures_skipped() -> 
     assert torch.equal(joined["sizes"], torch.tensor([[5, 6]]))
 
 
+def test_crops_that_are_none_count_as_seen_where_the_processor_has_it_so() -> None:
+    joined = along_first([{"image_attention_mask": torch.zeros(1, crops, 4, 4)} for crops in (2, 3)])
+    assert joined["image_attention_mask"].sum(dim=(2, 3)).tolist() == [[0, 0, 16], [0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     ("left", "expected"), [(False, [[7, 7, 0], [7, 7, 7]]), (True, [[0, 7, 7], [7, 7, 7]])]
 )

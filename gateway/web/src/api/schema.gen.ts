@@ -1505,7 +1505,7 @@ export interface components {
         AddedExample: {
             /** @description The conversation; empty for captioned images. */
             messages?: components["schemas"]["Message"][];
-            /** @description Captions; empty for conversations. */
+            /** @description Captions; of a preference the rejected answer. Empty for other conversations. */
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
@@ -2069,7 +2069,7 @@ export interface components {
             readonly exampleId?: string;
             /** @description The conversation; empty for captioned images. */
             readonly messages?: components["schemas"]["Message"][];
-            /** @description Captions; empty for conversations. */
+            /** @description Captions; of a retrieval the query; of a preference the rejected answer. Empty for other conversations. */
             readonly texts?: string[];
             /** @description The images, in the order of their slots. */
             readonly images?: components["schemas"]["ExampleImage"][];
@@ -2131,9 +2131,10 @@ export interface components {
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
          *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
          *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
+         *     - `EXAMPLE_KIND_PREFERENCE`: A conversation, with images or without, and an answer to which its last one is preferred.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL" | "EXAMPLE_KIND_PREFERENCE";
         /** @description A version as an archive, kept for a day. */
         Export: {
             /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
@@ -2939,6 +2940,19 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description Settings of direct preference optimisation. */
+        Preference: {
+            /**
+             * Format: double
+             * @description How much the model is held to the one that it started from; 0.1 when absent. Lower lets it move further.
+             */
+            beta?: number;
+            /**
+             * Format: double
+             * @description Share of pairs of which the rejected answer is taken to be the better one (Mitchell 2023, https://ericmitchell.ai/cdpo.pdf); 0 when absent.
+             */
+            labelSmoothing?: number;
+        };
         /** @description Answer of PreviewAugmentation. */
         PreviewAugmentationResponse: {
             /** @description The examples, in order of row. */
@@ -3336,7 +3350,7 @@ export interface components {
             message?: number;
             /**
              * Format: int32
-             * @description 0-based place of the caption.
+             * @description 0-based place of the caption; 0 for the rejected answer of a preference.
              */
             caption?: number;
             /**
@@ -3497,7 +3511,20 @@ export interface components {
             resources?: components["schemas"]["Resources"];
             /** @description How pictures are varied in training; not at all when absent. */
             augmentation?: components["schemas"]["Augmentation"];
+            /** @description What the training minimises. */
+            objective?: components["schemas"]["TrainingJobSpec.Objective"];
+            /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
+            preference?: components["schemas"]["Preference"];
         };
+        /**
+         * @description What a training minimises, where a model and its data leave a choice.
+         *
+         *     - `OBJECTIVE_UNSPECIFIED`: OBJECTIVE_PREFERENCE on data of the kind PREFERENCE, else that of the model's family.
+         *     - `OBJECTIVE_CAUSAL_LM`: Cross-entropy of the next token on what the assistant says. Of a pair of answers the chosen one is learnt, and the rejected one ignored.
+         *     - `OBJECTIVE_PREFERENCE`: Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): the chosen answer becomes likelier than the rejected one, compared with the model that the training started from.
+         * @enum {string}
+         */
+        "TrainingJobSpec.Objective": "OBJECTIVE_UNSPECIFIED" | "OBJECTIVE_CAUSAL_LM" | "OBJECTIVE_PREFERENCE";
         /** @description One change of a picture: a transform of torchvision's v2 family. */
         Transform: {
             /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */

@@ -46,6 +46,11 @@ test("a caption is edited at its place", () => {
   ]);
 });
 
+test("a text beside messages is the rejected answer", () => {
+  const pair: Example = { exampleId: "p", messages: [{ role: "user" }], texts: ["one"] };
+  expect(slotsOfCaptions(pair).map((slot) => slot.label)).toEqual(["rejected answer"]);
+});
+
 test("an edit is told in words", () => {
   expect(wordsOf({ text: { message: 1, text: "no" } })).toBe("message 2: no");
   expect(wordsOf({ tags: {} })).toBe("tags: none");

@@ -67,9 +67,14 @@ export function slotsOfMessage(example: Example, message: number): Slot[] {
   }));
 }
 
+/** What a text beside the messages is: of a conversation, the answer that lost. */
+export function labelOfText(example: Example, at: number): string {
+  return example.messages?.length ? "rejected answer" : `caption ${at + 1}`;
+}
+
 export function slotsOfCaptions(example: Example): Slot[] {
   return (example.texts ?? []).map((text, caption) => ({
-    label: `caption ${caption + 1}`,
+    label: labelOfText(example, caption),
     text,
     edit: (next) => ({ caption, text: next }),
   }));

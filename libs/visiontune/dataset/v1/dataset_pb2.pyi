@@ -41,6 +41,8 @@ class _ExampleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExampleKi
     """A conversation with at least one video, held as frames: images of the example."""
     EXAMPLE_KIND_RETRIEVAL: _ExampleKind.ValueType  # 5
     """A query, the images that it shall find, and images that it shall not."""
+    EXAMPLE_KIND_PREFERENCE: _ExampleKind.ValueType  # 6
+    """A conversation, with images or without, and an answer to which its last one is preferred."""
 
 class ExampleKind(_ExampleKind, metaclass=_ExampleKindEnumTypeWrapper):
     """What an example can train."""
@@ -57,6 +59,8 @@ EXAMPLE_KIND_CHAT_WITH_VIDEO: ExampleKind.ValueType  # 4
 """A conversation with at least one video, held as frames: images of the example."""
 EXAMPLE_KIND_RETRIEVAL: ExampleKind.ValueType  # 5
 """A query, the images that it shall find, and images that it shall not."""
+EXAMPLE_KIND_PREFERENCE: ExampleKind.ValueType  # 6
+"""A conversation, with images or without, and an answer to which its last one is preferred."""
 Global___ExampleKind: _TypeAlias = ExampleKind  # noqa: Y015
 
 class _OnError:
@@ -570,7 +574,7 @@ class TextEdit(_message.Message):
     message: _builtins.int
     """0-based place of the message."""
     caption: _builtins.int
-    """0-based place of the caption."""
+    """0-based place of the caption; 0 for the rejected answer of a preference."""
     part: _builtins.int
     """0-based place among the texts of the message, which its images part; absent when it has but one."""
     text: _builtins.str
@@ -660,7 +664,7 @@ class AddedExample(_message.Message):
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Captions; empty for conversations."""
+        """Captions; of a preference the rejected answer. Empty for other conversations."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddedImage]:
@@ -865,7 +869,7 @@ class Example(_message.Message):
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Captions; empty for conversations."""
+        """Captions; of a retrieval the query; of a preference the rejected answer. Empty for other conversations."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleImage]:

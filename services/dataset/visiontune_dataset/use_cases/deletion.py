@@ -23,7 +23,7 @@ async def delete_version(
     """
     now = deps.clock.now()
     if not force:
-        name = f"projects/{project}/datasets/{dataset_id}/versions/{number}"
+        name = f"projects/{project}/datasets/{dataset_id}/versions/v{number}"
         if jobs := await deps.jobs.using(name):
             raise InUseByJobs(name, jobs)
     if force:

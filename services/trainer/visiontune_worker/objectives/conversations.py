@@ -41,7 +41,8 @@ class Renderer:
         self._video_frames = family.video_frames
         self._together = family.one_place_an_image or not self._sees
         self._stop_ids = frozenset(stop_ids)
-        self._marked = marks_stop(processor, self._stop_ids)
+        self._encode = family.encode
+        self._marked = family.encode is not None or marks_stop(processor, self._stop_ids)
 
     def render(
         self, examples: Sequence[Example], conversations: Sequence[Messages], change: Change | None
@@ -51,11 +52,14 @@ class Renderer:
             self._filled(example, messages, change)
             for example, messages in zip(examples, conversations, strict=True)
         ]
-        groups = [filled] if self._together else [[each] for each in filled]
-        return [rendered for group in groups for rendered in self._group(group)]
+        each = [slice(number, number + 1) for number in range(len(filled))]
+        groups = [slice(None)] if self._together else each
+        return [rendered for group in groups for rendered in self._group(examples[group], filled[group])]
 
-    def _group(self, conversations: Sequence[list[dict[str, Any]]]) -> Iterator[Rendered]:
-        found = self._apply(conversations, marks=self._marked)
+    def _group(
+        self, examples: Sequence[Example], conversations: Sequence[list[dict[str, Any]]]
+    ) -> Iterator[Rendered]:
+        found = self._inputs(examples, conversations)
         images = [_count(messages, "image") for messages in conversations]
         lengths = found["attention_mask"].sum(1).tolist()
         for row, length in enumerate(lengths):
@@ -77,6 +81,16 @@ class Renderer:
             )
             has_pictures = images[row] or _count(conversations[row], "video")
             yield Rendered(text, vision if has_pictures else {}, trained)
+
+    def _inputs(
+        self, examples: Sequence[Example], conversations: Sequence[list[dict[str, Any]]]
+    ) -> Mapping[str, Any]:
+        if self._encode is None:
+            return self._apply(conversations, marks=self._marked)
+        try:
+            return self._encode(self._processor, conversations[0])
+        except ValueError as error:
+            raise DataFault("CONVERSATION_NOT_TAKEN", f"Example {examples[0].id!r}: {error}.") from error
 
     def _found(self, messages: Sequence[dict[str, Any]], input_ids: Tensor) -> Tensor:
         """The answers of a template that marks none: each from where a prompt ends to its stop token."""
