@@ -25,7 +25,9 @@ processor = AutoProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
 """,
 }
-ASK_LINES = """
+# How a result is used, by its objective.
+USE_LINES = {
+    "causal_lm": """
 messages = [
     {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
 ]
@@ -34,7 +36,22 @@ inputs = processor.apply_chat_template(
 )
 answer = model.generate(**inputs, max_new_tokens=32)
 print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
-"""
+""",
+    "contrastive": """
+from PIL import Image
+
+picture = Image.open("picture.png").convert("RGB")
+inputs = processor(text=["...", "..."], images=picture, padding="max_length", return_tensors="pt")
+print(model(**inputs).logits_per_image)  # the higher, the better a text fits
+""",
+    "late_interaction": """
+from PIL import Image
+
+pages = processor.process_images(images=[Image.open("page.png").convert("RGB")])
+queries = processor.process_queries(text=["..."])
+print(processor.score_retrieval(model(**queries).embeddings, model(**pages).embeddings))
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +162,4 @@ def _code(built: Built, spec: Spec) -> str:
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
-    return lines + ASK_LINES
+    return lines + (built.family.use_lines or USE_LINES[built.family.objective])

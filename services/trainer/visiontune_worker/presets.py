@@ -36,13 +36,16 @@ def config(preset: Preset, tokenizer: Any) -> Any:
     """The preset's config with the ids and the vocabulary size of its tokenizer."""
     given = dict(preset.config)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
-    own = {"vocab_size": len(tokenizer), **ids}
-    if "text_config" in given:
-        given["text_config"] = {**given["text_config"], **own}
-    else:
-        ids = own
     places = {name: tokenizer.convert_tokens_to_ids(text) for name, text in preset.token_ids.items()}
-    return AutoConfig.for_model(**given, **places, **ids)
+    own = {"vocab_size": len(tokenizer), **ids}
+    # Retrievers hold the whole config of the model that they are made of.
+    inner = "vlm_config" if "vlm_config" in given else ""
+    told = {**(given[inner] if inner else given), **places}
+    if "text_config" in told:
+        told = {**told, "text_config": {**told["text_config"], **own}, **({} if inner else ids)}
+    else:
+        told = {**told, **own}
+    return AutoConfig.for_model(**({**given, inner: told} if inner else told))
 
 
 def _train(preset: Preset, texts: Iterable[str]) -> Tokenizer:
