@@ -35,6 +35,8 @@ from visiontune_worker.faults import ConfigurationFault
 
 # Larger pictures are varied reduced to this: memory stays bounded, and nobody sees the difference.
 MOST_PIXELS = 12_000_000
+# Where processors put a picture, by their families.
+PIXELS = ("pixel_values", "pixel_values_images", "image_pixel_values")
 _MOST_WAITING = 8
 _MESSAGE_BYTES = 64 * 1024 * 1024 + 64 * 1024
 _IDLE_CHECK_S = 0.2
@@ -126,11 +128,12 @@ def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
             _, rows, columns = found["image_grid_thw"][0].tolist()
             side_px = processor.patch_size
             return picture.resize((columns * side_px, rows * side_px), processor.resample)
-        pixels = next(value for name, value in found.items() if "pixel_values" in name)
-        tiles = pixels.reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1).clamp(0, 255).to(torch.uint8)
+        pixels = next(found[name] for name in PIXELS if name in found)
+        tiles = (
+            pixels.reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1).round().clamp(0, 255).byte().numpy()
+        )
         whole = np.asarray(picture.resize((tiles.shape[2], tiles.shape[1])), np.int16)
-        differences = [np.abs(each.numpy() - whole).mean() for each in tiles]
-        return Image.fromarray(tiles[int(np.argmin(differences))].numpy())
+        return Image.fromarray(tiles[int(np.abs(tiles - whole).mean((1, 2, 3)).argmin())])
 
     return see
 
