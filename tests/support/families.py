@@ -47,13 +47,24 @@ def spec_of(family: Family, *trains: str, method: Method = Method.FULL, **fields
     """A resolved spec of the preset, of which these parts train."""
     parts = {part: "PART_TRAIN" if part in trains else "PART_FREEZE" for part in PARTS}
     base: dict[str, object] = {"preset": preset_of(family).name}
-    asked = worker_data.spec(base, adaptation={"method": method, **parts}, **fields)
+    return resolved(worker_data.spec(base, adaptation={"method": method, **parts}, **fields))
+
+
+def resolved(asked: Spec) -> Spec:
+    """Every choice made, on data of which nothing is known."""
     return resolve(asked, DatasetFacts(frozenset(), {"train": 1}))
 
 
 def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.Built:
     """The preset, ready to be trained."""
     return build.build(spec_of(family, *trains, method=method), build.Sources(texts=worker_data.texts()))
+
+
+def switched(family: Family, method: str, parts: Mapping[str, str] = {}, **numbers: Any) -> build.Built:
+    """The preset adapted part by part, also by adapters, which could not be loaded without its weights."""
+    fields: dict[str, Any] = {"hyperparameters": numbers, "adaptation": {"method": method, **parts}}
+    asked = worker_data.spec({"preset": preset_of(family).name}, **fields)
+    return build.build(resolved(asked), build.Sources(texts=worker_data.texts()))
 
 
 @cache

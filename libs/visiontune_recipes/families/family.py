@@ -37,11 +37,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class LoraTargets:
-    """For each part the modules that get low-rank adapters (matched in full), or that train whole."""
+    """For each part the modules that get low-rank adapters, matched in full; empty: none can have any.
+
+    What trains whole beside adapters need not be named: it is all that belongs to the part.
+    """
 
     vision_tower: str = ""
+    projector: str = ""
     language_model: str = ""
-    projector_modules: tuple[str, ...] = ()  # saved whole beside the adapter: peft's `modules_to_save`
 
 
 @dataclass(frozen=True, slots=True)

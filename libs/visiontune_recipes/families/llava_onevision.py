@@ -93,7 +93,7 @@ FAMILY = Family(
     takes=(Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT, Kind.PREFERENCE),
     parts=llava.PARTS,
     lora=llava.LORA,
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     # All videos of a batch are one tensor.

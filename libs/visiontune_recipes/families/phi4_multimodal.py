@@ -101,9 +101,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=rf"{_IMAGE}img_processor\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"model\.layers\..*\.(qkv_proj|o_proj|gate_up_proj|down_proj)",
-        projector_modules=("img_projection_up", "img_projection_down"),
+        projector=rf"{_IMAGE}img_projection_(up|down)",
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     unused=unused,

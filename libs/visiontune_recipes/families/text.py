@@ -55,7 +55,7 @@ FAMILY = Family(
     takes=(Kind.CHAT,),
     parts=Parts(language_model=r".*"),
     lora=LoraTargets(language_model=rf"(?!lm_head|embed_out).*\.({'|'.join(_LINEAR)})"),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
 )
