@@ -9,7 +9,7 @@ from typing import Any
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.preset import Preset
-from visiontune_recipes.spec import Method
+from visiontune_recipes.spec import Method, Spec
 
 ENTRY_POINT_GROUP = "visiontune.families"
 
@@ -64,6 +64,8 @@ class Family:
     chat_template: str = ""
     # The model's own is used all the same, and what the assistant says is found by what precedes it.
     keeps_template: bool = False
+    # The class of its processor saves its template and does not read it again; the tokenizer does.
+    forgets_template: bool = False
     presets: tuple[Preset, ...] = ()
     # Every input of the vision tower has one place an image on its first axis, and images of any number of
     # examples have one shape: examples are encoded together, which is faster.
@@ -76,6 +78,8 @@ class Family:
     # Of a processor and a conversation with its pictures: the inputs, a batch of one, and `assistant_masks`;
     # for a processor that no template can tell what is an answer. ValueError says what it does not take.
     encode: Callable[[Any, Sequence[Mapping[str, Any]]], Mapping[str, Any]] | None = None
+    # What has to be told to a model before it is adapted, and what a spec wants of its config.
+    prepare: Callable[[Any, Spec], None] | None = None
     most_messages: int = 0  # of a conversation; 0: as many as there are
 
 

@@ -26,6 +26,7 @@ processor = AutoProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
 """,
 }
+RECALL_TEMPLATE = "processor.chat_template = processor.tokenizer.chat_template  # its class forgets it\n"
 ASK_ABOUT_PICTURE = """
 messages = [
     {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
@@ -149,5 +150,6 @@ def _code(built: Built, spec: Spec) -> str:
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
+    lines += RECALL_TEMPLATE if built.family.forgets_template else ""
     sees = Kind.CHAT_WITH_IMAGES in built.family.takes
     return lines + (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES

@@ -98,6 +98,8 @@ def build(
     else:
         model, processor, family = bases.from_files(spec.base_model, sources, dtype, families)
     parameter_count = sum(each.numel() for each in model.parameters())
+    if family.prepare:
+        family.prepare(model, spec)
     adapted = adapt(model, spec, family)
     _freeze_unused(model, family)
     _check_trained(model, spec, family)
