@@ -110,6 +110,7 @@ class Image:
     offset: int
     length: int
     brightness: int = 0  # mean luma of the thumbnail, 0 to 255
+    phash: int | None = None  # perceptual hash; None where there is too little to see
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset, Image, List
 from torch.utils.data import SequentialSampler
-from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # trl exports lazily
 from visiontune_data import pictures
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import Family
@@ -26,13 +24,7 @@ ANSWERING = {
     for name, family in WITH_PRESET.items()
     if family.objective == "causal_lm" and family.encode is None
 }
-each = pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(family, id=name, marks=() if name == "qwen2_vl" else pytest.mark.slow)
-        for name, family in ANSWERING.items()
-    ],
-)
+each = pytest.mark.parametrize("family", families.often(ANSWERING, ["qwen2_vl"]))
 
 
 def planned(family: Family) -> list[list[Example]]:
@@ -116,17 +108,19 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(family: Family) -> None:
     assert min(found) < 0.7 * found[0]
 
 
-class InOrder(SFTTrainer):
-    """TRL's trainer, which otherwise shuffles."""
-
-    def _get_train_sampler(self, *_: Any) -> Any:
-        rows: Any = self.train_dataset
-        return SequentialSampler(rows)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llava", "qwen2_vl", "text"])
 def test_the_first_ten_losses_are_those_of_trl(name: str, tmp_path: Any) -> None:
+    from datasets import Dataset, Image, List  # noqa: PLC0415 - seconds, for this test alone
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # noqa: PLC0415 - likewise
+
+    class InOrder(SFTTrainer):
+        """TRL's trainer, which otherwise shuffles."""
+
+        def _get_train_sampler(self, *_: Any) -> Any:
+            rows: Any = self.train_dataset
+            return SequentialSampler(rows)
+
     family = WITH_PRESET[name]
     make = families.pictures if family.parts.vision_tower else families.chat
     steps = [[make(4 * step + nth) for nth in range(4)] for step in range(STEPS)]

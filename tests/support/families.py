@@ -1,10 +1,11 @@
 """Models of every family of the table, built from their smallest presets, and examples that they take."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 from visiontune_recipes.facts import DatasetFacts, Kind
@@ -22,6 +23,18 @@ from tests.support import worker_data
 PARTS = ("vision_tower", "projector", "language_model")
 # Those with a preset: a family without one has tests of its own.
 WITH_PRESET = {name: family for name, family in FAMILIES.items() if family.presets}
+
+
+# What takes seconds is shown on these in every run, and on all families in `make test-slow`.
+OFTEN = ("llava", "qwen2_vl", "text")
+
+
+def often(given: Mapping[str, Family], names: Collection[str] = OFTEN) -> list[Any]:
+    """Parameters of a test: the families, those slow that are not among the names."""
+    return [
+        pytest.param(family, id=name, marks=() if name in names else pytest.mark.slow)
+        for name, family in given.items()
+    ]
 
 
 def preset_of(family: Family) -> Preset:

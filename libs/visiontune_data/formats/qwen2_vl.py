@@ -94,7 +94,9 @@ FORMAT = Format(
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
         "images/0001.jpg      named by the parts of the messages, relative to the file\n"
-        "videos/0001.mp4      likewise; or videos/0001/, a folder with its frames as images"
+        "videos/0001.mp4      likewise; or videos/0001/, a folder with its frames as images\n"
+        "or, without a file of records, WebDataset's samples:\n"
+        "0001.jpg, 0001.json  an image, and the record that names it"
     ),
     example_record=(
         '{"id": "1", "messages": [{"role": "user", "content": ['
@@ -106,4 +108,5 @@ FORMAT = Format(
     evidence="the records have `messages`, of which some have images",
     recognises=lambda value: "messages" in value and "image_url" not in part_types(value),
     from_example=_from_example,
+    is_sample=True,
 )

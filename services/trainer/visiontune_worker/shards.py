@@ -142,6 +142,8 @@ class Shards:
             try:
                 with pq.ParquetFile(self.path(index), memory_map=True) as file:
                     there = [name for name in columns if name in file.schema_arrow.names]
+                    if filters is None:  # half the work of read_table
+                        return file.read(columns=there)
                 return pq.read_table(self.path(index), columns=there, filters=filters)
             except FileNotFoundError:
                 # Another thread made room between the wait and the read: fetch it again.

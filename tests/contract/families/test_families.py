@@ -15,16 +15,8 @@ from visiontune_worker import artifacts, checkpoints
 from tests.support import families
 from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
 
-# What takes seconds is shown on these in every run, and on all of them in `make test-slow`.
-OFTEN = ("llava", "qwen2_vl", "text")
 every = pytest.mark.parametrize("family", WITH_PRESET.values(), ids=WITH_PRESET.keys())
-each = pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(family, id=name, marks=() if name in OFTEN else pytest.mark.slow)
-        for name, family in WITH_PRESET.items()
-    ],
-)
+each = pytest.mark.parametrize("family", families.often(WITH_PRESET))
 
 
 def skip_without_adapters(family: Family) -> None:

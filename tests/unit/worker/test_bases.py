@@ -12,6 +12,7 @@ from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
     LlamaForCausalLM,
+    VipLlavaForConditionalGeneration,
 )
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES
@@ -54,7 +55,8 @@ def unnamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del config["vision_feature_select_strategy"]
     config |= {"model_type": "vipllava", "vision_feature_layer": [-1, -2]}
     kind = config.pop("model_type")
-    model = VipLlavaForConditionalGeneration(AutoConfig.for_model(kind, **config))
+    own: Any = AutoConfig.for_model(kind, **config)
+    model = VipLlavaForConditionalGeneration(own)
     model.generation_config.eos_token_id = made.tokenizer.eos_token_id
     model.save_pretrained(folder)
     plain = made.chat_template.replace("{% generation %}", "").replace("{% endgeneration %}", "")

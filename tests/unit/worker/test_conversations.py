@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from visiontune_worker.objectives.conversations import frames_of
+from visiontune_worker.objectives.conversations import frames_of, prompt_of
 from visiontune_worker.objectives.joining import along_first, along_text, mask
+
+from tests.support import families
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,16 @@ from visiontune_worker.objectives.joining import along_first, along_text, mask
 )
 def test_a_video_has_as_many_frames_as_its_family_wants(count: int, wanted: int, expected: list[int]) -> None:
     assert frames_of(count, wanted) == expected
+
+
+def test_a_prompt_shows_a_video_as_one() -> None:
+    messages = [families.text("user", "Then?", pictures=4), families.text("assistant", "This.")]
+    assert prompt_of(messages, {}) == "<image><image><image><image>Then?"
+    assert prompt_of(messages, {1: 2}) == "<image><video><image>Then?"
+    assert prompt_of(messages, {0: 1, 1: 3}) == "<video><video>Then?"
+    assert prompt_of([families.text("system", "Be brief."), *messages], {0: 4}) == (
+        "system: Be brief.\nuser: <video>Then?"
+    )
 
 
 def test_tiles_are_padded_with_zeros_and_examples_without_pictures_skipped() -> None:

@@ -124,7 +124,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             name=example.name,
             text=rendered.text,
             vision=rendered.vision,
-            prompt=prompt_of(messages),
+            prompt=prompt_of(messages, example.videos),
             expected=text_of(messages[-1]).strip(),
             trained=trained,
             answer_start=_last_run_start(trained),

@@ -18,6 +18,7 @@ from visiontune_worker.template import marks_stop, tokenizer_of
 Messages = Sequence[Mapping[str, Any]]
 # A kept video has neither times nor a rate: its frames count as this many a second, for families that ask.
 VIDEO_FPS = 1.0
+IMAGE_PLACE, VIDEO_PLACE = "<image>", "<video>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +200,25 @@ def up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
     return messages
 
 
-def prompt_of(messages: Messages) -> str:
-    """What precedes the last answer, for people to read."""
+def prompt_of(messages: Messages, videos: Mapping[int, int]) -> str:
+    """What precedes the last answer, for people to read. videos: those of the example."""
+    text = "\n".join(f"{each['role']}: {text_of(each)}" for each in messages[:-1])
     if len(messages) == 2:
-        return text_of(messages[0])
-    return "\n".join(f"{each['role']}: {text_of(each)}" for each in messages[:-1])
+        text = text_of(messages[0])
+    pieces = text.split(IMAGE_PLACE)
+    ends = {first + count - 1 for first, count in videos.items()}
+    frames = {first + place for first, count in videos.items() for place in range(count - 1)}
+    shown = [
+        "" if place in frames else VIDEO_PLACE if place in ends else IMAGE_PLACE
+        for place in range(len(pieces) - 1)
+    ]
+    return "".join(piece for pair in zip(pieces, [*shown, ""], strict=True) for piece in pair)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
     """A message as text, image places as `<image>`."""
     parts = message["content"] or ()
-    return "".join("<image>" if part["type"] == "image" else part["text"] or "" for part in parts)
+    return "".join(IMAGE_PLACE if part["type"] == "image" else part["text"] or "" for part in parts)
 
 
 def _decode(data: bytes, example: Example) -> Image:
