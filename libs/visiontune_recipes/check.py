@@ -186,6 +186,20 @@ def _method_not_offered(job: _Job) -> Iterator[Problem]:
         )
 
 
+def _losses_not_offered(job: _Job) -> Iterator[Problem]:
+    offered = job.family.losses if job.family else ()
+    unknown = set(job.spec.hyperparameters.losses or ()).difference(offered)
+    if job.family is not None and unknown:
+        yield Problem(
+            "hyperparameters.losses",
+            "losses_not_offered",
+            f'The family "{job.family.name}" does not offer {", ".join(sorted(unknown))}.',
+            f"Use some of: {', '.join(offered)}."
+            if offered
+            else "Remove it: the family has no choice of losses.",
+        )
+
+
 def _bad_target_modules(job: _Job) -> Iterator[Problem]:
     lora = job.spec.adaptation.lora
     if lora is None or not lora.target_modules:
@@ -248,6 +262,7 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _lora_with_full,
     _adapter_without_base,
     _method_not_offered,
+    _losses_not_offered,
     _bad_target_modules,
     _everything_frozen,
     _nothing_to_adapt,

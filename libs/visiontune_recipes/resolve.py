@@ -174,6 +174,7 @@ def _hyperparameters(asked: Hyperparameters, defaults: _Defaults, resources: Res
         seed=_chosen(asked.seed, DEFAULT_SEED),
         max_length=_chosen(asked.max_length, defaults.max_length),
         precision=asked.precision or (Precision.BF16 if resources.accelerator_count else Precision.FP32),
+        losses=asked.losses,
     )
 
 

@@ -132,6 +132,8 @@ class Hyperparameters(Message):
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     max_length: int | None = Field(default=None, ge=8, le=1_048_576)
     precision: Unset[Precision] = None
+    # None where unset, resolved too: the family's first.
+    losses: tuple[str, ...] | None = Field(default=None, max_length=10)
 
 
 class Evaluation(Message):

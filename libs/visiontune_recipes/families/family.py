@@ -72,14 +72,20 @@ class Family:
     one_place_an_image: bool = False
     # A video is given as exactly so many frames, evenly chosen or repeated; 0: as those that it has.
     video_frames: int = 0
+    # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
+    fills_texts: bool = False
+    # Python that uses a result, for its model card; empty where that of the objective does.
+    use_lines: str = ""
+    # Losses that a job may ask for (`hyperparameters.losses`), the first of which it has unless it does.
+    losses: tuple[str, ...] = ()
+    # What has to be told to a model before it is adapted, and what a spec wants of its config.
+    prepare: Callable[[Any, Spec], None] | None = None
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
     unused: Callable[[Any], str] | None = None
     # Of a processor and a conversation with its pictures: the inputs, a batch of one, and `assistant_masks`;
     # for a processor that no template can tell what is an answer. ValueError says what it does not take.
     encode: Callable[[Any, Sequence[Mapping[str, Any]]], Mapping[str, Any]] | None = None
-    # What has to be told to a model before it is adapted, and what a spec wants of its config.
-    prepare: Callable[[Any, Spec], None] | None = None
     most_messages: int = 0  # of a conversation; 0: as many as there are
 
 

@@ -97,9 +97,9 @@ def build(
         model, processor, family = bases.from_preset(preset, sources, families)
     else:
         model, processor, family = bases.from_files(spec.base_model, sources, dtype, families)
-    parameter_count = sum(each.numel() for each in model.parameters())
     if family.prepare:
         family.prepare(model, spec)
+    parameter_count = sum(each.numel() for each in model.parameters())
     adapted = adapt(model, spec, family)
     _freeze_unused(model, family)
     _check_trained(model, spec, family)

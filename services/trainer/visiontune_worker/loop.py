@@ -80,13 +80,7 @@ class Training:
         rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        total = torch.zeros((), device=self.built.device)
-        for batch in batches:
-            with self.built.autocast():
-                found = self.objective.loss(self.built.model, batch.to(self.built.device))
-            loss = found.summed / max(1, weight)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
-            total += loss.detach()
+        total = self.objective.backward(self.built, batches, weight)
         self.ranks.sum_gradients(self.parameters, total)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
         self.optimiser.step()

@@ -305,7 +305,7 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
     if not order.examples:
         raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
     steps = total_steps(claim.spec, claim.manifest.facts)
-    return loop.Training(built, objectives.of(built, claim.spec), numbers, order, steps, ranks)
+    return loop.Training(built, objectives.of(built, claim.spec, ranks), numbers, order, steps, ranks)
 
 
 def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
@@ -346,9 +346,7 @@ def _sources(
 
 
 def _texts(shards: Shards) -> Iterator[str]:
-    for messages in shards.messages("train"):
-        for message in messages:
-            yield from (part["text"] for part in message["content"] or () if part["text"])
+    yield from shards.texts("train")
 
 
 def _what_trains(session: Session) -> str:

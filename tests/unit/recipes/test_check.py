@@ -32,6 +32,12 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
     "no_validation_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"train": 2})),
     "lora_with_full": ("adaptation.lora", PRESET, {"adaptation": {"lora": {"rank": 4}}}, GOOD),
     "adapter_without_base": ("adaptation.method", PRESET, {"adaptation": {"method": "METHOD_LORA"}}, GOOD),
+    "losses_not_offered": (
+        "hyperparameters.losses",
+        PRESET,
+        {"hyperparameters": {"losses": ["mlm"]}},
+        GOOD,
+    ),
     "bad_target_modules": (
         "adaptation.lora.target_modules",
         MODEL,

@@ -2413,6 +2413,8 @@ export interface components {
             maxLength?: number;
             /** @description Number format. */
             precision?: components["schemas"]["Hyperparameters.Precision"];
+            /** @description Which of the family's losses are minimised, added up; its first alone when empty. FLAVA offers `global` (contrastive), `mmm` (masked parts of pairs), `itm` (whether a text is the image's own), `mim` and `mlm` (masked parts of images and of texts by themselves). Other families offer no choice. */
+            losses?: string[];
         };
         /**
          * @description Number format of the forward and backward pass.
