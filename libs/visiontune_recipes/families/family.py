@@ -67,6 +67,8 @@ class Family:
     chat_template: str = ""
     # The model's own is used all the same, and what the assistant says is found by what precedes it.
     keeps_template: bool = False
+    # The class of its processor saves its template and does not read it again; the tokenizer does.
+    forgets_template: bool = False
     presets: tuple[Preset, ...] = ()
     # Every input of the vision tower has one place an image on its first axis, and images of any number of
     # examples have one shape: examples are encoded together, which is faster.

@@ -96,7 +96,7 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     again = model_class(family).from_pretrained(tmp_path)
     assert torch.equal(outputs(again, given), outputs(made.model, given))
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
-    template = processor.chat_template or processor.tokenizer.chat_template
+    template = (processor.tokenizer if family.forgets_template else processor).chat_template
     assert template == made.processor.chat_template
 
 
@@ -182,4 +182,4 @@ def test_passes_of_a_step_add_up_to_one_pass(family: Family) -> None:
         gradients.append(
             torch.cat([p.grad.flatten() for p in made.trainable().values() if p.grad is not None])
         )
-    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+    assert (gradients[0] - gradients[1]).norm() <= 1e-5 * (1 + gradients[0].norm())
