@@ -1,6 +1,7 @@
 """What holds for every family of the table, from its first day, shown on its smallest preset."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     template = (processor.tokenizer if family.forgets_template else processor).chat_template
     assert template == made.processor.chat_template
+    # Pictures and texts are served as they were trained.
+    processor.chat_template = template
+    served, trained = (
+        batch(family, replace(made, processor=each)).inputs for each in (processor, made.processor)
+    )
+    assert served.keys() == trained.keys()
+    assert all(torch.equal(served[name], trained[name]) for name in served)
 
 
 @each
