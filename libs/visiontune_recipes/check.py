@@ -158,6 +158,20 @@ def _adaptation(job: _Job) -> Iterator[Problem]:
     yield from adaptation_rules.problems(job.spec, job.family)
 
 
+def _losses_not_offered(job: _Job) -> Iterator[Problem]:
+    offered = job.family.losses if job.family else ()
+    unknown = set(job.spec.hyperparameters.losses or ()).difference(offered)
+    if job.family is not None and unknown:
+        yield Problem(
+            "hyperparameters.losses",
+            "losses_not_offered",
+            f'The family "{job.family.name}" does not offer {", ".join(sorted(unknown))}.',
+            f"Use some of: {', '.join(offered)}."
+            if offered
+            else "Remove it: the family has no choice of losses.",
+        )
+
+
 def _bad_augmentation(job: _Job) -> Iterator[Problem]:
     if job.asked.augmentation is not None:
         yield from augmentation_rules.problems(job.asked.augmentation)
@@ -178,6 +192,7 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _no_train_split,
     _no_validation_split,
     _adaptation,
+    _losses_not_offered,
     _bad_augmentation,
     _text_breaking,
 )

@@ -189,6 +189,8 @@ class Hyperparameters(Message):
     learning_rates: PartLearningRates | None = None
     optimiser: Unset[Optimiser] = None
     gradient_checkpointing: bool | None = None
+    # None where unset, resolved too: the family's first.
+    losses: tuple[str, ...] | None = Field(default=None, max_length=10)
 
     def rate_of(self, part: str | None) -> float:
         """Highest learning rate of a part; None: of what belongs to none."""

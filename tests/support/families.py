@@ -15,10 +15,11 @@ from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Method, Spec
 from visiontune_worker import build, loop, objectives
 from visiontune_worker.objectives.objective import Batch, Encoded, Objective
+from visiontune_worker.objectives.pairs import IMAGE, TEXT, of
 from visiontune_worker.order import Order
 from visiontune_worker.shards import Example
 
-from tests.support import worker_data
+from tests.support import pairs, worker_data
 
 PARTS = ("vision_tower", "projector", "language_model")
 # Those with a preset: a family without one has tests of its own.
@@ -130,10 +131,24 @@ def video(number: int) -> Example:
     return Example(f"v/examples/{number}", f"video-{number}", frames, messages, videos={0: len(frames)})
 
 
+def captioned(number: int) -> Example:
+    """A scan with captions of unlike length."""
+    return pairs.example(pairs.captioned(number, "a {}", f"the scan {number}, a handwritten {{}}"))
+
+
+def retrieval(number: int) -> Example:
+    """A query with a scan that it shall find and up to two that it shall not; no other example is it."""
+    return pairs.example(pairs.page(500 + number, negatives=number % 3))
+
+
+# What of a model's output says what it makes of its input.
+OUTPUTS = ("logits", "embeddings", "image_embeds", "text_embeds", "image_embeddings", "text_embeddings")
 EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
     Kind.CHAT_WITH_IMAGES: pictures,
     Kind.CHAT: chat,
     Kind.CHAT_WITH_VIDEO: video,
+    Kind.CAPTIONED_IMAGE: captioned,
+    Kind.RETRIEVAL: retrieval,
 }
 
 
@@ -164,10 +179,13 @@ def steps(family: Family, made: build.Built, count: int, first: int = 0) -> list
 
 def outputs(model: Any, given: Batch) -> torch.Tensor:
     """What a model makes of a batch: logits, or the embeddings of its pictures and texts."""
+    texts, images = of(TEXT, given.inputs), of(IMAGE, given.inputs)
+    calls = (
+        [given.inputs] if not texts else [texts, images] if "input_ids" in images else [{**texts, **images}]
+    )
     with torch.inference_mode():
-        found = model.eval()(**given.inputs)
-    names = [name for name in ("logits", "embeddings", "image_embeds", "text_embeds") if name in found]
-    return torch.cat([found[name].flatten() for name in names])
+        found = [model.eval()(**inputs) for inputs in calls]
+    return torch.cat([each[name].flatten() for each in found for name in OUTPUTS if name in each])
 
 
 def count_of_pictures(made: build.Built, encoded: Encoded) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.preset import Preset
-from visiontune_recipes.spec import Method
+from visiontune_recipes.spec import Method, Spec
 
 ENTRY_POINT_GROUP = "visiontune.families"
 
@@ -73,6 +73,14 @@ class Family:
     one_place_an_image: bool = False
     # A video is given as exactly so many frames, evenly chosen or repeated; 0: as those that it has.
     video_frames: int = 0
+    # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
+    fills_texts: bool = False
+    # Python that uses a result, for its model card; empty where that of the objective does.
+    use_lines: str = ""
+    # Losses that a job may ask for (`hyperparameters.losses`), the first of which it has unless it does.
+    losses: tuple[str, ...] = ()
+    # What has to be told to a model before it is adapted, and what a spec wants of its config.
+    prepare: Callable[[Any, Spec], None] | None = None
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
     unused: Callable[[Any], str] | None = None

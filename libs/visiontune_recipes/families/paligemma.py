@@ -44,9 +44,9 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor: pictures of 32 pixels, of 16 tokens each."""
     from transformers import PaliGemmaProcessor, SiglipImageProcessor  # noqa: PLC0415
 
-    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    images: Any = SiglipImageProcessor(size={"height": 32, "width": 32})
     images.image_seq_length = 16
-    return PaliGemmaProcessor(images, tokenizer)
+    return PaliGemmaProcessor(images, tokenizer)  # type: ignore[no-untyped-call]  # transformers
 
 
 TINY = Preset(

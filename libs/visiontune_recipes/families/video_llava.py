@@ -28,9 +28,9 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor: pictures and frames of 32 pixels in patches of 8."""
     from transformers import VideoLlavaImageProcessor, VideoLlavaProcessor, VideoLlavaVideoProcessor  # noqa: PLC0415
 
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    half = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    return VideoLlavaProcessor(
+    size: Any = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    half: Any = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    return VideoLlavaProcessor(  # type: ignore[no-untyped-call]  # transformers
         image_processor=VideoLlavaImageProcessor(**size, **half),
         video_processor=VideoLlavaVideoProcessor(**size, **half),
         tokenizer=tokenizer,

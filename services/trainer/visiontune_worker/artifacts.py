@@ -37,6 +37,23 @@ inputs = processor.apply_chat_template(
 answer = model.generate(**inputs, max_new_tokens=32)
 print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
+# How a result is used that has no words of its own, by its objective.
+USE_LINES = {
+    "contrastive": """
+from PIL import Image
+
+picture = Image.open("picture.png").convert("RGB")
+inputs = processor(text=["...", "..."], images=picture, padding="max_length", return_tensors="pt")
+print(model(**inputs).logits_per_image)  # the higher, the better a text fits
+""",
+    "late_interaction": """
+from PIL import Image
+
+pages = processor.process_images(images=[Image.open("page.png").convert("RGB")])
+queries = processor.process_queries(text=["..."])
+print(processor.score_retrieval(model(**queries).embeddings, model(**pages).embeddings))
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +163,8 @@ def _code(built: Built) -> str:
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
-    sees = Kind.CHAT_WITH_IMAGES in built.family.takes
-    return lines + (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES
+    use = built.family.use_lines or USE_LINES.get(built.family.objective)
+    if use is None:
+        sees = Kind.CHAT_WITH_IMAGES in built.family.takes
+        use = (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES
+    return lines + use

@@ -106,6 +106,8 @@ def build(
         model, processor, family = bases.from_preset(preset, sources, families)
     else:
         model, processor, family = bases.from_files(spec, sources, _base_dtype(spec), families, device)
+    if family.prepare:
+        family.prepare(model, spec)
     parameter_count = model.num_parameters()  # Four bits are two weights in one.
     adapted = adapt(model, spec, family, sources.continued(spec.adaptation))
     _freeze_unused(model, family)

@@ -40,8 +40,10 @@ class Examples:
 
     def at(self, places: Sequence[tuple[int, int]], epoch: int = 0) -> list[Encoded]:
         """The examples at places, each the `nth` of the split within a shard, as that epoch sees them."""
-        if self._augment is not None:
-            return self._augmented(self._augment, places, epoch)
+        found = self._augmented(self._augment, places, epoch) if self._augment else self._encoded(places)
+        return [self.objective.seen(each, epoch) for each in found]
+
+    def _encoded(self, places: Sequence[tuple[int, int]]) -> list[Encoded]:
         found = {place: self._kept[place] for place in places if place in self._kept}
         missing = [place for place in dict.fromkeys(places) if place not in found]
         if missing:

@@ -89,13 +89,7 @@ class Training:
         factor = self._factor()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
-        total = torch.zeros((), device=self.built.device)
-        for batch in batches:
-            with self.built.autocast():
-                found = self.objective.loss(self.built.model, batch.to(self.built.device))
-            loss = found.summed / max(1, weight)
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-            total += loss.detach()
+        total = self.objective.backward(self.built, batches, weight, self.scaler.scale)
         self.ranks.sum_gradients(self.parameters, total)
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)

@@ -34,6 +34,8 @@ from visiontune_worker.faults import ConfigurationFault
 
 # Larger pictures are varied reduced to this: memory stays bounded, and nobody sees the difference.
 MOST_PIXELS = 12_000_000
+# Where processors put a picture, by their families.
+PIXELS = ("pixel_values", "pixel_values_images", "image_pixel_values")
 _MOST_WAITING = 8
 _MESSAGE_BYTES = 64 * 1024 * 1024 + 64 * 1024
 _IDLE_CHECK_S = 0.2
@@ -125,8 +127,9 @@ def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
             _, rows, columns = found["image_grid_thw"][0].tolist()
             side_px = processor.patch_size
             return picture.resize((columns * side_px, rows * side_px), processor.resample)
-        first = found["pixel_values"].reshape(-1, *found["pixel_values"].shape[-3:])[0]
-        return Image.fromarray(first.permute(1, 2, 0).numpy())
+        pixels = next(found[name] for name in PIXELS if name in found)
+        first = pixels.reshape(-1, *pixels.shape[-3:])[0]
+        return Image.fromarray(first.round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
     return see
 

@@ -307,7 +307,7 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
     steps = total_steps(claim.spec, claim.manifest.facts)
     return loop.Training(
         built,
-        objectives.of(built, claim.spec),
+        objectives.of(built, claim.spec, ranks),
         numbers,
         order,
         steps,
@@ -355,9 +355,7 @@ def _sources(
 
 
 def _texts(shards: Shards) -> Iterator[str]:
-    for messages in shards.messages("train"):
-        for message in messages:
-            yield from (part["text"] for part in message["content"] or () if part["text"])
+    yield from shards.texts("train")
 
 
 def _what_trains(session: Session) -> str:

@@ -178,8 +178,7 @@ def test_passes_of_a_step_add_up_to_one_pass(family: Family) -> None:
         made.model.zero_grad()
         parts = [batch(family, made, given[start : start + size]) for start in range(0, len(given), size)]
         weight = sum(part.weight for part in parts)
-        for part in parts:
-            torch.autograd.backward(objective.loss(made.model, part).summed / weight)
+        objective.backward(made, parts, weight)
         gradients.append(
             torch.cat([p.grad.flatten() for p in made.trainable().values() if p.grad is not None])
         )

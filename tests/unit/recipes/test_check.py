@@ -29,6 +29,12 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
     "preference_without_objective": ("preference", PRESET, {"preference": {"beta": 0.2}}, GOOD),
     "no_train_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"validation": 2})),
     "no_validation_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"train": 2})),
+    "losses_not_offered": (
+        "hyperparameters.losses",
+        PRESET,
+        {"hyperparameters": {"losses": ["mlm"]}},
+        GOOD,
+    ),
 }
 
 

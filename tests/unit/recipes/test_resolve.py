@@ -46,6 +46,7 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
     }
     may_stay_open = {
         "hyperparameters.max_steps",
+        "hyperparameters.losses",
         "evaluation.max_examples",
         "resources.max_duration",
         "resources.nodes",
@@ -83,6 +84,7 @@ def test_what_was_asked_stays() -> None:
         "seed": 0,
         "max_length": 8,
         "precision": "PRECISION_BF16",
+        "losses": ["mlm"],
     }
     resolved = resolve(
         spec(

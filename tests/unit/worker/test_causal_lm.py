@@ -78,7 +78,7 @@ def test_the_prompt_of_generation_is_what_precedes_the_last_answer() -> None:
 
 def test_generation_starts_from_the_ids_that_a_user_would_get() -> None:
     processor = tiny().processor
-    content = [{"type": "image", "image": conversations._decode(ONE_TURN.images[0], ONE_TURN)}]
+    content = [{"type": "image", "image": conversations.decode(ONE_TURN.images[0], ONE_TURN)}]
     found = processor.apply_chat_template(
         [{"role": "user", "content": [*content, {"type": "text", "text": "\nWhich?"}]}],
         add_generation_prompt=True,

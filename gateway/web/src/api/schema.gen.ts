@@ -2435,6 +2435,8 @@ export interface components {
             optimiser?: components["schemas"]["Hyperparameters.Optimiser"];
             /** @description Compute activations again in the backward pass instead of keeping them: less memory, about a third more time, the same numbers. They are kept when absent. */
             gradientCheckpointing?: boolean;
+            /** @description Which of the family's losses are minimised, added up; its first alone when empty. FLAVA offers `global` (contrastive), `mmm` (masked parts of pairs), `itm` (whether a text is the image's own), `mim` and `mlm` (masked parts of images and of texts by themselves). Other families offer no choice. */
+            losses?: string[];
         };
         /**
          * @description What turns gradients into changes of the weights.

@@ -173,7 +173,7 @@ class _Pictures:
         if index >= len(example.images):
             raise DataFault("IMAGE_MISSING", f"Example {example.id!r} has more image places than images.")
         self.index += 1
-        picture = _decode(example.images[index], example)
+        picture = decode(example.images[index], example)
         return self.change(picture, example, index) if self.change else picture
 
 
@@ -221,7 +221,19 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "".join(IMAGE_PLACE if part["type"] == "image" else part["text"] or "" for part in parts)
 
 
-def _decode(data: bytes, example: Example) -> Image:
+def refuse_special_tokens(example: Example, texts: Sequence[str], special: Sequence[str]) -> None:
+    """DataFault when a text spells out a token that steers the model."""
+    found = next((token for token in special if token and any(token in text for text in texts)), None)
+    if found is not None:
+        raise DataFault(
+            "SPECIAL_TOKEN_IN_TEXT",
+            f"Example {example.id!r} contains the text {found!r}, which the tokenizer takes for a "
+            "control token. Remove it from the text.",
+        )
+
+
+def decode(data: bytes, example: Example) -> Image:
+    """A picture of an example, as training sees it. DataFault when it cannot be decoded."""
     try:
         return pictures.read(data)
     except (OSError, ValueError) as error:
