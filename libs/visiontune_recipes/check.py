@@ -154,10 +154,6 @@ def _no_validation_split(job: _Job) -> Iterator[Problem]:
         )
 
 
-def _adaptation(job: _Job) -> Iterator[Problem]:
-    yield from adaptation_rules.problems(job.spec, job.family)
-
-
 def _losses_not_offered(job: _Job) -> Iterator[Problem]:
     offered = job.family.losses if job.family else ()
     unknown = set(job.spec.hyperparameters.losses or ()).difference(offered)
@@ -170,6 +166,10 @@ def _losses_not_offered(job: _Job) -> Iterator[Problem]:
             if offered
             else "Remove it: the family has no choice of losses.",
         )
+
+
+def _adaptation(job: _Job) -> Iterator[Problem]:
+    yield from adaptation_rules.problems(job.spec, job.family)
 
 
 def _bad_augmentation(job: _Job) -> Iterator[Problem]:
@@ -191,8 +191,8 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _preference_without_objective,
     _no_train_split,
     _no_validation_split,
-    _adaptation,
     _losses_not_offered,
+    _adaptation,
     _bad_augmentation,
     _text_breaking,
 )

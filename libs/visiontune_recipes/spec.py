@@ -186,11 +186,11 @@ class Hyperparameters(Message):
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     max_length: int | None = Field(default=None, ge=8, le=1_048_576)
     precision: Unset[Precision] = None
+    # None where unset, resolved too: the family's first.
+    losses: tuple[str, ...] | None = Field(default=None, max_length=10)
     learning_rates: PartLearningRates | None = None
     optimiser: Unset[Optimiser] = None
     gradient_checkpointing: bool | None = None
-    # None where unset, resolved too: the family's first.
-    losses: tuple[str, ...] | None = Field(default=None, max_length=10)
 
     def rate_of(self, part: str | None) -> float:
         """Highest learning rate of a part; None: of what belongs to none."""

@@ -51,7 +51,7 @@ def checkpoint_activations(model: Any) -> None:
         # The reentrant kind gives no gradient to adapters behind an input that needs none. The other one does
         # without inputs that need one, which would have frozen towers keep their activations.
         each.activation_checkpointing_enable({"use_reentrant": False})
-        each.disable_input_require_grads()
+        each.disable_input_require_grads()  # type: ignore[no-untyped-call]  # transformers
 
 
 def _checkpointable(module: torch.nn.Module) -> Iterator[PreTrainedModel]:

@@ -64,7 +64,7 @@ def _adamw_8bit(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
 
 def _adafactor(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
     """With the job's learning rate, and without the relative steps that Adafactor takes when left alone."""
-    return Adafactor(list(found), lr=rate, scale_parameter=False, relative_step=False, warmup_init=False)
+    return Adafactor(list(found), lr=rate, scale_parameter=False, relative_step=False, warmup_init=False)  # type: ignore[no-untyped-call]  # transformers
 
 
 def without_bitsandbytes(asked: str, nearest: str) -> EnvironmentFault:

@@ -33,8 +33,8 @@ def loading(
 def config(kind: Quantisation, keep: Sequence[str], dtype: torch.dtype) -> BitsAndBytesConfig:
     """What bitsandbytes does: NF4 with scales that are quantised again, or 8-bit integers."""
     if kind is Quantisation.INT8:
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(keep))
-    return BitsAndBytesConfig(
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(keep))  # type: ignore[no-untyped-call]  # transformers
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # transformers
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

@@ -85,7 +85,7 @@ def test_an_optimiser_learns() -> None:
         for _ in range(20):
             loss = (given["w"] ** 2).sum()
             losses.append(loss.item())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch
             made.step()
             made.zero_grad()
         assert losses[-1] < 0.2 * losses[0]
