@@ -100,18 +100,18 @@ def chat(number: int) -> Example:
     return Example(f"v/examples/{number}", f"chat-{number}", [], messages)
 
 
-def scan(number: int) -> bytes:
+def scan(number: int, size: tuple[int, int] | None = None) -> bytes:
     """A scan of a digit, upright, or wider, or higher than it is wide."""
     buffer = io.BytesIO()
-    size = ((32, 32), (64, 40), (36, 60))[number % 3]
+    size = size or ((32, 32), (64, 40), (36, 60))[number % 3]
     Image.open(io.BytesIO(worker_data.scans()[number][0])).resize(size).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def pictures(number: int) -> Example:
+def pictures(number: int, size: tuple[int, int] | None = None) -> Example:
     """Conversations about a scan of a digit."""
     row: Any = worker_data.row(number, question="Which digit" + ", in one word" * (number % 2) + "?")
-    return Example(f"v/examples/{number}", row["id"], [scan(number)], row["messages"])
+    return Example(f"v/examples/{number}", row["id"], [scan(number, size)], row["messages"])
 
 
 def two_pictures(number: int) -> Example:

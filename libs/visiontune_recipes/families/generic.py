@@ -35,5 +35,4 @@ FAMILY = Family(
         ),
     ),
     methods=(Method.FULL, Method.LORA, Method.QLORA),
-    keeps_template=True,
 )

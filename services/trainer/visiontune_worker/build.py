@@ -127,10 +127,10 @@ def build(
 
 
 def _check_trained(model: Any, spec: Spec, family: Family) -> None:
-    """Refuses a part that shall train, is there, and does not."""
+    """Refuses a part that shall train, is there, and has no place for adapters."""
     adaptation = spec.adaptation
-    if adaptation.lora is not None and adaptation.lora.target_modules:
-        return  # who names modules has said where
+    if adaptation.lora is None or adaptation.lora.target_modules:
+        return  # Whole parts train as far as the objective reaches; who names modules has said where.
     weights = dict(model.named_parameters())
     there = {family.parts.part_of(name) for name in weights}
     trains = {family.parts.part_of(name) for name, each in weights.items() if each.requires_grad}
