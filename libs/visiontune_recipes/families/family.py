@@ -66,6 +66,8 @@ class Family:
     # Used where the model's own template does not tell what the assistant says, stop token included. It marks
     # that. Empty: a model without a template that tells is refused.
     chat_template: str = ""
+    # The class of its processor saves its template and does not read it again; the tokenizer does.
+    forgets_template: bool = False
     presets: tuple[Preset, ...] = ()
     # Every input of the vision tower has one place an image on its first axis, and images of any number of
     # examples have one shape: examples are encoded together, which is faster.

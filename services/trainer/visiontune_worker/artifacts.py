@@ -24,6 +24,7 @@ folder = "."  # this folder
 processor = AutoProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
 """
+RECALL_TEMPLATE = "processor.chat_template = processor.tokenizer.chat_template  # its class forgets it\n"
 ASK_ABOUT_PICTURE = """
 messages = [
     {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
@@ -163,6 +164,7 @@ def _code(built: Built) -> str:
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
+    lines += RECALL_TEMPLATE if built.family.forgets_template else ""
     use = built.family.use_lines or USE_LINES.get(built.family.objective)
     if use is None:
         sees = Kind.CHAT_WITH_IMAGES in built.family.takes

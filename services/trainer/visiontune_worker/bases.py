@@ -134,9 +134,10 @@ def commit_of(base: Base) -> str:
 
 
 def _load_processor(family: Family, location: str | Path, **keywords: Any) -> Any:
-    """The processor of files. Some classes (Phi-4's) forget their template, which the tokenizer has, too."""
+    """The processor of files, with its template."""
     processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
-    processor.chat_template = processor.chat_template or tokenizer_of(processor).chat_template
+    if family.forgets_template:
+        processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
     return processor
 
 

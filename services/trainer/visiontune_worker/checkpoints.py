@@ -127,9 +127,12 @@ class Saver:
 
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
-    """What trains; all of the model when it was random at the start."""
+    """What trains; all of the model when it was random at the start. Tied weights are saved once."""
     whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
     weights: Mapping[str, torch.Tensor] = (
         training.built.model.state_dict() if whole else training.built.trainable()
     )
-    return {name: each.detach().contiguous() for name, each in weights.items()}
+    distinct: dict[tuple[int, torch.Size], str] = {}
+    for name, each in weights.items():
+        distinct.setdefault((each.data_ptr(), each.shape), name)
+    return {name: weights[name].detach().contiguous() for name in distinct.values()}
