@@ -14,6 +14,7 @@ def processor(tokenizer: Any) -> Any:
     from transformers import SiglipImageProcessor, SiglipProcessor  # noqa: PLC0415
 
     tokenizer.model_input_names = ["input_ids"]
+    tokenizer.init_kwargs["model_input_names"] = ["input_ids"]  # what is saved of it
     return SiglipProcessor(  # type: ignore[no-untyped-call]  # transformers
         SiglipImageProcessor(**pictures()), framed(tokenizer, begin="", end=EOS)
     )
