@@ -1,5 +1,6 @@
 """A training that goes on from an adapter, or from the checkpoint of an earlier job."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_base(tmp_path_factory.mktemp("models") / "base")
 
 
-def spec(base: dict[str, object], numbers: dict[str, object], **fields: object) -> Spec:
-    return worker_data.spec(base, hyperparameters={**CONSTANT, **numbers}, evaluation=EVALUATION, **fields)
+def spec(base: Mapping[str, object], numbers: Mapping[str, object], **fields: object) -> Spec:
+    return worker_data.spec(
+        {**base}, hyperparameters={**CONSTANT, **numbers}, evaluation=EVALUATION, **fields
+    )
 
 
 def work(trainer: Trainer, folder: Path, roots: Path | None = None) -> Exit:
