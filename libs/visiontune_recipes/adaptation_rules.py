@@ -117,7 +117,16 @@ def _nothing_to_adapt(spec: Spec, family: Family | None) -> Iterator[Problem]:
 
 def _embeddings_not_adapted(spec: Spec, family: Family | None) -> Iterator[Problem]:
     lora = spec.adaptation.lora
-    if lora is not None and lora.train_embeddings and "language_model" not in spec.adaptation.adapted():
+    if lora is None or not lora.train_embeddings:
+        return
+    if family is not None and family.objective != "causal_lm":
+        yield Problem(
+            "adaptation.lora.train_embeddings",
+            "embeddings_not_adapted",
+            f'The family "{family.name}" makes no tokens, so it has no embeddings and head to train.',
+            "Leave train_embeddings out.",
+        )
+    if "language_model" not in spec.adaptation.adapted():
         yield Problem(
             "adaptation.lora.train_embeddings",
             "embeddings_not_adapted",

@@ -141,6 +141,8 @@ def retrieval(number: int) -> Example:
     return pairs.example(pairs.page(500 + number, negatives=number % 3))
 
 
+# What keeps a model from asking for what only a loss needs.
+PLAIN = {"flava": {"return_loss": False}}
 # What of a model's output says what it makes of its input.
 OUTPUTS = ("logits", "embeddings", "image_embeds", "text_embeds", "image_embeddings", "text_embeddings")
 EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
@@ -184,7 +186,7 @@ def outputs(model: Any, given: Batch) -> torch.Tensor:
         [given.inputs] if not texts else [texts, images] if "input_ids" in images else [{**texts, **images}]
     )
     with torch.inference_mode():
-        found = [model.eval()(**inputs) for inputs in calls]
+        found = [model.eval()(**inputs, **PLAIN.get(model.config.model_type, {})) for inputs in calls]
     return torch.cat([each[name].flatten() for each in found for name in OUTPUTS if name in each])
 
 

@@ -53,7 +53,7 @@ from PIL import Image
 
 picture = Image.open("picture.png").convert("RGB")
 inputs = processor(text=["...", "..."], images=picture, padding="max_length", return_tensors="pt")
-print(model(**inputs).contrastive_logits_per_image)  # the higher, the better a text fits
+print(model(**inputs, return_loss=False).contrastive_logits_per_image)  # the higher, the better a text fits
 """
 
 
@@ -87,6 +87,10 @@ def prepare(model: Any, spec: Spec) -> None:
         setattr(model, name, float(loss in asked and loss != LOSSES[0]))
 
 
+# Its first token and its mask begin as zeros: with FLAVA's own 1e-12 their gradients would be a million times
+# those of all other weights.
+NORMS = {"layer_norm_eps": 1e-5}
+
 TINY = Preset(
     name="tiny-flava",
     family="flava",
@@ -94,9 +98,9 @@ TINY = Preset(
     parameter_count=354_817,
     config={
         "model_type": "flava",
-        "image_config": {**VISION, "vocab_size": 64},
-        "text_config": TEXT,
-        "multimodal_config": TOWER,
+        "image_config": {**VISION, **NORMS, "vocab_size": 64},
+        "text_config": {**TEXT, **NORMS},
+        "multimodal_config": {**TOWER, **NORMS},
         "image_codebook_config": {
             "num_groups": 4,
             "hidden_size": 8,

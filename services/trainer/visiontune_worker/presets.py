@@ -23,7 +23,7 @@ def processor(preset: Preset, texts: Iterable[str]) -> Any:
         clean_up_tokenization_spaces=False,
     )
     made = preset.processor(tokenizer) if preset.processor else tokenizer
-    made.chat_template = preset.chat_template
+    made.chat_template = preset.chat_template or None
     return made
 
 

@@ -10,6 +10,7 @@ import torch
 import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
+from visiontune_recipes.objectives import OBJECTIVES
 from visiontune_recipes.spec import Method
 from visiontune_worker import artifacts, checkpoints
 
@@ -109,15 +110,14 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
 
 
 @each
-def test_the_code_on_its_card_asks_it(
+def test_the_code_on_its_card_runs(
     family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, spec = whole(family), spec_of(family, *family.parts.names)
-    if not made.model.can_generate():
-        pytest.skip(f"{family.name} answers nothing")
     story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
     artifacts.write(made, story, tmp_path)
-    (tmp_path / "picture.png").write_bytes(families.scan(1))
+    for name in ("picture.png", "page.png"):
+        (tmp_path / name).write_bytes(families.scan(1))
     code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(tmp_path)
     exec(code, {})  # noqa: S102 - it is our own
@@ -137,7 +137,8 @@ def test_a_saved_adapter_is_the_same_in_plain_peft(family: Family, tmp_path: Pat
     given = batch(family, made)
     untouched = outputs(base, given)
     again = outputs(PeftModel.from_pretrained(base, str(tmp_path / "adapter")), given)
-    assert torch.equal(again, outputs(made.model, given))
+    # Attention of torch itself takes another path where nothing needs a gradient.
+    assert torch.allclose(again, outputs(made.model, given), atol=1e-6)
     assert not torch.equal(again, untouched)
 
 
@@ -150,7 +151,8 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(family: Family, tmp
     losses = [first.advance(step).loss.item() for step in planned[:2]]
     checkpoints.write(first, spec, "sha256:0", tmp_path)
     losses += [first.advance(step).loss.item() for step in planned[2:]]
-    assert losses[-1] < losses[0]
+    # What a few pairs are compared with is other pairs in each step: their losses go up and down.
+    assert OBJECTIVES[family.objective].couples_examples or losses[-1] < losses[0]
     torch.manual_seed(99)
     again = families.training(family, built(family, *family.parts.names))
     again.built.train()

@@ -131,6 +131,13 @@ def test_every_rule_has_a_case() -> None:
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys()
 
 
+def test_a_model_that_makes_no_tokens_has_no_embeddings_to_train() -> None:
+    facts = DatasetFacts(frozenset({Kind.CAPTIONED_IMAGE}), FACTS.split_counts)
+    asked = spec(MODEL, adaptation={"lora": {"train_embeddings": True}})
+    [problem] = check(asked, facts, registered_family="clip")
+    assert (problem.rule, problem.remedy) == ("embeddings_not_adapted", "Leave train_embeddings out.")
+
+
 def test_an_adapter_is_not_continued_by_training_whole() -> None:
     asked = spec(MODEL, adaptation={"continue_adapter": True, **FULL})
     assert refusals("", asked) == [("adaptation.method", "nothing_to_continue")]

@@ -116,6 +116,21 @@ def test_a_pass_that_is_made_again_draws_the_same() -> None:
         assert torch.allclose(found.gradients()[name], gradient, atol=1e-6), name
 
 
+def test_a_pass_may_lack_what_others_have() -> None:
+    made = [torch.ones(2, 3, requires_grad=True), torch.ones(1, 3, requires_grad=True)]
+    negatives = torch.ones(2, 3, requires_grad=True)
+    passes: list[Embeddings] = [{"text": made[0]}, {"text": made[1], "negative": negatives}]
+    coupling.backward(
+        lambda number: passes[number],
+        2,
+        lambda given: given["text"].sum() * given["negative"].sum(),
+        own=[],
+        gather=lambda own: (dict(own), dict.fromkeys(own, 0)),
+        leads=True,
+    )
+    assert [each.grad is not None and each.grad[0, 0].item() for each in (*made, negatives)] == [6, 6, 9]
+
+
 def test_embeddings_of_other_lengths_are_filled_up_and_cut_again() -> None:
     made = [torch.ones(2, 3, 4, requires_grad=True), torch.ones(1, 5, 4, requires_grad=True)]
 

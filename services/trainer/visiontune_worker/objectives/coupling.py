@@ -48,10 +48,11 @@ def backward(
             parameter.grad = gradient
     for number in range(passes):
         again = made[0] if passes == 1 else embed(number)
-        embedded = [name for name in gradients if again[name].requires_grad]
+        # A pass may lack some, as negatives, and what is frozen needs no gradient.
+        embedded = [name for name in gradients if name in again and again[name].requires_grad]
         parts = [_part(gradients[name], starts[name], again[name].shape) for name in embedded]
         torch.autograd.backward([again[name] for name in embedded], parts)
-        starts = {name: starts[name] + len(each) for name, each in again.items()}
+        starts = {**starts, **{name: starts[name] + len(each) for name, each in again.items()}}
     return value.detach() if leads else torch.zeros_like(value)
 
 
