@@ -47,13 +47,24 @@ def spec_of(family: Family, *trains: str, method: Method = Method.FULL, **fields
     """A resolved spec of the preset, of which these parts train."""
     parts = {part: "PART_TRAIN" if part in trains else "PART_FREEZE" for part in PARTS}
     base: dict[str, object] = {"preset": preset_of(family).name}
-    asked = worker_data.spec(base, adaptation={"method": method, **parts}, **fields)
+    return resolved(worker_data.spec(base, adaptation={"method": method, **parts}, **fields))
+
+
+def resolved(asked: Spec) -> Spec:
+    """Every choice made, on data of which nothing is known."""
     return resolve(asked, DatasetFacts(frozenset(), {"train": 1}))
 
 
 def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.Built:
     """The preset, ready to be trained."""
     return build.build(spec_of(family, *trains, method=method), build.Sources(texts=worker_data.texts()))
+
+
+def switched(family: Family, method: str, parts: Mapping[str, str] = {}, **numbers: Any) -> build.Built:
+    """The preset adapted part by part, also by adapters, which could not be loaded without its weights."""
+    fields: dict[str, Any] = {"hyperparameters": numbers, "adaptation": {"method": method, **parts}}
+    asked = worker_data.spec({"preset": preset_of(family).name}, **fields)
+    return build.build(resolved(asked), build.Sources(texts=worker_data.texts()))
 
 
 @cache
@@ -89,18 +100,18 @@ def chat(number: int) -> Example:
     return Example(f"v/examples/{number}", f"chat-{number}", [], messages)
 
 
-def scan(number: int) -> bytes:
+def scan(number: int, size: tuple[int, int] | None = None) -> bytes:
     """A scan of a digit, upright, or wider, or higher than it is wide."""
     buffer = io.BytesIO()
-    size = ((32, 32), (64, 40), (36, 60))[number % 3]
+    size = size or ((32, 32), (64, 40), (36, 60))[number % 3]
     Image.open(io.BytesIO(worker_data.scans()[number][0])).resize(size).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def pictures(number: int) -> Example:
+def pictures(number: int, size: tuple[int, int] | None = None) -> Example:
     """Conversations about a scan of a digit."""
     row: Any = worker_data.row(number, question="Which digit" + ", in one word" * (number % 2) + "?")
-    return Example(f"v/examples/{number}", row["id"], [scan(number)], row["messages"])
+    return Example(f"v/examples/{number}", row["id"], [scan(number, size)], row["messages"])
 
 
 def two_pictures(number: int) -> Example:

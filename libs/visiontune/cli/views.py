@@ -27,6 +27,7 @@ COLOURS = {
 # The measure that says most about a model, by what it was trained for, as jobs and evaluations name it.
 ACCURACY = (
     *("exact_match", "eval_exact_match"),
+    *("preference_accuracy", "eval_preference_accuracy"),
     *("image_to_text_recall_at_1", "eval_image_to_text_recall_at_1"),
     *("ndcg_at_5", "eval_ndcg_at_5"),
 )

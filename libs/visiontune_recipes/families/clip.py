@@ -48,7 +48,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"vision_model\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"text_model\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
-        projector_modules=("visual_projection", "text_projection"),
+        projector=r"(visual|text)_projection",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

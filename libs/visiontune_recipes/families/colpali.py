@@ -77,7 +77,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"vlm\.vision_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"vlm\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        projector_modules=("multi_modal_projector", "embedding_proj_layer"),
+        projector=r"vlm\.multi_modal_projector\.linear|embedding_proj_layer",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

@@ -82,7 +82,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"vlm\.visual\.blocks\..*\.(qkv|proj|fc1|fc2)",
         language_model=r"vlm\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        projector_modules=("visual.merger", "embedding_proj_layer"),
+        projector=r"vlm\.visual\.merger\.mlp\.(0|2)|embedding_proj_layer",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

@@ -55,7 +55,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"vision_model\..*\.(q_proj|k_proj|v_proj|o_proj|out_proj|fc1|fc2|query|key|value)",
         language_model=r"text_model\..*\.(query|key|value|dense|q_proj|k_proj|v_proj|o_proj|q_lin|k_lin|v_lin)",
-        projector_modules=("visual_projection", "text_projection"),
+        projector=r"(visual|text)_projection",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

@@ -132,7 +132,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"flava\.image_model\.encoder\..*\.(query|key|value|dense)",
         language_model=r"flava\.text_model\.encoder\..*\.(query|key|value|dense)",
-        projector_modules=("flava.image_projection", "flava.text_projection"),
+        projector=r"flava\.(image|text)_projection",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

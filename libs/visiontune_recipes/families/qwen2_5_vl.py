@@ -57,7 +57,7 @@ FAMILY = Family(
     takes=qwen2_vl.TAKES,
     parts=PARTS,
     lora=LORA,
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=qwen2_vl.chat_template(qwen2_vl.SYSTEM),
     presets=(TINY,),
 )

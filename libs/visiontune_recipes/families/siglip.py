@@ -45,7 +45,7 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"vision_model\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"text_model\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
-        projector_modules=("vision_model.head", "text_model.head"),
+        projector=r"text_model\.head|vision_model\.head\.mlp\.(fc1|fc2)",
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),

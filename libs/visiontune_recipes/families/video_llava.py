@@ -94,9 +94,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"model\.(image|video)_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=llava.FAMILY.lora.language_model,
-        projector_modules=("multi_modal_projector",),
+        projector=llava.FAMILY.lora.projector,
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     unused=unread_layers,

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from visiontune_recipes.spec import Method, Spec
 
+from visiontune_worker import optimisers
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import RemoteFile
 from visiontune_worker.faults import ConfigurationFault, PassingFault
@@ -31,7 +32,8 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_file(_weights(training, spec), folder / WEIGHTS)
-    torch.save({"optimiser": training.optimiser.state_dict()}, folder / STATE)
+    state = {"optimiser": training.optimiser.state_dict(), "scaler": training.scaler.state_dict()}
+    torch.save(state, folder / STATE)
     about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
     (folder / ABOUT).write_text(json.dumps(about))
     # The tokenizer of a preset is part of what was trained.
@@ -49,7 +51,9 @@ def read(training: Training, folder: Path) -> None:
             "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
         )
     state = torch.load(folder / STATE, map_location=device, weights_only=True)
-    training.optimiser.load_state_dict(state["optimiser"])
+    optimisers.restore(training.optimiser, state["optimiser"])
+    if scaler := state.get("scaler"):
+        training.scaler.load_state_dict(scaler)
     training.step = json.loads((folder / ABOUT).read_text())["step"]
 
 
@@ -123,11 +127,12 @@ class Saver:
 
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
-    """What trains; all of the model when it was random at the start."""
+    """What trains; all of the model when it was random at the start. Tied weights are saved once."""
     whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
     weights: Mapping[str, torch.Tensor] = (
         training.built.model.state_dict() if whole else training.built.trainable()
     )
-    # Weights that are tied have several names; any one of them brings all back.
-    unlike = {(each.data_ptr(), each.shape): name for name, each in weights.items()}
-    return {name: weights[name].detach().contiguous() for name in unlike.values()}
+    distinct: dict[tuple[int, torch.Size], str] = {}
+    for name, each in weights.items():
+        distinct.setdefault((each.data_ptr(), each.shape), name)
+    return {name: weights[name].detach().contiguous() for name in distinct.values()}

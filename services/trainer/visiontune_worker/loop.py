@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from visiontune_recipes.spec import Hyperparameters, Schedule
+from visiontune_recipes.spec import Hyperparameters, Precision, Schedule
 
-from visiontune_worker import schedule
+from visiontune_worker import optimisers, schedule
 from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
 from visiontune_worker.objectives.objective import Batch, Objective
@@ -43,22 +43,31 @@ class Training:
     total_steps: int
     ranks: Ranks = field(default_factory=Ranks)
     step: int = 0
+    data_start_step: int = 0  # at which the passes over the data begin
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
-    optimiser: torch.optim.AdamW = field(init=False)
+    optimiser: torch.optim.Optimizer = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
 
     def __post_init__(self) -> None:
         trainable = self.built.trainable()
         self.parameters = list(trainable.values())
-        self.optimiser = schedule.optimiser(trainable, self.numbers)
+        self.optimiser = optimisers.optimiser(trainable, self.numbers, self.built.family.parts.part_of)
+        # Of float16 alone: small gradients would be 0 in it. Switched off it does nothing.
+        self.scaler = torch.amp.GradScaler(
+            self.built.device.type, enabled=self.built.precision is Precision.FP16
+        )
 
     @property
     def epoch(self) -> float:
         """Epochs done, with the part of the current one."""
-        return self.order.epoch_at(self.step)
+        return self.order.epoch_at(self.step - self.data_start_step)
 
     def learning_rate(self) -> float:
-        """Learning rate of the next step."""
-        return (self.numbers.learning_rate or 0.0) * schedule.factor(
+        """Learning rate of the next step; parts may have others."""
+        return (self.numbers.learning_rate or 0.0) * self._factor()
+
+    def _factor(self) -> float:
+        return schedule.factor(
             self.step,
             total_steps=self.total_steps,
             warmup_ratio=self.numbers.warmup_ratio or 0.0,
@@ -77,13 +86,15 @@ class Training:
             sum(each.padded_tokens for each in batches),
         )
         torch.manual_seed(seed_of_step(self.order.seed, self.step, self.ranks.rank))
-        rate = self.learning_rate()
+        factor = self._factor()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        total = self.objective.backward(self.built, batches, weight)
+            group["lr"] = group["peak"] * factor
+        total = self.objective.backward(self.built, batches, weight, self.scaler.scale)
         self.ranks.sum_gradients(self.parameters, total)
+        self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.after_step(self.built.model)
         self.step += 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import torch
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -115,7 +116,7 @@ def _fitting(side_px: int) -> Callable[[Image.Image], Image.Image]:
 def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
     """What a preset's image processor makes of a picture, before it becomes numbers around 0.
 
-    Of a picture in tiles the whole, which comes first; of one in patches the size that it is scaled to.
+    Of a picture in tiles the one that shows the whole; of one in patches the size that it is scaled to.
     """
     from visiontune_worker import presets  # noqa: PLC0415 - transformers takes seconds to load
 
@@ -128,8 +129,11 @@ def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
             side_px = processor.patch_size
             return picture.resize((columns * side_px, rows * side_px), processor.resample)
         pixels = next(found[name] for name in PIXELS if name in found)
-        first = pixels.reshape(-1, *pixels.shape[-3:])[0]
-        return Image.fromarray(first.round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
+        tiles = (
+            pixels.reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1).round().clamp(0, 255).byte().numpy()
+        )
+        whole = np.asarray(picture.resize((tiles.shape[2], tiles.shape[1])), np.int16)
+        return Image.fromarray(tiles[int(np.abs(tiles - whole).mean((1, 2, 3)).argmin())])
 
     return see
 

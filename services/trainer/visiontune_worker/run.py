@@ -152,7 +152,7 @@ class Session:
         """Measures the untrained model, unless an earlier attempt did."""
         if self.metrics_before:
             return
-        if self.training.step:
+        if self.training.step > self.claim.spec.first_step:
             self.outbox.log("warning", "The metrics before training were lost with an earlier attempt.")
             return
         result = self._evaluate()
@@ -170,8 +170,8 @@ class Session:
                 self.train_examples,
                 self.shards,
                 training.order,
-                start=training.step,
-                stop=training.total_steps,
+                start=training.step - training.data_start_step,
+                stop=training.total_steps - training.data_start_step,
             )
 
         self._tell_phase("training")
@@ -263,7 +263,7 @@ class Session:
         values = {f"eval_{name}": value for name, value in result.metrics.items()}
         self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
         count = self.claim.spec.evaluation.sample_count or 0
-        untrained = training.step == 0
+        untrained = training.step == self.claim.spec.first_step
         after = {} if untrained else result.answers
         self.outbox.samples(evaluate.samples(self.held_out, count, self.answers_before, after, training.step))
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
@@ -305,7 +305,15 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
     if not order.examples:
         raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
     steps = total_steps(claim.spec, claim.manifest.facts)
-    return loop.Training(built, objectives.of(built, claim.spec, ranks), numbers, order, steps, ranks)
+    return loop.Training(
+        built,
+        objectives.of(built, claim.spec, ranks),
+        numbers,
+        order,
+        steps,
+        ranks,
+        data_start_step=claim.spec.data_start_step,
+    )
 
 
 def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
@@ -340,6 +348,7 @@ def _sources(
         roots=settings.roots,
         trusted=settings.trusted,
         layers=layers,
+        adapter_base=claim.adapter_base,
         processor=resumed / checkpoints.PROCESSOR if resumed else None,
         texts=_texts(shards),
     )

@@ -36,7 +36,14 @@ export function progressOf(job: TrainingJob): string | undefined {
 }
 
 /** What says how good a model is, most telling first: a model has those of what it was trained for. */
-const TELLING = ["exact_match", "image_to_text_recall_at_1", "ndcg_at_5", "token_accuracy", "loss"];
+const TELLING = [
+  "exact_match",
+  "preference_accuracy",
+  "image_to_text_recall_at_1",
+  "ndcg_at_5",
+  "token_accuracy",
+  "loss",
+];
 
 /** The one number that says how good a model is. */
 export function headline(metrics: Readonly<Record<string, unknown>> | undefined): string | undefined {
@@ -77,6 +84,12 @@ export const CHARTS: readonly Chart[] = [
       { metric: "eval_exact_match", name: "exact match", color: "--chart-3" },
       { metric: "eval_token_accuracy", name: "tokens", color: "--chart-2" },
     ],
+    write: percent,
+    range: [0, 1],
+  },
+  {
+    title: "Held-out preference",
+    curves: [{ metric: "eval_preference_accuracy", name: "chosen preferred", color: "--chart-3" }],
     write: percent,
     range: [0, 1],
   },

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from PIL.Image import Image
@@ -61,6 +62,7 @@ class Renderer:
     ) -> Iterator[Rendered]:
         found = self._inputs(examples, conversations)
         images = [_count(messages, "image") for messages in conversations]
+        first = [0, *accumulate(images)]
         lengths = found["attention_mask"].sum(1).tolist()
         for row, length in enumerate(lengths):
             # Copies, so that one that is kept does not keep the batch.
@@ -70,7 +72,7 @@ class Renderer:
                 if name == "input_ids" or (name.endswith("token_type_ids") and self._sees)
             }
             vision = {
-                name: value[sum(images[:row]) :][: images[row]].clone() if len(conversations) > 1 else value
+                name: value[first[row] : first[row + 1]].clone() if len(conversations) > 1 else value
                 for name, value in found.items()
                 if name not in text and name not in _TOKENIZERS_KEYS
             }

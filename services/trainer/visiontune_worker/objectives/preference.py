@@ -63,9 +63,9 @@ class Preference(objective.Objective[Encoded, Batch]):
 
     def __init__(self, built: Built, spec: Spec) -> None:
         self._built = built
-        settings = spec.preference
-        self._beta = (settings and settings.beta) or 0.1
-        self._label_smoothing = (settings and settings.label_smoothing) or 0.0
+        given = spec.preference
+        self._beta = given.beta if given and given.beta else 0.1
+        self._label_smoothing = given.label_smoothing or 0.0 if given else 0.0
         self._answers = CausalLM(built, spec)
         # An adapter that changes nothing yet can be switched off; else the start has to be kept.
         self._start = None if _changes_nothing(built) else _frozen(built.model)
