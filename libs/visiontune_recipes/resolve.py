@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from visiontune_recipes import augmentation
-from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import (
     Adaptation,
     Base,
+    Batching,
     Checkpointing,
     Evaluation,
     Hub,
     Hyperparameters,
+    Loading,
     Lora,
     Method,
     Part,
@@ -30,6 +32,7 @@ from visiontune_recipes.spec import (
 SMALL_MODEL_PARAMETERS = 20_000_000
 DEFAULT_SEED = 42
 DEFAULT_REVISION = "main"
+_CONVERSATIONS = frozenset({Kind.CHAT, Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO})
 T = TypeVar("T")
 
 
@@ -88,6 +91,9 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
                 update={"max_attempts": spec.resources.max_attempts or 5},
             ),
             "augmentation": augmentation.resolve(spec.augmentation),
+            "loading": spec.loading
+            if preset or not facts.kinds <= _CONVERSATIONS
+            else _loading(spec.loading or Loading(), small=small),
         }
     )
 
@@ -164,6 +170,12 @@ def _evaluation(asked: Evaluation, defaults: _Defaults, epoch_steps: int) -> Eva
         max_new_tokens=_chosen(asked.max_new_tokens, defaults.max_new_tokens),
         sample_count=_chosen(asked.sample_count, 8),
     )
+
+
+def _loading(asked: Loading, *, small: bool) -> Loading:
+    """Examples of like length go together where a token that only fills up costs more than finding them."""
+    batching = Batching.PADDED if small else Batching.LENGTH_GROUPED
+    return asked.model_copy(update={"batching": asked.batching or batching})
 
 
 def _chosen(asked: T | None, otherwise: T) -> T:

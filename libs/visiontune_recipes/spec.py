@@ -57,6 +57,28 @@ class Spot(StrEnum):
     ONLY = "SPOT_ONLY"
 
 
+class Batching(StrEnum):
+    """How the examples of a pass are laid side by side."""
+
+    PADDED = "BATCHING_PADDED"
+    LENGTH_GROUPED = "BATCHING_LENGTH_GROUPED"
+    PACKED = "BATCHING_PACKED"
+
+
+class FeatureCache(StrEnum):
+    """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+
+    AUTO = "FEATURE_CACHE_AUTO"
+    OFF = "FEATURE_CACHE_OFF"
+
+
+class OnBadExample(StrEnum):
+    """What happens when an example turns out to be unusable while training."""
+
+    FAIL = "ON_BAD_EXAMPLE_FAIL"
+    SKIP = "ON_BAD_EXAMPLE_SKIP"
+
+
 class Hub(Message):
     """A repository on the Hugging Face Hub."""
 
@@ -143,6 +165,14 @@ class Checkpointing(Message):
     keep: int | None = Field(default=None, ge=1, le=100)
 
 
+class Loading(Message):
+    """How examples reach the model; what is None is padded, kept where possible, and fails."""
+
+    batching: Unset[Batching] = None
+    feature_cache: Unset[FeatureCache] = None
+    on_bad_example: Unset[OnBadExample] = None
+
+
 class Resources(Message):
     """Where a job runs. `max_duration` is a protobuf JSON duration, for example `3600s`."""
 
@@ -179,6 +209,22 @@ class Spec(Message):
     resources: Resources = Resources()
     # None where there is none, resolved too, so that the digests of specs without it stay what they were.
     augmentation: Augmentation | None = None
+    loading: Loading | None = None
+
+    @property
+    def batching(self) -> Batching:
+        """How the examples of a pass are laid side by side."""
+        return (self.loading and self.loading.batching) or Batching.PADDED
+
+    @property
+    def keeps_features(self) -> bool:
+        """True unless the features of a frozen tower are not to be kept."""
+        return self.loading is None or self.loading.feature_cache is not FeatureCache.OFF
+
+    @property
+    def skips_bad_examples(self) -> bool:
+        """True when an unusable example is left out instead of ending the job."""
+        return self.loading is not None and self.loading.on_bad_example is OnBadExample.SKIP
 
     def at(self, commit: str) -> Self:
         """The same with its base model at a commit; see Base.at."""

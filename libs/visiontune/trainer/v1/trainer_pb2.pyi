@@ -281,6 +281,7 @@ class TrainingJobSpec(_message.Message):
     CHECKPOINTING_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
+    LOADING_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
     """Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`."""
     @_builtins.property
@@ -311,6 +312,10 @@ class TrainingJobSpec(_message.Message):
     def augmentation(self) -> _augmentation_pb2.Augmentation:
         """How pictures are varied in training; not at all when absent."""
 
+    @_builtins.property
+    def loading(self) -> Global___Loading:
+        """How examples reach the model."""
+
     def __init__(
         self,
         *,
@@ -322,14 +327,122 @@ class TrainingJobSpec(_message.Message):
         checkpointing: Global___Checkpointing | None = ...,
         resources: Global___Resources | None = ...,
         augmentation: _augmentation_pb2.Augmentation | None = ...,
+        loading: Global___Loading | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
+
+@_typing.final
+class Loading(_message.Message):
+    """How examples reach the model. None of it changes what an example teaches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Batching:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BatchingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._Batching.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        BATCHING_UNSPECIFIED: Loading._Batching.ValueType  # 0
+        """BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else
+        BATCHING_PADDED.
+        """
+        BATCHING_PADDED: Loading._Batching.ValueType  # 1
+        """In the order of the epoch, each filled up to the longest of its pass."""
+        BATCHING_LENGTH_GROUPED: Loading._Batching.ValueType  # 2
+        """As padded, with examples of like length in the same step, so that little is filled up."""
+        BATCHING_PACKED: Loading._Batching.ValueType  # 3
+        """In the order of the epoch, one after another in one row without any filling; none sees the others."""
+
+    class Batching(_Batching, metaclass=_BatchingEnumTypeWrapper):
+        """How the examples of a pass are laid side by side."""
+
+    BATCHING_UNSPECIFIED: Loading.Batching.ValueType  # 0
+    """BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else
+    BATCHING_PADDED.
+    """
+    BATCHING_PADDED: Loading.Batching.ValueType  # 1
+    """In the order of the epoch, each filled up to the longest of its pass."""
+    BATCHING_LENGTH_GROUPED: Loading.Batching.ValueType  # 2
+    """As padded, with examples of like length in the same step, so that little is filled up."""
+    BATCHING_PACKED: Loading.Batching.ValueType  # 3
+    """In the order of the epoch, one after another in one row without any filling; none sees the others."""
+
+    class _FeatureCache:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FeatureCacheEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._FeatureCache.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FEATURE_CACHE_UNSPECIFIED: Loading._FeatureCache.ValueType  # 0
+        """FEATURE_CACHE_AUTO."""
+        FEATURE_CACHE_AUTO: Loading._FeatureCache.ValueType  # 1
+        """Kept on the worker's disk where the tower is frozen, the family can, and nothing varies the pictures."""
+        FEATURE_CACHE_OFF: Loading._FeatureCache.ValueType  # 2
+        """Never kept."""
+
+    class FeatureCache(_FeatureCache, metaclass=_FeatureCacheEnumTypeWrapper):
+        """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+
+    FEATURE_CACHE_UNSPECIFIED: Loading.FeatureCache.ValueType  # 0
+    """FEATURE_CACHE_AUTO."""
+    FEATURE_CACHE_AUTO: Loading.FeatureCache.ValueType  # 1
+    """Kept on the worker's disk where the tower is frozen, the family can, and nothing varies the pictures."""
+    FEATURE_CACHE_OFF: Loading.FeatureCache.ValueType  # 2
+    """Never kept."""
+
+    class _OnBadExample:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OnBadExampleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._OnBadExample.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ON_BAD_EXAMPLE_UNSPECIFIED: Loading._OnBadExample.ValueType  # 0
+        """ON_BAD_EXAMPLE_FAIL."""
+        ON_BAD_EXAMPLE_FAIL: Loading._OnBadExample.ValueType  # 1
+        """The job fails and names the example."""
+        ON_BAD_EXAMPLE_SKIP: Loading._OnBadExample.ValueType  # 2
+        """The example is named in the log, counted in the metric `skipped_examples`, and left out in every epoch."""
+
+    class OnBadExample(_OnBadExample, metaclass=_OnBadExampleEnumTypeWrapper):
+        """What happens when an example turns out to be unusable while training."""
+
+    ON_BAD_EXAMPLE_UNSPECIFIED: Loading.OnBadExample.ValueType  # 0
+    """ON_BAD_EXAMPLE_FAIL."""
+    ON_BAD_EXAMPLE_FAIL: Loading.OnBadExample.ValueType  # 1
+    """The job fails and names the example."""
+    ON_BAD_EXAMPLE_SKIP: Loading.OnBadExample.ValueType  # 2
+    """The example is named in the log, counted in the metric `skipped_examples`, and left out in every epoch."""
+
+    BATCHING_FIELD_NUMBER: _builtins.int
+    FEATURE_CACHE_FIELD_NUMBER: _builtins.int
+    ON_BAD_EXAMPLE_FIELD_NUMBER: _builtins.int
+    batching: Global___Loading.Batching.ValueType
+    """How the examples of a pass are laid side by side."""
+    feature_cache: Global___Loading.FeatureCache.ValueType
+    """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+    on_bad_example: Global___Loading.OnBadExample.ValueType
+    """What happens when an example turns out to be unusable while training."""
+    def __init__(
+        self,
+        *,
+        batching: Global___Loading.Batching.ValueType = ...,
+        feature_cache: Global___Loading.FeatureCache.ValueType = ...,
+        on_bad_example: Global___Loading.OnBadExample.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching", "feature_cache", b"feature_cache", "on_bad_example", b"on_bad_example"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Loading: _TypeAlias = Loading  # noqa: Y015
 
 @_typing.final
 class BaseModel(_message.Message):
