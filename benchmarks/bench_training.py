@@ -21,9 +21,8 @@ from datasets import Dataset, Image, List
 from PIL import Image as Pillow
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # trl exports lazily
 from visiontune_recipes.resolve import resolve
-from visiontune_worker import build, loop
+from visiontune_worker import build, loop, objectives
 from visiontune_worker.data import Examples, ahead, step_batches
-from visiontune_worker.objectives.causal_lm import Encoder
 from visiontune_worker.order import Order
 
 from benchmarks.result import Result
@@ -91,14 +90,14 @@ class _Bench:
         shutil.rmtree(scratch, ignore_errors=True)
         started = time.perf_counter()
         shards = worker_data.local_shards(self._manifest, self._folder / "data", scratch)
-        encoder = Encoder(built.processor, max_length=2048, stop_ids=built.stop_ids)
-        examples = Examples(shards, "train", encoder, cache_bytes=10**9)
+        objective = objectives.of(built, self._spec)
+        examples = Examples(shards, "train", objective, cache_bytes=10**9)
         order = Order(shards.counts("train"), BATCH, 1, seed=0)
         steps = order.steps_per_epoch * EPOCHS
-        training = loop.Training(built, self._spec.hyperparameters, order, steps)
+        training = loop.Training(built, objective, self._spec.hyperparameters, order, steps)
         loop.run(
             training,
-            ahead(lambda: step_batches(examples, shards, order, start=0, stop=steps, pad_id=built.pad_id)),
+            ahead(lambda: step_batches(examples, shards, order, start=0, stop=steps)),
             meter=loop.Meter(training, tell=lambda _: None),
             after_step=lambda: None,
         )

@@ -7,11 +7,15 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """An objective, with the metrics that its evaluation yields."""
+    """An objective, with the metrics that its evaluation yields.
+
+    couples_examples: the examples of a step are compared with each other: its passes cannot be added up.
+    """
 
     name: str
     description: str
     metrics: tuple[str, ...]
+    couples_examples: bool = False
 
 
 CAUSAL_LM = Objective(

@@ -9,7 +9,8 @@ import datasets
 import pytest
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from visiontune.dataset.v1 import dataset_pb2 as pb
-from visiontune_recipes.presets import IMAGE_TOKEN, PRESETS
+from visiontune_recipes.families.llava import IMAGE_TOKEN
+from visiontune_recipes.presets import PRESETS
 from visiontune_worker import presets
 
 from tests.support.archives import jsonl, llava, picture

@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
-from visiontune_worker import build, checkpoints, loop
+from visiontune_worker import build, checkpoints, loop, objectives
 from visiontune_worker.data import Examples, step_batches
-from visiontune_worker.objectives.causal_lm import Encoder
 from visiontune_worker.order import Order
 
 from tests.support import worker_data
@@ -87,18 +86,18 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(tmp_path: Path, accumula
     spec = resolve(asked, manifest.facts)
     shards = worker_data.local_shards(manifest, tmp_path / "data", tmp_path / "scratch")
     built = build.build(spec, build.Sources(texts=worker_data.texts()))
-    encoder = Encoder(built.processor, max_length=2048, stop_ids=built.stop_ids)
-    examples = Examples(shards, "train", encoder, cache_bytes=10**8)
+    objective = objectives.of(built, spec)
+    examples = Examples(shards, "train", objective, cache_bytes=10**8)
     order = Order(shards.counts("train"), 32 // accumulation, accumulation, seed=7)
 
     plain = plain_losses(
         copy.deepcopy(built.model), built.processor, rows, indices(order, rows, shards=2), spec
     )
-    training = loop.Training(built, spec.hyperparameters, order, total_steps=100)
+    training = loop.Training(built, objective, spec.hyperparameters, order, total_steps=100)
     built.train()
     ours = [
         training.advance(batches)[0].item()
-        for batches in step_batches(examples, shards, order, start=0, stop=STEPS, pad_id=built.pad_id)
+        for batches in step_batches(examples, shards, order, start=0, stop=STEPS)
     ]
 
     assert ours == pytest.approx(plain, abs=1e-5)
@@ -117,13 +116,11 @@ def test_dropout_draws_the_same_after_a_resume(tmp_path: Path) -> None:
         built = build.build(spec, build.Sources(texts=worker_data.texts()))
         order = Order(shards.counts("train"), 8, 1, seed=7)
         built.train()
-        return loop.Training(built, spec.hyperparameters, order, total_steps=10)
+        return loop.Training(built, objectives.of(built, spec), spec.hyperparameters, order, total_steps=10)
 
     def losses(trained: loop.Training, stop: int) -> list[float]:
-        encoder = Encoder(trained.built.processor, max_length=2048, stop_ids=trained.built.stop_ids)
-        examples = Examples(shards, "train", encoder, cache_bytes=10**8)
-        pad_id = trained.built.pad_id
-        steps = step_batches(examples, shards, trained.order, start=trained.step, stop=stop, pad_id=pad_id)
+        examples = Examples(shards, "train", trained.objective, cache_bytes=10**8)
+        steps = step_batches(examples, shards, trained.order, start=trained.step, stop=stop)
         return [trained.advance(batches).loss.item() for batches in steps]
 
     straight = losses(training(), 6)

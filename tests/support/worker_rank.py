@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from visiontune_worker import faults, loop
 from visiontune_worker.__main__ import main
-from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.ranks import Ranks
 
 

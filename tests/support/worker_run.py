@@ -19,7 +19,7 @@ from visiontune_worker import loop
 from visiontune_worker.__main__ import run_attempt
 from visiontune_worker.faults import Exit
 from visiontune_worker.interrupts import Interrupts
-from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.settings import Settings
 
 from tests.cluster.pods import expand

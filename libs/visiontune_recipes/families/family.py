@@ -1,12 +1,14 @@
 """What the system has to know about a family of models. A family is a value and imports no torch."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import Any
 
 from visiontune_recipes.facts import Kind
+from visiontune_recipes.families.preset import Preset
 from visiontune_recipes.spec import Method
 
 ENTRY_POINT_GROUP = "visiontune.families"
@@ -14,25 +16,32 @@ ENTRY_POINT_GROUP = "visiontune.families"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Regular expressions over full module names, matched at the start: where each part of the model is."""
+    """Regular expressions over full module names, matched at the start: where each part of the model is.
 
-    vision_tower: str
-    projector: str
-    language_model: str
+    The first that matches decides. Empty where a family has no such part.
+    """
+
+    projector: str = ""
+    vision_tower: str = ""
+    language_model: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts that models of the family have."""
+        return tuple(part for part in self.__slots__ if getattr(self, part))
 
     def part_of(self, name: str) -> str | None:
         """Name of the part that a module or parameter belongs to; None when it belongs to none."""
-        found = (part for part in self.__slots__ if re.match(getattr(self, part), name))
-        return next(found, None)
+        return next((part for part in self.names if re.match(getattr(self, part), name)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class LoraTargets:
     """For each part the modules that get low-rank adapters (matched in full), or that train whole."""
 
-    vision_tower: str
-    language_model: str
-    projector_modules: tuple[str, ...]  # saved whole beside the adapter: peft's `modules_to_save`
+    vision_tower: str = ""
+    language_model: str = ""
+    projector_modules: tuple[str, ...] = ()  # saved whole beside the adapter: peft's `modules_to_save`
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,9 @@ class Family:
 
     name: str
     description: str
-    model_types: tuple[str, ...]  # `model_type` in config.json
+    # `model_type` in config.json. Empty: all that no other family names and `model_class`, which chooses a
+    # class by the config, knows.
+    model_types: tuple[str, ...]
     model_class: str  # module:class
     processor_class: str  # module:class
     objective: str  # a key of OBJECTIVES
@@ -50,7 +61,18 @@ class Family:
     lora: LoraTargets
     methods: tuple[Method, ...]
     # Used when the model's own template does not mark what the assistant says, stop token included.
-    chat_template: str
+    chat_template: str = ""
+    # The model's own is used all the same, and what the assistant says is found by what precedes it.
+    keeps_template: bool = False
+    presets: tuple[Preset, ...] = ()
+    # Every input of the vision tower has one place an image on its first axis, and images of any number of
+    # examples have one shape: examples are encoded together, which is faster.
+    one_place_an_image: bool = False
+    # A video is given as exactly so many frames, evenly chosen or repeated; 0: as those that it has.
+    video_frames: int = 0
+    # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
+    # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
+    unused: Callable[[Any], str] | None = None
 
 
 def table(*families: Family) -> Mapping[str, Family]:
@@ -60,6 +82,9 @@ def table(*families: Family) -> Mapping[str, Family]:
         if family.name in rows:
             raise ValueError(f"two model families are called {family.name}")
         rows[family.name] = family
+        names = [preset.name for row in rows.values() for preset in row.presets]
+        if len(names) != len(set(names)):
+            raise ValueError(f"a preset of {family.name} is called like another one")
     return MappingProxyType(rows)
 
 

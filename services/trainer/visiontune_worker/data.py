@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from PIL.Image import Image
 
 from visiontune_worker.augment import Augment
-from visiontune_worker.objectives.causal_lm import Batch, Encoded, Encoder, collate
+from visiontune_worker.objectives.objective import Batch, Encoded, Objective
 from visiontune_worker.order import Order
 from visiontune_worker.shards import Example, Shards
 
@@ -25,7 +26,7 @@ class Examples:
         self,
         shards: Shards,
         split: str,
-        encoder: Encoder,
+        objective: Objective[Any, Any],
         *,
         cache_bytes: int,
         augment: Augment | None = None,
@@ -33,7 +34,7 @@ class Examples:
         self._augment = augment
         self._shards = shards
         self._split = split
-        self._encoder = encoder
+        self.objective = objective
         self._room_bytes = cache_bytes
         self._kept: dict[tuple[int, int], Encoded] = {}
 
@@ -45,7 +46,7 @@ class Examples:
         missing = [place for place in dict.fromkeys(places) if place not in found]
         if missing:
             examples = [self._shards.example(self._split, *place) for place in missing]
-            for place, encoded in zip(missing, self._encoder.encode(examples), strict=True):
+            for place, encoded in zip(missing, self.objective.encode(examples), strict=True):
                 found[place] = encoded
                 self._keep(place, encoded)
         return [found[place] for place in places]
@@ -54,7 +55,7 @@ class Examples:
         def change(picture: Image, example: Example, index: int) -> Image:
             return augment(picture, epoch=epoch, row=example.row, index=index)
 
-        return self._encoder.encode([self._shards.example(self._split, *place) for place in places], change)
+        return self.objective.encode([self._shards.example(self._split, *place) for place in places], change)
 
     def _keep(self, place: tuple[int, int], encoded: Encoded) -> None:
         # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
@@ -64,7 +65,7 @@ class Examples:
 
 
 def step_batches(
-    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int, pad_id: int
+    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int
 ) -> Iterator[Sequence[Batch]]:
     """The forward passes of each optimiser step from `start` to before `stop`."""
     epoch = -1
@@ -73,7 +74,7 @@ def step_batches(
             epoch = step // order.steps_per_epoch
             places = order.epoch(epoch)
             shards.prefetch(order.shards_from(places, step))
-        yield [collate(examples.at(batch, epoch), pad_id) for batch in order.batches(places, step)]
+        yield [examples.objective.collate(examples.at(batch, epoch)) for batch in order.batches(places, step)]
 
 
 def ahead(

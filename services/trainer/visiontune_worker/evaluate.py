@@ -1,40 +1,20 @@
 """Measures a model on held-out examples: what it says when asked, compared with the answer in the data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
 from visiontune_worker.build import Built
 from visiontune_worker.claim import Sample
 from visiontune_worker.data import Examples
-from visiontune_worker.objectives import causal_lm
-from visiontune_worker.objectives.causal_lm import Encoded
+from visiontune_worker.objectives.objective import Encoded, Result
 from visiontune_worker.order import part
 from visiontune_worker.ranks import Ranks
 
 LARGEST_BATCH = 128
 # Examples held in memory at a time, in batches.
 WINDOW_BATCHES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """metrics: `loss`, `exact_match`, `token_accuracy`. answers: what was generated, by example."""
-
-    metrics: Mapping[str, float]
-    answers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a rank found on its part of the held-out examples; sums, so that parts add up."""
-
-    loss: float
-    right: int
-    tokens: int
-    exact: int
-    answers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +30,7 @@ class HeldOut:
         window = WINDOW_BATCHES * size
         for first in range(0, len(ours), window):
             places = ours[first : first + window]
-            encoded = sorted(self.examples.at(places), key=lambda each: len(each.input_ids))
+            encoded = sorted(self.examples.at(places), key=lambda each: each.length)
             yield from (encoded[start : start + size] for start in range(0, len(encoded), size))
 
 
@@ -67,52 +47,25 @@ def evaluate(
     held_out: HeldOut,
     *,
     batch_size: int,
-    max_new_tokens: int,
     ranks: Ranks,
     check: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Loss and token accuracy with the answer given, exact match by greedy generation without it.
+    """What the objective measures on the held-out examples.
 
     Each rank measures its part, and all get the whole. check: called between batches and while waiting for
     the others, may raise to stop. Leaves the model in evaluation mode.
     """
-    ours = _measure(built, held_out, batch_size, max_new_tokens, ranks, check)
-    return _result([Counts(**each) for each in ranks.exchange(asdict(ours), check)])
+    objective = held_out.examples.objective
 
-
-def _measure(
-    built: Built,
-    held_out: HeldOut,
-    batch_size: int,
-    max_new_tokens: int,
-    ranks: Ranks,
-    check: Callable[[], None],
-) -> Counts:
-    built.model.eval()
-    size = min(LARGEST_BATCH, 4 * batch_size)
-    summed, right, tokens, exact = 0.0, 0, 0, 0
-    answers: dict[str, str] = {}
-    with torch.inference_mode(), built.autocast():
-        for examples in held_out.batches(size, ranks):
+    def batches() -> Iterator[list[Encoded]]:
+        for each in held_out.batches(min(LARGEST_BATCH, 4 * batch_size), ranks):
             check()
-            batch = causal_lm.collate(examples, built.pad_id)
-            loss, hits = causal_lm.loss(built.model, batch.to(built.device))
-            summed, right, tokens = summed + loss.item(), right + int(hits), tokens + batch.tokens
-            for each, answer in zip(examples, _generate(built, examples, max_new_tokens), strict=True):
-                answers[each.name] = answer
-                exact += answer == each.expected
-    return Counts(summed, right, tokens, exact, answers)
+            yield each
 
-
-def _result(parts: Sequence[Counts]) -> Result:
-    answers = {name: answer for each in parts for name, answer in each.answers.items()}
-    tokens = max(1, sum(each.tokens for each in parts))
-    metrics = {
-        "loss": sum(each.loss for each in parts) / tokens,
-        "exact_match": sum(each.exact for each in parts) / max(1, len(answers)),
-        "token_accuracy": sum(each.right for each in parts) / tokens,
-    }
-    return Result(metrics, answers)
+    built.model.eval()
+    with torch.inference_mode(), built.autocast():
+        ours = objective.measure(built.model, batches())
+    return objective.result(ranks.exchange(ours, check))
 
 
 def samples(
@@ -125,24 +78,3 @@ def samples(
         )
         for each in held_out.examples.at(held_out.places[:count])
     ]
-
-
-def _generate(built: Built, examples: Sequence[Encoded], max_new_tokens: int) -> list[str]:
-    inputs = {
-        name: each.to(built.device)
-        for name, each in causal_lm.collate_prompts(examples, built.pad_id).items()
-    }
-    generated = built.model.generate(
-        **inputs,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        num_beams=1,
-        eos_token_id=list(built.stop_ids),
-        pad_token_id=built.pad_id,
-    )
-    answers = generated[:, inputs["input_ids"].shape[1] :]
-    texts = built.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
-    return [text.strip() for text in texts]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from visiontune_recipes.spec import Hyperparameters, Schedule
 from visiontune_worker import schedule
 from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
-from visiontune_worker.objectives import causal_lm
-from visiontune_worker.objectives.causal_lm import Batch
+from visiontune_worker.objectives.objective import Batch, Objective
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 
@@ -25,7 +24,7 @@ MOST_POINTS = 5000
 
 
 class Measured(NamedTuple):
-    """A step of all ranks: the mean loss of its tokens, the gradient's norm before clipping, and its size."""
+    """A step of all ranks: its mean loss, the gradient's norm before clipping, and its size."""
 
     loss: Tensor
     norm: Tensor
@@ -38,6 +37,7 @@ class Training:
     """A training under way: everything that a checkpoint has to hold, and how far it is."""
 
     built: Built
+    objective: Objective[Any, Any]
     numbers: Hyperparameters
     order: Order
     total_steps: int
@@ -68,11 +68,11 @@ class Training:
     def advance(self, batches: Sequence[Batch]) -> Measured:
         """One optimiser step; batches are this rank's part of it, perhaps none.
 
-        The mean is over the tokens of all passes of all ranks together, so that neither accumulation nor the
+        The mean is over the weight of all passes of all ranks together, so that neither accumulation nor the
         number of ranks changes the gradient.
         """
-        tokens, examples, padded_tokens = self.ranks.totals(
-            sum(each.tokens for each in batches),
+        weight, examples, padded_tokens = self.ranks.totals(
+            sum(each.weight for each in batches),
             sum(each.examples for each in batches),
             sum(each.padded_tokens for each in batches),
         )
@@ -83,14 +83,15 @@ class Training:
         total = torch.zeros((), device=self.built.device)
         for batch in batches:
             with self.built.autocast():
-                summed, _ = causal_lm.loss(self.built.model, batch.to(self.built.device))
-            loss = summed / max(1, tokens)
+                found = self.objective.loss(self.built.model, batch.to(self.built.device))
+            loss = found.summed / max(1, weight)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
             total += loss.detach()
         self.ranks.sum_gradients(self.parameters, total)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        self.objective.after_step(self.built.model)
         self.step += 1
         return Measured(total, norm, examples, padded_tokens)
 

@@ -5,51 +5,44 @@ from itertools import islice
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, CLIPImageProcessor, PreTrainedTokenizerFast
-from transformers.models.llava.processing_llava import LlavaProcessor
-from visiontune_recipes.presets import BOS, EOS, IMAGE_TOKEN, PAD, SPECIAL_TOKENS, Preset
+from transformers import AutoConfig, PreTrainedTokenizerFast
+from visiontune_recipes.families.preset import BOS, EOS, PAD, Preset
 
 # Texts that a tokenizer of a few hundred entries can learn anything from.
 MOST_TEXTS = 100_000
 
 
-def processor(preset: Preset, texts: Iterable[str]) -> LlavaProcessor:
+def processor(preset: Preset, texts: Iterable[str]) -> Any:
     """A processor for a preset. Byte-level, so that it encodes any text, whatever it learnt from."""
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers
         tokenizer_object=_train(preset, texts),
         pad_token=PAD,
         bos_token=BOS,
         eos_token=EOS,
-        extra_special_tokens={"image_token": IMAGE_TOKEN},
+        extra_special_tokens=dict(preset.tokens),
         clean_up_tokenization_spaces=False,
     )
-    return LlavaProcessor(  # type: ignore[no-untyped-call]  # transformers
-        image_processor=image_processor(preset),
-        tokenizer=tokenizer,
-        patch_size=preset.image.patch_px,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=preset.chat_template,
-    )
+    made = preset.processor(tokenizer) if preset.processor else tokenizer
+    made.chat_template = preset.chat_template
+    return made
 
 
-def image_processor(preset: Preset) -> CLIPImageProcessor:
+def image_processor(preset: Preset) -> Any:
     """What cuts and scales a preset's pictures."""
-    return CLIPImageProcessor(
-        size={"height": preset.image.size_px, "width": preset.image.size_px},
-        do_center_crop=False,
-        image_mean=list(preset.image.mean),
-        image_std=list(preset.image.std),
-    )
+    return processor(preset, ()).image_processor
 
 
 def config(preset: Preset, tokenizer: Any) -> Any:
     """The preset's config with the ids and the vocabulary size of its tokenizer."""
     given = dict(preset.config)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
-    given["text_config"] = {**given["text_config"], "vocab_size": len(tokenizer), **ids}
-    image_token_index = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    return AutoConfig.for_model(preset.family, **given, image_token_index=image_token_index, **ids)
+    own = {"vocab_size": len(tokenizer), **ids}
+    if "text_config" in given:
+        given["text_config"] = {**given["text_config"], **own}
+    else:
+        ids = own
+    places = {name: tokenizer.convert_tokens_to_ids(text) for name, text in preset.token_ids.items()}
+    return AutoConfig.for_model(**given, **places, **ids)
 
 
 def _train(preset: Preset, texts: Iterable[str]) -> Tokenizer:
@@ -58,7 +51,7 @@ def _train(preset: Preset, texts: Iterable[str]) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=preset.vocabulary_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(preset.special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

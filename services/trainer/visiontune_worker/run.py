@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
-from visiontune_worker import artifacts, augment, build, checkpoints, evaluate, loop
+from visiontune_worker import artifacts, augment, build, checkpoints, evaluate, loop, objectives
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import Cancelled, DataFault, Fault, PassingFault, Preempted
 from visiontune_worker.interrupts import Interrupts
-from visiontune_worker.objectives.causal_lm import Batch, Encoder
+from visiontune_worker.objectives.objective import Batch, Result
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.reports import Outbox
@@ -103,8 +103,6 @@ def _prepare(
         )
     ranks.start(built.device)
     ranks.share(training.parameters)
-    numbers, evaluation = claim.spec.hyperparameters, claim.spec.evaluation
-    encoder = Encoder(built.processor, max_length=numbers.max_length or 2048, stop_ids=built.stop_ids)
     half = settings.example_cache_bytes // settings.local_ranks // 2
     session = Session(
         outbox=outbox,
@@ -114,11 +112,15 @@ def _prepare(
         shards=shards,
         saver=saver,
         train_examples=Examples(
-            shards, "train", encoder, cache_bytes=half, augment=augment.of(claim.spec, claim.manifest.facts)
+            shards,
+            "train",
+            training.objective,
+            cache_bytes=half,
+            augment=augment.of(claim.spec, claim.manifest.facts),
         ),
         held_out=HeldOut(
-            Examples(shards, "validation", encoder, cache_bytes=half),
-            evaluate.held_out_places(shards.counts("validation"), evaluation.max_examples),
+            Examples(shards, "validation", training.objective, cache_bytes=half),
+            evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
         ),
         metrics_before=dict(claim.metrics_before),
         answers_before={each.example: each.before for each in claim.samples},
@@ -168,7 +170,6 @@ class Session:
                 training.order,
                 start=training.step,
                 stop=training.total_steps,
-                pad_id=training.built.pad_id,
             )
 
         self._tell_phase("training")
@@ -244,19 +245,18 @@ class Session:
         self.metrics_after, self.measured_step = result.metrics, self.training.step
         self._tell_evaluation(result)
 
-    def _evaluate(self) -> evaluate.Result:
+    def _evaluate(self) -> Result:
         self._tell_phase("evaluating")
         spec = self.claim.spec
         return evaluate.evaluate(
             self.training.built,
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
-            max_new_tokens=spec.evaluation.max_new_tokens or 32,
             ranks=self.training.ranks,
             check=self.interrupts.check,
         )
 
-    def _tell_evaluation(self, result: evaluate.Result) -> None:
+    def _tell_evaluation(self, result: Result) -> None:
         training = self.training
         values = {f"eval_{name}": value for name, value in result.metrics.items()}
         self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
@@ -302,7 +302,8 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
     )
     if not order.examples:
         raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
-    return loop.Training(built, numbers, order, total_steps(claim.spec, claim.manifest.facts), ranks)
+    steps = total_steps(claim.spec, claim.manifest.facts)
+    return loop.Training(built, objectives.of(built, claim.spec), numbers, order, steps, ranks)
 
 
 def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:

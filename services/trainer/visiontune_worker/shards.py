@@ -2,9 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Example:
     id: str
     images: Sequence[bytes]
     messages: Sequence[dict[str, Any]]
+    # Where among the images a video begins, and of how many frames; in the messages each frame is an image.
+    videos: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def row(self) -> int:
@@ -103,6 +105,7 @@ class Shards:
             id=columns["id"],
             images=[image["bytes"] for image in columns.get("images") or ()],
             messages=columns.get("messages") or (),
+            videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
         )
 
     def messages(self, split: str) -> Iterator[Sequence[dict[str, Any]]]:
@@ -122,7 +125,7 @@ class Shards:
             if (index, split) in self._open:
                 self._open.move_to_end((index, split))
                 return self._open[index, split]
-        table = self._read(index, ["id", "images", "messages", "split"])
+        table = self._read(index, ["id", "images", "messages", "frames", "split"])
         splits = table.column("split").to_pylist()
         opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
         with self._lock:

@@ -1,8 +1,6 @@
 """What holds for every family of the table, from its first day, shown on its smallest preset."""
 
 import re
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +8,23 @@ import pytest
 import torch
 import transformers
 from peft import PeftModel
-from visiontune_recipes.facts import DatasetFacts
-from visiontune_recipes.families import FAMILIES, Family
-from visiontune_recipes.presets import PRESETS
-from visiontune_recipes.resolve import resolve
+from visiontune_recipes.families import Family
 from visiontune_recipes.spec import Method
-from visiontune_worker import build
-from visiontune_worker.objectives.causal_lm import Batch
-from visiontune_worker.shards import Example
+from visiontune_worker import checkpoints
 
-from tests.support import worker_data
+from tests.support import families
+from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
 
-PARTS = ("vision_tower", "projector", "language_model")
-pytestmark = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
-
-
-def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.Built:
-    """The family's smallest preset, of which these parts train."""
-    presets = [preset for preset in PRESETS.values() if preset.family == family.name]
-    smallest = min(presets, key=lambda preset: preset.parameter_count)
-    parts = {part: "PART_TRAIN" if part in trains else "PART_FREEZE" for part in PARTS}
-    asked = worker_data.spec({"preset": smallest.name}, adaptation={"method": method, **parts})
-    spec = resolve(asked, DatasetFacts(frozenset(), {"train": 1}))
-    return build.build(spec, build.Sources(texts=worker_data.texts()))
-
-
-@cache
-def whole(family: Family) -> build.Built:
-    return built(family, *PARTS)
-
-
-def objective(family: Family) -> Any:
-    return import_module(f"visiontune_worker.objectives.{family.objective}")
-
-
-def batch(family: Family, made: build.Built) -> Batch:
-    """Two examples of different length, as the objective takes them."""
-    rows: list[Any] = [worker_data.row(0), worker_data.row(1, question="Which digit, in one word?")]
-    examples = [
-        Example(row["id"], row["id"], [image["bytes"] for image in row["images"]], row["messages"])
-        for row in rows
-    ]
-    encoder = objective(family).Encoder(made.processor, max_length=200, stop_ids=made.stop_ids)
-    collated: Batch = objective(family).collate(encoder.encode(examples), made.pad_id)
-    return collated
+# What takes seconds is shown on these in every run, and on all of them in `make test-slow`.
+OFTEN = ("llava", "qwen2_vl", "text")
+every = pytest.mark.parametrize("family", WITH_PRESET.values(), ids=WITH_PRESET.keys())
+each = pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, id=name, marks=() if name in OFTEN else pytest.mark.slow)
+        for name, family in WITH_PRESET.items()
+    ],
+)
 
 
 def skip_without_adapters(family: Family) -> None:
@@ -61,44 +32,53 @@ def skip_without_adapters(family: Family) -> None:
         pytest.skip(f"{family.name} takes no adapters")
 
 
-def logits(model: Any, given: Batch) -> torch.Tensor:
-    with torch.inference_mode():
-        return torch.as_tensor(model.eval()(**given.inputs).logits)
-
-
 def model_class(family: Family) -> Any:
     return getattr(transformers, family.model_class.partition(":")[2])
 
 
+@every
 def test_every_weight_belongs_to_a_part_and_every_part_has_some(family: Family) -> None:
     model = whole(family).model
-    assert model.config.model_type in family.model_types
-    assert {family.parts.part_of(name) for name, _ in model.named_parameters()} == set(PARTS)
+    assert not family.model_types or model.config.model_type in family.model_types
+    assert {family.parts.part_of(name) for name, _ in model.named_parameters()} == set(family.parts.names)
+    assert abs(whole(family).parameter_count - families.preset_of(family).parameter_count) < 5_000
 
 
-def test_a_step_of_its_objective_reaches_every_part(family: Family) -> None:
-    made = built(family, *PARTS)
-    loss, _ = objective(family).loss(made.model, batch(family, made))
-    loss.backward()
-    moved = {name: each.grad for name, each in made.trainable().items() if each.grad is not None}
-    assert all(torch.isfinite(gradient).all() for gradient in moved.values())
-    reached = {family.parts.part_of(name) for name, gradient in moved.items() if gradient.abs().max() > 0}
-    assert reached == set(PARTS)
+@every
+def test_every_weight_that_trains_gets_a_gradient_and_the_others_none(family: Family) -> None:
+    made = built(family, *family.parts.names)
+    torch.autograd.backward(families.objective(family, made).loss(made.model, batch(family, made)).summed)
+    without = {name for name, weight in made.model.named_parameters() if weight.grad is None}
+    assert without == {name for name, weight in made.model.named_parameters() if not weight.requires_grad}
+    trainable = made.trainable()
+    assert all(torch.isfinite(weight.grad).all() for weight in trainable.values() if weight.grad is not None)
+    reached = {name for name, weight in trainable.items() if weight.grad is not None and weight.grad.any()}
+    assert {family.parts.part_of(name) for name in reached} == set(family.parts.names)
 
 
-@pytest.mark.parametrize("part", ["vision_tower", "language_model"])
+@each
+@pytest.mark.parametrize("part", families.PARTS)
 def test_adapters_land_in_the_part_that_trains_and_nowhere_else(family: Family, part: str) -> None:
     skip_without_adapters(family)
+    if not (pattern := getattr(family.lora, part, "")):
+        pytest.skip(f"{family.name} has no adapters in its {part}")
     modules = dict(whole(family).model.named_modules())
-    matched = [name for name in modules if re.fullmatch(getattr(family.lora, part), name)]
+    matched = [name for name in modules if re.fullmatch(pattern, name)]
     assert {family.parts.part_of(f"{name}.weight") for name in matched} == {part}
     adapted = built(family, part, method=Method.LORA)
-    assert {family.parts.part_of(name) for name in adapted.trainable()} == {part}
-    assert all("lora_" in name for name in adapted.trainable())
+    trainable = adapted.trainable()
+    assert {family.parts.part_of(name) for name in trainable} == {part}
+    assert all("lora_" in name for name in trainable)
+    found = families.objective(family, adapted).loss(adapted.model, batch(family, adapted))
+    torch.autograd.backward(found.summed)
+    assert all(weight.grad is not None for weight in trainable.values())
 
 
+@each
 def test_the_projector_trains_whole_beside_adapters(family: Family) -> None:
     skip_without_adapters(family)
+    if not family.parts.projector:
+        pytest.skip(f"{family.name} has no projector")
     trainable = built(family, "projector", "language_model", method=Method.LORA).trainable()
     projector = [name for name in trainable if family.parts.part_of(name) == "projector"]
     assert projector
@@ -106,17 +86,19 @@ def test_the_projector_trains_whole_beside_adapters(family: Family) -> None:
     assert {family.parts.part_of(name) for name in trainable} == {"projector", "language_model"}
 
 
+@each
 def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_path: Path) -> None:
     made = whole(family)
     made.model.save_pretrained(tmp_path)
     made.processor.save_pretrained(tmp_path)
     given = batch(family, made)
     again = model_class(family).from_pretrained(tmp_path)
-    assert torch.equal(logits(again, given), logits(made.model, given))
+    assert torch.equal(outputs(again, given), outputs(made.model, given))
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
     assert processor.chat_template == made.processor.chat_template
 
 
+@each
 def test_a_saved_adapter_is_the_same_in_plain_peft(family: Family, tmp_path: Path) -> None:
     skip_without_adapters(family)
     whole(family).model.save_pretrained(tmp_path / "base")
@@ -127,7 +109,60 @@ def test_a_saved_adapter_is_the_same_in_plain_peft(family: Family, tmp_path: Pat
     made.peft.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
     base = model_class(family).from_pretrained(tmp_path / "base")
     given = batch(family, made)
-    untouched = logits(base, given)
-    again = logits(PeftModel.from_pretrained(base, str(tmp_path / "adapter")), given)
-    assert torch.equal(again, logits(made.model, given))
+    untouched = outputs(base, given)
+    again = outputs(PeftModel.from_pretrained(base, str(tmp_path / "adapter")), given)
+    assert torch.equal(again, outputs(made.model, given))
     assert not torch.equal(again, untouched)
+
+
+@each
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(family: Family, tmp_path: Path) -> None:
+    made = built(family, *family.parts.names)
+    first, spec = families.training(family, made), spec_of(family, *family.parts.names)
+    made.train()
+    planned = families.steps(family, made, 4)
+    losses = [first.advance(step).loss.item() for step in planned[:2]]
+    checkpoints.write(first, spec, "sha256:0", tmp_path)
+    losses += [first.advance(step).loss.item() for step in planned[2:]]
+    assert losses[-1] < losses[0]
+    torch.manual_seed(99)
+    again = families.training(family, built(family, *family.parts.names))
+    again.built.train()
+    checkpoints.read(again, tmp_path)
+    assert [again.advance(step).loss.item() for step in planned[2:]] == losses[2:]
+
+
+@each
+def test_what_is_frozen_stays_as_it_is_and_works_as_when_used(family: Family) -> None:
+    trains = "language_model"
+    made = built(family, trains)
+    before = {name: value.clone() for name, value in made.model.state_dict().items()}
+    training = families.training(family, made)
+    made.train()
+    for step in families.steps(family, made, 2):
+        training.advance(step)
+    changed = {
+        name for name, value in made.model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert {family.parts.part_of(name) for name in changed} == {trains}
+    for name, module in made.model.named_modules():
+        if name and family.parts.part_of(f"{name}.") not in (trains, None):
+            assert not module.training, name
+
+
+@each
+def test_passes_of_a_step_add_up_to_one_pass(family: Family) -> None:
+    made = built(family, *family.parts.names)
+    objective = families.objective(family, made)
+    given = [example for number in range(2) for example in families.examples(family, 2)[number::2]]
+    gradients = []
+    for size in (len(given), 1):
+        made.model.zero_grad()
+        parts = [batch(family, made, given[start : start + size]) for start in range(0, len(given), size)]
+        weight = sum(part.weight for part in parts)
+        for part in parts:
+            torch.autograd.backward(objective.loss(made.model, part).summed / weight)
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in made.trainable().values() if p.grad is not None])
+        )
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)

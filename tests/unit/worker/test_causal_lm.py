@@ -9,19 +9,21 @@ from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families.llava import CHAT_TEMPLATE
 from visiontune_recipes.resolve import resolve
 from visiontune_worker import build
+from visiontune_worker import template as template_module
 from visiontune_worker.evaluate import held_out_places
 from visiontune_worker.faults import ConfigurationFault
-from visiontune_worker.objectives import causal_lm
-from visiontune_worker.objectives.causal_lm import Encoded, Encoder
+from visiontune_worker.objectives import causal_lm, conversations
+from visiontune_worker.objectives.causal_lm import CausalLM, Encoded
 from visiontune_worker.shards import Example
 
 from tests.support import worker_data
 
+SPEC = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
+
 
 @cache
 def tiny() -> build.Built:
-    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
-    built = build.build(spec, build.Sources(texts=worker_data.texts()))
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
     built.model.eval()
     return built
 
@@ -50,7 +52,7 @@ NO_IMAGE = example(text("user", "Hi"), text("assistant", "ho"), images=0)
 
 def encode(given: Example, built: build.Built | None = None) -> Encoded:
     built = built or tiny()
-    return Encoder(built.processor, max_length=200, stop_ids=built.stop_ids).encode([given])[0]
+    return CausalLM(built, SPEC).encode([given])[0]
 
 
 def decode(ids: torch.Tensor) -> str:
@@ -76,7 +78,7 @@ def test_the_prompt_of_generation_is_what_precedes_the_last_answer() -> None:
 
 def test_generation_starts_from_the_ids_that_a_user_would_get() -> None:
     processor = tiny().processor
-    content = [{"type": "image", "image": causal_lm._decode(ONE_TURN.images[0], ONE_TURN)}]
+    content = [{"type": "image", "image": conversations._decode(ONE_TURN.images[0], ONE_TURN)}]
     found = processor.apply_chat_template(
         [{"role": "user", "content": [*content, {"type": "text", "text": "\nWhich?"}]}],
         add_generation_prompt=True,
@@ -99,18 +101,18 @@ def test_the_loss_is_the_cross_entropy_that_the_model_itself_computes() -> None:
     batch = causal_lm.collate(encoded, tiny().pad_id)
     labels = batch.inputs["input_ids"].masked_fill(~batch.trained, causal_lm.IGNORED)
     with torch.inference_mode():
-        summed, _ = causal_lm.loss(tiny().model, batch)
+        summed = causal_lm.loss(tiny().model, batch).summed
         theirs = tiny().model(**batch.inputs, labels=labels).loss
-    assert batch.tokens == sum(int(each.trained.sum()) for each in encoded)
-    assert summed.item() / batch.tokens == pytest.approx(theirs.item(), abs=1e-6)
+    assert batch.weight == sum(int(each.trained.sum()) for each in encoded)
+    assert summed.item() / batch.weight == pytest.approx(theirs.item(), abs=1e-6)
 
 
 def test_padding_on_either_side_changes_no_prediction() -> None:
     short, long = encode(ONE_TURN), encode(TWO_TURNS)
     with torch.inference_mode():
-        alone, _ = causal_lm.loss(tiny().model, causal_lm.collate([short], tiny().pad_id))
-        both, _ = causal_lm.loss(tiny().model, causal_lm.collate([short, long], tiny().pad_id))
-        other, _ = causal_lm.loss(tiny().model, causal_lm.collate([long], tiny().pad_id))
+        alone = causal_lm.loss(tiny().model, causal_lm.collate([short], tiny().pad_id)).summed
+        both = causal_lm.loss(tiny().model, causal_lm.collate([short, long], tiny().pad_id)).summed
+        other = causal_lm.loss(tiny().model, causal_lm.collate([long], tiny().pad_id)).summed
         left = tiny().model(**causal_lm.collate_prompts([short, long], tiny().pad_id)).logits[0, -1]
         single = tiny().model(**causal_lm.collate_prompts([short], tiny().pad_id)).logits[0, -1]
     assert both.item() == pytest.approx(alone.item() + other.item(), abs=1e-4)
@@ -118,9 +120,7 @@ def test_padding_on_either_side_changes_no_prediction() -> None:
 
 
 def test_an_example_is_encoded_alike_alone_and_in_company() -> None:
-    built = tiny()
-    encoder = Encoder(built.processor, max_length=200, stop_ids=built.stop_ids)
-    together = encoder.encode([NO_IMAGE, TWO_TURNS, ONE_TURN] * 3)
+    together = CausalLM(tiny(), SPEC).encode([NO_IMAGE, TWO_TURNS, ONE_TURN] * 3)
     for found, given in zip(together, [NO_IMAGE, TWO_TURNS, ONE_TURN] * 3, strict=True):
         alone = encode(given)
         assert torch.equal(found.input_ids, alone.input_ids)
@@ -138,24 +138,37 @@ def test_a_batch_of_one_length_has_no_mask() -> None:
     "template", ["{{ messages }}", "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}"]
 )
 def test_a_template_that_marks_no_stop_is_replaced_by_the_familys(template: str) -> None:
-    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
-    built = build.build(spec, build.Sources(texts=worker_data.texts()))
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
     built.processor.chat_template = template
-    build._use_training_template(built.processor, built.family, built.model)
+    template_module.use_for_training(built.processor, built.family, built.stop_ids)
     assert built.processor.chat_template == CHAT_TEMPLATE
     encoded = encode(TWO_TURNS, built)
     assert decode(encoded.input_ids[encoded.trained]) == " seven</s> zero, I think</s>"
 
 
-def test_a_template_that_does_not_stop_is_refused_by_the_encoder() -> None:
-    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
-    built = build.build(spec, build.Sources(texts=worker_data.texts()))
-    built.processor.chat_template = "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}"
-    with pytest.raises(ConfigurationFault, match="no stop token"):
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}",
+        "{% for m in messages %}x{% endfor %}",
+        "{% for m in messages %}{{ m['role'] }}{{ eos_token }}{% endfor %}{{ messages|length }}",
+    ],
+)
+def test_a_template_whose_answers_cannot_be_found_is_refused(template: str) -> None:
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
+    built.processor.chat_template = template
+    with pytest.raises(ConfigurationFault, match="does not mark answers"):
         encode(NO_IMAGE, built)
-    built.processor.chat_template = "{% for m in messages %}x{% endfor %}"
-    with pytest.raises(ConfigurationFault, match="marks no answer"):
-        encode(NO_IMAGE, built)
+
+
+def test_answers_of_a_template_without_marks_are_found_by_what_precedes_them() -> None:
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
+    marked = built.processor.chat_template
+    built.processor.chat_template = marked.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    for given in (ONE_TURN, TWO_TURNS, NO_IMAGE):
+        found, expected = encode(given, built), encode(given)
+        assert torch.equal(found.trained, expected.trained)
+        assert torch.equal(found.input_ids, expected.input_ids)
 
 
 @pytest.mark.parametrize(("most", "expected"), [(None, 5), (9, 5), (2, 2)])
@@ -167,8 +180,7 @@ def test_held_out_examples_are_the_same_ones_every_time(most: int | None, expect
 
 
 def test_a_preset_is_the_same_every_time_and_has_the_size_it_says() -> None:
-    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
-    first, second = (build.build(spec, build.Sources(texts=worker_data.texts())) for _ in range(2))
+    first, second = (build.build(SPEC, build.Sources(texts=worker_data.texts())) for _ in range(2))
     assert all(
         torch.equal(value, second.model.state_dict()[name])
         for name, value in first.model.state_dict().items()

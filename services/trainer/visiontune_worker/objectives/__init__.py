@@ -1,1 +1,19 @@
-"""What a training minimises: one module for each name in `visiontune_recipes.objectives`."""
+"""What trainings minimise, by the name in recipes: one module each, plain lines here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from visiontune_recipes.spec import Spec
+
+from visiontune_worker.build import Built
+from visiontune_worker.objectives import causal_lm
+from visiontune_worker.objectives.objective import Objective
+
+OBJECTIVES: Mapping[str, Callable[[Built, Spec], Objective[Any, Any]]] = {
+    "causal_lm": causal_lm.CausalLM,
+}
+
+
+def of(built: Built, spec: Spec) -> Objective[Any, Any]:
+    """The objective of a built model's family, for a resolved spec."""
+    return OBJECTIVES[built.family.objective](built, spec)

@@ -1,122 +1,132 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from visiontune_data import pictures
+from visiontune_recipes.spec import Spec
 
+from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, DataFault
+from visiontune_worker.objectives import objective
+from visiontune_worker.objectives.conversations import (
+    Messages,
+    Rendered,
+    Renderer,
+    prompt_of,
+    text_of,
+    up_to_last_answer,
+)
+from visiontune_worker.objectives.joining import along_first, along_text, mask
+from visiontune_worker.objectives.objective import Change, Loss, Result
 from visiontune_worker.shards import Example
 
 IGNORED = -100
-# What becomes of a picture before the processor has it: picture, its example, its place in that.
-Change = Callable[[Image.Image, Example, int], Image.Image]
-# What a processor returns besides the inputs of the vision tower.
-_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "assistant_masks"})
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One example, ready to be put into a batch.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded(objective.Encoded):
+    """trained: bool [length], True on the assistant's tokens. answer_start: where the last answer begins."""
 
-    input_ids: int64 [length], image tokens expanded. trained: bool [length], True on the assistant's tokens.
-    vision: what the vision tower takes, first axis images. answer_start: where the last answer begins.
-    """
-
-    name: str
-    input_ids: Tensor
     trained: Tensor
-    vision: Mapping[str, Tensor]
     answer_start: int
-    prompt: str  # what is put to the model before the last answer, image places as `<image>`
-    expected: str  # the last answer
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that it holds."""
-        tensors = (self.input_ids, self.trained, *self.vision.values())
-        return sum(each.nbytes for each in tensors)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """inputs: keyword arguments of the model, padded on the right; trained: bool [batch, length]."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(objective.Batch):
+    """Padded on the right; weight is the number of trained tokens. trained: bool [batch, length]."""
 
-    inputs: Mapping[str, Tensor]
     trained: Tensor
-    tokens: int  # trained tokens, for which the loss is a sum
-    padded_tokens: int
-    examples: int
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
-        if device.type == "cpu":
-            return self
-        inputs = {name: each.to(device, non_blocking=True) for name, each in self.inputs.items()}
-        return Batch(inputs, self.trained.to(device), self.tokens, self.padded_tokens, self.examples)
 
 
-class Encoder:
-    """Turns examples into token ids and pixels, with a processor whose template marks the answers."""
+class CausalLM(objective.Objective[Encoded, Batch]):
+    """The objective of models that answer in text."""
 
-    def __init__(self, processor: Any, *, max_length: int, stop_ids: Sequence[int]) -> None:
-        self._processor = processor
-        self._max_length = max_length
-        self._stop_ids = frozenset(stop_ids)
-        self._special = [each for each in processor.tokenizer.all_special_tokens if each]
+    def __init__(self, built: Built, spec: Spec) -> None:
+        self._built = built
+        self._max_length = spec.hyperparameters.max_length or 2048
+        self._max_new_tokens = spec.evaluation.max_new_tokens or 32
+        self._renderer = Renderer(built.processor, built.family, built.stop_ids)
+        self._special = [each for each in built.tokenizer.all_special_tokens if each]
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
-        """Encodes examples together, which is faster. DataFault names one that cannot be trained on.
-
-        What an example becomes does not depend on its company. change: keeps a picture's size.
-        """
-        conversations = [_up_to_last_answer(each) for each in examples]
+        """Token ids and pixels, by a processor whose template marks the answers. See Objective."""
+        conversations = [up_to_last_answer(each) for each in examples]
         for example, messages in zip(examples, conversations, strict=True):
             self._refuse_special_tokens(example, messages)
-        found = self._processor.apply_chat_template(
-            [_with_images(*each, change) for each in zip(examples, conversations, strict=True)],
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True, "padding_side": "right"},
-        )
-        visions = _split_vision(found, [_image_places(each) for each in conversations])
-        lengths = found["attention_mask"].sum(1).tolist()
-        return [
-            self._encoded(
-                examples[row],
-                conversations[row],
-                # Copies, so that one that is kept does not keep the batch.
-                found["input_ids"][row, :length].clone(),
-                found["assistant_masks"][row, :length].bool(),
-                visions[row],
-            )
-            for row, length in enumerate(lengths)
-        ]
+        rendered = self._renderer.render(examples, conversations, change)
+        return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
 
-    def _encoded(
-        self,
-        example: Example,
-        messages: Sequence[Mapping[str, Any]],
-        input_ids: Tensor,
-        trained: Tensor,
-        vision: Mapping[str, Tensor],
-    ) -> Encoded:
+    def collate(self, encoded: Sequence[Encoded]) -> Batch:
+        """A batch padded on the right."""
+        return collate(encoded, self._built.pad_id)
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> Loss:
+        """Cross-entropy summed over the trained tokens, and how many were the likeliest."""
+        return loss(model, batch)
+
+    def after_step(self, model: torch.nn.Module) -> None:
+        """Nothing has to be mended."""
+
+    def measure(self, model: torch.nn.Module, batches: Iterator[Sequence[Encoded]]) -> Mapping[str, Any]:
+        """Loss and token accuracy with the answer given, exact match by greedy generation without it."""
+        summed, right, tokens, exact = 0.0, 0, 0, 0
+        answers: dict[str, str] = {}
+        for examples in batches:
+            batch = self.collate(examples)
+            found = self.loss(model, batch.to(self._built.device))
+            summed, right = summed + found.summed.item(), right + int(found.counts["right"])
+            tokens += batch.weight
+            for each, answer in zip(examples, self._generate(model, examples), strict=True):
+                answers[each.name] = answer
+                exact += answer == each.expected
+        return {"loss": summed, "right": right, "tokens": tokens, "exact": exact, "answers": answers}
+
+    def result(self, parts: Sequence[Mapping[str, Any]]) -> Result:
+        """Means over all tokens and all answers."""
+        answers = {name: answer for each in parts for name, answer in each["answers"].items()}
+        tokens = max(1, sum(each["tokens"] for each in parts))
+        metrics = {
+            "loss": sum(each["loss"] for each in parts) / tokens,
+            "exact_match": sum(each["exact"] for each in parts) / max(1, len(answers)),
+            "token_accuracy": sum(each["right"] for each in parts) / tokens,
+        }
+        return Result(metrics, answers)
+
+    def _generate(self, model: Any, examples: Sequence[Encoded]) -> list[str]:
+        built = self._built
+        inputs = {
+            name: each.to(built.device) for name, each in collate_prompts(examples, built.pad_id).items()
+        }
+        generated = model.generate(
+            **inputs,
+            max_new_tokens=self._max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            num_beams=1,
+            eos_token_id=list(built.stop_ids),
+            pad_token_id=built.pad_id,
+        )
+        answers = generated[:, inputs["input_ids"].shape[1] :]
+        texts = built.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def _encoded(self, example: Example, messages: Messages, rendered: Rendered) -> Encoded:
+        input_ids, trained = rendered.text["input_ids"], rendered.trained
         self._check(example, input_ids, trained)
         return Encoded(
             name=example.name,
-            input_ids=input_ids,
+            text=rendered.text,
+            vision=rendered.vision,
+            prompt=prompt_of(messages),
+            expected=text_of(messages[-1]).strip(),
             trained=trained,
-            vision=vision,
             answer_start=_last_run_start(trained),
-            prompt=_prompt_text(messages),
-            expected=_text(messages[-1]).strip(),
         )
 
     def _check(self, example: Example, input_ids: Tensor, trained: Tensor) -> None:
@@ -132,13 +142,13 @@ class Encoder:
                 f"The chat template marks no answer in example {example.id!r}; it needs {{% generation %}}.",
             )
         last = int(input_ids[trained.nonzero()[-1]])
-        if last not in self._stop_ids:
+        if last not in self._built.stop_ids:
             raise ConfigurationFault(
                 "TEMPLATE_TRAINS_NO_STOP",
                 f"The last trained token of example {example.id!r} is no stop token: answers would not end.",
             )
 
-    def _refuse_special_tokens(self, example: Example, messages: Sequence[Mapping[str, Any]]) -> None:
+    def _refuse_special_tokens(self, example: Example, messages: Messages) -> None:
         texts = [part["text"] or "" for message in messages for part in message["content"] or ()]
         found = next((token for token in self._special if any(token in text for text in texts)), None)
         if found is not None:
@@ -151,37 +161,33 @@ class Encoder:
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
     """A batch padded on the right. Without padding it has no mask, which makes attention faster."""
-    lengths = [len(each.input_ids) for each in examples]
-    longest = max(lengths)
-    input_ids = torch.full((len(examples), longest), pad_id)
-    trained = torch.zeros((len(examples), longest), dtype=torch.bool)
-    for row, each in enumerate(examples):
-        input_ids[row, : lengths[row]] = each.input_ids
-        trained[row, : lengths[row]] = each.trained
-    inputs = {"input_ids": input_ids, **_vision(examples)}
-    if min(lengths) < longest:
-        inputs["attention_mask"] = _mask(lengths, longest)
+    lengths = [each.length for each in examples]
+    trained = along_text([each.trained for each in examples])
+    inputs = _inputs(examples, lengths, pad_id, left=False)
+    if min(lengths) < max(lengths):
+        inputs["attention_mask"] = mask(lengths)
     # The first token is predicted by nothing.
     tokens = int(trained[:, 1:].sum())
-    return Batch(inputs, trained, tokens, len(examples) * longest, len(examples))
+    return Batch(
+        inputs=inputs,
+        weight=tokens,
+        padded_tokens=len(examples) * max(lengths),
+        examples=len(examples),
+        trained=trained,
+    )
 
 
 def collate_prompts(examples: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
     """What precedes the last answers, padded on the left, for generation."""
     lengths = [each.answer_start for each in examples]
-    longest = max(lengths)
-    input_ids = torch.full((len(examples), longest), pad_id)
-    for row, each in enumerate(examples):
-        input_ids[row, longest - lengths[row] :] = each.input_ids[: lengths[row]]
     return {
-        "input_ids": input_ids,
-        "attention_mask": _mask(lengths, longest).flip(1),
-        **_vision(examples),
+        **_inputs(examples, lengths, pad_id, left=True),
+        "attention_mask": mask(lengths, left=True),
     }
 
 
-def loss(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy summed over the trained tokens (float32 scalar), and how many were the likeliest (int64).
+def loss(model: torch.nn.Module, batch: Batch) -> Loss:
+    """Cross-entropy summed over the trained tokens, and in `right` how many of them were the likeliest.
 
     Logits are made for the positions before trained tokens only: the vocabulary is often the largest axis.
     """
@@ -189,74 +195,22 @@ def loss(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     logits = model(**batch.inputs, use_cache=False, logits_to_keep=before_trained).logits.float()
     targets = batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
     right = (logits.detach().argmax(-1) == targets).sum()
-    return functional.cross_entropy(logits, targets, reduction="sum"), right
+    return Loss(functional.cross_entropy(logits, targets, reduction="sum"), {"right": right})
 
 
-def _up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
-    """The conversation up to the last answer: from what follows nothing is learnt."""
-    messages: list[Mapping[str, Any]] = list(example.messages)
-    while messages and messages[-1]["role"] != "assistant":
-        messages.pop()
-    if not messages:
-        raise DataFault(
-            "NO_ANSWER",
-            f"Example {example.id!r} has no message of the assistant, so there is nothing to learn.",
+def _inputs(
+    examples: Sequence[Encoded], lengths: Sequence[int], pad_id: int, *, left: bool
+) -> dict[str, Tensor]:
+    """The model's inputs of the first so many tokens of each; all but ids are padded with zeros."""
+    text = {
+        name: along_text(
+            [each.text[name][:length] for each, length in zip(examples, lengths, strict=True)],
+            fill=pad_id if name == "input_ids" else 0,
+            left=left,
         )
-    return messages
-
-
-def _with_images(
-    example: Example, messages: Sequence[Mapping[str, Any]], change: Change | None
-) -> list[dict[str, Any]]:
-    images = enumerate(example.images)
-
-    def part_with_image(part: Mapping[str, Any]) -> dict[str, Any]:
-        if part["type"] != "image":
-            return {"type": "text", "text": part["text"] or ""}
-        found = next(images, None)
-        if found is None:
-            raise DataFault("IMAGE_MISSING", f"Example {example.id!r} has more image places than images.")
-        index, data = found
-        picture = _decode(data, example)
-        return {"type": "image", "image": change(picture, example, index) if change else picture}
-
-    return [
-        {"role": each["role"], "content": [part_with_image(part) for part in each["content"] or ()]}
-        for each in messages
-    ]
-
-
-def _decode(data: bytes, example: Example) -> Image.Image:
-    try:
-        return pictures.read(data)
-    except (OSError, ValueError) as error:
-        raise DataFault(
-            "IMAGE_BROKEN", f"An image of example {example.id!r} cannot be decoded: {error}"
-        ) from error
-
-
-def _image_places(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum(part["type"] == "image" for each in messages for part in each["content"] or ())
-
-
-def _split_vision(found: Mapping[str, Any], images: Sequence[int]) -> list[dict[str, Tensor]]:
-    """What belongs to each example. The first axis of every vision input counts images, in order."""
-    split = {name: value.split(list(images)) for name, value in found.items() if name not in _TEXT_KEYS}
-    return [
-        {name: parts[row].clone() for name, parts in split.items()} if count else {}
-        for row, count in enumerate(images)
-    ]
-
-
-def _prompt_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    if len(messages) == 2:
-        return _text(messages[0])
-    return "\n".join(f"{each['role']}: {_text(each)}" for each in messages[:-1])
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    parts = message["content"] or ()
-    return "".join("<image>" if part["type"] == "image" else part["text"] or "" for part in parts)
+        for name in examples[0].text
+    }
+    return {**text, **along_first(each.vision for each in examples)}
 
 
 def _last_run_start(trained: Tensor) -> int:
@@ -264,14 +218,3 @@ def _last_run_start(trained: Tensor) -> int:
     last = int(trained.nonzero()[-1])
     gaps = (~trained[: last + 1]).nonzero()
     return int(gaps[-1]) + 1 if len(gaps) else 0
-
-
-def _vision(examples: Sequence[Encoded]) -> dict[str, Tensor]:
-    names = dict.fromkeys(name for each in examples for name in each.vision)
-    return {
-        name: torch.cat([each.vision[name] for each in examples if name in each.vision]) for name in names
-    }
-
-
-def _mask(lengths: Sequence[int], longest: int) -> Tensor:
-    return (torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]).long()

@@ -1,0 +1,114 @@
+"""What loop and evaluation need from an objective. A new one is a module and a line in the table."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from visiontune_worker.shards import Example
+
+# What becomes of a picture before the processor has it: picture, its example, its place in that.
+Change = Callable[[Image.Image, Example, int], Image.Image]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One example, ready to be put into a batch.
+
+    text: what goes along the text, `input_ids` among it, first axis the length, image tokens expanded.
+    vision: all other inputs of the model, as the processor makes them of this example alone.
+    """
+
+    name: str
+    text: Mapping[str, Tensor]
+    vision: Mapping[str, Tensor]
+    prompt: str  # what is asked, image places as `<image>`; shown beside what the model answers
+    expected: str  # what would be right
+
+    @property
+    def input_ids(self) -> Tensor:
+        """int64 [length]."""
+        return self.text["input_ids"]
+
+    @property
+    def length(self) -> int:
+        """Tokens of it, image tokens among them."""
+        return len(self.input_ids)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it holds."""
+        return sum(each.nbytes for each in (*self.text.values(), *self.vision.values()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """inputs: keyword arguments of the model. weight: of how many tokens, or pairs, the loss is a sum."""
+
+    inputs: Mapping[str, Tensor]
+    weight: int
+    padded_tokens: int
+    examples: int
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        if device.type == "cpu":
+            return self
+        inputs = {name: each.to(device, non_blocking=True) for name, each in self.inputs.items()}
+        others: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        others |= {name: each.to(device) for name, each in others.items() if isinstance(each, Tensor)}
+        return type(self)(**{**others, "inputs": inputs})
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """summed: float32 scalar with a gradient, a sum over the batch's weight. counts: sums worth a metric."""
+
+    summed: Tensor
+    counts: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """metrics: those of the objective's row in recipes. answers: what the model said, by example, or none."""
+
+    metrics: Mapping[str, float]
+    answers: Mapping[str, str]
+
+
+E = TypeVar("E", bound=Encoded)
+B = TypeVar("B", bound=Batch)
+
+
+class Objective(Protocol[E, B]):
+    """What a training minimises, and how a model is measured. Made of a built model and its spec.
+
+    The loop divides the sum of a step's losses by the sum of their weights, over all passes of all ranks, so
+    that neither accumulation nor the number of ranks changes the gradient. Where examples of a step are
+    compared with each other (`couples_examples` in recipes), a step is one pass a rank, and `loss` gathers
+    over ranks.
+    """
+
+    def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[E]:
+        """Examples as tensors. DataFault names one that cannot be trained on.
+
+        What an example becomes does not depend on its company. change: keeps a picture's size.
+        """
+
+    def collate(self, encoded: Sequence[E]) -> B:
+        """A batch for training."""
+
+    def loss(self, model: torch.nn.Module, batch: B) -> Loss:
+        """A forward pass, on the device of the batch."""
+
+    def after_step(self, model: torch.nn.Module) -> None:
+        """What has to hold after each change of the weights."""
+
+    def measure(self, model: torch.nn.Module, batches: Iterator[Sequence[E]]) -> Mapping[str, Any]:
+        """What a rank finds on its part of the held-out examples, as JSON; called in inference mode."""
+
+    def result(self, parts: Sequence[Mapping[str, Any]]) -> Result:
+        """What all ranks' parts, in their order, amount to."""

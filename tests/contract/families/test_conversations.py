@@ -1,0 +1,67 @@
+"""What holds for every family that answers in text: what it learns, and that padding changes nothing."""
+
+from typing import Any
+
+import pytest
+import torch
+from visiontune_recipes.facts import Kind
+from visiontune_recipes.families import Family
+from visiontune_worker.objectives import causal_lm
+
+from tests.support import families
+from tests.support.families import WITH_PRESET, objective, whole
+
+ANSWERING = {name: family for name, family in WITH_PRESET.items() if family.objective == "causal_lm"}
+pytestmark = pytest.mark.parametrize("family", ANSWERING.values(), ids=ANSWERING.keys())
+
+
+def test_exactly_the_answers_and_their_stop_tokens_are_trained(family: Family) -> None:
+    made = whole(family)
+    for example in families.examples(family, 1):
+        encoded = objective(family, made).encode([example])[0]
+        said = made.tokenizer.decode(encoded.input_ids[encoded.trained])
+        assert said.strip() == encoded.expected + made.tokenizer.eos_token
+        assert int(encoded.input_ids[encoded.trained][-1]) in made.stop_ids
+
+
+def test_every_picture_has_its_places_and_no_more(family: Family) -> None:
+    made = whole(family)
+    if Kind.CHAT_WITH_IMAGES not in family.takes:
+        pytest.skip(f"{family.name} takes no pictures")
+    token = getattr(made.processor, "image_token_id", None)
+    [one, none] = objective(family, made).encode([families.pictures(0), families.chat(0)])
+    assert (one.input_ids == token).sum() > 0
+    assert (none.input_ids == token).sum() == 0
+    assert one.vision
+    assert not none.vision
+
+
+def test_padding_on_either_side_changes_no_prediction(family: Family) -> None:
+    made = whole(family)
+    model: Any = made.model.eval()
+    causal: Any = objective(family, made)
+    encoded = causal.encode(families.examples(family))
+    with torch.inference_mode():
+        together = causal.loss(model, causal.collate(encoded)).summed
+        alone = sum(causal.loss(model, causal.collate([each])).summed for each in encoded)
+        asked = [causal_lm.collate_prompts(given, made.pad_id) for given in (encoded, *zip(encoded))]
+        following, *single = [model(**inputs).logits[:, -1] for inputs in asked]
+    assert together.item() == pytest.approx(float(alone), abs=1e-3)
+    assert torch.allclose(following, torch.cat(single), atol=1e-4)
+
+
+def test_evaluation_measures_what_its_objective_promises(family: Family) -> None:
+    made = whole(family)
+    causal: Any = objective(family, made)
+    encoded = causal.encode(families.examples(family))
+    with torch.inference_mode():
+        result = causal.result([causal.measure(made.model.eval(), iter([encoded]))])
+    assert result.metrics.keys() == {"loss", "exact_match", "token_accuracy"}
+    assert result.answers.keys() == {each.name for each in encoded}
+
+
+def test_its_tokenizer_knows_any_text(family: Family) -> None:
+    tokenizer = whole(family).tokenizer
+    ids = tokenizer("Größe: 字 🙂", add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == "Größe: 字 🙂"
+    assert len(tokenizer) <= families.preset_of(family).vocabulary_size
