@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from visiontune_recipes import augmentation_rules
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES, Family
+from visiontune_recipes.objectives import CAUSAL_LM
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
-from visiontune_recipes.spec import Method, Part, Spec
+from visiontune_recipes.spec import Batching, Method, Part, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,19 @@ def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
         )
 
 
+def _batching_not_offered(job: _Job) -> Iterator[Problem]:
+    batching, family = job.spec.batching, job.family
+    if batching is Batching.PADDED or family is None:
+        return
+    if family.objective != CAUSAL_LM.name or (batching is Batching.PACKED and not family.packs):
+        yield Problem(
+            "loading.batching",
+            "batching_not_offered",
+            f'The family "{family.name}" does not offer {batching}.',
+            f"Use {Batching.LENGTH_GROUPED if family.objective == CAUSAL_LM.name else Batching.PADDED}.",
+        )
+
+
 def _bad_augmentation(job: _Job) -> Iterator[Problem]:
     if job.asked.augmentation is not None:
         yield from augmentation_rules.problems(job.asked.augmentation)
@@ -200,6 +214,7 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _bad_target_modules,
     _everything_frozen,
     _nothing_to_adapt,
+    _batching_not_offered,
     _bad_augmentation,
     _text_breaking,
 )

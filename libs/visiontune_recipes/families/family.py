@@ -70,6 +70,11 @@ class Family:
     one_place_an_image: bool = False
     # A video is given as exactly so many frames, evenly chosen or repeated; 0: as those that it has.
     video_frames: int = 0
+    # Several examples can stand in one row and not see each other.
+    packs: bool = False
+    # Path of the module, as a rule the projector, whose first argument is all that comes of an image, and
+    # whose output the language model gets as it is. Empty where none is so: then no features can be kept.
+    features_before: str = ""
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
     unused: Callable[[Any], str] | None = None

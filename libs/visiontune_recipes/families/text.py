@@ -58,5 +58,6 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA),
     chat_template=CHAT_TEMPLATE,
     keeps_template=True,
+    packs=True,
     presets=(TINY,),
 )

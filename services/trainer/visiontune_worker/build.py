@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ class Built:
     precision: Precision
     parameter_count: int
     base_revision: str = ""
+    # What the model is given in place of the inputs that a batch has.
+    given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
     @property
     def tokenizer(self) -> Any:
@@ -61,11 +63,7 @@ class Built:
 
     def train(self) -> None:
         """Training mode for what trains; frozen modules work as when used: no dropout, no statistics."""
-        self.model.train()
-        for module in self.model.modules():
-            parameters = list(module.parameters())
-            if parameters and not any(each.requires_grad for each in parameters):
-                module.eval()
+        _train(self.model)
 
     def autocast(self) -> torch.autocast:
         """The number format of forward passes."""
@@ -116,6 +114,17 @@ def _freeze_unused(model: Any, family: Family) -> None:
     for name, parameter in model.named_parameters():
         if unused and re.match(unused, name):
             parameter.requires_grad = False
+
+
+def _train(module: torch.nn.Module) -> None:
+    # From above to below, so that a frozen module never trains meanwhile: another thread may be using it.
+    parameters = list(module.parameters())
+    if parameters and not any(each.requires_grad for each in parameters):
+        module.eval()
+        return
+    module.training = True
+    for each in module.children():
+        _train(each)
 
 
 def seed(value: int) -> None:

@@ -33,6 +33,8 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
     save_file(_weights(training, spec), folder / WEIGHTS)
     torch.save({"optimiser": training.optimiser.state_dict()}, folder / STATE)
     about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
+    if training.most_examples is not None:
+        about["most_examples"] = training.most_examples
     (folder / ABOUT).write_text(json.dumps(about))
     # The tokenizer of a preset is part of what was trained.
     training.built.processor.save_pretrained(folder / PROCESSOR)
@@ -50,7 +52,8 @@ def read(training: Training, folder: Path) -> None:
         )
     state = torch.load(folder / STATE, map_location=device, weights_only=True)
     training.optimiser.load_state_dict(state["optimiser"])
-    training.step = json.loads((folder / ABOUT).read_text())["step"]
+    about = json.loads((folder / ABOUT).read_text())
+    training.step, training.most_examples = about["step"], about.get("most_examples")
 
 
 def download(files: Sequence[RemoteFile], folder: Path, transfer: Transfer) -> Path:

@@ -1,4 +1,4 @@
-"""Which examples a step sees: a pure function of seed, step and lengths, so that resuming needs no memory of it."""
+"""Which examples a step sees: a pure function of seed, step and lengths, so that resuming needs no memory."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -107,6 +107,14 @@ class Order:
                 window = step % self.steps_per_epoch // self.window_steps
                 self.grouped(places, epoch, window, lengths)
             yield Step(step, epoch, self.batches(places, step))
+
+    def step_places(self, step: int, lengths: Lengths | None = None) -> NDArray[np.int64]:
+        """The places of a step of all ranks together."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        places = self.epoch(epoch)
+        if lengths is not None:
+            self.grouped(places, epoch, within // self.window_steps, lengths)
+        return self.whole(places, step)
 
     def whole(self, places: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """The places of a step of all ranks together, given those of its epoch."""

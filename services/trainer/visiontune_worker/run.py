@@ -9,15 +9,17 @@ from pathlib import Path
 
 import torch
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
+from visiontune_recipes.spec import Batching
 
-from visiontune_worker import artifacts, augment, build, checkpoints, evaluate, loop, objectives
+from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
-from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import Cancelled, DataFault, Fault, PassingFault, Preempted
+from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
-from visiontune_worker.objectives.objective import Batch, Result
+from visiontune_worker.notices import Notices
+from visiontune_worker.objectives.objective import Result
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.reports import Outbox
@@ -103,29 +105,25 @@ def _prepare(
         )
     ranks.start(built.device)
     ranks.share(training.parameters)
-    half = settings.example_cache_bytes // settings.local_ranks // 2
+    training.notices = Notices(outbox.notice, outbox.log)
+    given = feed.feed(training, claim.spec, claim.manifest, shards, settings)
     session = Session(
         outbox=outbox,
         claim=claim,
         interrupts=interrupts,
         training=training,
-        shards=shards,
+        feed=given,
         saver=saver,
-        train_examples=Examples(
-            shards,
-            "train",
-            training.objective,
-            cache_bytes=half,
-            augment=augment.of(claim.spec, claim.manifest.facts),
-        ),
         held_out=HeldOut(
-            Examples(shards, "validation", training.objective, cache_bytes=half),
+            given.held_out,
             evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
         ),
         metrics_before=dict(claim.metrics_before),
         answers_before={each.example: each.before for each in claim.samples},
     )
     outbox.log("info", _what_trains(session))
+    if claim.spec.batching is Batching.PACKED:
+        training.objective.refuse_leaks(given.some(2))
     return session
 
 
@@ -137,9 +135,8 @@ class Session:
     claim: Claim
     interrupts: Interrupts
     training: loop.Training
-    shards: Shards
+    feed: Feed
     saver: checkpoints.Saver
-    train_examples: Examples
     held_out: HeldOut
     metrics_before: Mapping[str, float]
     answers_before: Mapping[str, str]
@@ -161,19 +158,9 @@ class Session:
     def train(self) -> None:
         """Trains from the present step to the last, with evaluations and checkpoints on the way."""
         training = self.training
-        meter = loop.Meter(training, tell=self._tell_points)
-
-        def batches() -> Iterator[Sequence[Batch]]:
-            return step_batches(
-                self.train_examples,
-                self.shards,
-                training.order,
-                start=training.step,
-                stop=training.total_steps,
-            )
-
+        meter = loop.Meter(training, tell=self._tell_points, ids_at=self.feed.ids_at)
         self._tell_phase("training")
-        with closing(ahead(batches)) as source:
+        with closing(self.feed.batches(training.step, training.total_steps)) as source:
             loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
             self._save(meter)
@@ -248,13 +235,15 @@ class Session:
     def _evaluate(self) -> Result:
         self._tell_phase("evaluating")
         spec = self.claim.spec
-        return evaluate.evaluate(
+        result = evaluate.evaluate(
             self.training.built,
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
             ranks=self.training.ranks,
             check=self.interrupts.check,
         )
+        self.training.deliver_notices()
+        return result
 
     def _tell_evaluation(self, result: Result) -> None:
         training = self.training

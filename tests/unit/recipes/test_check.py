@@ -1,11 +1,13 @@
 """Each rule refuses what it names, says where and what to do, and a good job has no problem."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from visiontune_recipes.check import RULES, check, family_of
 from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.spec import Spec
 
 GOOD = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
@@ -50,8 +52,30 @@ def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     # Every method that exists is offered by every family of this release; test_augmentation has its own.
-    elsewhere = {"method_not_offered", "bad_augmentation", "text_breaking"}
+    elsewhere = {"method_not_offered", "batching_not_offered", "bad_augmentation", "text_breaking"}
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
+
+
+@pytest.mark.parametrize(
+    ("batching", "changed", "remedy"),
+    [
+        ("BATCHING_PACKED", {"packs": False}, "Use BATCHING_LENGTH_GROUPED."),
+        ("BATCHING_PACKED", {"objective": "contrastive"}, "Use BATCHING_PADDED."),
+        ("BATCHING_LENGTH_GROUPED", {"objective": "contrastive"}, "Use BATCHING_PADDED."),
+        ("BATCHING_LENGTH_GROUPED", {"packs": False}, None),
+        ("BATCHING_PACKED", {}, None),
+    ],
+)
+def test_a_batching_that_the_family_cannot_is_refused_with_the_nearest_that_it_can(
+    batching: str, changed: dict[str, Any], remedy: str | None
+) -> None:
+    families = {"llava": replace(FAMILIES["llava"], **changed)}
+    problems = check(
+        spec(MODEL, loading={"batching": batching}), GOOD, registered_family="llava", families=families
+    )
+    assert [(each.rule, each.remedy) for each in problems] == (
+        [("batching_not_offered", remedy)] if remedy else []
+    )
 
 
 @pytest.mark.parametrize("base", [PRESET, MODEL, {"path": "/m"}, {"hub": {"repo_id": "a/b"}}])
