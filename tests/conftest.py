@@ -1,7 +1,45 @@
 """Fixtures that every test folder may take: real servers, one a session; environments; and what clears up."""
 
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
 from tests.support.databases import databases_go, shared_server_ends
 from tests.support.proxies import dead_proxy
 from tests.support.s3 import rclone, s3
 
 __all__ = ["databases_go", "dead_proxy", "rclone", "s3", "shared_server_ends"]
+
+SYSTEM = "tests/system/"
+# Files there that share another stack than most, start one of their own, or need none.
+WATCHED = {f"{SYSTEM}test_{name}.py" for name in ("resume", "trace")}
+APART = {f"{SYSTEM}test_{name}.py" for name in ("cli_demo", "make", "stack")}
+# Folders of long files come first, so that no process ends alone on one.
+FIRST = (SYSTEM, "tests/chaos/", "tests/integration/", "tests/contract/", "tests/parity/")
+
+
+class StacksOnce(LoadFileScheduling):
+    """Hands out files as wholes, and all that share a stack together: it starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        if not file.startswith(SYSTEM) or file in APART:
+            return file
+        return "the watched stack" if file in WATCHED else "the stack"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StacksOnce:
+    return StacksOnce(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the folders by FIRST; what shares the stack, the longest unit of all, is its begin."""
+
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+        file = item.nodeid.partition("::")[0]
+        folder = next((n for n, each in enumerate(FIRST) if file.startswith(each)), len(FIRST))
+        return folder, file in APART, file in WATCHED
+
+    items.sort(key=place)

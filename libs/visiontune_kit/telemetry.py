@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import context, metrics, propagate, trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
@@ -26,6 +25,10 @@ def configure(
     resource = Resource.create({SERVICE_NAME: f"visiontune-{program}"})
     provider = TracerProvider(resource=resource)
     if otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - a tenth of a start
+            OTLPSpanExporter,
+        )
+
         exporter = OTLPSpanExporter(
             endpoint=otlp_endpoint,
             insecure=otlp_endpoint.startswith("http://"),

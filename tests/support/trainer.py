@@ -11,7 +11,7 @@ from typing import Any
 from visiontune.storage.v1 import storage_pb2
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.trainer.v1 import trainer_pb2_grpc
-from visiontune_kit import channels, migrations, server
+from visiontune_kit import channels, server
 from visiontune_kit.clock import Clock
 from visiontune_kit.errors import Unauthenticated
 from visiontune_kit.identity import Role
@@ -201,7 +201,7 @@ async def trainer_beside(
 ) -> AsyncIterator[TrainerHandle]:
     """A trainer, or one more replica, beside services that run."""
     url = database_url or databases.url_in(folder, "trainer")
-    await asyncio.to_thread(migrations.upgrade, url, "visiontune_trainer")
+    await asyncio.to_thread(databases.migrate, url, "visiontune_trainer")
     values = {
         "database_url": url,
         "issuers_file": storage.trust.issuers_file,

@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 import httpx
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2 as pb
 from visiontune.worker.v1 import worker_pb2_grpc
+from visiontune_kit import status
 
 
 class WorkerClient:
@@ -34,6 +36,15 @@ class WorkerClient:
     async def call(self, method: str, request: Any) -> Any:
         return await getattr(self._stub, method)(request, metadata=self._metadata)
 
+    async def ask(self, method: str, request: Any) -> Any:
+        """One request and its answer, of any method."""
+        if method != "Report":
+            return await self.call(method, request)
+        try:
+            return await self._tell(request)
+        except grpc.aio.AioRpcError as error:
+            raise status.from_rpc_error(error) from error
+
     def stream(self) -> Any:
         """An open report stream: write and read it."""
         return self._stub.Report(metadata=self._metadata)
@@ -41,8 +52,9 @@ class WorkerClient:
     async def report(self, sequence: int | None = None, **fields: Any) -> Any:
         """One report on a stream of its own. Raises grpc.aio.AioRpcError."""
         self._sequence = sequence or self._sequence + 1
-        request = pb.ReportRequest(attempt=self.attempt, sequence=self._sequence, **fields)
+        return await self._tell(pb.ReportRequest(attempt=self.attempt, sequence=self._sequence, **fields))
 
+    async def _tell(self, request: pb.ReportRequest) -> Any:
         async def only() -> AsyncIterator[pb.ReportRequest]:
             yield request
 

@@ -1,14 +1,33 @@
-"""One running stack, and a browser, for the tests that leave nothing but data; others start their own."""
+"""Running stacks, and a browser, for the tests that leave nothing but data; others start their own."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser
+from visiontune_stack.ports import Ports
 
+from tests.support import otlp, proxies, web
 from tests.support import stack as stacks
-from tests.support import web
+from tests.support.otlp import Collector
+from tests.support.proxies import Wire
 from tests.support.stack import Stack
 from tests.support.web import Visit
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A stack whose spans are collected, and whose clients reach the object store by a wire that can be cut.
+
+    An upload is cut into parts of `part_bytes`.
+    """
+
+    stack: Stack
+    wire: Wire
+    collected: Collector
+    part_bytes: int = 5 * MIB
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +37,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made.up()
     yield made
     made.down()
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Another stack, for what looks at it from within."""
+    with proxies.wire() as wire, otlp.collector() as collected:
+        made = stacks.make(
+            tmp_path_factory.mktemp("watched") / "home",
+            VISIONTUNE_OTLP_ENDPOINT=collected.endpoint,
+            VISIONTUNE_STORAGE_S3_PUBLIC_ENDPOINT=wire.endpoint,
+            VISIONTUNE_STORAGE_SINGLE_PART_LIMIT_BYTES=str(Watched.part_bytes),
+            VISIONTUNE_STORAGE_PART_SIZE_BYTES=str(Watched.part_bytes),
+        )
+        wire.target_port = Ports(made.port).s3
+        made.up()
+        yield Watched(made, wire, collected)
+        made.down()
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,14 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of an archive, of a path, of records and of an image; what each rule says is tested without a stack.
+EVERY_TIME = {"truncated", "traversal", "absent-image", "cut-image"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case in EVERY_TIME else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+)
 async def test_a_bad_archive_is_refused_alike(everywhere: Everywhere, tmp_path: Path, case: str) -> None:
     filename, build, rule, field = CASES[case]
     path = tmp_path / filename

@@ -4,30 +4,15 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import stack as stacks
-from tests.support.otlp import Collector, Span, collector
+from tests.support.otlp import Collector, Span
 from tests.support.stack import Stack
+from tests.system.conftest import Watched
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def collected() -> Iterator[Collector]:
-    with collector() as running:
-        yield running
-
-
-@pytest.fixture
-def stack(collected: Collector, tmp_path: Path) -> Iterator[Stack]:
-    traced = stacks.make(tmp_path / "home", VISIONTUNE_OTLP_ENDPOINT=collected.endpoint)
-    traced.up()
-    yield traced
-    traced.down()
 
 
 def run_traced(stack: Stack, *arguments: str) -> str:
@@ -53,8 +38,9 @@ def arrived(collected: Collector, trace_id: str, programs: set[str]) -> list[Spa
 
 @pytest.mark.timeout(600)
 def test_one_trace_runs_from_the_cli_through_every_program_to_the_worker(
-    stack: Stack, collected: Collector, tmp_path: Path
+    watched: Watched, tmp_path: Path
 ) -> None:
+    stack, collected = watched.stack, watched.collected
     archive = tmp_path / "digits.tar.gz"
     subprocess.run([sys.executable, str(ROOT / "examples/digits.py"), str(archive)], check=True)
 

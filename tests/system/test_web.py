@@ -308,8 +308,15 @@ def test_a_silent_server_is_said_and_forgotten_when_it_answers_again(visit: Visi
     visit.complaints[:] = [text for text in visit.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("dark", "size"),
+    [
+        pytest.param(False, WIDE, id="light-wide"),
+        pytest.param(True, NARROW, id="dark-narrow"),
+        pytest.param(False, NARROW, id="light-narrow", marks=pytest.mark.slow),
+        pytest.param(True, WIDE, id="dark-wide", marks=pytest.mark.slow),
+    ],
+)
 def test_every_page_fits_and_breaks_no_rule(
     chromium: Browser, stack: Stack, version: str, job: str, dark: bool, size: tuple[int, int]
 ) -> None:

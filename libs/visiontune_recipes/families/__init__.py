@@ -1,11 +1,26 @@
 """The families of models that can be trained: one module each, plain lines here, no scanning of folders."""
 
-from visiontune_recipes.families import llava, text
+from visiontune_recipes.families import (
+    generic,
+    llava,
+    llava_next,
+    llava_onevision,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_vl,
+    text,
+)
 from visiontune_recipes.families.family import Family, LoraTargets, Parts, table
 
 # A model is of the first family that names its type, else of the first for all types of its kind of class.
 FAMILIES = table(
     llava.FAMILY,
+    llava_next.FAMILY,
+    llava_onevision.FAMILY,
+    qwen2_vl.FAMILY,
+    qwen2_5_vl.FAMILY,
+    qwen3_vl.FAMILY,
+    generic.FAMILY,
     text.FAMILY,
 )
 

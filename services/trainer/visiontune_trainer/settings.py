@@ -38,6 +38,13 @@ class Settings(ServerSettings):
         validation_alias=AliasChoices("VISIONTUNE_TRAINER_MODEL_ROOTS", "VISIONTUNE_WORKER_MODEL_ROOTS"),
         description=f"Folders from which a base model may be read, separated by '{os.pathsep}'.",
     )
+    trusted_repositories: str = Field(
+        "",
+        validation_alias=AliasChoices(
+            "VISIONTUNE_TRAINER_TRUSTED_REPOSITORIES", "VISIONTUNE_WORKER_TRUSTED_REPOSITORIES"
+        ),
+        description="Hub repositories, and folders, whose own Python code workers may run, by commas.",
+    )
     enable_vision_training: bool = Field(
         True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses families that see."
     )
@@ -118,6 +125,7 @@ class Settings(ServerSettings):
             "VISIONTUNE_WORKER_TRAINER_TARGET": self.worker_target
             or f"{own_host}:{self.worker_port or self.port}",
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
+            "VISIONTUNE_WORKER_TRUSTED_REPOSITORIES": self.trusted_repositories,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
             "VISIONTUNE_WORKER_TLS_CERTIFICATE_FILE": str(self.tls_certificate_file or ""),

@@ -35,6 +35,7 @@ class Sources:
     """Where base models may come from, besides the spec itself."""
 
     roots: tuple[Path, ...] = ()  # folders below which `base_model.path` may lie
+    trusted: frozenset[str] = frozenset()  # repositories and folders whose own code may run here
     layers: tuple[Layer, ...] = ()  # files of the registered model that `base_model.model` names
     processor: Path | None = None  # the processor that an earlier attempt made, for a preset
     texts: Iterable[str] = ()  # the training texts, for a preset without one
@@ -66,8 +67,8 @@ def from_files(
 ) -> tuple[Any, Any, Family]:
     """Model, processor and family of files, in a repository or on this machine."""
     location, revision = _location(base, sources)
-    family = _family_of(location, revision, families)
-    keywords = {"revision": revision, "trust_remote_code": False}
+    keywords = {"revision": revision, "trust_remote_code": (base.path or location) in sources.trusted}
+    family = _family_of(location, keywords, families)
     try:
         processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
         model = _resolve_class(family.model_class).from_pretrained(
@@ -121,9 +122,9 @@ def _allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     return real
 
 
-def _family_of(location: str, revision: str, families: Mapping[str, Family]) -> Family:
+def _family_of(location: str, keywords: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
     try:
-        config = AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(location, **keywords)
     except (OSError, ValueError) as error:
         raise _unloadable(location, error) from error
     named = (each for each in families.values() if config.model_type in each.model_types)
@@ -139,13 +140,21 @@ def _family_of(location: str, revision: str, families: Mapping[str, Family]) -> 
 
 
 def _knows(family: Family, config: Any) -> bool:
-    """True when the family's class, which chooses one by the config, has one for it."""
-    return type(config) in _resolve_class(family.model_class)._model_mapping  # noqa: SLF001 - no other way
+    """True when the family's class, which chooses by the config, has one for it, or the model brings it."""
+    chooses = _resolve_class(family.model_class)
+    brought = getattr(config, "auto_map", None) or {}
+    return type(config) in chooses._model_mapping or chooses.__name__ in brought  # noqa: SLF001 - no other way
 
 
 def _unloadable(location: str, error: Exception) -> ConfigurationFault | PassingFault:
     if "couldn't connect" in str(error):
         return PassingFault("HUB_UNAVAILABLE", f"{location} could not be fetched from the Hub: {error}")
+    if "trust_remote_code" in str(error):
+        return ConfigurationFault(
+            "CODE_NOT_TRUSTED",
+            f"{location} brings code of its own, which runs only where the operator trusts it. Ask for it to "
+            "be added to VISIONTUNE_WORKER_TRUSTED_REPOSITORIES, or take a model that transformers knows.",
+        )
     return ConfigurationFault("BASE_MODEL_NOT_LOADABLE", f"{location} cannot be loaded: {error}")
 
 

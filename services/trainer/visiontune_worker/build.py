@@ -16,6 +16,7 @@ from visiontune_recipes.spec import Method, Precision, Spec
 from visiontune_worker import bases, ranks, template
 from visiontune_worker.adapt import adapt
 from visiontune_worker.bases import Layer, Sources
+from visiontune_worker.faults import ConfigurationFault
 
 __all__ = ["Built", "Layer", "Sources", "build", "seed"]
 
@@ -97,6 +98,7 @@ def build(
     parameter_count = sum(each.numel() for each in model.parameters())
     adapted = adapt(model, spec, family)
     _freeze_unused(model, family)
+    _check_trained(model, spec, family)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -106,6 +108,23 @@ def build(
     if model.can_generate():
         template.use_for_training(processor, family, built.stop_ids)
     return built
+
+
+def _check_trained(model: Any, spec: Spec, family: Family) -> None:
+    """Refuses a part that shall train, is there, and does not."""
+    adaptation = spec.adaptation
+    if adaptation.lora is not None and adaptation.lora.target_modules:
+        return  # who names modules has said where
+    weights = dict(model.named_parameters())
+    there = {family.parts.part_of(name) for name in weights}
+    trains = {family.parts.part_of(name) for name, each in weights.items() if each.requires_grad}
+    if lost := sorted(adaptation.trains() & there - trains):
+        raise ConfigurationFault(
+            "PART_NOT_ADAPTED",
+            f"{', '.join(lost)} shall train, but {adaptation.method} finds nothing to adapt there in a model "
+            f"of the family {family.name}. Set it to PART_FREEZE, name adaptation.lora.target_modules, or "
+            "use METHOD_FULL.",
+        )
 
 
 def _freeze_unused(model: Any, family: Family) -> None:

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     model_roots: str = Field(
         default="", description=f"Folders below which base models may lie, separated by `{os.pathsep}`."
     )
+    trusted_repositories: str = Field(
+        default="",
+        description="Hub repositories, and folders, whose own Python code may run, separated by commas.",
+    )
     threads: int = Field(
         default=0, ge=0, description="Threads of torch; 0 means one a core, and one in all for small models."
     )
@@ -111,6 +115,11 @@ class Settings(BaseSettings):
     def own_scratch_dir(self) -> Path:
         """The part of the scratch folder that no other process of this machine uses."""
         return self.scratch_dir / f"rank-{self.rank}" if self.ranks > 1 else self.scratch_dir
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """`trusted_repositories`, one by one."""
+        return frozenset(filter(None, map(str.strip, self.trusted_repositories.split(","))))
 
     @property
     def roots(self) -> tuple[Path, ...]:

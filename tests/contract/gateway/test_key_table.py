@@ -11,10 +11,9 @@ from sqlalchemy import Connection
 from visiontune_gateway.adapters.database import UnitOfWork
 from visiontune_gateway.adapters.tables import METADATA
 from visiontune_gateway.domain.api_keys import ApiKey
-from visiontune_kit import migrations
 from visiontune_kit.database import Database
 
-from tests.support.databases import database_url
+from tests.support.databases import database_url, migrate
 
 __all__ = ["database_url"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -22,7 +21,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrations.upgrade, database_url, "visiontune_gateway")
+    await asyncio.to_thread(migrate, database_url, "visiontune_gateway")
     opened = Database.open(database_url)
     yield opened
     await opened.close()

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.worker.v1 import worker_pb2
-from visiontune_kit import errors, migrations
+from visiontune_kit import errors
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters import tables
 from visiontune_trainer.adapters.database import LostRace, UnitOfWork
@@ -28,6 +28,7 @@ from visiontune_trainer.ports import Launch
 from visiontune_trainer.use_cases.reconcile import Reconciler
 from visiontune_trainer.use_cases.usage import Meter, usage_of
 
+from tests.support import databases
 from tests.support.eventually import eventually
 from tests.support.fake_services import running_datasets
 from tests.support.s3 import SeaweedFS
@@ -38,7 +39,7 @@ from tests.support.trainer_values import JOB, NOW, at, make_attempt, make_job
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrations.upgrade, database_url, "visiontune_trainer")
+    await asyncio.to_thread(databases.migrate, database_url, "visiontune_trainer")
     opened = Database.open(database_url)
     yield opened
     await opened.close()

@@ -16,14 +16,14 @@ from visiontune_kit.database import Database
 from visiontune_kit.operations import Operations
 
 from tests.support import archives, databases
-from tests.support.dataset import DatasetHandle, metadata_of, program_beside, version_of
+from tests.support.dataset import DatasetHandle, dataset_beside, metadata_of, program_beside, version_of
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import running_storage
 
 LARGE = archives.numbered(14, (640, 480))
 
-# Those without a mark run with every `make test`; each starts the program twice.
+# Those without a mark run with every `make test`; each starts the program.
 POINTS = [
     "import.shard_stored",
     pytest.param("import.before_commit", marks=pytest.mark.slow),
@@ -83,7 +83,7 @@ async def test_a_killed_server_goes_on_after_its_restart(s3: SeaweedFS, tmp_path
             operation = await service.start(dataset, archives.numbered(5), "small.tar")
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             ended = await service.ended(operation)
             assert version_of(ended).name == f"{dataset.name}/versions/v1"
             assert [each.name for each in await service.versions(dataset)] == [version_of(ended).name]
@@ -96,7 +96,7 @@ async def test_two_replicas_share_imports_and_one_takes_over_what_the_other_ran(
 ) -> None:
     async with (
         running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage,
-        program_beside(storage, tmp_path) as (_, survivor),
+        dataset_beside(storage, tmp_path) as survivor,
         program_beside(storage, tmp_path, fault="import.shard_stored:kill@2") as (process, victim),
     ):
         datasets = [await survivor.create(f"d-{number}") for number in range(4)]
@@ -127,7 +127,7 @@ async def test_what_a_killed_server_left_goes_when_its_import_is_cancelled(
         database = Database.open(databases.url_in(tmp_path, "dataset"))
         await Operations(database, {}).cancel(operation.name)
         await database.close()
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             assert (await service.ended(operation)).error.code == code_pb2.CANCELLED
             await service.until_objects(0)
             assert list(imports.iterdir()) == []
@@ -155,7 +155,7 @@ async def test_one_import_does_not_stop_calls(service: DatasetHandle) -> None:
 )
 async def test_a_commit_survives_the_death_of_its_server(s3: SeaweedFS, tmp_path: Path, point: str) -> None:
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             dataset = await service.create()
             first = await service.imported(dataset, archives.numbered(5))
             draft = await service.call("CreateDraft", pb.CreateDraftRequest(parent=dataset.name))
@@ -165,7 +165,7 @@ async def test_a_commit_survives_the_death_of_its_server(s3: SeaweedFS, tmp_path
             operation = await service.call("CommitVersion", pb.CommitVersionRequest(name=draft.name))
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             second = version_of(await service.ended(operation))
             assert (second.parent_version, second.example_count) == (first.name, 4)
             assert [each.name for each in await service.versions(dataset)] == [second.name, first.name]
@@ -179,7 +179,7 @@ async def test_an_export_survives_the_death_of_its_server(s3: SeaweedFS, tmp_pat
             operation = await service.call("ExportVersion", pb.ExportVersionRequest(name=version.name))
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             assert (await service.ended(operation)).HasField("response")
             await service.until_objects(3)  # a shard, its preview, and one archive
 
@@ -197,12 +197,12 @@ async def test_what_a_deleted_version_left_goes_when_the_server_is_back(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:
     async with running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage:
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             version = await service.imported(await service.create(), archives.numbered(5))
         async with program_beside(storage, tmp_path, fault="version.removed:kill@1") as (process, service):
             with pytest.raises(errors.Unavailable):
                 await eventually(lambda: deleted(service, version))
             async with asyncio.timeout(60):
                 assert await process.wait() == -signal.SIGKILL
-        async with program_beside(storage, tmp_path) as (_, service):
+        async with dataset_beside(storage, tmp_path) as service:
             await service.until_objects(0)

@@ -162,6 +162,33 @@ async def test_jobs_are_listed_newest_first_page_by_page(trainer: TrainerHandle)
     assert names == [f"job-{number}" for number in (4, 3, 2, 1, 0)]
 
 
+async def test_jobs_of_one_dataset_or_version_are_listed(trainer: TrainerHandle) -> None:
+    for job_id, dataset in (("a", "digits"), ("b", "talk"), ("c", "digits"), ("d", "digits")):
+        await trainer.create(job_id, dataset=dataset)
+
+    async def listed(dataset: str, **page: Any) -> pb.ListTrainingJobsResponse:
+        below = f"{PARENT}/datasets/{dataset}"
+        request = pb.ListTrainingJobsRequest(parent=PARENT, dataset=below, **page)
+        answer: pb.ListTrainingJobsResponse = await trainer.call("ListTrainingJobs", request)
+        return answer
+
+    async def ids(dataset: str) -> list[str]:
+        return [job.name.rpartition("/")[2] for job in (await listed(dataset)).training_jobs]
+
+    for name in ("digits", "digits/versions/v1"):
+        assert await ids(name) == ["d", "c", "a"]
+    assert await ids("talk") == ["b"]
+    # Neither a part of a name nor what a database would take for a pattern.
+    for name in ("digit", "digits/versions/v", "digits/versions/v2", "tal_", "%", "none"):
+        assert await ids(name) == [], name
+    first = await listed("digits", page_size=2)
+    rest = await listed("digits", page_size=2, page_token=first.next_page_token)
+    assert [len(page.training_jobs) for page in (first, rest)] == [2, 1]
+    assert not rest.next_page_token
+    with pytest.raises(errors.InvalidArgument):
+        await listed("talk", page_token=first.next_page_token)
+
+
 async def test_a_made_up_page_token_is_the_callers_fault(trainer: TrainerHandle) -> None:
     await trainer.create()
     job = f"{PARENT}/trainingJobs/digits"

@@ -1,6 +1,6 @@
 """The worker protocol over a socket: one attempt from claim to finish, and how it goes wrong."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from visiontune_trainer.domain.problems import LaunchPostponed, LaunchRefused
 
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
-from tests.support.trainer import TrainerHandle, running_trainer
+from tests.support.trainer import PARENT, TrainerHandle, running_trainer
 from tests.support.worker_client import WorkerClient
 
 STATE = pb.TrainingJob
@@ -165,13 +165,36 @@ async def test_a_stale_attempt_cannot_speak(trainer: TrainerHandle) -> None:
     await eventually(swept)
 
 
+# What a worker may ask, of an attempt.
+OF_AN_ATTEMPT: dict[str, Callable[[str], Any]] = {
+    "ExchangeToken": lambda attempt: worker_pb2.ExchangeTokenRequest(attempt=attempt),
+    "ClaimAttempt": lambda attempt: worker_pb2.ClaimAttemptRequest(attempt=attempt, worker_id="w-1"),
+    "Report": lambda attempt: worker_pb2.ReportRequest(attempt=attempt, sequence=1),
+    "RenewReadManifest": lambda attempt: worker_pb2.RenewReadManifestRequest(attempt=attempt),
+    "CreateFileUploads": lambda attempt: worker_pb2.CreateFileUploadsRequest(
+        attempt=attempt,
+        folder="checkpoints/step-1",
+        files=[worker_pb2.FileToUpload(path="a.bin", size_bytes=1, sha256="0" * 64)],
+    ),
+    "CommitCheckpoint": lambda attempt: worker_pb2.CommitCheckpointRequest(
+        attempt=attempt, step=1, files=[worker_pb2.UploadedFile(path="a.bin", upload=f"{PARENT}/uploads/u")]
+    ),
+    "FinishAttempt": lambda attempt: worker_pb2.FinishAttemptRequest(
+        attempt=attempt, outcome=worker_pb2.OUTCOME_CANCELLED
+    ),
+}
+
+
 async def test_a_worker_speaks_for_itself_only(trainer: TrainerHandle) -> None:
-    job = await trainer.create()
-    worker = await trainer.claimed(job)
-    worker.attempt = worker.attempt.replace("attempts/1", "attempts/2")
-    with pytest.raises(errors.PermissionDenied) as refused:
-        await worker.finish()
-    assert refused.value.reason == "OtherAttempt"
+    worker = await trainer.claimed(await trainer.create())
+    for other, refusal in (
+        (worker.attempt.replace("attempts/1", "attempts/2"), "OtherAttempt"),
+        (worker.attempt.replace(PARENT, "projects/other"), "ProjectNotFound"),
+    ):
+        for method, request_about in OF_AN_ATTEMPT.items():
+            with pytest.raises(errors.Failure) as refused:
+                await worker.ask(method, request_about(other))
+            assert refused.value.reason == refusal, method
 
 
 async def test_tokens_of_users_and_workers_do_not_mix(trainer: TrainerHandle) -> None:

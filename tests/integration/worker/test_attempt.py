@@ -70,7 +70,7 @@ def assert_loads_as_trained(folder: Path, trainer: Trainer) -> None:
     assert "learning_rate" in (folder / "reproduce.yaml").read_text()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_interrupted_at_any_step_the_later_losses_are_the_same_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: dict[int, float], seed: int
 ) -> None:

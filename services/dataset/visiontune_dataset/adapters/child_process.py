@@ -14,7 +14,12 @@ from visiontune_dataset.adapters.child import Died, SourceLost
 # A fork would take gRPC's threads along; a spawn would spend a second on imports each time. The fork server
 # has only imported what they run.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([import_child.__name__, rewrite_child.__name__, export_child.__name__])
+_CONTEXT.set_forkserver_preload(
+    [
+        *(child.__name__ for child in (import_child, rewrite_child, export_child)),
+        "visiontune_dataset.adapters.arrow_ready",
+    ]
+)
 
 
 class ChildDied(RuntimeError):  # noqa: N818 (named for what happened)

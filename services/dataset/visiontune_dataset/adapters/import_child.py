@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
-import pyarrow as pa
 from visiontune_data.foreign import Sources
 from visiontune_data.ingest import Options, Outcome, ingest
 from visiontune_data.inputs import Input
@@ -21,9 +20,6 @@ from visiontune_dataset.adapters.http_file import Unreadable, is_part
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
 from visiontune_dataset.adapters.known_images import KnownImages
 from visiontune_dataset.ports import ImportFile, ReadableShard
-
-# The first array looks for pandas, a second where that is installed: here, once for all imports.
-pa.array([0])
 
 _CHUNK_BYTES = 256 * KIB
 _SKIP_BYTES = 1 * MIB  # a gap that is read over rather than asked for anew

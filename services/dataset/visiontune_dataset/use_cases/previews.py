@@ -79,10 +79,11 @@ def epochs_of(place: int, rows: int, count: int) -> int:
 
 
 def _unknown_preset(command: PreviewAugmentation) -> Sequence[Problem]:
-    if not command.model_preset or command.model_preset in PRESETS:
+    seeing = sorted(name for name, preset in PRESETS.items() if preset.processor)
+    if not command.model_preset or command.model_preset in seeing:
         return []
-    message = f'There is no preset "{command.model_preset}".'
-    remedy = f"Use one of: {', '.join(sorted(PRESETS))}; or leave it empty."
+    message = f'There is no preset "{command.model_preset}" that sees pictures.'
+    remedy = f"Use one of: {', '.join(seeing)}; or leave it empty."
     return [Problem("model_preset", "unknown_preset", message, remedy)]
 
 
