@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from visiontune_recipes import augmentation_rules
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES, Family
-from visiontune_recipes.objectives import CAUSAL_LM
+from visiontune_recipes.objectives import CAUSAL_LM, OBJECTIVES
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
@@ -193,6 +193,27 @@ def _batching_not_offered(job: _Job) -> Iterator[Problem]:
         )
 
 
+def _sharding_alone(job: _Job) -> Iterator[Problem]:
+    resources = job.spec.resources
+    if resources.is_sharded and resources.accelerator_count * resources.node_count < 2:
+        yield Problem(
+            "resources.sharding",
+            "sharding_alone",
+            "Weights can be divided among several accelerators only.",
+            "Ask for more of them by resources.accelerator_count or nodes, or leave sharding unset.",
+        )
+
+
+def _sharding_not_offered(job: _Job) -> Iterator[Problem]:
+    if job.spec.resources.is_sharded and job.family and OBJECTIVES[job.family.objective].couples_examples:
+        yield Problem(
+            "resources.sharding",
+            "sharding_not_offered",
+            f'The family "{job.family.name}" compares the examples of all processes: weights stay whole.',
+            "Leave resources.sharding unset: each process then has the whole model.",
+        )
+
+
 def _bad_augmentation(job: _Job) -> Iterator[Problem]:
     if job.asked.augmentation is not None:
         yield from augmentation_rules.problems(job.asked.augmentation)
@@ -215,6 +236,8 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _everything_frozen,
     _nothing_to_adapt,
     _batching_not_offered,
+    _sharding_alone,
+    _sharding_not_offered,
     _bad_augmentation,
     _text_breaking,
 )

@@ -79,6 +79,13 @@ class OnBadExample(StrEnum):
     SKIP = "ON_BAD_EXAMPLE_SKIP"
 
 
+class Sharding(StrEnum):
+    """How weights are divided among processes that train together."""
+
+    NONE = "SHARDING_NONE"
+    FULL = "SHARDING_FULL"
+
+
 class Hub(Message):
     """A repository on the Hugging Face Hub."""
 
@@ -185,11 +192,17 @@ class Resources(Message):
     spot: Unset[Spot] = None
     queue: str | None = Field(default=None, max_length=63)
     priority: str | None = Field(default=None, max_length=63)
+    sharding: Unset[Sharding] = None
 
     @property
     def node_count(self) -> int:
         """Machines that train together."""
         return self.nodes or 1
+
+    @property
+    def is_sharded(self) -> bool:
+        """True when each process has a part of the weights."""
+        return self.sharding is Sharding.FULL
 
     @property
     def is_spot(self) -> bool:

@@ -93,6 +93,7 @@ FAMILY = Family(
     lora=llava.LORA,
     methods=(Method.FULL, Method.LORA),
     chat_template=CHAT_TEMPLATE,
+    packs=True,
     presets=(TINY,),
     # All videos of a batch are one tensor.
     video_frames=8,

@@ -64,5 +64,6 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     chat_template=qwen2_vl.chat_template(""),
+    packs=True,
     presets=(TINY,),
 )

@@ -39,6 +39,8 @@ class Built:
     base_revision: str = ""
     # What the model is given in place of the inputs that a batch has.
     given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    # The ranks have a part of the weights each: they have to run the model together, pass by pass.
+    sharded: bool = False
 
     @property
     def tokenizer(self) -> Any:
@@ -102,7 +104,8 @@ def build(
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    model.to(device)
+    if not spec.resources.is_sharded:
+        model.to(device)
     precision = spec.hyperparameters.precision or Precision.FP32
     built = Built(model, adapted, processor, family, device, precision, parameter_count, commit)
     if model.can_generate():

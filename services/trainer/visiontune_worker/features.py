@@ -183,5 +183,6 @@ def usable(built: Built, spec: Spec, *, augmented: bool, epochs: float) -> bool:
     """
     tower = built.family.parts.part_of
     trains = any(tower(name) == "vision_tower" for name in built.trainable())
-    can = bool(built.family.features_before) and not trains and not augmented
+    # Of a sharded model a thread cannot run a part alone.
+    can = bool(built.family.features_before) and not trains and not augmented and not built.sharded
     return spec.keeps_features and can and epochs > 1

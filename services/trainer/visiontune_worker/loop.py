@@ -12,13 +12,14 @@ from torch import Tensor
 from visiontune_recipes.objectives import OBJECTIVES
 from visiontune_recipes.spec import Hyperparameters, Schedule
 
-from visiontune_worker import schedule, shortage
+from visiontune_worker import schedule, sharding, shortage
 from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
 from visiontune_worker.notices import Notices
 from visiontune_worker.objectives.objective import Batch, Objective
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
+from visiontune_worker.sharding import Touch
 from visiontune_worker.shortage import Shortage
 
 # Points measured are read back and told at most this often: reading waits for the device.
@@ -56,11 +57,16 @@ class Training:
     most_examples: int | None = None
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
     optimiser: torch.optim.AdamW = field(init=False)
+    # Where the model is sharded: a batch of a few examples, for passes that other ranks have alone.
+    spare: Callable[[], Batch] = field(init=False)
+    touch: Touch = field(init=False)
 
     def __post_init__(self) -> None:
         trainable = self.built.trainable()
         self.parameters = list(trainable.values())
         self.optimiser = schedule.optimiser(trainable, self.numbers)
+        if self.built.sharded:
+            self.touch = Touch(self.built)
 
     @property
     def epoch(self) -> float:
@@ -82,34 +88,43 @@ class Training:
         The mean is over the weight of all passes of all ranks together, so that neither accumulation nor the
         number of ranks changes the gradient.
         """
-        weight, examples, padded_tokens = self._meet(batches)
+        (weight, examples, padded_tokens), passes = self._meet(batches)
         rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        total = self._backward(batches, weight)
-        self.ranks.sum_gradients(self.parameters, total)
+        if self.built.sharded:
+            total = self._backward_together(batches, weight, passes)
+            self.ranks.sum_gradients([], total)
+        else:
+            total = self._backward(batches, weight)
+            self.ranks.sum_gradients(self.parameters, total)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.after_step(self.built.model)
         self.step += 1
-        return Measured(total, norm, examples, padded_tokens)
+        return Measured(total, sharding.whole(norm), examples, padded_tokens)
 
     def deliver_notices(self) -> None:
         """Has rank 0 hear what any rank has to say; all ranks call it."""
         self._meet([])
 
-    def _meet(self, batches: Sequence[Batch]) -> list[int]:
-        """Weight, examples and tokens of the step on all ranks; rank 0 hears what the others have to say."""
+    def _meet(self, batches: Sequence[Batch]) -> tuple[list[int], list[list[bool]]]:
+        """Of a step: weight, examples and tokens of all ranks, and which of each rank's passes have images.
+
+        Rank 0 hears what the others have to say.
+        """
         ours = [
             sum(each.weight for each in batches),
             sum(each.examples for each in batches),
             sum(each.padded_tokens for each in batches),
         ]
-        parts = self.ranks.exchange([ours, self.notices.untold()])
-        for rank, (_, told) in enumerate(parts):
+        images = [any(each.vision for each in batch.encoded) for batch in batches]
+        parts = self.ranks.exchange([ours, images, self.notices.untold()])
+        for rank, (_, _, told) in enumerate(parts):
             self.notices.hear(told, rank)
-        return [sum(each) for each in zip(*(sizes for sizes, _ in parts), strict=True)]
+        totals = [sum(each) for each in zip(*(sizes for sizes, _, _ in parts), strict=True)]
+        return totals, [images for _, images, _ in parts]
 
     def _backward(self, batches: Sequence[Batch], weight: int) -> Tensor:
         """Gradients and loss of our passes; in smaller passes where memory does not suffice for them.
@@ -124,11 +139,7 @@ class Training:
                 for batch in batches:
                     for each in self._pieces(batch):
                         shape = (each.examples, each.padded_tokens)
-                        with self.built.autocast():
-                            found = self.objective.loss(self.built.model, each.to(self.built.device))
-                        loss = found.summed / max(1, weight)
-                        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
-                        total += loss.detach()
+                        total += self._backward_one(each, weight)
             except RuntimeError as error:
                 if not shortage.is_shortage(error):
                     raise
@@ -138,6 +149,28 @@ class Training:
             # Here, where nothing refers to the failed pass any more.
             self.optimiser.zero_grad(set_to_none=True)
             self._make_smaller(short)
+
+    def _backward_one(self, batch: Batch, weight: int, *, counts: bool = True) -> Tensor:
+        with self.built.autocast():
+            found = self.objective.loss(self.built.model, batch.to(self.built.device))
+        loss = found.summed / max(1, weight) * counts
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
+        return loss.detach()
+
+    def _backward_together(
+        self, batches: Sequence[Batch], weight: int, passes: Sequence[Sequence[bool]]
+    ) -> Tensor:
+        """As `_backward`, where all ranks have to make the same passes: who has none makes one for nothing.
+
+        Memory that does not suffice ends the attempt, since the others would not try again.
+        """
+        torch.manual_seed(seed_of_step(self.order.seed, self.step, self.ranks.rank))
+        total = torch.zeros((), device=self.built.device)
+        for number in range(max(map(len, passes))):
+            self.touch.on = any(images[number] for images in passes if number < len(images))
+            ours = number < len(batches)
+            total += self._backward_one(batches[number] if ours else self.spare(), weight, counts=ours)
+        return total
 
     def _pieces(self, batch: Batch) -> Sequence[Batch]:
         most = self.most_examples

@@ -12,7 +12,7 @@ from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 from visiontune_recipes.spec import Batching
 
-from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives
+from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives, sharding
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.evaluate import HeldOut
@@ -71,6 +71,8 @@ def run(
         session.measure_before()
         session.train()
         session.measure_after()
+        if session.training.built.sharded:
+            sharding.gather(session.training.built, keep=ranks.leads)
         # Before rank 0 publishes: the others need not wait for that.
         ranks.close()
         if attempt:
@@ -96,19 +98,25 @@ def _prepare(
     built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
     _refuse_other_kinds(built, claim.manifest.facts)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
-    training = _training(claim, built, counts, ranks)
-    if resumed:
-        checkpoints.read(training, resumed)
-        saver.saved_step = training.step
     # However long the others took to load; a branch of the Hub may have moved between their downloads.
     if len(set(ranks.exchange(built.base_revision, interrupts.check))) > 1:
         raise PassingFault(
             "BASE_MODEL_MOVED", "The base model changed while it was loaded. Name a commit as its revision."
         )
     ranks.start(built.device)
-    ranks.share(training.parameters)
+    if claim.spec.resources.is_sharded and ranks.count > 1:
+        # Of weights that are equal: all ranks read the same files, or drew from the same seed.
+        sharding.shard(built, ranks.count)
+    else:
+        built.model.to(built.device)
+        ranks.share(built.trainable().values())
+    training = _training(claim, built, counts, ranks)
+    if resumed:
+        checkpoints.read(training, resumed)
+        saver.saved_step = training.step
     training.notices = Notices(outbox.notice, outbox.log)
     given = feed.feed(training, claim.spec, claim.manifest, shards, settings)
+    training.spare = lambda: training.objective.collate(given.some(1))
     session = Session(
         outbox=outbox,
         claim=claim,

@@ -8,6 +8,7 @@ import pytest
 from visiontune_recipes.check import RULES, check, family_of
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES
+from visiontune_recipes.objectives import CAUSAL_LM
 from visiontune_recipes.spec import Spec
 
 GOOD = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
@@ -31,6 +32,12 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
         GOOD,
     ),
     "nothing_to_adapt": ("adaptation", MODEL, {"adaptation": {"language_model": "PART_FREEZE"}}, GOOD),
+    "sharding_alone": (
+        "resources.sharding",
+        PRESET,
+        {"resources": {"sharding": "SHARDING_FULL", "accelerator_count": 1}},
+        GOOD,
+    ),
     "everything_frozen": ("adaptation", MODEL, {"adaptation": FROZEN}, GOOD),
 }
 
@@ -52,8 +59,25 @@ def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     # Every method that exists is offered by every family of this release; test_augmentation has its own.
-    elsewhere = {"method_not_offered", "batching_not_offered", "bad_augmentation", "text_breaking"}
+    elsewhere = {
+        "method_not_offered",
+        "batching_not_offered",
+        "sharding_not_offered",
+        "bad_augmentation",
+        "text_breaking",
+    }
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
+
+
+@pytest.mark.parametrize(("couples", "rules"), [(True, ["sharding_not_offered"]), (False, [])])
+def test_weights_are_not_divided_where_processes_compare_their_examples(
+    monkeypatch: pytest.MonkeyPatch, couples: bool, rules: list[str]
+) -> None:
+    objectives = {CAUSAL_LM.name: replace(CAUSAL_LM, couples_examples=couples)}
+    monkeypatch.setattr("visiontune_recipes.check.OBJECTIVES", objectives)
+    resources = {"sharding": "SHARDING_FULL", "accelerator_count": 2}
+    problems = check(spec(MODEL, resources=resources), GOOD, registered_family="llava")
+    assert [each.rule for each in problems] == rules
 
 
 @pytest.mark.parametrize(

@@ -909,6 +909,33 @@ class Resources(_message.Message):
     SPOT_ONLY: Resources.Spot.ValueType  # 2
     """Spot machines only; the job goes on from its newest checkpoint when one is taken away."""
 
+    class _Sharding:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ShardingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Resources._Sharding.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SHARDING_UNSPECIFIED: Resources._Sharding.ValueType  # 0
+        """SHARDING_NONE."""
+        SHARDING_NONE: Resources._Sharding.ValueType  # 1
+        """Each process has them whole: fastest where they fit."""
+        SHARDING_FULL: Resources._Sharding.ValueType  # 2
+        """Each process has a part, and gets the rest of a layer when it is its turn (FSDP): for models that do
+        not fit one accelerator.
+        """
+
+    class Sharding(_Sharding, metaclass=_ShardingEnumTypeWrapper):
+        """How weights, gradients and optimiser state are divided among the processes that train together."""
+
+    SHARDING_UNSPECIFIED: Resources.Sharding.ValueType  # 0
+    """SHARDING_NONE."""
+    SHARDING_NONE: Resources.Sharding.ValueType  # 1
+    """Each process has them whole: fastest where they fit."""
+    SHARDING_FULL: Resources.Sharding.ValueType  # 2
+    """Each process has a part, and gets the rest of a layer when it is its turn (FSDP): for models that do
+    not fit one accelerator.
+    """
+
     ACCELERATOR_FIELD_NUMBER: _builtins.int
     ACCELERATOR_COUNT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
@@ -917,6 +944,7 @@ class Resources(_message.Message):
     SPOT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    SHARDING_FIELD_NUMBER: _builtins.int
     accelerator: _builtins.str
     """A name from the operator's list, for example `nvidia-l4`; empty means what the backend has."""
     accelerator_count: _builtins.int
@@ -933,6 +961,8 @@ class Resources(_message.Message):
     """A queue from the operator's list; empty means none, or the operator's default."""
     priority: _builtins.str
     """A priority from the operator's list; empty means the cluster's default."""
+    sharding: Global___Resources.Sharding.ValueType
+    """How weights are divided among several accelerators."""
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
         """The job fails when its attempts together ran longer; absent means no limit."""
@@ -948,10 +978,11 @@ class Resources(_message.Message):
         spot: Global___Resources.Spot.ValueType = ...,
         queue: _builtins.str = ...,
         priority: _builtins.str = ...,
+        sharding: Global___Resources.Sharding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes", "priority", b"priority", "queue", b"queue", "spot", b"spot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes", "priority", b"priority", "queue", b"queue", "sharding", b"sharding", "spot", b"spot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015

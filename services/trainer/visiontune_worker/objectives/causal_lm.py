@@ -131,6 +131,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             top_p=None,
             top_k=None,
             num_beams=1,
+            synced_gpus=built.sharded,
             eos_token_id=list(built.stop_ids),
             pad_token_id=built.pad_id,
         )

@@ -4,6 +4,7 @@ What keeps them apart is that positions begin anew with each: transformers deriv
 attend to which, if and only if there is neither a mask nor a cache.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,8 @@ def _in_space(example: Encoded, of_images: Any) -> Tensor:
     """int64 [3, length]."""
     if not example.vision:
         return torch.arange(example.length).expand(3, -1)
-    grids = {
-        name: example.vision[name] for name in ("image_grid_thw", "video_grid_thw") if name in example.vision
-    }
+    takes = inspect.signature(of_images).parameters
+    grids = {name: each for name, each in example.vision.items() if name in takes}
     text = {name: each[None] for name, each in example.text.items()}
     found, _ = of_images(**text, **grids)
     return torch.as_tensor(found)[:, 0]
