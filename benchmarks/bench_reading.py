@@ -15,9 +15,10 @@ from pathlib import Path
 import datasets
 from PIL import Image
 from visiontune_data import pictures
-from visiontune_data.ingest import Options, Version, ingest
+from visiontune_data.ingest import Options, ingest
 from visiontune_data.limits import MIB
 from visiontune_data.local import LocalSource
+from visiontune_data.version import Version
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_worker.claim import Manifest, RemoteShard
 from visiontune_worker.shards import Shards

@@ -6,20 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from visiontune_kit import migrations
-from visiontune_kit.database import Database
-from visiontune_kit.identity import Kind, Principal, Role
-from visiontune_kit.settings import read
+from visiontune_kit.identity import Role
 
-from visiontune_gateway import app, keys
-from visiontune_gateway.domain.api_keys import InvalidApiKey
-from visiontune_gateway.ports import Deps
-from visiontune_gateway.settings import Settings
-from visiontune_gateway.use_cases.api_keys import CreateApiKey, create_api_key
-from visiontune_gateway.use_cases.exchange import authenticate
-
-# Whoever can run this command can read the database anyway.
-_LOCAL_OPERATOR = Principal("local:operator", "", Role.OPERATOR, Kind.USER)
+from visiontune_gateway import keys
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -29,6 +18,13 @@ def main(given: Sequence[str] | None = None) -> None:
     if command == "init-keys":
         keys.make_all(arguments.keys_dir)
         return
+    # Imported here, since the first start of a stack waits for its keys, which need none of it.
+    from visiontune_kit import migrations  # noqa: PLC0415
+    from visiontune_kit.settings import read  # noqa: PLC0415
+
+    from visiontune_gateway import app, local_keys  # noqa: PLC0415
+    from visiontune_gateway.settings import Settings  # noqa: PLC0415
+
     settings = read(Settings)
     if command == "migrate" or settings.database_url.startswith("sqlite"):
         migrations.upgrade(settings.database_url, "visiontune_gateway")
@@ -40,7 +36,7 @@ def main(given: Sequence[str] | None = None) -> None:
         role = Role[arguments.role.upper()]
         file: Path | None = arguments.file
         known = file.read_text("utf-8").strip() if file and file.exists() else ""
-        text = asyncio.run(provide_api_key(settings, arguments.project, role, known))
+        text = asyncio.run(local_keys.provide_api_key(settings, arguments.project, role, known))
         if file is None:
             sys.stdout.write(f"{text}\n")
         elif text != known:
@@ -60,27 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--role", choices=[role.name.lower() for role in Role], default="editor")
     create.add_argument("--file", type=Path, help="write it there, unless that file holds a valid key")
     return parser
-
-
-async def provide_api_key(settings: Settings, project: str, role: Role, known: str) -> str:
-    """Returns `known` when it is a valid key, else a new one."""
-    database = Database.open(settings.database_url)
-    deps = app.deps_of(settings, database)
-    try:
-        if known and await _is_valid(known, deps):
-            return known
-        command = CreateApiKey(project, display_name="made on the server", role=role)
-        return (await create_api_key(command, _LOCAL_OPERATOR, deps)).text
-    finally:
-        await database.close()
-
-
-async def _is_valid(key: str, deps: Deps) -> bool:
-    try:
-        await authenticate(key, deps)
-    except InvalidApiKey:  # Of an earlier database, for example.
-        return False
-    return True
 
 
 if __name__ == "__main__":

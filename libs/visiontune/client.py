@@ -1,5 +1,6 @@
 """The client: one method a question that the API answers. Answers are the contracts' own messages."""
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.json_format import MessageToDict, Parse, ParseDict
@@ -31,6 +33,8 @@ _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 # The server reads the whole object once before it answers. A gateway waits less than that for one call,
 # but the reading goes on, and the next call joins it.
 _COMPLETE_TIMEOUT_S = 600.0
+# What a server allows a small file to arrive.
+_SEND_TIMEOUT_S = 60.0
 # The first preview loads torch.
 _PREVIEW_TIMEOUT_S = 120.0
 
@@ -124,6 +128,17 @@ class Client:
         """Uploads a file; see visiontune.uploads.upload for the options."""
         return uploads.upload(self, path, **options)
 
+    def upload_bytes(self, content: bytes, filename: str, *, content_type: str = "") -> storage_pb2.Upload:
+        """Uploads a small file through the server, which says how small, where the store is out of reach."""
+        request = storage_pb2.UploadBytesRequest(
+            parent=self.project,
+            filename=filename,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
+            body=httpbody_pb2.HttpBody(content_type=content_type, data=content),
+        )
+        return self.call(_method(_STORAGE, "UploadBytes"), request, storage_pb2.Upload(), _SEND_TIMEOUT_S)
+
     def create_upload(self, upload: storage_pb2.Upload) -> storage_pb2.Upload:
         """Reserves quota and returns URLs to PUT the parts to."""
         request = storage_pb2.CreateUploadRequest(parent=self.project, upload=upload)
@@ -212,19 +227,24 @@ class Client:
         request = dataset_pb2.GetDatasetRequest(name=self.dataset_name(name))
         return self.call(_method(_DATASETS, "GetDataset"), request, dataset_pb2.Dataset())
 
-    def list_datasets(self) -> Iterator[dataset_pb2.Dataset]:
-        """All datasets, newest first."""
+    def list_datasets(self, *, deleted: bool = False) -> Iterator[dataset_pb2.Dataset]:
+        """All datasets, newest first; or the deleted ones that can be brought back."""
         return self.pages(
             _method(_DATASETS, "ListDatasets"),
-            dataset_pb2.ListDatasetsRequest(parent=self.project),
+            dataset_pb2.ListDatasetsRequest(parent=self.project, only_deleted=deleted),
             dataset_pb2.ListDatasetsResponse(),
             "datasets",
         )
 
-    def delete_dataset(self, name: str, *, force: bool = False) -> None:
-        """Deletes a dataset; with `force` also its versions."""
-        request = dataset_pb2.DeleteDatasetRequest(name=self.dataset_name(name), force=force)
+    def delete_dataset(self, name: str, *, force: bool = False, purge: bool = False) -> None:
+        """Deletes a dataset; with `force` also its versions, with `purge` without a way back."""
+        request = dataset_pb2.DeleteDatasetRequest(name=self.dataset_name(name), force=force, purge=purge)
         self._transport.call(call_for(_method(_DATASETS, "DeleteDataset"), _with_request_id(request)))
+
+    def undelete_dataset(self, name: str) -> dataset_pb2.Dataset:
+        """Brings a deleted dataset back."""
+        request = dataset_pb2.UndeleteDatasetRequest(name=self.dataset_name(name))
+        return self.call(_method(_DATASETS, "UndeleteDataset"), request, dataset_pb2.Dataset())
 
     def import_version(self, request: dataset_pb2.ImportVersionRequest) -> operations_pb2.Operation:
         """Starts the import of an upload; `wait` for the operation."""
@@ -235,11 +255,11 @@ class Client:
         request = dataset_pb2.GetVersionRequest(name=self.version_name(name))
         return self.call(_method(_DATASETS, "GetVersion"), request, dataset_pb2.DatasetVersion())
 
-    def list_versions(self, dataset: str) -> Iterator[dataset_pb2.DatasetVersion]:
-        """A dataset's versions, newest first."""
+    def list_versions(self, dataset: str, *, deleted: bool = False) -> Iterator[dataset_pb2.DatasetVersion]:
+        """A dataset's versions, newest first; or the deleted ones that can be brought back."""
         return self.pages(
             _method(_DATASETS, "ListVersions"),
-            dataset_pb2.ListVersionsRequest(parent=self.dataset_name(dataset)),
+            dataset_pb2.ListVersionsRequest(parent=self.dataset_name(dataset), only_deleted=deleted),
             dataset_pb2.ListVersionsResponse(),
             "versions",
         )
@@ -331,10 +351,15 @@ class Client:
             "problems",
         )
 
-    def delete_version(self, name: str, *, force: bool = False) -> None:
-        """Deletes `digits/v1`; with `force` also while it may be read or is edited."""
-        request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force)
+    def delete_version(self, name: str, *, force: bool = False, purge: bool = False) -> None:
+        """Deletes `digits/v1`; with `force` also while it is in use, with `purge` without a way back."""
+        request = dataset_pb2.DeleteVersionRequest(name=self.version_name(name), force=force, purge=purge)
         self._transport.call(call_for(_method(_DATASETS, "DeleteVersion"), _with_request_id(request)))
+
+    def undelete_version(self, name: str) -> dataset_pb2.DatasetVersion:
+        """Brings a deleted version, `digits/v1`, back."""
+        request = dataset_pb2.UndeleteVersionRequest(name=self.version_name(name))
+        return self.call(_method(_DATASETS, "UndeleteVersion"), request, dataset_pb2.DatasetVersion())
 
     def export_version(
         self, version: str, format_: str = "", archive: str = "tar.gz"

@@ -5,12 +5,12 @@ The gateway reads the same annotations the other way round, so no route is writt
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from google.api import annotations_pb2
+from google.api import annotations_pb2, httpbody_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -35,6 +35,9 @@ class HttpCall:
     query: tuple[tuple[str, str], ...]
     # JSON; None means no body.
     body: Any
+    # Bytes that are the body instead, and their type.
+    content: bytes | None = None
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,17 @@ def rule_of(method: MethodDescriptor) -> Rule:
 def call_for(method: MethodDescriptor, request: Message) -> HttpCall:
     """The HTTP call of one request."""
     rule = rule_of(method)
+    file: Any = getattr(request, rule.body, None)
+    if isinstance(file, httpbody_pb2.HttpBody):
+        bare = type(request)()
+        bare.CopyFrom(request)
+        bare.ClearField(rule.body)
+        call = replace(_call_for(rule, bare), body=None)
+        return replace(call, content=file.data, content_type=file.content_type)
+    return _call_for(rule, request)
+
+
+def _call_for(rule: Rule, request: Message) -> HttpCall:
     fields = MessageToDict(request, preserving_proto_field_name=True)
     path = _VARIABLE.sub(lambda match: quote(str(_take(fields, match[1])), safe="/"), rule.template)
     if rule.body == "*":

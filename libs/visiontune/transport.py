@@ -60,7 +60,9 @@ class Transport:
                     self.server + call.path,
                     params=call.query or None,
                     json=call.body,
-                    headers=self.headers(),
+                    content=call.content,
+                    headers=self.headers()
+                    | ({"content-type": call.content_type} if call.content_type else {}),
                     timeout=timeout_s or self.timeout_s,
                 )
             except httpx.TransportError as error:

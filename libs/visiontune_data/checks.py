@@ -26,10 +26,12 @@ _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf]|â€|\ufffd")
 
 def check(draft: Draft, limits: Limits, notes: Notes) -> None:
     """Notes what is wrong with a draft's conversation, captions and split."""
-    if draft.texts:
-        _check_captions(draft, notes)
-    else:
+    if draft.messages or not draft.texts:
         _check_messages(draft, limits, notes)
+    if draft.texts and draft.messages:
+        _check_pair(draft, notes)
+    elif draft.texts:
+        _check_captions(draft, notes)
     _check_texts(draft, limits, notes)
     refs = (*draft.images, *(draft.negatives or ()))
     check_count(len(refs), refs[0].json_path if refs else "$", limits, notes)
@@ -53,6 +55,18 @@ def _check_captions(draft: Draft, notes: Notes) -> None:
     for text, path in zip(draft.texts, draft.text_paths, strict=True):
         if is_blank(text):
             notes.add("caption-empty", path, "the caption has no text", text)
+
+
+def _check_pair(draft: Draft, notes: Notes) -> None:
+    """Notes what is wrong with the answer to which the last one is preferred."""
+    rejected, path = draft.texts[0], draft.text_paths[0]
+    if len(draft.texts) > 1:
+        notes.add("pair-many", draft.text_paths[1], f"{len(draft.texts)} rejected answers", draft.texts[1])
+    if is_blank(rejected):
+        notes.add("answer-empty", path, "the rejected answer has no text", rejected)
+    answers = [text_of(message) for message in draft.messages if message.role == "assistant"]
+    if answers and answers[-1] == rejected:
+        notes.add("pair-equal", path, "the rejected answer is the same as the chosen one", rejected)
 
 
 def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:

@@ -11,7 +11,7 @@ from visiontune_data import paths
 from visiontune_data.archive.refused import refuse
 from visiontune_data.checks import SPLITS
 from visiontune_data.formats import AUTO, DETECTION_ORDER, FORMATS, Format
-from visiontune_data.pairs import Pair, find
+from visiontune_data.pairs import Pair, find, webdataset_key
 from visiontune_data.report import Place
 from visiontune_data.text import shorten
 
@@ -45,6 +45,8 @@ def choose(wanted: str, record_paths: Sequence[str], image_paths: Sequence[str],
     `sample(path)` gives the first records of a file. Raises archive.Refused.
     """
     formats = DETECTION_ORDER if wanted == AUTO else (FORMATS[wanted],)
+    if found := _samples(formats, record_paths, image_paths, sample):
+        return found
     if pairs := _pairs(formats, record_paths, image_paths):
         return pairs
     choices = [Choice(f, files) for f in formats if (files := _files_of(f, record_paths))]
@@ -56,6 +58,31 @@ def choose(wanted: str, record_paths: Sequence[str], image_paths: Sequence[str],
         choice = replace(choice, reason=f"{choice.format.name}: {choice.format.evidence}")
     _refuse_ambiguous(choice)
     return choice
+
+
+def _samples(
+    formats: Sequence[Format], record_paths: Sequence[str], image_paths: Sequence[str], sample: Sample
+) -> Choice | None:
+    """The format whose records are the .json of WebDataset's samples, where each file is one of these."""
+    files = [RecordFile(path, _split_of(path)) for path in record_paths]
+    keys = [webdataset_key(path) for path in record_paths]
+    is_beside = not set(keys).isdisjoint(map(webdataset_key, image_paths))
+    if (
+        not files
+        or any(paths.suffix(path) != "json" for path in record_paths)
+        or not (is_beside or (len(files) > 1 and all(map(_is_number, keys))))
+    ):
+        return None
+    first = sample(files[0].path)
+    for format_ in formats:
+        if format_.is_sample and len(first) == 1 and format_.recognises(first[0]):
+            reason = f"{format_.name}: {len(files):,} files are a record each, as in WebDataset"
+            return Choice(format_, tuple(files), reason)
+    return None
+
+
+def _is_number(key: str) -> bool:
+    return posixpath.basename(key).isdigit()
 
 
 def _pairs(

@@ -44,6 +44,7 @@ _OF_KIND: Final[dict[Kind, frozenset[str]]] = {
     Kind.CHAT_WITH_VIDEO: frozenset({"images", "messages", "frames"}),
     Kind.CAPTIONED_IMAGE: frozenset({"images", "texts"}),
     Kind.RETRIEVAL: frozenset({"images", "texts", "negatives"}),
+    Kind.PREFERENCE: frozenset({"images", "messages", "frames", "texts"}),
 }
 _COMPRESSED: Final = "zstd"
 PICTURES: Final = frozenset({"images.list.element.bytes", "negatives.list.element.bytes"})

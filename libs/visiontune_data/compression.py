@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from PIL import Image, ImageCms
+from PIL import Image
 
 from visiontune_data import pictures
 
@@ -84,33 +84,10 @@ def _compressed(data: bytes, kind: str, orientation: int, wanted: str, policy: P
 
 
 def _in_srgb(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
-    """The picture with 8 bits a sample: grey, RGB, or RGBA where alpha is there and kept, else on white.
-
-    A colour profile is applied and dropped; one that cannot be read, or is not of these colours, is dropped.
-    """
+    """The picture with 8 bits a sample: grey, RGB, or RGBA where alpha is there and kept, else on white."""
     image.load()
-    profile = image.info.pop("icc_profile", None)
-    is_transparent = "A" in image.getbands() or "transparency" in image.info
-    if image.mode == "L" and not is_transparent and not profile:
+    if image.mode == "L" and not pictures.is_transparent(image) and not image.info.get("icc_profile"):
         return image
-    if is_transparent and keep_alpha:
-        picture = image.convert("RGBA")
-    elif image.mode == "CMYK" and profile:
-        picture = image
-    else:
-        picture, _ = pictures.to_rgb(image)
-    return _profiled(picture, profile) if profile else picture.convert(_plain(picture.mode))
-
-
-def _profiled(picture: Image.Image, profile: bytes) -> Image.Image:
-    mode = _plain(picture.mode)
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        done = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (OSError, ImageCms.PyCMSError):
-        return picture.convert(mode)
-    return done or picture.convert(mode)
-
-
-def _plain(mode: str) -> str:
-    return "RGBA" if mode == "RGBA" else "RGB"
+    if keep_alpha and pictures.is_transparent(image):
+        return pictures.in_srgb(image, keep_alpha=True)
+    return pictures.to_rgb(image)[0]

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CAPTIONED_IMAGE = "captioned-image"
     CHAT_WITH_VIDEO = "chat-with-video"
     RETRIEVAL = "retrieval"
+    PREFERENCE = "preference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Draft:
     """What a format makes of one record, before its images are looked up.
 
     `message_paths` and `text_paths` are the JSON paths of messages and captions, for problems in them.
-    `negatives` is None but for retrieval, where `images` are those that the text shall find.
+    `texts` are captions; of a retrieval the query; beside messages the answer to which the last one is
+    preferred. `negatives` is None but for retrieval, where `images` are those that the text shall find.
     """
 
     id: str | None
@@ -108,6 +110,7 @@ class Image:
     offset: int
     length: int
     brightness: int = 0  # mean luma of the thumbnail, 0 to 255
+    phash: int | None = None  # perceptual hash; None where there is too little to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Example:
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        return kind_of(self.messages, self.images, self.negatives)
+        return kind_of(self.messages, self.images, self.negatives, self.texts)
 
     @property
     def all_images(self) -> tuple[Image, ...]:
@@ -145,12 +148,14 @@ class Example:
         return (text_of(spoken[-1]),) if spoken else ()
 
 
-def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None) -> Kind:
+def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None, texts: Sized) -> Kind:
     """What an example with these can train."""
     if negatives is not None:
         return Kind.RETRIEVAL
     if not messages:
         return Kind.CAPTIONED_IMAGE
+    if texts:
+        return Kind.PREFERENCE
     if any(part.frames for message in messages for part in message.content):
         return Kind.CHAT_WITH_VIDEO
     return Kind.CHAT_WITH_IMAGES if images else Kind.CHAT

@@ -5,12 +5,13 @@ import json
 import posixpath
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import IO, Any, BinaryIO, Protocol, Self, cast
 
+from visiontune_data.example import Kind
 from visiontune_data.exported import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Format
 from visiontune_data.limits import MIB
@@ -18,10 +19,25 @@ from visiontune_data.naming import ImageNames
 from visiontune_data.packing import PACKERS, Archive, Counted, Pack
 from visiontune_data.parquet import ParquetSink
 from visiontune_data.splits import SPLIT_NAMES
+from visiontune_data.webdataset import KINDS as WEBDATASET_KINDS
+from visiontune_data.webdataset import NAME as WEBDATASET
+from visiontune_data.webdataset import WebDatasetWriter
 
-__all__ = ["Archive", "CannotExport", "ExportSummary", "ExportedExample", "ExportedImage", "export"]
+__all__ = [
+    "EXPORTS",
+    "Archive",
+    "CannotExport",
+    "ExportSummary",
+    "ExportedExample",
+    "ExportedImage",
+    "export",
+]
 
 _SPOOLED_BYTES = 8 * MIB
+# What an export can be written as, and the kinds of examples that each has a place for.
+EXPORTS: Mapping[str, Collection[Kind]] = {f.name: f.kinds for f in FORMATS.values()} | {
+    WEBDATASET: WEBDATASET_KINDS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,11 @@ def export(
     counted = Counted(out)
     with ExitStack() as stack:
         pack = stack.enter_context(PACKERS[archive](cast("BinaryIO", counted)))
-        writer = _Writer(FORMATS[format_name], pack, stack)
+        writer: _Writer | WebDatasetWriter
+        if format_name == WEBDATASET:
+            writer = WebDatasetWriter(pack)
+        else:
+            writer = _Writer(FORMATS[format_name], pack, stack)
         for example in examples:
             writer.add(example)
         writer.finish()
@@ -59,7 +79,7 @@ def export(
             pack(path, io.BytesIO(content), len(content))
     return ExportSummary(
         example_count=writer.counts.total(),
-        image_count=writer.images.count,
+        image_count=writer.image_count,
         split_counts={name: writer.counts[name] for name in SPLIT_NAMES if writer.counts[name]},
         size_bytes=counted.size_bytes,
         sha256=counted.hash.hexdigest(),
@@ -119,6 +139,11 @@ class _Writer:
         if path not in self._records:
             self._records[path] = self.stack.enter_context(_sink(path))
         self._records[path].add(record)
+
+    @property
+    def image_count(self) -> int:
+        """Files with images."""
+        return self.images.count
 
     def _image(self, image: ExportedImage, folder: str) -> str:
         """The image's path from `folder`, below which it is written unless it is there."""

@@ -63,7 +63,7 @@ class ExportedExample:
     @property
     def kind(self) -> Kind:
         """What it can train."""
-        return kind_of(self.messages, self.images, self.negatives)
+        return kind_of(self.messages, self.images, self.negatives, self.texts)
 
 
 def _message(row: Mapping[str, Any]) -> Message:

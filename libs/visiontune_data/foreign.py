@@ -4,10 +4,11 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from visiontune_data import image_kinds, paths
+from visiontune_data.ahead import FetchAhead
 from visiontune_data.decoding import Decoder
 from visiontune_data.example import ImageRef
 from visiontune_data.formats.format import Notes
@@ -75,8 +76,20 @@ class ForeignImages:
     decoder: Decoder
     content: Content
     limits: Limits
+    ahead: FetchAhead | None = None  # of the same sources
     _paths: dict[str, str] = field(default_factory=dict)  # by URL or digest as written
     _refused: dict[str, NotFetched] = field(default_factory=dict)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it would help to know of further records' images now, to fetch several at once."""
+        return self.ahead is not None and not self.ahead.is_busy
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Hears of images that will be looked for, in this order."""
+        if self.ahead is not None:
+            known = self._paths.keys() | self._refused.keys()
+            self.ahead.expect(path for path in paths if _is_fetched(path) and path not in known)
 
     def find(self, ref: ImageRef, notes: Notes) -> str | None:
         """The path under which the image now is; notes why there is none."""
@@ -108,7 +121,9 @@ class ForeignImages:
         if url in self._refused:
             raise self._refused[url]
         try:
-            return self._resolve(found[1]) if (found := DIGEST.match(url)) else self.sources.fetch(url)
+            if found := DIGEST.match(url):
+                return self._resolve(found[1])
+            return (self.ahead or self.sources.fetch)(url)
         except NotFetched as error:
             self._refused[url] = error
             raise
@@ -118,6 +133,10 @@ class ForeignImages:
         if data is None:
             raise NotFetched("image-missing", f'no earlier version has an image "sha256:{sha256[:12]}…"')
         return data
+
+
+def _is_fetched(path: str) -> bool:
+    return paths.is_url(path) and not path.lower().startswith("data:")
 
 
 def _data_of(url: str) -> bytes:

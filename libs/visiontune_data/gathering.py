@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
@@ -16,6 +16,7 @@ from visiontune_data.example import (
     Draft,
     Example,
     Image,
+    ImageRef,
     Kind,
     Message,
     Part,
@@ -24,7 +25,9 @@ from visiontune_data.example import (
     content_id,
     with_frames,
 )
+from visiontune_data.foreign import ForeignImages
 from visiontune_data.formats import Format, Notes
+from visiontune_data.joining import Joining
 from visiontune_data.limits import Limits
 from visiontune_data.matching import ImageIndex
 from visiontune_data.report import Place, Problem, Report
@@ -38,6 +41,7 @@ from visiontune_data.videos import Videos
 
 SAMPLE_RECORDS = 100
 _SAMPLE_CHARACTERS = 1_000
+_MOST_AHEAD = 32  # records, of at most a MiB each
 
 
 class RecordFiles:
@@ -125,37 +129,83 @@ class Drafts:
                 yield Place(member, number), example, Paths(*image_paths)
 
 
+class _Drafted(NamedTuple):
+    """A record, what its format makes of it, and what was found up to it."""
+
+    record: records.Record
+    draft: Draft | None
+    notes: Notes
+    warnings: list[Problem]  # about the file, read before this record
+
+    @property
+    def image_paths(self) -> list[str]:
+        """As the record writes them; each will be looked for."""
+        refs = [*self.draft.images, *(self.draft.negatives or ())] if self.draft else []
+        return [ref.path for ref in refs if isinstance(ref, ImageRef)]
+
+
 def draft_all(
     choice: Choice, files: RecordFiles, index: ImageIndex, videos: Videos, drafts: Drafts, report: Report,
-    limits: Limits, progress: Callable[[], None],
+    limits: Limits, progress: Callable[[], None], foreign: ForeignImages,
 ) -> None:  # fmt: skip
-    """Turns every record into a draft; what cannot be one is reported and counted as skipped."""
+    """Turns every record into a draft; what cannot be one is reported and counted as skipped.
+
+    Records are read a little ahead where their images are to be fetched, so that `foreign` can begin.
+    """
     for file in choice.files:
         if file.split:
             drafts.file_splits.append(file.split)
-        for record in files.read(file, report.add):
-            report.record_count += 1
-            if report.record_count > limits.records:
-                raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
-            if not _draft_one(
-                record, choice.format, file.path, file.split, index, videos, drafts, report, limits
-            ):
-                report.skipped_count += 1
-            progress()
+        late: list[Problem] = []
+        try:
+            for drafted in _ahead(_drafted(choice.format, files, file, late), foreign):
+                report.extend(drafted.warnings)
+                report.record_count += 1
+                if report.record_count > limits.records:
+                    raise refuse("limit-records", f"the archive has more than {limits.records:,} records")
+                if not _draft_one(drafted, file.path, file.split, index, videos, drafts, report, limits):
+                    report.skipped_count += 1
+                progress()
+        finally:
+            report.extend(late)
     drafts.used_images.update(videos.used)
 
 
+def _drafted(
+    format_: Format, files: RecordFiles, file: RecordFile, late: list[Problem]
+) -> Iterator[_Drafted]:
+    """Every record of a file; `late` is then what was found behind the last."""
+    for record in files.read(file, late.append):
+        notes = Notes(record.place)
+        draft = None if record.value is None else format_.draft(record.value, notes)
+        yield _Drafted(record, draft, notes, late.copy())
+        late.clear()
+
+
+def _ahead(all_drafted: Iterator[_Drafted], foreign: ForeignImages) -> Iterator[_Drafted]:
+    """The same, in order, read ahead as long as there is too little to fetch."""
+    waiting: deque[_Drafted] = deque()
+    try:
+        for drafted in all_drafted:
+            foreign.expect(drafted.image_paths)
+            waiting.append(drafted)
+            while waiting and not (foreign.wants_more and len(waiting) < _MOST_AHEAD):
+                yield waiting.popleft()
+    except Refused:  # the file cannot be read on
+        yield from waiting
+        raise
+    yield from waiting
+
+
 def _draft_one(
-    record: records.Record, format_: Format, file: str, file_split: str | None, index: ImageIndex,
-    videos: Videos, drafts: Drafts, report: Report, limits: Limits,
+    drafted: _Drafted, file: str, file_split: str | None, index: ImageIndex, videos: Videos, drafts: Drafts,
+    report: Report, limits: Limits,
 ) -> bool:  # fmt: skip
+    record, draft, notes, _ = drafted
     if record.value is None:
         if record.problem and RULES[record.problem.rule].scope is Scope.ARCHIVE:
             raise Refused(record.problem)
         report.extend(filter(None, [record.problem]))
         return False
-    notes = Notes(record.place)
-    draft = format_.draft(record.value, notes)
     found = Paths([], None)
     if draft is not None:
         checks.check(draft, limits, notes)
@@ -201,6 +251,7 @@ class Assembly:
     drafts: Drafts
     images: dict[str, Result]
     limits: Limits
+    joining: Joining = field(default_factory=Joining)
     twins: Twins = field(default_factory=Twins.none)
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
     splitter: Splitter = field(default_factory=Splitter)
@@ -213,6 +264,7 @@ class Assembly:
 
     def gather(self, report: Report) -> None:
         """The pass that decides; reports what only shows over all examples."""
+        splits = {self.twins.eldest(sha): split for sha, split in self.joining.split_of_image.items()}
         for place, draft, paths in self.drafts:
             example = self._complete(place, draft, paths, report)
             self._accepted.append(example is not None)
@@ -221,7 +273,8 @@ class Assembly:
                 continue
             self.ids[example.id] = place.line
             alike = [self.twins.eldest(image.sha256) for image in example.images]
-            self.splitter.add(example.id, alike, example.split or None)
+            settled = self.joining.split_of(example.id) or next(filter(None, map(splits.get, alike)), None)
+            self.splitter.add(example.id, alike, example.split or None, settled)
             self.statistics.add(example)
             self.kinds.add(example.kind)
             self._split_sizes[example.split] += 1
@@ -258,6 +311,7 @@ class Assembly:
             extent.offset,
             extent.length,
             found.brightness,
+            found.phash,
         )
 
     def _rules(self, path: str) -> Iterator[str]:
@@ -275,17 +329,23 @@ class Assembly:
             report.add(Problem("too-many-images", place, found))
             return None
         if not example.id:
+            self.joining.replace(example)
             return replace(example, id=self._free_id(content_id(example)))
         if example.id in self.ids:
             message = f'the id "{shorten(example.id)}" is that of line {self.ids[example.id]} already'
             report.add(Problem("id-duplicate", place.at("$.id"), message, shorten(example.id)))
             return None
+        if taken_by := self.joining.taken_by(example.id):
+            message = f'the id "{shorten(example.id)}" is that of {taken_by}'
+            report.add(Problem("id-in-base", place.at("$.id"), message, shorten(example.id)))
+            return None
+        self.joining.replace(example)
         return example
 
     def _free_id(self, wanted: str) -> str:
         """`wanted`, or for the copies of a record `wanted-2`, `wanted-3` and so on."""
         id_ = wanted
-        while id_ in self.ids:
+        while id_ in self.ids or self.joining.is_taken(id_):
             self._copies[wanted] += 1
             id_ = f"{wanted}-{self._copies[wanted] + 1}"
         return id_
@@ -294,8 +354,13 @@ class Assembly:
         for split in dict.fromkeys(self.drafts.file_splits) if self.ids else ():
             if not self._split_sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
+        if self.joining.base is None:
+            self.check_leaks(self._splits_of_image, report)
+
+    def check_leaks(self, splits_of_image: Mapping[str, set[str]], report: Report) -> None:
+        """Reports images that are in several splits, and near ones; the splits are by sha256."""
         for path, result in self.images.items():
-            if len(splits := self._splits_of_image.get(result.sha256, set())) > 1:
+            if len(splits := splits_of_image.get(result.sha256, set())) > 1:
                 message = f"the image is in the splits {' and '.join(sorted(splits))}"
                 report.add(Problem("split-leak", Place(path), message, result.sha256))
-        report.extend(self.twins.near_leaks(self._splits_of_image))
+        report.extend(self.twins.near_leaks(splits_of_image))

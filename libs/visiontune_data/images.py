@@ -1,7 +1,7 @@
 """Decodes one image fully: its facts, its thumbnail, and everything that is wrong with it.
 
 The original bytes are what a version stores, unless the import is asked to change them; orientation, profile
-and alpha are applied by readers, and here to the thumbnail alone.
+and alpha are applied by readers (`pictures`), and here to the thumbnail alone.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageCms
+from PIL import Image
 
-from visiontune_data import image_kinds, jpeg, paths, perceptual, pictures
+from visiontune_data import image_kinds, jpeg, paths, perceptual, pictures, profiles
 from visiontune_data.compression import Compressed
 from visiontune_data.limits import Limits
+from visiontune_data.profiles import Profile
 from visiontune_data.report import Place, Problem
 from visiontune_data.stripping import NotRemovable
 from visiontune_data.text import shorten
@@ -85,6 +86,7 @@ class _Picture:
     width_px: int  # as stored, at full size
     height_px: int
     orientation: int = 1
+    profile: Profile | None = None  # of its colours, where they are not converted yet
 
 
 def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_THEY_ARE) -> Inspection:
@@ -191,21 +193,21 @@ def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
     if pixels is None or space not in jpeg.PLAIN_COLOURS:
         return _decode(data, "JPEG", limits, warn)
     if jpeg.has_unusual_segment(data):
-        return _Picture(jpeg.image_of(pixels), width, height, _read_jpeg_header(data, warn))
+        return _Picture(jpeg.image_of(pixels), width, height, *_read_jpeg_header(data, warn))
     return _Picture(jpeg.image_of(pixels), width, height)
 
 
-def _read_jpeg_header(data: bytes, warn: Any) -> int:
-    """The orientation; warns about profile and frames. Does not decode."""
+def _read_jpeg_header(data: bytes, warn: Any) -> tuple[int, Profile | None]:
+    """Orientation and profile; warns about both, and about frames. Does not decode."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=["JPEG", "MPO"])
             _warn_about_header(image, warn)
-            return _orientation(image, warn)
+            return _orientation(image, warn), profiles.fitting(image)
     except Exception as error:  # noqa: BLE001 (Pillow on a damaged header; the pixels did decode)
         warn("image-exif-invalid", f"the header cannot be read ({shorten(str(error))})")
-        return 1
+        return 1, None
 
 
 def _decode_strictly(data: bytes, space: str, size: tuple[int, int]) -> Any:
@@ -299,17 +301,14 @@ def _check_profile(image: Image.Image, warn: Any) -> None:
     profile = image.info.get("icc_profile")
     if not profile:
         return
-    expected = {"L": "GRAY", "LA": "GRAY", "1": "GRAY", "I;16": "GRAY", "CMYK": "CMYK"}.get(image.mode, "RGB")
-    try:
-        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
-    except (OSError, ImageCms.PyCMSError, AttributeError):
+    found, expected = profiles.read(profile), profiles.space_of(image.mode)
+    if found is None:
         warn("image-icc-invalid", f"the colour profile of {len(profile):,} bytes cannot be read")
-        return
-    if space != expected:
+    elif found.space != expected:
         warn(
             "image-icc-invalid",
-            f"the colour profile is for {shorten(space)}, the image is {expected}",
-            shorten(space),
+            f"the colour profile is for {shorten(found.space)}, the image is {expected}",
+            shorten(found.space),
         )
 
 
@@ -340,6 +339,8 @@ def _reduced(picture: _Picture) -> Any:
     uint8 [height, width, 3], or with a byte of padding 4.
     """
     image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
+    if picture.profile:
+        image = picture.profile.to_srgb(image)
     return np.asarray(pictures.upright(image, picture.orientation))
 
 

@@ -1,21 +1,24 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from visiontune_data import choosing, habits, reading
+from visiontune_data.ahead import FetchAhead
 from visiontune_data.archive import Refused, Source
 from visiontune_data.columns import columns_for
 from visiontune_data.decoding import Decoder, Result
-from visiontune_data.example import Kind
-from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources
+from visiontune_data.example import Example
+from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources, fetch_nothing
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
 from visiontune_data.inputs import Input, title
+from visiontune_data.joining import Base, Joining
+from visiontune_data.joint import Joint, join
 from visiontune_data.limits import Limits
 from visiontune_data.manifest import ExamplesDigest, manifest_sha256
 from visiontune_data.matching import ImageIndex
@@ -25,10 +28,10 @@ from visiontune_data.rules import RULES, Scope, Severity
 from visiontune_data.shards import SHARD_BYTES, Shard, ShardWriter, Thumbnails
 from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
-from visiontune_data.statistics import Statistics
 from visiontune_data.text import shorten
 from visiontune_data.treatment import AS_THEY_ARE, Treatment
-from visiontune_data.twins import Twins
+from visiontune_data.twins import Picture, Twins
+from visiontune_data.version import Version
 from visiontune_data.videos import Videos
 
 _PROGRESS_EVERY_S = 0.25
@@ -73,33 +76,16 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """What an import made: all of a version but its name.
-
-    `row_splits` has a byte a row, an index into SPLIT_NAMES.
-    """
-
-    digest: str
-    manifest_sha256: str
-    format: str
-    kinds: tuple[Kind, ...]
-    shards: tuple[Shard, ...]
-    statistics: Statistics
-    row_splits: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all shards, previews not counted."""
-        return sum(shard.examples.size_bytes for shard in self.shards)
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The report, pages of all problems, and the version unless the report's errors forbid one."""
+    """The report, pages of all problems, and the version unless the report's errors forbid one.
+
+    `shared` maps indices of shards to those of the base's that they are.
+    """
 
     report: Report
     version: Version | None
     problems: tuple[bytes, ...] = ()
+    shared: Mapping[int, int] = field(default_factory=dict)
 
 
 def ingest(
@@ -110,6 +96,7 @@ def ingest(
     *,
     more: Sequence[Input] = (),
     images: Sources = ARCHIVE_ALONE,
+    base: Base | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     finished: Callable[[Shard], None] = lambda _: None,
 ) -> Outcome:
@@ -118,6 +105,7 @@ def ingest(
     `more` are further files of the same data: their paths and those of the first are in one space.
     `scratch` is an empty folder; the shards are left there, each announced by `finished` once it is
     whole, and everything else is removed. `images` are for records that name images which the archive lacks.
+    With a base the version has its examples, too, but for those that are replaced; they come first.
     Raises DecoderDied when a child process was killed, and
     what `source` raises when it cannot be read.
     """
@@ -125,7 +113,7 @@ def ingest(
     log = ProblemLog()
     report = LoggedReport(title(given), log)
     with ExitStack() as stack:
-        job = _Job(given, report, log, scratch, options, images, progress, finished, stack)
+        job = _Job(given, report, log, scratch, options, images, base, progress, finished, stack)
         try:
             version = job.run()
         except Refused as refused:
@@ -133,7 +121,7 @@ def ingest(
             version = None
     if version is None:
         report.example_count = 0
-    return Outcome(together([report]), version, log.pages())
+    return Outcome(together([report]), version, log.pages(), job.shared)
 
 
 class _Job:
@@ -141,13 +129,14 @@ class _Job:
 
     def __init__(
         self, given: Sequence[Input], report: Report, log: ProblemLog, scratch: Path, options: Options,
-        images: Sources, progress: Callable[[Progress], None], finished: Callable[[Shard], None],
-        stack: ExitStack,
+        images: Sources, base: Base | None, progress: Callable[[Progress], None],
+        finished: Callable[[Shard], None], stack: ExitStack,
     ) -> None:  # fmt: skip
         self._sources = [_CountedSource(each.source) for each in given]
         self._given = [Input(s, each.name) for s, each in zip(self._sources, given, strict=True)]
         self._report, self._options, self._scratch, self._images = report, options, scratch, images
-        self._progress, self._finished, self._stack = progress, finished, stack
+        self._base, self._progress, self._finished, self._stack = base, progress, finished, stack
+        self.shared: Mapping[int, int] = {}
         names = ("images", "records", "drafts")
         self._spools = reading.Spools(
             *(stack.enter_context(Spool(scratch / f"{name}.spool")) for name in names)
@@ -172,7 +161,9 @@ class _Job:
         limits, report = self._options.limits, self._report
         content = reading.read(self._given, report, limits, self._spools, self._decoder, self._tell)
         drafts = Drafts(self._spools.examples)
-        foreign = ForeignImages(self._images, self._spools.images, self._decoder, content, limits)
+        foreign = ForeignImages(
+            self._images, self._spools.images, self._decoder, content, limits, self._fetch_ahead()
+        )
         others = [*content.other_paths, *content.record_files]
         # A file of records that came alone does not know in which folder an archive has its images.
         roots = {path.partition("/")[0] for path in content.image_paths} if len(self._given) > 1 else ()
@@ -193,7 +184,7 @@ class _Job:
                 files.sample,
             )
             report.format_reason = choice.reason
-            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell)
+            draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell, foreign)
         except Refused as error:
             refused = error
         images = self._decoded(content)
@@ -201,13 +192,29 @@ class _Job:
         self._record_problems = LoggedReport(report.archive, self._log)
         if refused:
             raise refused
-        assembly = Assembly(drafts, images, limits, Twins.among(images.values()))
+        joining = Joining.of(self._base)
+        pictures = (Picture(path, each.sha256, each.phash) for path, each in images.items())
+        assembly = Assembly(
+            drafts, images, limits, joining, Twins.among(pictures, joining.pictures.values())
+        )  # fmt: skip
         assembly.gather(report)
-        self._check_version(assembly, content)
+        joint = None
+        if self._base and assembly.ids:
+            joint = join(
+                assembly, self._base, self._scratch, self._finished, report,
+                self._options.validation_fraction, limits.images,
+            )  # fmt: skip
+        self._check_version(assembly, joint, content)
         self._tell(always=True)
         if self._is_forbidden():
             return None
-        return self._write(assembly, choice.format.name)
+        return self._write_joint(assembly, joint) if joint else self._write(assembly, choice.format.name)
+
+    def _fetch_ahead(self) -> FetchAhead | None:
+        """None where nothing is fetched."""
+        if self._images.fetch is fetch_nothing:
+            return None
+        return self._stack.enter_context(FetchAhead(self._images.fetch))
 
     def _decoded(self, content: reading.Content) -> dict[str, Result]:
         """The images that decoded, by path; the problems of all images in the archive's order."""
@@ -226,7 +233,7 @@ class _Job:
             self._report.extend(problems)
         return {path: result for path, result in results.items() if result.sha256}
 
-    def _check_version(self, assembly: Assembly, content: reading.Content) -> None:
+    def _check_version(self, assembly: Assembly, joint: Joint | None, content: reading.Content) -> None:
         report, used = self._report, assembly.drafts.used_images
         if not assembly.ids:
             counts = ", ".join(f"{s.rule}: {s.count}" for s in report.rules if s.severity is Severity.ERROR)
@@ -236,7 +243,8 @@ class _Job:
             if path not in used:
                 report.add(Problem("image-unused", Place(path), "no record names this image", shorten(path)))
         report.extend(assembly.twins.problems())
-        report.extend(habits.problems(assembly.statistics, assembly.kinds))
+        of_all = joint.gathered if joint else assembly
+        report.extend(habits.problems(of_all.statistics, of_all.kinds))
 
     def _is_forbidden(self) -> bool:
         errors = [RULES[s.rule] for s in self._report.rules if s.severity is Severity.ERROR]
@@ -249,27 +257,20 @@ class _Job:
         statistics = assembly.statistics
         columns = columns_for(assembly.kinds)
         splits = assembly.splitter.decide(self._options.validation_fraction)
-        thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
-        thumbnails = Thumbnails(thumbs)
-        self._stack.callback(thumbnails.close)
         shards: list[Shard] = []
 
         def finish(shard: Shard) -> None:
             shards.append(shard)
             self._finished(shard)
 
-        writer = self._stack.enter_context(
-            ShardWriter(
-                self._scratch, columns, self._spools.images, thumbnails, finish, self._options.shard_bytes
-            )
-        )
         digest = ExamplesDigest()
-        for example in assembly.examples(splits):
-            digest.add(example)
-            writer.add(example)
-            self._written_count += 1
-            self._tell()
-        writer.close()
+
+        def digested() -> Iterator[Example]:
+            for example in assembly.examples(splits):
+                digest.add(example)
+                yield example
+
+        self._write_shards(digested(), assembly, columns, finish, 0)
         counts = {name: splits.count(name) for name in SPLIT_NAMES if name in splits}
         return Version(
             digest=digest.digest(),
@@ -280,6 +281,35 @@ class _Job:
             statistics=statistics.build(counts),
             row_splits=bytes(map(SPLIT_NAMES.index, splits)),
         )
+
+    def _write_joint(self, assembly: Assembly, joint: Joint) -> Version:
+        """The base's shards, then those of what is new."""
+        self._stage, self._to_write_count = Stage.WRITING, len(assembly.ids)
+        carrier, gathered = joint.carrier, joint.gathered
+        carrier.write(lambda _: self._tell())
+        new = (each for each in assembly.examples(joint.splits) if each.id not in joint.kept)
+        self._write_shards(new, assembly, carrier.columns, carrier.finish, len(carrier.shards))
+        self.shared = carrier.shared
+        return gathered.version(joint.base.format, carrier)
+
+    def _write_shards(
+        self, examples: Iterable[Example], assembly: Assembly, columns: Sequence[str],
+        finish: Callable[[Shard], None], first_index: int,
+    ) -> None:  # fmt: skip
+        thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
+        thumbnails = Thumbnails(thumbs)
+        self._stack.callback(thumbnails.close)
+        writer = self._stack.enter_context(
+            ShardWriter(
+                self._scratch, columns, self._spools.images, thumbnails, finish, self._options.shard_bytes,
+                first_index,
+            )
+        )  # fmt: skip
+        for example in examples:
+            writer.add(example)
+            self._written_count += 1
+            self._tell()
+        writer.close()
 
     def _percent_now(self) -> int:
         """Reading counts as far as what was read is decoded too; it may fall while images come."""

@@ -14,9 +14,9 @@ _UNUSUAL_SEGMENTS = (b"Exif\0", b"ICC_PROFILE\0", b"MPF\0", b"http://ns.adobe.co
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether it is a JPEG of the colours that most have, with nothing for Pillow to read."""
+    """Whether it is a JPEG of the colours that most have."""
     try:
-        return simplejpeg.decode_jpeg_header(data)[2] in PLAIN_COLOURS and not has_unusual_segment(data)
+        return simplejpeg.decode_jpeg_header(data)[2] in PLAIN_COLOURS
     except ValueError:
         return False
 

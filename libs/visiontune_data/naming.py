@@ -34,6 +34,11 @@ class ImageNames:
         return path, is_new
 
 
+def suffix_of(image: ExportedImage) -> str:
+    """The suffix of a file with the image, without the dot."""
+    return paths.suffix(_path_of(image))
+
+
 def _path_of(image: ExportedImage) -> str:
     """The image's own path, or one of its digest where that is none that an import would take."""
     path = paths.normalise(image.path)

@@ -50,7 +50,10 @@ def find(
 
 
 def read(pair: Pair, open_: Callable[[str], BinaryIO], limits: Limits) -> Iterator[Record]:
-    """The record of a pair: the fields of its .json, its image as `file_name`, its .txt as `text`."""
+    """The record of a pair: the fields of its .json, its image as `file_name`, its .txt as `text`.
+
+    A .json that names the image itself, as `image`, needs no other name.
+    """
     value: dict[str, Any] = {}
     if pair.json:
         found = list(records.read(open_(pair.json), pair.json, limits, lambda _: None))
@@ -58,7 +61,9 @@ def read(pair: Pair, open_: Callable[[str], BinaryIO], limits: Limits) -> Iterat
             yield found[0] if len(found) == 1 else _not_one(pair)
             return
         value |= found[0].value
-    value["file_name"] = posixpath.basename(pair.image)
+    name = posixpath.basename(pair.image)
+    if value.get("image") != name:
+        value["file_name"] = name
     if pair.txt:
         text = open_(pair.txt).read(limits.record_bytes + 1)
         if problem := _text_problem(text, Place(pair.txt), limits):

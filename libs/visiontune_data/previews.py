@@ -27,9 +27,10 @@ def example_of(text: str) -> Example:
 
 
 def _image(
-    path: str, sha256: str, width_px: int, height_px: int, kind: str, length: int, brightness: int = 0
-) -> Image:
-    return Image(path, sha256, width_px, height_px, kind, 0, length, brightness)
+    path: str, sha256: str, width_px: int, height_px: int, kind: str, length: int,
+    brightness: int = 0, phash: int | None = None,
+) -> Image:  # fmt: skip
+    return Image(path, sha256, width_px, height_px, kind, 0, length, brightness, phash)
 
 
 def message_of(message: Message) -> dict[str, Any]:

@@ -101,6 +101,7 @@ _ALL = (
     Rule("field-type", _E, _R, "a field has the wrong type", f"Correct it, {_ADD_OR_SKIP}"),
     Rule("field-unknown", _W, _R, "a field's name is nearly that of a known field", "Rename it if it was meant; otherwise it is kept as metadata."),
     Rule("id-duplicate", _E, _R, "two records have the same id", "Give each record its own id, or none."),
+    Rule("id-in-base", _E, _R, "a record has the id of an example of the version that the import goes on from", "Give it another id, or import with --mode replace."),
     # References to images
     Rule("image-missing", _E, _R, "a record names an image that the archive lacks", f"Add it, {_ADD_OR_SKIP}"),
     Rule("image-name-differs", _W, _R, "an image was found only by ignoring case or percent-encoding", "Write the path as it is in the archive."),
@@ -141,6 +142,9 @@ _ALL = (
     Rule("role-order", _E, _R, "the roles are in an order that no chat has", "Begin with the user (after a system message, if any) and let the roles alternate."),
     Rule("no-assistant", _E, _R, "a conversation has no answer", "Add the answer: without one there is nothing to learn."),
     Rule("answer-empty", _E, _R, "an answer has no text", "Write the answer: without one there is nothing to learn."),
+    Rule("pair-prompts-differ", _E, _R, "the chosen and the rejected answer do not follow the same messages", "Write the same conversation before both, or once as the prompt."),
+    Rule("pair-many", _E, _R, "a conversation has several rejected answers", "Write a record for each."),
+    Rule("pair-equal", _W, _R, "the rejected answer is the chosen one", "Leave the record out: nothing can be learnt from it."),
     Rule("caption-empty", _E, _R, "a caption has no text", "Write the caption: without one there is nothing to learn."),
     Rule("too-many-messages", _E, _R, "a conversation has more messages than the limit", "Split it into several records."),
     Rule("too-many-images", _E, _R, "a record has more images than the limit, or larger ones together", "Split it into several records."),
@@ -154,6 +158,7 @@ _ALL = (
     Rule("edit-no-such-text", _E, _R, "an edit names a message, a caption or a text in a message that the example does not have", "Read the example and count from 0."),
     Rule("edit-other-kind", _E, _R, "an added example has images, messages or captions, and the version has no place for them", "Import it into a dataset of its own."),
     # The version as a whole
+    Rule("base-other-kind", _E, _V, "the records have images, messages or captions, and the version that the import goes on from has no place for them", "Import them into a dataset of their own."),
     Rule("zero-examples", _E, _V, "no example is left", "Correct the records that were left out."),
     Rule("duplicate-near", _W, _V, "images look nearly the same", "Keep one, if they are not meant to differ."),
     Rule("split-leak-near", _W, _V, "images that look nearly the same are in different splits that the data names", "Put them into one split, or let the import decide the splits."),

@@ -330,4 +330,5 @@ def _facts(image: Image) -> list[Any]:
         image.format,
         image.length,
         image.brightness,
+        image.phash,
     ]

@@ -19,11 +19,15 @@ class Splitter:
         self._images: dict[str, int] = {}
         self._parent = array("q")
         self._names: list[str | None] = []
+        self._settled: list[str | None] = []
 
-    def add(self, example_id: str, image_digests: Sequence[str], named: str | None) -> None:
-        """Adds one example; `named` is the split that the data says."""
+    def add(
+        self, example_id: str, image_digests: Sequence[str], named: str | None, settled: str | None = None
+    ) -> None:
+        """Adds one example; `named` is the split that the data says, `settled` what a version says."""
         self._id_hashes.append(_hash(example_id))
         self._names.append(named)
+        self._settled.append(settled)
         indices = [self._index(digest) for digest in image_digests]
         self._first_image.append(indices[0] if indices else -1)
         for other in indices[1:]:
@@ -43,6 +47,28 @@ class Splitter:
         if validation_fraction > 0 and len(distinct := sorted(set(keys))) > 1:
             bound = min(max(bound, distinct[0] + 1), distinct[-1])
         return [VALIDATION if key < bound else TRAIN for key in keys]
+
+    def decide_beside(self, validation_fraction: float) -> list[str]:
+        """The split of each example, beside those of an earlier version, which has its validation already.
+
+        As in a version of its own, naming nothing but `train` is naming none. What names none goes to those
+        that it shares an image with; others by hash, unless the data names some.
+        """
+        is_named = any(name not in {None, TRAIN} for name in self._names)
+        settled: dict[int, str] = {}  # by group of images
+        for first, split in zip(self._first_image, self._settled, strict=True):
+            if split and first >= 0:
+                settled.setdefault(self._root(first), split)
+        bound = 0 if is_named else int(validation_fraction * _HASH_RANGE)
+        return [
+            (is_named and name)
+            or split
+            or (first >= 0 and settled.get(self._root(first)))
+            or (VALIDATION if key < bound else TRAIN)
+            for name, split, first, key in zip(
+                self._names, self._settled, self._first_image, self._keys(), strict=True
+            )
+        ]
 
     def _keys(self) -> list[int]:
         """What decides each example: its id, or where an image repeats, its group's smallest image digest."""

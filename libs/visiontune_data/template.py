@@ -64,6 +64,10 @@ def _example(number: int, kind: Kind) -> ExportedExample:
         case Kind.CAPTIONED_IMAGE:
             texts = (f"the digit {word}", f"a drawing of a {number}")
             return ExportedExample(f"digit-{number}", images, texts=texts, split=split)
+        case Kind.PREFERENCE:
+            asked = Message("user", (IMAGE, Part("What digit is this?")))
+            lost = f"{_WORDS[(number + 1) % len(_WORDS)].capitalize()}."
+            return ExportedExample(f"digit-{number}", images, (asked, answer), texts=(lost,), split=split)
         case Kind.RETRIEVAL:
             others = (_digit((number + 1) % _HELD_OUT if number < _HELD_OUT else 9 - number),)
             texts = (f"Where is a {word}?",)

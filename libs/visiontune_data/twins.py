@@ -1,27 +1,37 @@
 """Images that are there several times: with the same bytes, or looking alike."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 from visiontune_data import perceptual
-from visiontune_data.decoding import Result
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
 
 _NAMED = 3
 
 
+class Picture(NamedTuple):
+    """An image to compare: its path says where it is."""
+
+    path: str
+    sha256: str
+    phash: int | None
+
+
+Groups = Sequence[Sequence[Picture]]
+
+
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Groups of two images and more, each in the order of the archive.
+    """Groups of two images and more, each in the order of the archive, those of an earlier version behind.
 
     `same` have the same bytes. `near` look alike and differ in their bytes: each digest is there once.
     """
 
-    same: Sequence[Sequence[Result]]
-    near: Sequence[Sequence[Result]]
+    same: Groups
+    near: Groups
     _eldest: Mapping[str, str]
 
     @classmethod
@@ -30,10 +40,10 @@ class Twins:
         return cls((), (), {})
 
     @classmethod
-    def among(cls, images: Iterable[Result]) -> Self:
-        """The twins among these."""
-        by_digest: dict[str, list[Result]] = defaultdict(list)
-        for image in images:
+    def among(cls, images: Iterable[Picture], earlier: Iterable[Picture] = ()) -> Self:
+        """The twins among these, and of these among the pictures of an earlier version."""
+        by_digest: dict[str, list[Picture]] = defaultdict(list)
+        for image in (*images, *earlier):
             by_digest[image.sha256].append(image)
         firsts = [group[0] for group in by_digest.values()]
         comparable = [image for image in firsts if image.phash is not None][: perceptual.MOST_COMPARED]
@@ -45,6 +55,15 @@ class Twins:
     def eldest(self, sha256: str) -> str:
         """What stands for an image and all that look like it: the smallest of their digests."""
         return self._eldest.get(sha256, sha256)
+
+    def beside(self, earlier: Container[Picture], staying: Container[str]) -> Self:
+        """Without groups of an earlier version alone, and those of its pictures whose digests do not stay."""
+
+        def left(groups: Groups) -> Groups:
+            shown = ([p for p in group if p.sha256 in staying or p not in earlier] for group in groups)
+            return [group for group in shown if len(group) > 1 and group[0] not in earlier]
+
+        return replace(self, same=left(self.same), near=left(self.near))
 
     def problems(self) -> Iterator[Problem]:
         """One warning a group."""
@@ -62,8 +81,8 @@ class Twins:
                 yield _problem("split-leak-near", group, found)
 
 
-def _problem(rule: str, group: Sequence[Result], found: str) -> Problem:
-    first, *others = (image.task.path for image in group)
+def _problem(rule: str, group: Sequence[Picture], found: str) -> Problem:
+    first, *others = (image.path for image in group)
     names = ", ".join(f'"{shorten(path)}"' for path in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     return Problem(rule, Place(first), f"{found} {names}{more}", shorten(first))

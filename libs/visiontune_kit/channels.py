@@ -68,14 +68,14 @@ def connect(
     tls: ClientTls | None = None,
     options: list[tuple[str, Any]] | None = None,
 ) -> grpc.aio.Channel:
-    """Opens a channel on which unary calls raise `visiontune_kit.errors.Failure`.
+    """Opens a channel on which calls of one answer raise `visiontune_kit.errors.Failure`.
 
     target: `host:port`, or `dns:///name:port` for round robin over a headless service.
     tokens: gives the bearer token for a request; None sends what the caller put into the metadata.
     tls: None speaks plain text.
     Calls get 30 s unless `timeout=` says otherwise, and never more than the running call has left.
     """
-    interceptors: list[Any] = [_Unary(tokens), _Stream(tokens), _BothStreams(tokens)]
+    interceptors: list[Any] = [_Unary(tokens), _Stream(tokens), _ClientStream(tokens), _BothStreams(tokens)]
     settings = [*OPTIONS, *(options or [])]
     if tls is None:
         return grpc.aio.insecure_channel(target, settings, interceptors=interceptors)
@@ -125,6 +125,15 @@ class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[t
 class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Message) -> Any:
         return await continuation(self.prepare(details, request, None), request)
+
+
+class _ClientStream(_Outgoing, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
+        call = await continuation(self.prepare(details, None, _DEFAULT_TIMEOUT_S), requests)
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise _failure(details.method, error) from error
 
 
 class _BothStreams(_Outgoing, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only

@@ -86,6 +86,13 @@ class InvalidRequest(errors.InvalidArgument):
         super().__init__(f"{first.field}: {first.description}{more}", violations=violations)
 
 
+class NoRequest(errors.InvalidArgument):
+    """A stream of requests that ended before its first."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method.rpartition('/')[2]} got no message. Send one that says what follows.")
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the gate of one program enforces."""
@@ -183,9 +190,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         identity.enter(principal)
         return principal
 
-    def check(self, method: str, request: Message, principal: Principal) -> None:
-        """Project and rules of one request message."""
-        scoped = False
+    def check(self, method: str, request: Message, principal: Principal, *, scoped: bool = False) -> None:
+        """Project and rules of one request message. scoped: a message before it has named the project."""
         for project in names.projects_of(request):
             scoped = True
             if project != principal.project and not self._may_cross(method, principal):
@@ -267,12 +273,25 @@ class _Call:
         return handle
 
     def client_stream(self, behaviour: Any) -> Any:
-        """Wraps a method of many requests and one answer."""
+        """Wraps a method of many requests and one answer.
+
+        The first request names the project, and the id by which a repetition is known: it has to tell all
+        that makes two calls the same.
+        """
 
         async def handle(requests: AsyncIterator[Message], context: Any) -> Any:
+            answer = None
             async with self._gate.observe(self._method, self._metadata, context):
-                principal = await self._gate.admit(self._method, self._metadata)
-                return await behaviour(self._checked(requests, principal), context)
+                async with asyncio.timeout(_enter_deadline(context)):
+                    principal = await self._gate.admit(self._method, self._metadata)
+                    checked = self._checked(requests, principal)
+                    first = await anext(checked, None)
+                    if first is None:
+                        raise NoRequest(self._method)
+                    answer = await self._gate.once(
+                        self._method, first, principal, lambda: behaviour(_behind(first, checked), context)
+                    )
+            return answer
 
         return handle
 
@@ -290,9 +309,17 @@ class _Call:
     async def _checked(
         self, requests: AsyncIterator[Message], principal: Principal
     ) -> AsyncIterator[Message]:
+        scoped = False
         async for request in requests:
-            self._gate.check(self._method, request, principal)
+            self._gate.check(self._method, request, principal, scoped=scoped)
+            scoped = True
             yield request
+
+
+async def _behind(first: Message, rest: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    yield first
+    async for request in rest:
+        yield request
 
 
 def _passing_bytes(serialize: Callable[[Message], bytes]) -> Callable[[Any], bytes]:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from visiontune_recipes import augmentation_rules
-from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES, Family
-from visiontune_recipes.objectives import CAUSAL_LM, OBJECTIVES
+from visiontune_recipes.objectives import CAUSAL_LM, batchings, objective_of
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
-from visiontune_recipes.spec import Batching, Method, Part, Spec
+from visiontune_recipes.spec import Method, Objective, Part, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,53 @@ def _kind_not_taken(job: _Job) -> Iterator[Problem]:
             "kind_not_taken",
             f'The family "{job.family.name}" cannot train on examples of kind {", ".join(refused)}.',
             f"Use a dataset of kind {' or '.join(job.family.takes)}, or a model of another family.",
+        )
+
+
+def _conversations_too_long(job: _Job) -> Iterator[Problem]:
+    family = job.family
+    if family is None or not family.most_messages or job.facts.most_messages <= family.most_messages:
+        return
+    longer = [
+        each.name for each in FAMILIES.values() if job.facts.kinds <= {*each.takes} and not each.most_messages
+    ]
+    yield Problem(
+        "dataset_version",
+        "conversations_too_long",
+        f'The family "{family.name}" takes one question with one answer, without a system message; the '
+        f"dataset version has a conversation of {job.facts.most_messages} messages.",
+        f"Use a model of another family ({', '.join(longer)}), or a version of single questions.",
+    )
+
+
+def _objective_not_offered(job: _Job) -> Iterator[Problem]:
+    if job.spec.objective is not None and job.family and job.family.objective != "causal_lm":
+        yield Problem(
+            "objective",
+            "objective_not_offered",
+            f'Models of the family "{job.family.name}" do not answer in text, so they have one objective.',
+            "Leave the objective out, or use a model that answers in text.",
+        )
+
+
+def _no_pairs(job: _Job) -> Iterator[Problem]:
+    others = sorted(job.facts.kinds - {Kind.PREFERENCE})
+    if job.spec.objective is Objective.PREFERENCE and others:
+        yield Problem(
+            "dataset_version",
+            "no_pairs",
+            f"Preferences are learnt from pairs of answers; the version has {', '.join(others)}, too.",
+            "Use a version of kind PREFERENCE alone, or OBJECTIVE_CAUSAL_LM.",
+        )
+
+
+def _preference_without_objective(job: _Job) -> Iterator[Problem]:
+    if job.spec.preference is not None and job.spec.objective is not Objective.PREFERENCE:
+        yield Problem(
+            "preference",
+            "preference_without_objective",
+            "Settings of preferences have no meaning when the training minimises something else.",
+            "Remove preference, or set objective to OBJECTIVE_PREFERENCE.",
         )
 
 
@@ -181,15 +228,15 @@ def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
 
 
 def _batching_not_offered(job: _Job) -> Iterator[Problem]:
-    batching, family = job.spec.batching, job.family
-    if batching is Batching.PADDED or family is None:
+    if job.family is None:
         return
-    if family.objective != CAUSAL_LM.name or (batching is Batching.PACKED and not family.packs):
+    offered = batchings(job.spec, job.family)
+    if job.spec.batching not in offered:
         yield Problem(
             "loading.batching",
             "batching_not_offered",
-            f'The family "{family.name}" does not offer {batching}.',
-            f"Use {Batching.LENGTH_GROUPED if family.objective == CAUSAL_LM.name else Batching.PADDED}.",
+            f'This training of the family "{job.family.name}" does not offer {job.spec.batching}.',
+            f"Use {offered[-1]}.",
         )
 
 
@@ -205,11 +252,11 @@ def _sharding_alone(job: _Job) -> Iterator[Problem]:
 
 
 def _sharding_not_offered(job: _Job) -> Iterator[Problem]:
-    if job.spec.resources.is_sharded and job.family and OBJECTIVES[job.family.objective].couples_examples:
+    if job.spec.resources.is_sharded and job.family and objective_of(job.spec, job.family) is not CAUSAL_LM:
         yield Problem(
             "resources.sharding",
             "sharding_not_offered",
-            f'The family "{job.family.name}" compares the examples of all processes: weights stay whole.',
+            f'This training of the family "{job.family.name}" needs the whole weights in each process.',
             "Leave resources.sharding unset: each process then has the whole model.",
         )
 
@@ -227,6 +274,10 @@ def _text_breaking(job: _Job) -> Iterator[Problem]:
 RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _unknown_preset,
     _kind_not_taken,
+    _conversations_too_long,
+    _objective_not_offered,
+    _no_pairs,
+    _preference_without_objective,
     _no_train_split,
     _no_validation_split,
     _lora_with_full,

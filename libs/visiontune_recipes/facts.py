@@ -13,6 +13,7 @@ class Kind(StrEnum):
     CAPTIONED_IMAGE = "CAPTIONED_IMAGE"
     CHAT_WITH_VIDEO = "CHAT_WITH_VIDEO"
     RETRIEVAL = "RETRIEVAL"
+    PREFERENCE = "PREFERENCE"
 
 
 class Sense(StrEnum):
@@ -41,6 +42,7 @@ class DatasetFacts:
     split_counts: Mapping[str, int] = field(default_factory=dict)
     # Senses of which no example has a word are absent. None: the texts were not looked at.
     senses: Mapping[Sense, SenseCount] | None = None
+    most_messages: int = 0  # of an example; 0 while nothing is known
 
     @property
     def train_count(self) -> int:

@@ -4,7 +4,7 @@ What is chosen is recorded in the resolved spec, so that a job can be repeated w
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from visiontune_recipes import augmentation
@@ -21,8 +21,10 @@ from visiontune_recipes.spec import (
     Loading,
     Lora,
     Method,
+    Objective,
     Part,
     Precision,
+    Preference,
     Resources,
     Schedule,
     Spec,
@@ -33,6 +35,8 @@ SMALL_MODEL_PARAMETERS = 20_000_000
 DEFAULT_SEED = 42
 DEFAULT_REVISION = "main"
 _CONVERSATIONS = frozenset({Kind.CHAT, Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO})
+# Of the learning rates below, for preferences: the model is to move little, and pairs push it hard.
+PREFERENCE_RATE = 0.1
 T = TypeVar("T")
 
 
@@ -75,7 +79,10 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
     preset = spec.base_model.preset is not None
     method = spec.adaptation.method or (Method.FULL if preset else Method.LORA)
     small = 0 < _parameter_count(spec.base_model, parameter_count) < SMALL_MODEL_PARAMETERS
+    objective = _objective(spec, facts)
     defaults = _DEFAULTS[small, method]
+    if objective is Objective.PREFERENCE:
+        defaults = replace(defaults, epochs=1.0, learning_rate=PREFERENCE_RATE * defaults.learning_rate)
     hyperparameters = _hyperparameters(spec.hyperparameters, defaults, spec.resources)
     epoch_steps = steps_per_epoch(hyperparameters, facts)
     return spec.model_copy(
@@ -94,6 +101,8 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
             "loading": spec.loading
             if preset or not facts.kinds <= _CONVERSATIONS
             else _loading(spec.loading or Loading(), small=small),
+            "objective": objective,
+            "preference": _preference(spec.preference, objective),
         }
     )
 
@@ -108,6 +117,17 @@ def total_steps(spec: Spec, facts: DatasetFacts) -> int:
     """Optimiser steps that a resolved spec takes."""
     wanted = math.ceil((spec.hyperparameters.epochs or 1.0) * steps_per_epoch(spec.hyperparameters, facts))
     return min(wanted, spec.hyperparameters.max_steps or wanted)
+
+
+def _objective(spec: Spec, facts: DatasetFacts) -> Objective | None:
+    return spec.objective or (Objective.PREFERENCE if Kind.PREFERENCE in facts.kinds else None)
+
+
+def _preference(asked: Preference | None, objective: Objective | None) -> Preference | None:
+    if objective is not Objective.PREFERENCE:
+        return asked
+    asked = asked or Preference()
+    return Preference(beta=_chosen(asked.beta, 0.1), label_smoothing=_chosen(asked.label_smoothing, 0.0))
 
 
 def _parameter_count(base: Base, given: int) -> int:

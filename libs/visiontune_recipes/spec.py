@@ -50,6 +50,13 @@ class Precision(StrEnum):
     BF16 = "PRECISION_BF16"
 
 
+class Objective(StrEnum):
+    """What a training minimises, where there is a choice."""
+
+    CAUSAL_LM = "OBJECTIVE_CAUSAL_LM"
+    PREFERENCE = "OBJECTIVE_PREFERENCE"
+
+
 class Spot(StrEnum):
     """Whether a job runs on machines that can be taken away."""
 
@@ -210,6 +217,13 @@ class Resources(Message):
         return self.spot is Spot.ONLY
 
 
+class Preference(Message):
+    """Settings of direct preference optimisation."""
+
+    beta: float | None = Field(default=None, gt=0, le=100)
+    label_smoothing: float | None = Field(default=None, ge=0, lt=0.5)
+
+
 class Spec(Message):
     """A training job, as asked or resolved."""
 
@@ -223,6 +237,9 @@ class Spec(Message):
     # None where there is none, resolved too, so that the digests of specs without it stay what they were.
     augmentation: Augmentation | None = None
     loading: Loading | None = None
+    # None where the model's family leaves no choice, resolved too, likewise.
+    objective: Unset[Objective] = None
+    preference: Preference | None = None
 
     @property
     def batching(self) -> Batching:

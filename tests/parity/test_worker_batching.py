@@ -16,6 +16,7 @@ from visiontune_recipes.spec import Part, Spec
 from visiontune_worker import build, checkpoints, loop, objectives
 from visiontune_worker.faults import ConfigurationFault, DataFault, EnvironmentFault
 from visiontune_worker.feed import Feed, feed
+from visiontune_worker.notices import Notices
 from visiontune_worker.objectives import causal_lm
 from visiontune_worker.objectives.causal_lm import Encoded
 from visiontune_worker.objectives.objective import Batch
@@ -126,14 +127,15 @@ def test_a_model_that_lets_packed_examples_see_each_other_is_refused(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training, encoded = some(house, house.spec(loading={"batching": "BATCHING_PACKED"}), 2)
-    training.objective.refuse_leaks(encoded)
+    objective: Any = training.objective
+    objective.refuse_leaks(encoded)
     # As of a model that goes on counting: then nothing tells where an example begins.
     monkeypatch.setattr(
         "visiontune_worker.objectives.packing.positions",
         lambda examples, _: torch.arange(sum(each.length for each in examples))[None],
     )
     with pytest.raises(ConfigurationFault, match="see each other"):
-        training.objective.refuse_leaks(encoded)
+        objective.refuse_leaks(encoded)
 
 
 def test_packed_training_has_the_losses_of_padded_training(house: House) -> None:
@@ -275,7 +277,7 @@ def test_where_memory_does_not_suffice_smaller_passes_make_the_same_step(
     short = Short(training.objective, 5)
     training.objective = short  # type: ignore[assignment]  # all of it that is asked for
     told: list[tuple[str, str]] = []
-    training.notices = loop.Notices(lambda reason, message: told.append((reason, message)))
+    training.notices = Notices(lambda reason, message: told.append((reason, message)))
     assert house.losses(training, spec) == pytest.approx(wanted, abs=1e-5)
     assert short.tried[:7] == [16, 8, 4, 4, 4, 4, 4]
     assert training.most_examples == 4
@@ -343,7 +345,7 @@ def test_a_bad_example_is_left_out_where_the_job_says_so_the_same_after_a_resume
     spec = damaged.spec(loading={"on_bad_example": "ON_BAD_EXAMPLE_SKIP"})
     told: list[tuple[str, str]] = []
     training = damaged.training(spec)
-    training.notices = loop.Notices(lambda reason, message: told.append((reason, message)))
+    training.notices = Notices(lambda reason, message: told.append((reason, message)))
     straight = damaged.losses(training, spec)
     assert training.notices.skipped == 3
     assert {reason for reason, _ in told} == {"EXAMPLE_SKIPPED"}

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from visiontune_data.carrying import BaseShard
 from visiontune_data.ingest import Options, Outcome, ingest
+from visiontune_data.joining import Base
 from visiontune_data.local import LocalSource
 from visiontune_data.report import Report
+from visiontune_data.version import Version
 
 Files = Mapping[str, bytes]
 HERE = Options(processes=0)  # decodes in the test's own process
@@ -173,12 +176,36 @@ def pack(files: Files, filename: str) -> bytes:
 
 
 def run(
-    data: bytes, scratch: Path, name: str = "digits.tar", options: Options = HERE, **more: Any
+    data: bytes,
+    scratch: Path,
+    name: str = "digits.tar",
+    options: Options = HERE,
+    *,
+    base: Base | None = None,
+    **more: Any,
 ) -> Outcome:
     """Imports an archive into an empty folder below `scratch`; `more` are fields of Options."""
     folder = scratch / f"import-{len(list(scratch.glob('import-*')))}"
     folder.mkdir()
-    return ingest(LocalSource(io.BytesIO(data)), name, folder, replace(options, **more))
+    return ingest(LocalSource(io.BytesIO(data)), name, folder, replace(options, **more), base=base)
+
+
+def shards_of(version: Version) -> list[BaseShard]:
+    """The shards of a version whose files are in scratch, to make another of."""
+    return [
+        BaseShard(shard, partial(io.FileIO, shard.examples.path), partial(io.FileIO, shard.preview.path))
+        for shard in version.shards
+    ]
+
+
+def joined(outcome: Outcome, base: Version) -> Version:
+    """The version that was made on a base, with the files of shared shards where they lie."""
+    assert outcome.version is not None, texts(outcome.report)
+    shards = (
+        base.shards[outcome.shared[place]] if place in outcome.shared else shard
+        for place, shard in enumerate(outcome.version.shards)
+    )
+    return replace(outcome.version, shards=tuple(shards))
 
 
 def texts(report: Report, rule: str = "") -> list[str]:

@@ -19,6 +19,7 @@ from visiontune.storage.v1 import storage_pb2
 from visiontune_dataset import app
 from visiontune_dataset.settings import Settings
 from visiontune_kit import channels, server
+from visiontune_kit.clock import Clock
 from visiontune_kit.identity import Role
 
 from tests.support import archives, databases
@@ -157,19 +158,24 @@ def details_of(operation: lro.Operation, kind: type[T]) -> T:
 
 @asynccontextmanager
 async def running_dataset(
-    s3: S3Server, folder: Path, *, database_url: str = "", **settings: Any
+    s3: S3Server, folder: Path, *, database_url: str = "", clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[DatasetHandle]:
     """Serves storage and the dataset service inside the block. settings: fields of Settings."""
     async with (
         running_storage(s3, folder, sweep_interval_s=0.2) as storage,
-        dataset_beside(storage, folder, database_url=database_url, **settings) as handle,
+        dataset_beside(storage, folder, database_url=database_url, clock=clock, **settings) as handle,
     ):
         yield handle
 
 
 @asynccontextmanager
 async def dataset_beside(
-    storage: StorageHandle, folder: Path, *, database_url: str = "", **settings: Any
+    storage: StorageHandle,
+    folder: Path,
+    *,
+    database_url: str = "",
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[DatasetHandle]:
     """Serves the dataset service alone, on the database in `folder` unless another is given."""
     url = database_url or databases.url_in(folder, "dataset")
@@ -179,13 +185,18 @@ async def dataset_beside(
         "issuers_file": storage.trust.issuers_file,
         "signing_key_file": storage.trust.key_file("dataset"),
         "storage_target": storage.target,
+        "trainer_target": "",
         "scratch_dir": folder / "scratch",
         "import_processes": 1,
         "import_concurrency": 2,
         "stop_grace_s": 1.0,
+        "undo_window_s": 0,
         **settings,
     }
-    async with server.running(app.build(Settings(**values))) as target, connected(target, storage) as it:
+    async with (
+        server.running(app.build(Settings(**values), clock)) as target,
+        connected(target, storage) as it,
+    ):
         yield it
 
 
@@ -201,9 +212,11 @@ async def program_beside(
         "VISIONTUNE_DATASET_IMPORT_PROCESSES": "1",
         "VISIONTUNE_ISSUERS_FILE": str(storage.trust.issuers_file),
         "VISIONTUNE_STORAGE_TARGET": storage.target,
+        "VISIONTUNE_TRAINER_TARGET": "",
         "VISIONTUNE_SCRATCH_DIR": str(folder / "scratch"),
         "VISIONTUNE_LOG_FORMAT": "json",
         "VISIONTUNE_FAULT": fault,
+        "VISIONTUNE_DATASET_UNDO_WINDOW_S": "0",
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "visiontune_dataset", "serve"),

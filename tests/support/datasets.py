@@ -172,6 +172,33 @@ def _chat() -> bytes:
     return tar({"data.jsonl": jsonl(*records)})
 
 
+def _preference() -> bytes:
+    """TRL's, LLaMA-Factory's and ms-swift's records, with images, a video and without."""
+
+    def said(role: str, text: str) -> dict[str, Any]:
+        return {"role": role, "content": text}
+
+    parts = [{"type": "image"}, {"type": "text", "text": "and"}, {"type": "image"}]
+    asked = [said("system", "S"), {"role": "user", "content": parts}]
+    records: list[dict[str, Any]] = [
+        {"prompt": asked, "chosen": [said("assistant", "A")], "rejected": [said("assistant", "B")],
+         "images": ["0.jpg", "1.jpg"], "id": 7, **MORE},
+        {"chosen": [said("user", "Q"), said("assistant", "A")], "image": "2.jpg",
+         "rejected": [said("user", "Q"), said("assistant", "B")]},
+        {"conversations": _turns("<image>"), "images": ["3.jpg"], "chosen": {"from": "gpt", "value": "X"},
+         "rejected": {"from": "gpt", "value": "Y"}},
+        {"messages": [said("user", "<video>?"), said("assistant", "A")], "videos": ["f"],
+         "rejected_response": "B"},
+        {"query": "Q", "response": "R", "rejected_response": "S", "system": "Be kind."},
+        {"instruction": "I", "input": "in", "chosen": "A", "rejected": "B"},
+        *({"prompt": f"<image>{n}?", "chosen": "yes", "rejected": "no", "images": [f"{n}.jpg"]}
+          for n in range(20)),
+    ]  # fmt: skip
+    records[2]["conversations"].pop()
+    frames = {f"f/{n}.jpg": picture(30 + n) for n in range(3)}
+    return tar({"train.jsonl": jsonl(*records), **frames, **{f"{n}.jpg": picture(n) for n in range(20)}})
+
+
 DATASETS: Mapping[str, bytes] = {
     "llava": _llava(),
     "image-caption": _image_caption(),
@@ -183,4 +210,5 @@ DATASETS: Mapping[str, bytes] = {
     "retrieval": _retrieval(),
     "clip": _clip(),
     "openai": _openai(),
+    "preference": _preference(),
 }

@@ -1,17 +1,20 @@
 """Models of every family of the table, built from their smallest presets, and examples that they take."""
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import Preset
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Method, Spec
 from visiontune_worker import build, loop, objectives
-from visiontune_worker.objectives.objective import Batch, Objective
+from visiontune_worker.objectives.objective import Batch, Encoded, Objective
 from visiontune_worker.order import Order
 from visiontune_worker.shards import Example
 
@@ -20,6 +23,18 @@ from tests.support import worker_data
 PARTS = ("vision_tower", "projector", "language_model")
 # Those with a preset: a family without one has tests of its own.
 WITH_PRESET = {name: family for name, family in FAMILIES.items() if family.presets}
+
+
+# What takes seconds is shown on these in every run, and on all families in `make test-slow`.
+OFTEN = ("llava", "qwen2_vl", "text")
+
+
+def often(given: Mapping[str, Family], names: Collection[str] = OFTEN) -> list[Any]:
+    """Parameters of a test: the families, those slow that are not among the names."""
+    return [
+        pytest.param(family, id=name, marks=() if name in names else pytest.mark.slow)
+        for name, family in given.items()
+    ]
 
 
 def preset_of(family: Family) -> Preset:
@@ -51,10 +66,12 @@ def objective(family: Family, made: build.Built) -> Objective[Any, Any]:
     return objectives.of(made, spec_of(family, *PARTS))
 
 
-def training(family: Family, made: build.Built) -> loop.Training:
-    """A training of a few steps."""
-    numbers = spec_of(family, *PARTS, hyperparameters={"learning_rate": 1e-3}).hyperparameters
-    return loop.Training(made, objective(family, made), numbers, Order((64,), 2, 1, seed=7), total_steps=10)
+def training(family: Family, made: build.Built, learning_rate: float = 1e-3) -> loop.Training:
+    """A training of a few steps at one learning rate."""
+    flat = {"schedule": "SCHEDULE_CONSTANT", "warmup_ratio": 0.0, "weight_decay": 0.0}
+    spec = spec_of(family, *PARTS, hyperparameters={"learning_rate": learning_rate, **flat})
+    order = Order((64,), 2, 1, seed=7)
+    return loop.Training(made, objective(family, made), spec.hyperparameters, order, total_steps=10)
 
 
 def text(role: str, words: str, pictures: int = 0) -> dict[str, Any]:
@@ -71,17 +88,35 @@ def chat(number: int) -> Example:
     return Example(f"v/examples/{number}", f"chat-{number}", [], messages)
 
 
+def scan(number: int) -> bytes:
+    """A scan of a digit, upright, or wider, or higher than it is wide."""
+    buffer = io.BytesIO()
+    size = ((32, 32), (64, 40), (36, 60))[number % 3]
+    Image.open(io.BytesIO(worker_data.scans()[number][0])).resize(size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def pictures(number: int) -> Example:
     """Conversations about a scan of a digit."""
     row: Any = worker_data.row(number, question="Which digit" + ", in one word" * (number % 2) + "?")
-    return Example(f"v/examples/{number}", row["id"], [row["images"][0]["bytes"]], row["messages"])
+    return Example(f"v/examples/{number}", row["id"], [scan(number)], row["messages"])
+
+
+def two_pictures(number: int) -> Example:
+    """Conversations about two scans, of two turns."""
+    first, second = (worker_data.word(worker_data.scans()[place][1]) for place in (number, number + 1))
+    messages = [
+        *(text("user", "And this?", 1), text("assistant", first)),
+        *(text("user", "And this?", 1), text("assistant", f"{second}, I think")),
+    ]
+    return Example(f"v/examples/{number}", f"two-{number}", [scan(number), scan(number + 1)], messages)
 
 
 def video(number: int) -> Example:
     """Conversations about a video of four frames."""
     frames = [worker_data.scans()[number + place][0] for place in range(4)]
     messages = [text("user", "What happens?", len(frames)), text("assistant", "Digits pass.")]
-    return Example(f"v/examples/{number}", f"video-{number}", frames, messages, {0: len(frames)})
+    return Example(f"v/examples/{number}", f"video-{number}", frames, messages, videos={0: len(frames)})
 
 
 EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
@@ -91,9 +126,14 @@ EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
 }
 
 
+def kinds(family: Family) -> list[Kind]:
+    """What the family takes; a pair of answers is a conversation to it."""
+    return [kind for kind in family.takes if kind in EXAMPLES]
+
+
 def examples(family: Family, each: int = 2) -> list[Example]:
     """So many of every kind that the family takes."""
-    return [EXAMPLES[kind](number) for kind in family.takes for number in range(each)]
+    return [EXAMPLES[kind](number) for kind in kinds(family) for number in range(each)]
 
 
 def batch(family: Family, made: build.Built, given: Sequence[Example] | None = None) -> Batch:
@@ -106,7 +146,7 @@ def batch(family: Family, made: build.Built, given: Sequence[Example] | None = N
 def steps(family: Family, made: build.Built, count: int, first: int = 0) -> list[list[Batch]]:
     """The batches of so many steps: examples of every kind in each."""
     return [
-        [batch(family, made, [EXAMPLES[kind](2 * step + nth) for kind in family.takes for nth in range(2)])]
+        [batch(family, made, [EXAMPLES[kind](2 * step + nth) for kind in kinds(family) for nth in range(2)])]
         for step in range(first, first + count)
     ]
 
@@ -117,3 +157,8 @@ def outputs(model: Any, given: Batch) -> torch.Tensor:
         found = model.eval()(**given.inputs)
     names = [name for name in ("logits", "embeddings", "image_embeds", "text_embeds") if name in found]
     return torch.cat([found[name].flatten() for name in names])
+
+
+def count_of_pictures(made: build.Built, encoded: Encoded) -> int:
+    """Tokens of an example that stand for pictures."""
+    return int((encoded.input_ids == made.processor.image_token_id).sum())

@@ -1,8 +1,12 @@
 """Valid archives of each kind and format, and what accidents and attacks make of them, by a seed."""
 
+import base64
+import itertools
+import json
 import random
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 from tests.support import archives
 
@@ -26,29 +30,82 @@ _JSON_EDITS: tuple[tuple[bytes, bytes], ...] = (
     (b"<image>", b"<image><image>"),
     (b"img/", b"/img/"), (b"img/", b"../"), (b"human", b"gpt"), (b"gpt", b"robot"), (b'"', b'"\\u0000'),
     (b'"', b'"\xff'), (b"[", b"[" * 200), (b": ", b": 1e999, "), (b": ", b": " + b"9" * 50 + b', "x": '),
+    (b'"text"', b'"txet"'), (b"base64", b"base46"), (b"base64,", b"base64,AAAA"), (b"role", b"rule"),
+    (b"user", b"tool"), (b"image_url", b"video_url"), (b",", b"\t"), (b'"', b'""'), (b"null", b"[[]]"),
     (b"\n", b"\n\n\n"), (b"\n", b""), (b".", b"\\ud800"), (b'"id"', b'"id": 1, "id"'), (b"0000", b"0001"),
 )  # fmt: skip
 
 
 @cache
-def valid() -> Mapping[str, bytes]:
-    """Small datasets without a problem, by a name that says their format and ends as their archive would."""
+def datasets() -> Mapping[str, archives.Files]:
+    """A small dataset without a problem for every reader of records; the file of records is the first."""
     pictures = {f"{n}.{format_.lower()}": archives.picture(n, format_) for n, format_ in enumerate(
         ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))}  # fmt: skip
+    few = {name: pictures[name] for name in ("0.jpeg", "1.png")}
     captions = [{"file_name": name, "text": f"It is {name}."} for name in pictures]
-    csv = "file_name,text\n" + "".join(f'{name},"A, {name}"\n' for name in pictures)
-    datasets = {
-        "llava": archives.good(3),
-        "array": {"train.json": b"[" + b",".join(archives.good(2)["train.jsonl"].splitlines()) + b"]"}
-        | {name: data for name, data in archives.good(2).items() if name.startswith("img/")},
-        "captions": {"metadata.jsonl": archives.jsonl(*captions), **pictures},
-        "csv": {"metadata.csv": csv.encode(), **pictures},
-    }
+    table = "".join(f'{name},"A, {name}"\n' for name in pictures)
+    good = archives.good(2)
+    answer = {"role": "assistant", "content": "One."}
+    image = {"type": "image", "image": "0.jpeg"}
+    turns = [{"from": "human", "value": "<image>What?"}, {"from": "gpt", "value": "One."}]
+    url = "data:image/png;base64," + base64.b64encode(pictures["1.png"]).decode()
+    asked = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What?"}]
+    rows = [_row(n, data) for n, data in enumerate(few.values())]
     return {
-        f"{name}.{kind}": pack(files)
-        for name, files in datasets.items()
-        for kind, pack in archives.PACKERS.items()
+        "llava": archives.good(3),
+        "array": {"train.json": b"[" + b",".join(good.pop("train.jsonl").splitlines()) + b"]", **good},
+        "captions": {"metadata.jsonl": archives.jsonl(*captions), **pictures},
+        "csv": {"metadata.csv": b"file_name,text\n" + table.encode(), **pictures},
+        "qwen2-vl": {
+            "train.jsonl": archives.jsonl(
+                {"messages": [{"role": "user", "content": [image, {"type": "text", "text": "?"}]}, answer]},
+                {"messages": [{"role": "user", "content": "<image>?"}, answer], "images": ["1.png"]},
+            ),
+            **few,
+        },
+        "sharegpt": {
+            "data.json": json.dumps(
+                [
+                    {"conversations": turns, "images": ["0.jpeg"]},
+                    {"query": "<image>?", "response": "R", "images": ["1.png"], "history": [["h", "i"]]},
+                ]
+            ).encode(),
+            **few,
+        },
+        "clip": {"train.csv": b"filepath,title\n" + table.encode(), **pictures},
+        "webdataset": {"0000.txt": b"Zero.", "0000.jpg": good["img/0000.jpg"]}
+        | {"0001.json": b'{"caption": "One.", "key": "0001"}', "0001.jpg": good["img/0001.jpg"]},
+        "retrieval": {
+            "train.jsonl": archives.jsonl(
+                {"query": "Which?", "pos_target": "0.jpeg", "neg_target": "1.png"},
+                {"query": "What?", "image": ["1.png"], "negatives": ["0.jpeg"]},
+            ),
+            **few,
+        },
+        "openai": {"train.jsonl": archives.jsonl({"messages": [{"role": "user", "content": asked}, answer]})},
+        "chat": {
+            "data.jsonl": archives.jsonl(
+                {"messages": [{"role": "user", "content": "Hi"}, answer]}, {"instruction": "I", "output": "O"}
+            )
+        },
+        "parquet": {"data/train-00000-of-00001.parquet": archives.parquet(rows)},
     }
+
+
+def _row(number: int, image: bytes) -> Mapping[str, Any]:
+    said = [{"type": "image", "text": None}, {"type": "text", "text": "What?"}]
+    answer = [{"type": "text", "text": "One."}]
+    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": answer}]
+    return {"id": f"r{number}", "images": [{"bytes": image, "path": None}], "messages": messages}
+
+
+@cache
+def valid() -> Mapping[str, bytes]:
+    """The datasets as archives, by a name that ends as their archive would: the first as each kind."""
+    kinds = itertools.cycle(archives.PACKERS)
+    named = [f"{name}.{kind}" for name in ("llava", "array", "captions", "csv") for kind in archives.PACKERS]
+    named += [f"{name}.{next(kinds)}" for name in [*datasets()][4:]]
+    return {name: archives.pack(datasets()[name.partition(".")[0]], name) for name in named}
 
 
 def mutated(seed: int) -> tuple[str, bytes]:
@@ -118,9 +175,11 @@ _MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 
 
 def mutated_records(seed: int) -> bytes:
-    """A llava file of records after several edits of its text."""
+    """A tar of a dataset whose file of records went through several edits."""
     draw = random.Random(seed)
-    data = bytearray(archives.good(3)["train.jsonl"])
+    files = dict(datasets()[draw.choice([*datasets()])])
+    records = next(iter(files))
+    data = bytearray(files[records])
     for _ in range(draw.choice((1, 2, 5))):
         draw.choice((_flip, _overwrite, _cut_out, _repeat, _edit_json, _edit_json, _edit_json))(data, draw)
-    return bytes(data)
+    return archives.tar(files | {records: bytes(data)})

@@ -12,7 +12,7 @@ from typing import Any
 
 from visiontune import Client
 
-from tests.support import databases
+from tests.support import databases, warm_cli
 from tests.support.manifests import SERVERS
 
 UP_TIMEOUT_S = 120
@@ -40,23 +40,21 @@ class Stack:
         self, *arguments: str, check: bool = True, timeout_s: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs `visiontune …` with these environment variables; a failure shows what it printed."""
+        return _checked(warm_cli.run(arguments, self.environment | variables, timeout_s), check)
+
+    def script(self, *arguments: str) -> None:
+        """The same by the installed script, which must end well."""
+        command = [str(Path(sys.executable).with_name("visiontune")), *arguments]
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("visiontune")), *arguments],
-            env=self.environment | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=UP_TIMEOUT_S
         )
-        if check:
-            assert done.returncode == 0, f"visiontune {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-        return done
+        _checked(done, check=True)
 
     def up(self) -> None:
-        self.cli("up", "--detach", timeout_s=UP_TIMEOUT_S)
+        self.script("up", "--detach")
 
     def down(self) -> None:
-        self.cli("down", timeout_s=UP_TIMEOUT_S)
+        self.script("down")
 
     def status(self) -> dict[str, Any]:
         return dict(json.loads(self.cli("status", "--output", "json", check=False).stdout))
@@ -72,6 +70,11 @@ class Stack:
 
     def client(self, api_key: str = "") -> Client:
         return Client(self.url, api_key or self.api_key())
+
+
+def _checked(done: subprocess.CompletedProcess[str], check: bool) -> subprocess.CompletedProcess[str]:
+    assert not (check and done.returncode), f"{done.args}:\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 def make(home: Path, **settings: str) -> Stack:

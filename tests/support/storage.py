@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2 as lro
 from google.longrunning import operations_pb2_grpc
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
-from visiontune_kit import channels, server
+from visiontune_kit import channels, server, status
 from visiontune_kit.clock import Clock
 from visiontune_kit.identity import Role
 from visiontune_storage import app
@@ -22,6 +24,8 @@ from visiontune_storage.settings import Settings
 
 from tests.support import databases, trust
 from tests.support.s3 import S3Server
+
+_AUTHORITIES = httpx.create_ssl_context()  # to load them takes as long as all else of a small test
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,31 @@ class StorageHandle:
         await self.put(upload, content)
         return await self.complete(upload.name, project=project)
 
+    async def upload_bytes(
+        self, *chunks: bytes, project: str = "default", role: Role = Role.EDITOR, **fields: Any
+    ) -> pb.Upload:
+        """UploadBytes by a client that has nothing of ours; `fields` override what the first message says."""
+        declared = {
+            "parent": f"projects/{project}",
+            "filename": "file.bin",
+            "sha256": hashlib.sha256(b"".join(chunks)).hexdigest(),
+            "request_id": str(uuid.uuid4()),
+            **fields,
+        }
+        messages = [pb.UploadBytesRequest(**declared)]
+        messages += [pb.UploadBytesRequest(body=httpbody_pb2.HttpBody(data=chunk)) for chunk in chunks]
+        return await self.send(messages, metadata=self.metadata(project, role))
+
+    async def send(self, messages: list[pb.UploadBytesRequest], **options: Any) -> pb.Upload:
+        """UploadBytes of these messages. Raises Failure."""
+        async with grpc.aio.insecure_channel(self.target) as channel:
+            try:
+                call = storage_pb2_grpc.StorageServiceStub(channel).UploadBytes
+                done: pb.Upload = await call(iter(messages), **options)
+            except grpc.aio.AioRpcError as error:
+                raise status.from_rpc_error(error) from error
+        return done
+
     async def sign(self, *objects: str, project: str = "default") -> list[str]:
         request = pb.SignUrlsRequest(parent=f"projects/{project}", objects=objects)
         answer = await self.call("SignUrls", request, project=project, role=Role.VIEWER)
@@ -148,7 +177,7 @@ async def running_storage(
     async with (
         server.running(program) as target,
         channels.connect(target) as channel,
-        httpx.AsyncClient(timeout=30) as http,
+        httpx.AsyncClient(timeout=30, verify=_AUTHORITIES) as http,
     ):
         yield StorageHandle(
             target,

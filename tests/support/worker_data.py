@@ -66,11 +66,16 @@ def row(index: int, answer: Callable[[int], str] = word, question: str = QUESTIO
 
 
 def write_shards(
-    folder: Path, rows: Sequence[dict[str, object]], *, shards: int = 1, base_url: str = ""
+    folder: Path,
+    rows: Sequence[dict[str, object]],
+    *,
+    shards: int = 1,
+    base_url: str = "",
+    kind: Kind = Kind.CHAT_WITH_IMAGES,
 ) -> Manifest:
     """Writes rows as shards and returns their manifest; URLs are `base_url` and the file's name."""
     folder.mkdir(parents=True, exist_ok=True)
-    columns = schema(columns_for([DataKind.CHAT_WITH_IMAGES]))
+    columns = schema(columns_for([DataKind[kind]]))
     remote = []
     for index, part in enumerate(np.array_split(np.arange(len(rows)), shards)):
         path = folder / f"shard-{index}.parquet"
@@ -89,7 +94,7 @@ def write_shards(
         )
     splits = [str(each["split"]) for each in rows]
     counts = {split: splits.count(split) for split in ("train", "validation")}
-    facts = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), counts)
+    facts = DatasetFacts(frozenset({kind}), counts)
     return Manifest(VERSION, "sha256:" + "0" * 64, remote, facts)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from visiontune_recipes.facts import Kind
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Resources, Spec
 from visiontune_trainer.compute.kubernetes.accelerators import Accelerator, Places
@@ -31,12 +32,18 @@ ROWS = 120
 
 @contextmanager
 def job(
-    folder: Path, asked: Spec | None = None, rows: list[dict[str, object]] | None = None, shards: int = 2
+    folder: Path,
+    asked: Spec | None = None,
+    rows: list[dict[str, object]] | None = None,
+    shards: int = 2,
+    kind: Kind = Kind.CHAT_WITH_IMAGES,
 ) -> Iterator[Trainer]:
     """A job with its data and its trainer: 96 training examples and 12 steps, unless told otherwise."""
     rows = rows or [worker_data.row(index) for index in range(ROWS)]
     with worker_store.serving(folder / "store") as store:
-        manifest = worker_data.write_shards(folder / "store", rows, shards=shards, base_url=store.url)
+        manifest = worker_data.write_shards(
+            folder / "store", rows, shards=shards, base_url=store.url, kind=kind
+        )
         asked = asked or worker_data.spec(
             hyperparameters={"batch_size": 16, "epochs": 2}, evaluation={"max_new_tokens": 4}
         )

@@ -14,26 +14,29 @@ from tests.support.proxies import Wire
 from tests.support.stack import Stack
 from tests.support.web import Visit
 
-MIB = 1024 * 1024
+PART_BYTES = 5 * 1024 * 1024
+PARTS = {
+    "VISIONTUNE_STORAGE_SINGLE_PART_LIMIT_BYTES": str(PART_BYTES),
+    "VISIONTUNE_STORAGE_PART_SIZE_BYTES": str(PART_BYTES),
+}
 
 
 @dataclass(frozen=True)
 class Watched:
     """A stack whose spans are collected, and whose clients reach the object store by a wire that can be cut.
 
-    An upload is cut into parts of `part_bytes`.
+    Uploads of more than PART_BYTES are cut into parts, as with the other stack.
     """
 
     stack: Stack
     wire: Wire
     collected: Collector
-    part_bytes: int = 5 * MIB
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own for each process that runs tests."""
-    made = stacks.make(tmp_path_factory.mktemp("stack") / "home")
+    made = stacks.make(tmp_path_factory.mktemp("stack") / "home", **PARTS)
     made.up()
     yield made
     made.down()
@@ -47,8 +50,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             tmp_path_factory.mktemp("watched") / "home",
             VISIONTUNE_OTLP_ENDPOINT=collected.endpoint,
             VISIONTUNE_STORAGE_S3_PUBLIC_ENDPOINT=wire.endpoint,
-            VISIONTUNE_STORAGE_SINGLE_PART_LIMIT_BYTES=str(Watched.part_bytes),
-            VISIONTUNE_STORAGE_PART_SIZE_BYTES=str(Watched.part_bytes),
+            **PARTS,
         )
         wire.target_port = Ports(made.port).s3
         made.up()

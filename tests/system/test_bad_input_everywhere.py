@@ -266,7 +266,7 @@ async def test_a_warning_is_told_alike_and_stops_nothing(
     assert list(everywhere.rest.list_problems(report.name)) == [problem]
     lines = (await everywhere.cli("dataset", "report", name, "--jsonl")).stdout.splitlines()
     assert [json.loads(line)["text"] for line in lines] == [problem.text]
-    everywhere.rest.delete_dataset(name, force=True)
+    everywhere.rest.delete_dataset(name, force=True, purge=True)
     await everywhere.until_left_with(before)
 
 
@@ -351,7 +351,7 @@ async def test_a_job_that_cannot_run_is_refused_alike(everywhere: Everywhere, ca
     assert refused.message in done.stderr
     assert f"reason: {refused.reason}" in done.stderr
     assert list(everywhere.rest.list_jobs()) == []
-    everywhere.rest.delete_dataset(case, force=True)
+    everywhere.rest.delete_dataset(case, force=True, purge=True)
     await everywhere.until_left_with(before)
 
 

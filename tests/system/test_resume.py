@@ -14,7 +14,7 @@ from visiontune.storage.v1 import storage_pb2
 
 from tests.support import archives
 from tests.support.archives import jsonl, llava
-from tests.system.conftest import Watched
+from tests.system.conftest import PART_BYTES, Watched
 
 IMAGES = {f"img/{seed}.jpg": archives.noise(seed, (2000, 2000)) for seed in range(3)}  # 4 MB each
 pytestmark = pytest.mark.timeout(300)
@@ -25,7 +25,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = jsonl(*(llava(path) for path in IMAGES))
     path = tmp_path_factory.mktemp("data") / "digits.tar"
     path.write_bytes(archives.tar({"train.jsonl": records, **IMAGES}))
-    assert path.stat().st_size > 2 * Watched.part_bytes
+    assert path.stat().st_size > 2 * PART_BYTES
     return path
 
 

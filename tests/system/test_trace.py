@@ -1,18 +1,15 @@
 """One trace holds all that one command set going, across every program."""
 
 import secrets
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from examples import digits
 from tests.support.otlp import Collector, Span
 from tests.support.stack import Stack
 from tests.system.conftest import Watched
-
-ROOT = Path(__file__).parents[2]
 
 
 def run_traced(stack: Stack, *arguments: str) -> str:
@@ -42,7 +39,7 @@ def test_one_trace_runs_from_the_cli_through_every_program_to_the_worker(
 ) -> None:
     stack, collected = watched.stack, watched.collected
     archive = tmp_path / "digits.tar.gz"
-    subprocess.run([sys.executable, str(ROOT / "examples/digits.py"), str(archive)], check=True)
+    digits.build(archive, limit=60)
 
     importing = run_traced(stack, "dataset", "import", str(archive), "--dataset", "digits")
     spans = arrived(collected, importing, {"gateway", "dataset", "storage"})

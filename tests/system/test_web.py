@@ -14,9 +14,9 @@ from tests.support import web
 from tests.support.stack import Stack
 from tests.support.web import NARROW, WIDE, Visit
 
-SCANS = 400
+SCANS = 200
 # Enough steps to see curves; whether the model learns is the demo's business.
-STEPS = 12
+STEPS = 6
 JOB_TIMEOUT_MS = 150_000
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -203,6 +203,7 @@ def test_an_accelerator_is_chosen_where_the_operator_has_named_some(visit: Visit
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_pictures_are_shown_as_training_will_vary_them(visit: Visit, version: str) -> None:
     page = visit.open(version)
     page.get_by_role("link", name="Train on this version").click()
@@ -311,8 +312,8 @@ def test_a_silent_server_is_said_and_forgotten_when_it_answers_again(visit: Visi
 @pytest.mark.parametrize(
     ("dark", "size"),
     [
-        pytest.param(False, WIDE, id="light-wide"),
         pytest.param(True, NARROW, id="dark-narrow"),
+        pytest.param(False, WIDE, id="light-wide", marks=pytest.mark.slow),
         pytest.param(False, NARROW, id="light-narrow", marks=pytest.mark.slow),
         pytest.param(True, WIDE, id="dark-wide", marks=pytest.mark.slow),
     ],

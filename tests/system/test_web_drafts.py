@@ -4,9 +4,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
-from tests.support import pictures
+from tests.support import archives, pictures
 from tests.support.stack import Stack
 from tests.support.web import Visit
 
@@ -38,11 +38,13 @@ def begin(visit: Visit, dataset: str, at: int) -> Page:
 def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: Visit, dataset: str) -> None:
     page = begin(visit, dataset, 3)
     page.keyboard.press("e")
+    expect(page.get_by_label("Text of message 2")).to_be_focused()
     page.keyboard.press("End")
     page.keyboard.type(" Really.", delay=300)  # so slowly that a part is saved before the rest is typed
     expect(page.get_by_text("All changes are saved")).to_be_visible()
     page.get_by_label("Text of message 2").blur()
     page.keyboard.press("t")
+    expect(page.get_by_label("Tags")).to_be_focused()
     page.keyboard.type("odd")
     page.get_by_label("Tags").blur()
     page.keyboard.press("ArrowRight")
@@ -75,6 +77,9 @@ def test_an_example_is_edited_by_keys_and_committed_as_the_next_version(visit: V
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("table", name="Versions").get_by_role("link")).to_have_text(["v1"])
+    page.get_by_role("table", name="Deleted").get_by_role("button", name="Bring back").click()
+    expect(page.get_by_role("table", name="Versions").get_by_role("link")).to_have_text(["v2", "v1"])
+    expect(page.get_by_role("table", name="Deleted")).to_have_count(0)
 
 
 def test_what_a_rule_forbids_is_not_saved_and_said(visit: Visit, dataset: str) -> None:
@@ -101,3 +106,49 @@ def test_a_draft_on_an_older_version_is_moved_to_the_newest_and_committed(
     expect(page.get_by_text("v3", exact=True)).to_be_visible()
     # The refused commit is on the browser's console too.
     visit.complaints[:] = [text for text in visit.complaints if "400" not in text]
+
+
+def test_an_example_is_added_with_an_image_from_disk(
+    visit: Visit, dataset: str, stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "new.jpg").write_bytes(archives.noise(77))
+    page = visit.open(f"/datasets/{dataset}/versions/v1")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("button", name="Add an example").click()
+    form = page.get_by_role("dialog")
+    with page.expect_file_chooser() as chooser:
+        form.get_by_label("Images").click()
+    chooser.value.set_files(tmp_path / "new.jpg")
+    expect(form.get_by_role("button", name="Add it to the draft")).to_be_disabled()
+    form.get_by_label("Question").fill("What is it?")
+    form.get_by_label("Answer").fill("Noise.")
+    form.get_by_text("test", exact=True).click()
+    form.get_by_label("Tags").fill("odd, new")
+    form.get_by_role("button", name="Add it to the draft").click()
+    expect(form).to_have_count(0)
+    page.get_by_role("button", name="1 edit").click()
+    expect(page.get_by_role("dialog").get_by_role("listitem")).to_contain_text("added: Noise.")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Commit as a new version").click()
+    expect(page.get_by_text(f"is ready: {NUMBERS + 1} examples")).to_be_visible(timeout=60_000)
+    [added] = stack.client().list_examples(f"{dataset}/v2", filter_="tags:odd")
+    assert (added.split, list(added.tags), added.images[0].format) == ("test", ["odd", "new"], "JPEG")
+
+
+@pytest.mark.slow
+def test_leaving_with_what_is_not_saved_yet_is_asked_about(visit: Visit, dataset: str) -> None:
+    page = begin(visit, dataset, 1)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_label("Text of message 2").press_sequentially(" Not yet saved.")
+    page.evaluate("location.href = '/datasets'")
+    expect(page.get_by_text("All changes are saved")).to_be_visible()
+    expect(page.get_by_role("button", name="1 edit")).to_be_visible()  # by itself, when typing paused
+    assert asked == ["beforeunload"]
+    page.goto(f"{visit.stack.url}/datasets")
+    assert asked == ["beforeunload"], "nothing is lost any more"

@@ -12,11 +12,12 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from examples import digits
+from tests.support import archives
 from tests.support.web import Visit
 
 SCANS = 20
-SIDE_PX = 2_400  # a bitmap of 17 MB
-BITMAPS = 6  # more than fit into one PUT
+SIDE_PX = 1_000  # a bitmap of 3 MB
+BITMAPS = 6  # more than fit into one PUT, of that stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -67,6 +68,39 @@ def test_records_and_pictures_in_files_of_their_own_are_one_dataset(
     page.get_by_label("Dataset", exact=True).fill("two-files")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text(f"is ready: {SCANS} examples, {SCANS} images.")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.slow
+def test_an_import_goes_on_from_a_version_and_makes_images_smaller(visit: Visit, tmp_path: Path) -> None:
+    for name, numbers in (("first", range(3)), ("second", range(2, 5))):
+        records = archives.jsonl(*map(archives.numbered_record, numbers))
+        images = {archives.image_name(n): archives.noise(n, (300, 200)) for n in numbers}
+        (tmp_path / f"{name}.tar").write_bytes(archives.tar({"train.jsonl": records, **images}))
+    page = visit.open("/datasets/import")
+    page.get_by_label("Files to import").set_input_files(tmp_path / "first.tar")
+    page.get_by_label("Dataset", exact=True).fill("goes-on")
+    expect(page.get_by_label("Goes on from")).to_have_count(0)  # there is no such dataset yet
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("is ready: 3 examples, 3 images.")).to_be_visible(timeout=60_000)
+
+    page = visit.open("/datasets/import?dataset=goes-on")
+    page.get_by_label("Files to import").set_input_files(tmp_path / "second.tar")
+    page.get_by_label("Goes on from").select_option(label="v1, 3 examples")
+    page.get_by_text("Replace the old one").click()
+    page.get_by_label("Remove metadata from images").check()
+    page.get_by_label("Make images smaller").check()
+    page.get_by_label("Longest side").fill("150")
+    page.get_by_label("Format").select_option("FORMAT_WEBP")
+    page.get_by_label("Quality").fill("60")
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("is ready: 5 examples, 5 images.")).to_be_visible(timeout=60_000)
+    shown = {
+        each.example_id: (each.images[0].format, each.images[0].width_px)
+        for each in visit.stack.client().list_examples("goes-on/v2")
+    }
+    assert shown == {f"r{n}": ("JPEG", 300) if n < 2 else ("WEBP", 150) for n in range(5)}
+    # That the dataset exists is on the browser's console too.
+    visit.complaints[:] = [text for text in visit.complaints if "409" not in text]
 
 
 def test_formats_that_are_switched_off_say_why(visit: Visit) -> None:

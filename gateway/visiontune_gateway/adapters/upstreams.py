@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import grpc
@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visiontune_kit import channels, status
 from visiontune_kit.errors import Failure, Unavailable
+from visiontune_kit.interceptors import DeadlinePassed
 from visiontune_kit.tls import ClientTls
 
 from visiontune_gateway.rest.routes import Route
@@ -50,6 +51,26 @@ class Upstreams:
             raise failure_of(route.upstream, error) from error
         return answer
 
+    async def send(
+        self, route: Route, requests: AsyncIterator[Message], metadata: Metadata, timeout_s: float
+    ) -> Message:
+        """Calls a method of many requests and one answer. Raises Failure, and whatever `requests` raises."""
+        call = self._method(route)(metadata=metadata, timeout=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it is answered already
+                    async for request in requests:
+                        await call.write(request)
+                    await call.done_writing()
+                answer: Message = await call
+        except TimeoutError as error:
+            raise DeadlinePassed from error
+        except grpc.aio.AioRpcError as error:
+            raise failure_of(route.upstream, error) from error
+        finally:
+            call.cancel()
+        return answer
+
     def stream(self, route: Route, request: Message, metadata: Metadata) -> "Stream":
         """Begins a method of many answers."""
         return Stream(route.upstream, self._method(route)(request, metadata=metadata))
@@ -63,6 +84,8 @@ class Upstreams:
         if route not in self._methods:
             channel = self._channels[route.upstream]
             make: Any = channel.unary_stream if route.method.server_streaming else channel.unary_unary
+            if route.method.client_streaming:
+                make = channel.stream_unary
             self._methods[route] = make(
                 route.grpc_path,
                 request_serializer=GetMessageClass(route.method.input_type).SerializeToString,

@@ -14,9 +14,10 @@ from google.rpc import status_pb2
 from visiontune_gateway.openapi import comments
 from visiontune_gateway.openapi.schemas import Schema, Schemas, is_required, plain_message
 from visiontune_gateway.rest.contracts import CONTRACTS
-from visiontune_gateway.rest.routes import Route, Routes
+from visiontune_gateway.rest.routes import HTTP_BODY, Route, Routes
 
 _MOST_QUERY_DEPTH = 3
+_BYTES: Schema = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _ID_PATTERN = r"^[^/:]+$"
 
 DESCRIPTION = """\
@@ -132,10 +133,8 @@ def _operation(route: Route, variables: list[str], schemas: Schemas) -> Schema:
         },
     }
     if route.body:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _body(route, schemas)}},
-        }
+        content = _BYTES if route.takes_file else {"application/json": {"schema": _body(route, schemas)}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -209,8 +208,8 @@ def _operation_answer(method: MethodDescriptor, schemas: Schemas) -> Schema:
 
 def _answer(route: Route, schemas: Schemas) -> Schema:
     output = route.method.output_type
-    if output.full_name == "google.api.HttpBody":
-        return {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    if output.full_name == HTTP_BODY:
+        return _BYTES
     if route.response_body:
         return {"application/json": {"schema": schemas.field(output.fields_by_name[route.response_body])}}
     if route.method.GetOptions().HasExtension(operations_pb2.operation_info):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from visiontune_kit.errors import Failure, ResourceExhausted
 from visiontune_kit.status import to_status
 
-from visiontune_gateway.rest.routes import Route, WrongVerb
+from visiontune_gateway.rest.routes import HTTP_BODY, Route, WrongVerb
 
 HTTP_CODES: Mapping[int, int] = {
     code_pb2.OK: 200,
@@ -53,7 +53,6 @@ class RequestTooLarge(ResourceExhausted):
         )
 
 
-_HTTP_BODY = "google.api.HttpBody"
 # What never changes while its version is there. After a while it is asked for again, since a deleted
 # dataset's names can be given to another.
 _IMMUTABLE = frozenset(
@@ -78,7 +77,7 @@ def answer(route: Route, message: Message, if_none_match: str = "") -> Response:
 
 def _whole(route: Route, message: Message) -> Response:
     """google.api.HttpBody is sent raw, all else as proto JSON."""
-    if message.DESCRIPTOR.full_name == _HTTP_BODY:
+    if message.DESCRIPTOR.full_name == HTTP_BODY:
         body: Any = message
         return Response(
             body.data,

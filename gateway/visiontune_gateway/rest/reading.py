@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, cast
 
+from google.api import httpbody_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -30,12 +31,20 @@ class UnreadableRequest(InvalidArgument):
 
 
 def request_message(
-    route: Route, variables: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes
+    route: Route,
+    variables: Mapping[str, str],
+    query: Iterable[tuple[str, str]],
+    body: bytes,
+    content_type: str = "",
 ) -> Message:
     """Returns the request. Path variables win over the body. Raises UnreadableRequest with every problem."""
     message: Message = GetMessageClass(route.method.input_type)()
     reader = _Reader()
-    reader.read_body(message, route.body, body)
+    if route.takes_file:
+        file = httpbody_pb2.HttpBody(content_type=content_type, data=body)
+        getattr(message, route.body).CopyFrom(file)
+    else:
+        reader.read_body(message, route.body, body)
     reader.read_query(message, query, in_path=variables.keys(), body=route.body)
     for path, text in variables.items():
         reader.put(message, path.split("."), [text], path)

@@ -10,6 +10,7 @@ from visiontune_kit.errors import NotFound, Unimplemented
 from visiontune_gateway.rest.contracts import Rule
 from visiontune_gateway.rest.templates import Template
 
+HTTP_BODY = "google.api.HttpBody"
 VERBS = ("get", "post", "put", "patch", "delete")
 
 
@@ -41,12 +42,12 @@ class Route:
 
     @classmethod
     def of(cls, rule: Rule) -> Self:
-        """Reads an annotation. ValueError when it has no path."""
+        """Reads an annotation. ValueError when it has no path, or HTTP cannot carry the method."""
         http = rule.http
         verb = http.WhichOneof("pattern")
         if verb not in VERBS:
             raise ValueError(f"{rule.method.full_name} has an HTTP rule without a usable path")
-        return cls(
+        route = cls(
             verb=verb.upper(),
             template=Template.parse(getattr(http, verb)),
             body=http.body,
@@ -54,6 +55,15 @@ class Route:
             method=rule.method,
             upstream=rule.upstream,
         )
+        if rule.method.client_streaming and not route.takes_file:
+            raise ValueError(f"{rule.method.full_name} takes a stream, and its body is not an HttpBody")
+        return route
+
+    @property
+    def takes_file(self) -> bool:
+        """True when the HTTP body is bytes, of any type, and not JSON."""
+        field = self.method.input_type.fields_by_name.get(self.body)
+        return bool(field and field.message_type and field.message_type.full_name == HTTP_BODY)
 
     @property
     def grpc_path(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -36,6 +36,11 @@ class Upstreams(Protocol):
 
     async def unary(self, route: Route, request: Message, metadata: Metadata, timeout_s: float) -> Message:
         """Calls a method of one answer. Raises Failure."""
+
+    async def send(
+        self, route: Route, requests: AsyncIterator[Message], metadata: Metadata, timeout_s: float
+    ) -> Message:
+        """Calls a method of many requests and one answer. Raises Failure, and whatever `requests` raises."""
 
     def stream(self, route: Route, request: Message, metadata: Metadata) -> sse.Answers:
         """Begins a method of many answers."""
@@ -73,7 +78,7 @@ class Transcoder:
     async def answer(self, request: Request) -> Response:
         """Answers every request below /v1."""
         started = time.perf_counter()
-        name = _NO_ROUTE
+        name, as_stream = _NO_ROUTE, False
         response = answers.refusal(Crashed("none"))
         with telemetry.tracer().start_as_current_span(
             f"{request.method} /v1",
@@ -82,12 +87,14 @@ class Transcoder:
         ) as span:
             try:
                 route, variables = self._routes.find(request.method, _raw_path(request))
-                name = route.method.full_name
+                name, as_stream = route.method.full_name, route.method.client_streaming
                 span.update_name(f"{request.method} {route.template.text}")
                 response = await self._call(request, route, dict(variables))
             except Failure as failure:
                 span.set_attribute("error.type", failure.reason)
                 response = answers.refusal(failure)
+                if as_stream:  # the rest of its body is not wanted
+                    response.headers["Connection"] = "close"
                 log.info("call_refused", method=name, code=response.status_code, reason=failure.reason)
             except ClientDisconnect:
                 # In the middle of its body. Nobody reads this answer; it is counted, and is no fault of ours.
@@ -109,13 +116,20 @@ class Transcoder:
 
     async def _call(self, request: Request, route: Route, variables: dict[str, str]) -> Response:
         token = await self._token_for(request.headers.get("authorization"))
-        body = await read_body(request, self._limits.request_bytes)
-        message = request_message(route, variables, _query(request), body)
+        # A stream's body is passed on as it comes: how much of it is too much is the service's to say.
+        as_stream = route.method.client_streaming
+        body = b"" if as_stream else await read_body(request, self._limits.request_bytes)
+        content_type = request.headers.get("content-type", "")
+        message = request_message(route, variables, _query(request), body, content_type)
         _identify(message)
         metadata = _metadata(token)
         if not route.method.server_streaming:
             timeout_s = _timeout_s(request, self._limits.call_timeout_s)
-            found = await self._upstreams.unary(route, message, metadata, timeout_s)
+            if as_stream:
+                requests = _in_pieces(route, message, request)
+                found = await self._upstreams.send(route, requests, metadata, timeout_s)
+            else:
+                found = await self._upstreams.unary(route, message, metadata, timeout_s)
             return answers.answer(route, found, request.headers.get("if-none-match", ""))
         _resume(message, request.headers.get("last-event-id", ""))
         stream = self._upstreams.stream(route, message, metadata)
@@ -134,6 +148,16 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         if len(body) > limit_bytes:
             raise RequestTooLarge(limit_bytes)
     return bytes(body)
+
+
+async def _in_pieces(route: Route, first: Message, request: Request) -> AsyncIterator[Message]:
+    """Yields what path, query and headers say, then the body as it comes."""
+    yield first
+    async for chunk in request.stream():
+        if chunk:
+            piece = type(first)()
+            getattr(piece, route.body).data = chunk
+            yield piece
 
 
 def _raw_path(request: Request) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import treatment, views
+from visiontune.cli import basing, treatment, views
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import size, step
 from visiontune.cli.session import Output, OutputOption, Session, talks
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Import archives as datasets and look at them.", no_args_is_help=True)
 
 Target = Annotated[str, typer.Argument(help="DATASET, DATASET/VERSION or a full name.", metavar="DATASET")]
+
+Deleted = Annotated[
+    bool, typer.Option("--deleted", help="Instead those that are deleted and can be brought back.")
+]
 
 
 class OnError(StrEnum):
@@ -68,6 +72,8 @@ def import_(
     largest_side: treatment.LargestSide = 0,
     image_format: treatment.Format = None,
     image_quality: treatment.Quality = 0,
+    base_version: basing.BaseVersion = "",
+    mode: basing.ModeOption = None,
     resume: Annotated[
         str, typer.Option(help="Go on with an upload of this file that broke off.", metavar="UPLOAD")
     ] = "",
@@ -77,13 +83,14 @@ def import_(
 
     Data equal to the newest version gives that version back.
     """
+    base = basing.base(session, dataset, base_version, mode)
     ensure(session, dataset)
     if resume and len(path) > 1:
         raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
     uploads = [send(session, each, resume).name for each in path]
     operation = start_import(
         session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
-        image_policy=treatment.policy(largest_side, image_format, image_quality),
+        image_policy=treatment.policy(largest_side, image_format, image_quality), base=base,
     )  # fmt: skip
     if not wait:
         session.resource(operation) if session.is_json else session.say(
@@ -104,9 +111,9 @@ def wait_(
 
 @app.command("list")
 @talks
-def list_(session: Session) -> None:
+def list_(session: Session, deleted: Deleted = False) -> None:
     """List datasets, newest first."""
-    found = list(session.client.list_datasets())
+    found = list(session.client.list_datasets(deleted=deleted))
     if session.is_json:
         session.resources(found)
         return
@@ -121,7 +128,9 @@ def list_(session: Session) -> None:
             ]
             for d in found
         ),
-        empty="No datasets yet. Make one: visiontune dataset import ARCHIVE --dataset ID",
+        empty="No deleted datasets that can be brought back."
+        if deleted
+        else "No datasets yet. Make one: visiontune dataset import ARCHIVE --dataset ID",
     )
 
 
@@ -139,9 +148,9 @@ def show(session: Session, name: Target) -> None:
 
 @app.command("versions")
 @talks
-def versions(session: Session, name: Target) -> None:
+def versions(session: Session, name: Target, deleted: Deleted = False) -> None:
     """List a dataset's versions, newest first."""
-    found = list(session.client.list_versions(name))
+    found = list(session.client.list_versions(name, deleted=deleted))
     if session.is_json:
         session.resources(found)
         return
@@ -158,7 +167,9 @@ def versions(session: Session, name: Target) -> None:
             ]
             for v in found
         ),
-        empty=f"No versions yet. Import one: visiontune dataset import ARCHIVE --dataset {name}",
+        empty="No deleted versions that can be brought back."
+        if deleted
+        else f"No versions yet. Import one: visiontune dataset import ARCHIVE --dataset {name}",
     )
 
 
@@ -226,26 +237,6 @@ def validate(
         raise typer.Exit(1)
 
 
-@app.command("delete")
-@talks
-def delete(
-    session: Session,
-    name: Target,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also a dataset with versions, or a version that may be read.")
-    ] = False,
-) -> None:
-    """Delete a dataset, its versions too with --force; or one version, but what others share of it."""
-    if names.dataset(name) == name:
-        session.client.delete_dataset(name, force=force)
-    else:
-        session.client.delete_version(name, force=force)
-    if session.is_json:
-        session.raw({})
-    else:
-        session.say(f"Deleted {escape(name)}.")
-
-
 @app.command("formats")
 @talks
 def formats(session: Session) -> None:
@@ -295,9 +286,11 @@ def ensure(session: Session, dataset: str) -> None:
     except NotFound:
         try:
             session.client.create_dataset(dataset)
-        except AlreadyExists:
-            # Somebody was quicker, which is as good; or it is being deleted, which the import will say.
-            return
+        except AlreadyExists as taken:
+            try:
+                session.client.get_dataset(dataset)  # somebody was quicker, which is as good
+            except NotFound:
+                raise taken from None  # it is deleted: the message says until when
 
 
 def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload":
@@ -327,6 +320,7 @@ def start_import(
     *,
     strip_metadata: bool = False,
     image_policy: "dataset_pb2.ImagePolicy | None" = None,
+    base: "tuple[str, dataset_pb2.ImportMode.ValueType] | None" = None,
 ) -> "operations_pb2.Operation":
     """Starts the import of complete uploads."""
     from visiontune.dataset.v1 import dataset_pb2
@@ -341,6 +335,8 @@ def start_import(
             validation_fraction=validation_fraction,
             strip_metadata=strip_metadata,
             image_policy=image_policy,
+            base_version=base[0] if base else "",
+            mode=base[1] if base else dataset_pb2.IMPORT_MODE_UNSPECIFIED,
         )
     )
 

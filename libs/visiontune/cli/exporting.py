@@ -29,7 +29,10 @@ def export(
     session: Session,
     name: Target,
     format_: Annotated[
-        str, typer.Option("--format", help="One of `visiontune dataset formats`; its own when absent.")
+        str,
+        typer.Option(
+            "--format", help="One of `visiontune dataset formats`, or webdataset; its own when absent."
+        ),
     ] = "",
     output_file: Annotated[
         Path | None,

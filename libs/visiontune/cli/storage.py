@@ -1,5 +1,7 @@
 """`visiontune storage`: how much a project keeps, and how much it may."""
 
+import mimetypes
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,6 +74,23 @@ def quota(
         ],
         empty="",
     )
+
+
+@app.command("put")
+@talks
+def put(
+    session: Session,
+    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file of at most 16 MiB.")],
+    content_type: Annotated[str, typer.Option(help="MIME type; guessed by the name when not given.")] = "",
+) -> None:
+    """Upload a small file by way of the server, from where the object store cannot be reached."""
+    guessed = content_type or mimetypes.guess_type(path.name)[0] or ""
+    upload = session.client.upload_bytes(path.read_bytes(), path.name, content_type=guessed)
+    if session.is_json:
+        session.resource(upload)
+        return
+    session.say(f"{path.name}: {size(upload.size_bytes)}, sha256 {upload.sha256}")
+    session.say(upload.name)
 
 
 @app.command("alerts")

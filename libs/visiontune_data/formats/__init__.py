@@ -7,6 +7,7 @@ from visiontune_data.formats import (
     llava,
     openai,
     parquet,
+    preference,
     qwen2_vl,
     retrieval,
     sharegpt,
@@ -18,6 +19,7 @@ AUTO = "auto"
 _ALL = (
     parquet.FORMAT,
     image_caption.FORMAT,
+    preference.FORMAT,
     retrieval.FORMAT,
     chat.FORMAT,
     openai.FORMAT,

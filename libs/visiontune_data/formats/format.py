@@ -71,6 +71,7 @@ class Format:
     from_example: Callable[[ExportedExample, Sequence[str]], dict[str, Any]]
     sidecars: tuple[str, ...] = ()  # suffixes of files beside an image that can be its record
     pair_key: Callable[[str], str] = stem  # what they have in common with the image
+    is_sample: bool = False  # whether a .json can be one record, of a WebDataset sample, and name its images
     embeds_images: bool = False  # whether from_example puts the images into the record itself
     export_path: str = "{split}.jsonl"  # of the file of records of a split, in an exported archive
 

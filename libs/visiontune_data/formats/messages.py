@@ -27,12 +27,18 @@ Read = Callable[[Any, str], Part | MediaRef | None]  # a part and its path; None
 
 
 def read(
-    messages: Sequence[Any], notes: Notes, read_part: Read, types: str, *, videos: bool = False
+    messages: Sequence[Any],
+    notes: Notes,
+    read_part: Read,
+    types: str,
+    *,
+    videos: bool = False,
+    json_path: str = "$.messages",
 ) -> Turns:
-    """The turns of `$.messages`. Notes a part that `read_part` does not know; it knows `types`."""
+    """The turns at `json_path`. Notes a part that `read_part` does not know; it knows `types`."""
     turns = Turns(notes, videos)
     for index, message in enumerate(messages):
-        path = f"$.messages[{index}]"
+        path = f"{json_path}[{index}]"
         role = role_of(message.role, f"{path}.role", notes)
         if isinstance(message.content, str):
             turns.add(role, message.content, f"{path}.content")

@@ -1,15 +1,17 @@
 """Qwen2-VL's messages: content is text, or a list of parts of which some are images."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from visiontune_data.example import IMAGE, VIDEO, Draft, ImageRef, Kind, Part, VideoRef
+from visiontune_data.example import IMAGE, VIDEO, Draft, ImageRef, Kind, Message, Part, VideoRef
 from visiontune_data.exported import ExportedExample
 from visiontune_data.formats.format import Format, Notes, RecordModel
 from visiontune_data.formats.llava import refs_of, videos_of
 from visiontune_data.formats.messages import ContentPart, part_types, read
 from visiontune_data.formats.turns import MediaRef
+
+TYPES = "text, image, video"
 
 
 class QwenPart(ContentPart):
@@ -40,7 +42,7 @@ class QwenRecord(RecordModel):
 
 
 def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Draft:
-    turns = read(record.messages, notes, _read_part, "text, image, video", videos=True)
+    turns = read(record.messages, notes, read_part, TYPES, videos=True)
     listed = refs_of(record.images, "$.images"), videos_of(record.videos, "$.videos")
     images = turns.place(listed[0], "$.messages", listed[1])
     return Draft(
@@ -53,7 +55,8 @@ def _to_draft(record: QwenRecord, value: Mapping[str, Any], notes: Notes) -> Dra
     )
 
 
-def _read_part(part: QwenPart, path: str) -> Part | MediaRef | None:
+def read_part(part: QwenPart, path: str) -> Part | MediaRef | None:
+    """The part; an image or a video that it does not name is the next of the record's list."""
     if part.type == "image":
         return IMAGE if part.image is None else ImageRef(part.image, f"{path}.image")
     if part.type != "video":
@@ -63,7 +66,8 @@ def _read_part(part: QwenPart, path: str) -> Part | MediaRef | None:
     return VideoRef((part.video,) if isinstance(part.video, str) else tuple(part.video), f"{path}.video")
 
 
-def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+def turns_of(messages: Iterable[Message], image_paths: Sequence[str]) -> list[dict[str, Any]]:
+    """The messages with their parts, each image and video by its paths."""
     following = iter(image_paths)
 
     def part_of(part: Part) -> dict[str, Any]:
@@ -74,8 +78,11 @@ def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[
                 return {"type": "video", "video": list(itertools.islice(following, part.frames))}
         return {"type": "text", "text": part.text}
 
-    turns = [{"role": m.role, "content": [part_of(part) for part in m.content]} for m in example.messages]
-    return {"id": example.id, "messages": turns}
+    return [{"role": m.role, "content": [part_of(part) for part in m.content]} for m in messages]
+
+
+def _from_example(example: ExportedExample, image_paths: Sequence[str]) -> dict[str, Any]:
+    return {"id": example.id, "messages": turns_of(example.messages, image_paths)}
 
 
 FORMAT = Format(
@@ -87,7 +94,9 @@ FORMAT = Format(
     layout=(
         "train.jsonl          one record a line (or one .json array)\n"
         "images/0001.jpg      named by the parts of the messages, relative to the file\n"
-        "videos/0001.mp4      likewise; or videos/0001/, a folder with its frames as images"
+        "videos/0001.mp4      likewise; or videos/0001/, a folder with its frames as images\n"
+        "or, without a file of records, WebDataset's samples:\n"
+        "0001.jpg, 0001.json  an image, and the record that names it"
     ),
     example_record=(
         '{"id": "1", "messages": [{"role": "user", "content": ['
@@ -99,4 +108,5 @@ FORMAT = Format(
     evidence="the records have `messages`, of which some have images",
     recognises=lambda value: "messages" in value and "image_url" not in part_types(value),
     from_example=_from_example,
+    is_sample=True,
 )

@@ -1,14 +1,20 @@
 """The families of models that can be trained: one module each, plain lines here, no scanning of folders."""
 
 from visiontune_recipes.families import (
+    gemma3,
     generic,
+    idefics3,
     llava,
     llava_next,
     llava_onevision,
+    paligemma,
+    phi4_multimodal,
     qwen2_5_vl,
     qwen2_vl,
     qwen3_vl,
+    smolvlm,
     text,
+    video_llava,
 )
 from visiontune_recipes.families.family import Family, LoraTargets, Parts, table
 
@@ -20,6 +26,12 @@ FAMILIES = table(
     qwen2_vl.FAMILY,
     qwen2_5_vl.FAMILY,
     qwen3_vl.FAMILY,
+    video_llava.FAMILY,
+    idefics3.FAMILY,
+    smolvlm.FAMILY,
+    paligemma.FAMILY,
+    gemma3.FAMILY,
+    phi4_multimodal.FAMILY,
     generic.FAMILY,
     text.FAMILY,
 )

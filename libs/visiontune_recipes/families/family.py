@@ -1,7 +1,7 @@
 """What the system has to know about a family of models. A family is a value and imports no torch."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -78,6 +78,10 @@ class Family:
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
     unused: Callable[[Any], str] | None = None
+    # Of a processor and a conversation with its pictures: the inputs, a batch of one, and `assistant_masks`;
+    # for a processor that no template can tell what is an answer. ValueError says what it does not take.
+    encode: Callable[[Any, Sequence[Mapping[str, Any]]], Mapping[str, Any]] | None = None
+    most_messages: int = 0  # of a conversation; 0: as many as there are
 
 
 def table(*families: Family) -> Mapping[str, Family]:

@@ -23,14 +23,13 @@ CHAT_TEMPLATE = (
 IMAGE_TOKEN = "<image>"  # noqa: S105 - a token of a vocabulary, not a secret
 
 
-def unread_layers(config: Any) -> str:
-    """What of the tower comes after the last layer that the projector reads (`vision_feature_layer`)."""
+def unread_layers(config: Any, towers: str = "vision_tower") -> str:
+    """What of the towers comes after the last layer that the projector reads (`vision_feature_layer`)."""
     read, layers = config.vision_feature_layer, config.vision_config.num_hidden_layers
     chosen = read if isinstance(read, list) else [read]
     last = max(each if each >= 0 else layers + 1 + each for each in chosen)
-
     after = "|".join([r"post_layernorm", r"head", *(rf"encoder\.layers\.{n}" for n in range(last, layers))])
-    return rf"model\.vision_tower\.({after})\."
+    return rf"model\.{towers}\.({after})\."
 
 
 def processor(tokenizer: Any) -> Any:
@@ -106,7 +105,7 @@ FAMILY = Family(
     model_class="transformers:LlavaForConditionalGeneration",
     processor_class="transformers:LlavaProcessor",
     objective="causal_lm",
-    takes=(Kind.CHAT_WITH_IMAGES, Kind.CHAT),
+    takes=(Kind.CHAT_WITH_IMAGES, Kind.CHAT, Kind.PREFERENCE),
     parts=PARTS,
     lora=LORA,
     methods=(Method.FULL, Method.LORA),

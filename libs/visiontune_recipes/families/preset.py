@@ -30,7 +30,8 @@ class Preset:
     # Special tokens besides pad, bos and eos: what the tokenizer calls each, and its text. With those three
     # in front they get the ids 0, 1, 2, and so on.
     tokens: Mapping[str, str] = field(default_factory=dict)
-    # Fields of the config that hold the id of a token, as `image_token_index`, and that token's text.
+    # Fields of the config that hold the id of a token, as `image_token_index` or, inside another field,
+    # `vision_config.image_token_id`, and that token's text.
     token_ids: Mapping[str, str] = field(default_factory=dict)
     # Entries at most; a small dataset's text yields fewer and the config shrinks with it.
     vocabulary_size: int = 512

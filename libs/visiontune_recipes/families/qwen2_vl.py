@@ -17,7 +17,7 @@ TOKENS = {
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 SYSTEM = "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n"
-TAKES = (Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT)
+TAKES = (Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT, Kind.PREFERENCE)
 
 
 def chat_template(system: str) -> str:

@@ -1,6 +1,7 @@
 """The wiring: the one place that constructs things."""
 
 import asyncio
+from datetime import timedelta
 
 import httpx
 from google.longrunning import operations_pb2_grpc
@@ -23,12 +24,14 @@ from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_dataset.adapters.rewrite_process import ProcessRewriter
 from visiontune_dataset.adapters.rows import RangeRowReader
 from visiontune_dataset.adapters.storage import StorageClient
+from visiontune_dataset.adapters.trainer import NoTrainer, TrainerClient
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.exports import ExportJob
+from visiontune_dataset.domain.filters import FilterJob
 from visiontune_dataset.domain.imports import ImportJob
 from visiontune_dataset.ports import Deps, Rules
 from visiontune_dataset.settings import Settings
-from visiontune_dataset.use_cases import commits, datasets, deletion, drafts, exports, imports
+from visiontune_dataset.use_cases import commits, datasets, deletion, drafts, exports, filters, imports
 
 _ISSUER = "visiontune-dataset"
 _HTTP_TIMEOUT_S = 60.0
@@ -40,8 +43,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     clock = clock or SystemClock()
     database = Database.open(settings.database_url, settings.database_connections)
     http = httpx.AsyncClient(timeout=_HTTP_TIMEOUT_S, follow_redirects=False, trust_env=False)
-    channel = channels.connect(settings.storage_target, tokens=_tokens(settings), tls=settings.client_tls)
-    storage = StorageClient(channel, http)
+    tokens, tls = _tokens(settings), settings.client_tls
+    storage = StorageClient(channels.connect(settings.storage_target, tokens=tokens, tls=tls), http)
+    trainer = settings.trainer_target and channels.connect(settings.trainer_target, tokens=tokens, tls=tls)
     rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
     child = ChildPreviewer(settings.preview_idle_s)
@@ -49,6 +53,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=storage,
+        jobs=TrainerClient(trainer) if trainer else NoTrainer(),
         imports=running,
         importer=ProcessImporter(settings.allowed_image_hosts),
         rewriter=ProcessRewriter(),
@@ -99,6 +104,7 @@ def rules_of(settings: Settings) -> Rules:
         datasets_per_project=settings.datasets_per_project,
         vision_enabled=settings.enable_vision_training,
         scratch=settings.scratch_dir,
+        undo_window=timedelta(seconds=settings.undo_window_s),
     )
 
 
@@ -112,6 +118,12 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
     async def run_commit(run: Run) -> None:
         await commits.run_commit(DurableRun(run, CommitJob.from_bytes(run.payload)), deps)
 
+    async def run_filter(run: Run) -> None:
+        await filters.run_filter(DurableRun(run, FilterJob.from_bytes(run.payload)), deps)
+
+    async def clean_up_filter(run: Run) -> None:
+        await filters.clean_up(FilterJob.from_bytes(run.payload), deps)
+
     async def run_export(run: Run) -> None:
         await exports.run_export(DurableExportRun(run, ExportJob.from_bytes(run.payload)), deps)
 
@@ -123,10 +135,16 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
 
     return Operations(
         database,
-        {ImportJob.kind: run_import, CommitJob.kind: run_commit, ExportJob.kind: run_export},
+        {
+            ImportJob.kind: run_import,
+            CommitJob.kind: run_commit,
+            FilterJob.kind: run_filter,
+            ExportJob.kind: run_export,
+        },
         cleanups={
             ImportJob.kind: clean_up_import,
             CommitJob.kind: clean_up_commit,
+            FilterJob.kind: clean_up_filter,
             ExportJob.kind: clean_up_export,
         },
         clock=clock,

@@ -12,6 +12,7 @@ from visiontune_data.example import Example
 from visiontune_data.export import ExportSummary
 from visiontune_data.index import VersionIndex
 from visiontune_data.ingest import Options, Outcome, Progress
+from visiontune_data.joining import Mode
 from visiontune_data.report import Problem, Report
 from visiontune_data.rewrite import Rewritten
 from visiontune_data.shards import Shard, ShardFile
@@ -79,6 +80,16 @@ class Storage(Protocol):
         """Deletes what `owner`, or anything below it, has."""
 
 
+class Jobs(Protocol):
+    """Training jobs, as far as data matters to them."""
+
+    async def using(self, name: str) -> list[str]:
+        """Returns jobs that have not ended and train on that version, or any of that dataset's.
+
+        Raises TrainerUnavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ImportFile:
     """A file to import: where its bytes are, how many, and what it is called."""
@@ -98,12 +109,13 @@ class Importer(Protocol):
         options: Options,
         *,
         earlier: "Sequence[ReadableShard]" = (),
+        base: "ReadableBase | None" = None,
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Returns what visiontune_data.ingest returns. Raises ChildDied, SourceUnavailable.
 
-        `earlier` are the shards whose images records may name by digest.
+        `earlier` are the shards whose images records may name by digest, `base` is the version to go on from.
         """
 
 
@@ -114,6 +126,16 @@ class ReadableShard:
     stored: StoredShard
     examples_url: str
     preview_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableBase:
+    """The version that an import goes on from; its name is for people."""
+
+    name: str
+    format: str
+    mode: Mode
+    shards: tuple[ReadableShard, ...]
 
 
 class Rewriter(Protocol):
@@ -207,8 +229,8 @@ class Datasets(Protocol):
     async def add(self, dataset: Dataset) -> None:
         """Writes a new row. Raises DatasetExists."""
 
-    async def find(self, project: str, dataset_id: str) -> Dataset | None:
-        """Returns it, also while it is being deleted; None when there is none."""
+    async def find(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset | None:
+        """Returns it, also when it is deleted; None when there is none."""
 
     async def get(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset:
         """Returns it, locked until the transaction ends if asked.
@@ -222,11 +244,18 @@ class Datasets(Protocol):
     async def count_and_lock(self, project: str) -> int:
         """Returns how many a project has; until the transaction ends, nobody else counts them."""
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Dataset]:
-        """Returns those behind that (time, id), newest first."""
+    async def page(
+        self,
+        project: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        deleted_at: datetime | None = None,
+    ) -> list[Dataset]:
+        """Returns those behind that (time, id), newest first; or those that can be brought back then."""
 
-    async def deleting(self) -> list[Dataset]:
-        """Returns those whose deletion has begun."""
+    async def past_undo(self, now: datetime) -> list[Dataset]:
+        """Returns deleted ones that cannot be brought back any more."""
 
     async def remove(self, dataset: Dataset) -> None:
         """Deletes it with all that belongs to it."""
@@ -238,17 +267,31 @@ class Versions(Protocol):
     async def add(self, version: Version, statistics: Statistics) -> None:
         """Writes a new row and its shards."""
 
-    async def get(self, project: str, dataset_id: str, number: int) -> Version:
-        """Returns it. Raises VersionNotFound."""
+    async def get(self, project: str, dataset_id: str, number: int, *, deleted: bool = False) -> Version:
+        """Returns it, if asked also when it is deleted. Raises VersionNotFound."""
 
-    async def page(self, project: str, dataset_id: str, below: int | None, limit: int) -> list[Version]:
-        """Returns versions with numbers below that, newest first."""
+    async def page(
+        self,
+        project: str,
+        dataset_id: str,
+        below: int | None,
+        limit: int,
+        *,
+        deleted_at: datetime | None = None,
+    ) -> list[Version]:
+        """Returns those with numbers below that, newest first; or those that can be brought back then."""
 
     async def statistics(self, version: Version) -> Statistics:
         """Returns what was written with it."""
 
     async def note_reading(self, version: Version, until: datetime) -> None:
         """Writes that somebody has URLs of it that work until then."""
+
+    async def set_purge_at(self, version: Version, purge_at: datetime | None) -> None:
+        """Hides it until then; None brings it back."""
+
+    async def past_undo(self, now: datetime) -> list[tuple[str, str, int]]:
+        """Returns project, dataset and number of deleted ones that cannot be brought back any more."""
 
     async def remove(self, version: Version) -> None:
         """Deletes it, and notes as leftovers the objects that no other version has."""
@@ -456,6 +499,7 @@ class Rules:
     datasets_per_project: int
     vision_enabled: bool
     scratch: Path
+    undo_window: timedelta  # in which deletions can be undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,6 +508,7 @@ class Deps:
 
     unit_of_work: Callable[[], UnitOfWork]
     storage: Storage
+    jobs: Jobs
     imports: Imports
     importer: Importer
     rewriter: Rewriter

@@ -24,6 +24,7 @@ from visiontune_dataset.use_cases import (
     deletion,
     drafts,
     exports,
+    filters,
     imports,
     previews,
     templates,
@@ -39,6 +40,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/ListDatasets": Role.VIEWER,
     f"/{NAME}/UpdateDataset": Role.EDITOR,
     f"/{NAME}/DeleteDataset": Role.EDITOR,
+    f"/{NAME}/UndeleteDataset": Role.EDITOR,
     f"/{NAME}/ImportVersion": Role.EDITOR,
     f"/{NAME}/GetVersion": Role.VIEWER,
     f"/{NAME}/ListVersions": Role.VIEWER,
@@ -56,6 +58,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/CompareVersions": Role.VIEWER,
     f"/{NAME}/ExportVersion": Role.EDITOR,
     f"/{NAME}/DeleteVersion": Role.EDITOR,
+    f"/{NAME}/UndeleteVersion": Role.EDITOR,
     f"/{NAME}/GetExport": Role.VIEWER,
     f"/{NAME}/CreateDraft": Role.EDITOR,
     f"/{NAME}/GetDraft": Role.VIEWER,
@@ -93,7 +96,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         after = pages.time_and_name(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         [project] = wire.segments(request.parent)
-        page, following = await datasets.list_datasets(project, after, limit, self._deps)
+        page, following = await datasets.list_datasets(
+            project, after, limit, self._deps, deleted=request.only_deleted
+        )
         token = pages.encode(request, [following[0].isoformat(), following[1]]) if following else ""
         return pb.ListDatasetsResponse(datasets=map(wire.dataset_to, page), next_page_token=token)
 
@@ -103,13 +108,26 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Any) -> empty_pb2.Empty:
         project, dataset_id = wire.segments(request.name)
-        await datasets.delete_dataset(project, dataset_id, force=request.force, deps=self._deps)
+        await datasets.delete_dataset(
+            project, dataset_id, force=request.force, purge=request.purge, deps=self._deps
+        )
         return empty_pb2.Empty()
 
+    async def UndeleteDataset(self, request: pb.UndeleteDatasetRequest, context: Any) -> pb.Dataset:
+        project, dataset_id = wire.segments(request.name)
+        return wire.dataset_to(await datasets.undelete_dataset(project, dataset_id, self._deps))
+
     async def ImportVersion(self, request: pb.ImportVersionRequest, context: Any) -> operations_pb2.Operation:
-        operation: operations_pb2.Operation = await imports.start_import(
-            wire.start_import_from(request), self._deps
-        )
+        operation: operations_pb2.Operation
+        if request.mode == pb.IMPORT_MODE_FILTER:
+            project, dataset_id = wire.segments(request.parent)
+            base = wire.version_beside(request.base_version, request.parent)
+            filter_id = idempotency.new_id("filter")
+            operation = await filters.start_filter(
+                project, dataset_id, base, request.filter, filter_id, self._deps
+            )
+        else:
+            operation = await imports.start_import(wire.start_import_from(request), self._deps)
         return operation
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:
@@ -119,7 +137,9 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         below = pages.number(pages.decode(request, request.page_token))
         limit = pages.clamp(request.page_size, default=50, most=1_000)
         project, dataset_id = wire.segments(request.parent)
-        page, following = await versions.list_versions(project, dataset_id, below, limit, self._deps)
+        page, following = await versions.list_versions(
+            project, dataset_id, below, limit, self._deps, deleted=request.only_deleted
+        )
         token = pages.encode(request, [following]) if following else ""
         return pb.ListVersionsResponse(versions=map(wire.version_to, page), next_page_token=token)
 
@@ -211,9 +231,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return wire.export_to(export, url)
 
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Any) -> empty_pb2.Empty:
-        version = await self._version(request.name)
-        await deletion.delete_version(version, force=request.force, deps=self._deps)
+        name = wire.version_key(request.name)
+        await deletion.delete_version(*name, force=request.force, purge=request.purge, deps=self._deps)
         return empty_pb2.Empty()
+
+    async def UndeleteVersion(self, request: pb.UndeleteVersionRequest, context: Any) -> pb.DatasetVersion:
+        name = wire.version_key(request.name)
+        return wire.version_to(await deletion.undelete_version(*name, self._deps))
 
     async def CompareVersions(
         self, request: pb.CompareVersionsRequest, context: Any
@@ -288,5 +312,4 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def _version(self, name: str) -> Version:
         """The version that `name` is, or lies below."""
-        project, dataset_id = wire.segments(name)[:2]
-        return await versions.get_version(project, dataset_id, wire.version_number(name), self._deps)
+        return await versions.get_version(*wire.version_key(name), self._deps)

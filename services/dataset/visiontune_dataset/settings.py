@@ -18,6 +18,10 @@ class Settings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="VISIONTUNE_DATASET_", populate_by_name=True)
 
     storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service.")
+    trainer_target: str = Field(
+        "127.0.0.1:8703",
+        description="host:port of the trainer, asked before a version is deleted; empty: there is none.",
+    )
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running imports."
     )
@@ -46,6 +50,12 @@ class Settings(ServerSettings):
     )
     preview_idle_s: float = Field(
         300.0, gt=0, description="Seconds without a preview after which that child ends."
+    )
+    undo_window_s: float = Field(
+        7 * 86_400.0,
+        ge=0,
+        description="Seconds in which a deleted dataset or version can be brought back; so long it counts "
+        "against the quota. 0 removes it at once.",
     )
     datasets_per_project: int = Field(1_000, ge=1, description="Most datasets of a project.")
     images_per_dataset: int = Field(10_000, ge=1, description="Most images of a version.")

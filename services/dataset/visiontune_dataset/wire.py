@@ -15,6 +15,7 @@ from visiontune_data.compression import DEFAULT_QUALITY, Policy, Target
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
+from visiontune_data.joining import Mode
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
 from visiontune_data.treatment import Treatment
@@ -24,7 +25,7 @@ from visiontune_recipes.resolve import DEFAULT_SEED
 from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
-from visiontune_dataset.domain.imports import ImportState, unavailable_reason
+from visiontune_dataset.domain.imports import GoesOn, ImportState, unavailable_reason
 from visiontune_dataset.ports import SignedUrl, StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
@@ -37,6 +38,7 @@ _KINDS = {
     Kind.CAPTIONED_IMAGE.value: pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
     Kind.CHAT_WITH_VIDEO.value: pb.EXAMPLE_KIND_CHAT_WITH_VIDEO,
     Kind.RETRIEVAL.value: pb.EXAMPLE_KIND_RETRIEVAL,
+    Kind.PREFERENCE.value: pb.EXAMPLE_KIND_PREFERENCE,
 }
 _PARTS = {
     "text": pb.ContentPart.TYPE_TEXT,
@@ -56,6 +58,7 @@ _TARGETS = {
     pb.ImagePolicy.FORMAT_JPEG: Target.JPEG,
     pb.ImagePolicy.FORMAT_WEBP: Target.WEBP,
 }
+_MODES: Mapping[int, Mode] = {pb.IMPORT_MODE_APPEND: Mode.APPEND, pb.IMPORT_MODE_REPLACE: Mode.REPLACE}
 _DEFAULT_TTL = timedelta(hours=1)
 _DEFAULT_VALIDATION_FRACTION = 0.1
 
@@ -77,6 +80,12 @@ def version_number(name: str) -> int:
     if prefix or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
         raise VersionNotFound(name)
     return int(digits)
+
+
+def version_key(name: str) -> tuple[str, str, int]:
+    """Project, dataset and number of a version that `name` is, or lies below. Raises VersionNotFound."""
+    project, dataset_id = segments(name)[:2]
+    return project, dataset_id, version_number(name)
 
 
 def row_number(name: str) -> int:
@@ -123,7 +132,14 @@ def start_import_from(request: pb.ImportVersionRequest) -> StartImport:
         skip_errors=request.on_error == pb.ON_ERROR_SKIP,
         validation_fraction=request.validation_fraction if has_fraction else _DEFAULT_VALIDATION_FRACTION,
         treatment=Treatment(request.strip_metadata, _policy_from(request)),
+        base=_goes_on_from(request),
     )
+
+
+def _goes_on_from(request: pb.ImportVersionRequest) -> GoesOn | None:
+    if request.mode == pb.IMPORT_MODE_UNSPECIFIED:
+        return None
+    return GoesOn(version_beside(request.base_version, request.parent), _MODES[request.mode])
 
 
 def _policy_from(request: pb.ImportVersionRequest) -> Policy | None:
@@ -135,9 +151,14 @@ def _policy_from(request: pb.ImportVersionRequest) -> Policy | None:
 
 def base_of(base: str, beside: str) -> int | None:
     """The number of a version of `beside`'s dataset; None if empty. Raises VersionNotFound."""
-    if base and segments(base)[:2] != segments(beside)[:2]:
-        raise VersionNotFound(base)
-    return version_number(base) if base else None
+    return version_beside(base, beside) if base else None
+
+
+def version_beside(name: str, beside: str) -> int:
+    """The number of a version of `beside`'s dataset. Raises VersionNotFound."""
+    if segments(name)[:2] != segments(beside)[:2]:
+        raise VersionNotFound(name)
+    return version_number(name)
 
 
 def ttl_from(request: pb.GetReadManifestRequest) -> timedelta:
@@ -158,6 +179,7 @@ def dataset_to(dataset: Dataset) -> pb.Dataset:
         create_time=timestamp(dataset.created_at),
         update_time=timestamp(dataset.updated_at),
         etag=dataset.etag,
+        purge_time=timestamp(dataset.purge_at) if dataset.purge_at else None,
     )
 
 
@@ -181,6 +203,7 @@ def version_to(version: Version) -> pb.DatasetVersion:
         parent_version=f"{version.dataset_name}/versions/v{version.parent}" if version.parent else "",
         draft=f"{version.dataset_name}/drafts/{version.draft}" if version.draft else "",
         uploads=version.uploads,
+        purge_time=timestamp(version.purge_at) if version.purge_at else None,
     )
 
 
@@ -272,7 +295,7 @@ def message_to(message: Mapping[str, Any]) -> pb.Message:
 
 
 def _image_to(
-    path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int, brightness: int = 0
+    path: str, sha256: str, width_px: int, height_px: int, kind: str, size: int, brightness: int = 0, *_: Any
 ) -> pb.ExampleImage:
     return pb.ExampleImage(
         path=path,

@@ -20,6 +20,7 @@ from visiontune_storage.adapters.database import UnitOfWork
 from visiontune_storage.adapters.object_store import Bucket, MinioStore
 from visiontune_storage.adapters.quotas import Defaults
 from visiontune_storage.domain.garbage import KIND
+from visiontune_storage.domain.in_flight import InFlight
 from visiontune_storage.domain.uploads import PartPlan
 from visiontune_storage.ports import Deps, Rules
 from visiontune_storage.settings import Settings
@@ -45,6 +46,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         collections=collections,
         clock=clock or SystemClock(),
         new_key=_new_key,
+        in_flight=InFlight(settings.small_uploads_memory_bytes),
         rules=rules_of(settings),
     )
 
@@ -119,6 +121,8 @@ def rules_of(settings: Settings) -> Rules:
         upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_s),
         read_url_ttl=timedelta(seconds=settings.read_url_ttl_s),
         upload_ttl=timedelta(seconds=settings.upload_ttl_s),
+        small_upload_limit_bytes=settings.small_upload_limit_bytes,
+        small_upload_timeout=timedelta(seconds=settings.small_upload_timeout_s),
         price_per_gib_month=settings.price_per_gib_month,
         orphan_grace=timedelta(seconds=settings.orphan_grace_s),
         ended_upload_ttl=timedelta(seconds=settings.ended_upload_ttl_s),

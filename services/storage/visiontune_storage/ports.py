@@ -10,9 +10,10 @@ from visiontune_kit.clock import Clock
 
 from visiontune_storage.domain.alerts import Alert
 from visiontune_storage.domain.garbage import Collected, Collection
+from visiontune_storage.domain.in_flight import InFlight
 from visiontune_storage.domain.objects import Garbage, StoredKey, StoredObject
 from visiontune_storage.domain.quotas import Quota
-from visiontune_storage.domain.uploads import PartPlan, ReceivedPart, SigningWindow, Upload
+from visiontune_storage.domain.uploads import MIB, PartPlan, ReceivedPart, SigningWindow, Upload
 from visiontune_storage.domain.usage import Kept, Sample
 
 
@@ -36,6 +37,9 @@ class ObjectStore(Protocol):
 
     async def cancel_upload(self, key: str, store_upload_id: str) -> None:
         """Ends an upload that nobody will use, and its parts. Harmless when there is none."""
+
+    async def put_part(self, key: str, store_upload_id: str, number: int, data: memoryview) -> None:
+        """Writes one part of an upload that was begun."""
 
     async def size_of(self, key: str) -> int | None:
         """Returns an object's length in bytes; None when there is none."""
@@ -271,6 +275,8 @@ class Rules:
     upload_url_ttl: timedelta = timedelta(hours=1)
     read_url_ttl: timedelta = timedelta(hours=1)
     upload_ttl: timedelta = timedelta(hours=24)  # from creation to expiry
+    small_upload_limit_bytes: int = 16 * MIB
+    small_upload_timeout: timedelta = timedelta(minutes=1)
     price_per_gib_month: float | None = None  # None: no costs are told
     orphan_grace: timedelta = timedelta(days=7)  # how long bytes that belong to nothing stay
     ended_upload_ttl: timedelta = timedelta(days=30)  # how long an ended upload can still be read
@@ -285,4 +291,5 @@ class Deps:
     collections: Collections
     clock: Clock
     new_key: Callable[[str], str]  # a key in the bucket for a project: never the same twice, ASCII
+    in_flight: InFlight
     rules: Rules = Rules()

@@ -1,6 +1,6 @@
 """The service's methods: parse, call one use case, reply."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from google.longrunning import operations_pb2
@@ -11,7 +11,7 @@ from visiontune_kit.identity import Kind, Role
 
 from visiontune_storage import wire
 from visiontune_storage.ports import Deps
-from visiontune_storage.use_cases import collect, objects, quotas, uploads, usage
+from visiontune_storage.use_cases import collect, objects, quotas, small, uploads, usage
 from visiontune_storage.use_cases.uploads import SignedUpload
 
 NAME = "visiontune.storage.v1.StorageService"
@@ -21,6 +21,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/CreateUpload": Role.EDITOR,
     f"/{NAME}/GetUpload": Role.EDITOR,  # it answers with URLs that write
     f"/{NAME}/CompleteUpload": Role.EDITOR,
+    f"/{NAME}/UploadBytes": Role.EDITOR,
     f"/{NAME}/AbortUpload": Role.EDITOR,
     f"/{NAME}/GetObject": Role.VIEWER,
     f"/{NAME}/SignUrls": Role.VIEWER,
@@ -68,6 +69,11 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         named = wire.etags_from(request.parts)
         done = await uploads.complete_upload(*_project_and_id(request.name), named, self._deps)
         return wire.upload_to(SignedUpload(done))
+
+    async def UploadBytes(self, requests: AsyncIterator[pb.UploadBytesRequest], context: Any) -> pb.Upload:
+        command = wire.upload_bytes_from(await anext(requests), by_service=_by_service())
+        chunks = (request.body.data async for request in requests)
+        return wire.upload_to(SignedUpload(await small.upload_bytes(command, chunks, self._deps)))
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: Any) -> pb.Upload:
         aborted = await uploads.abort_upload(

@@ -52,6 +52,15 @@ class Settings(ServerSettings):
     part_size_bytes: int = Field(
         32 * MIB, ge=5 * MIB, le=5 * GIB, description="Least size of such a part; it grows with the upload."
     )
+    small_upload_limit_bytes: int = Field(
+        16 * MIB, ge=0, le=64 * MIB, description="Largest file that a call takes by itself, by UploadBytes."
+    )
+    small_uploads_memory_bytes: int = Field(
+        128 * MIB, ge=0, description="Most bytes of such files that wait in memory for the object store."
+    )
+    small_upload_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds that such a file may take to arrive."
+    )
     upload_ttl_s: int = Field(
         86_400, ge=1, description="Seconds after which an unfinished upload is deleted."
     )

@@ -61,6 +61,19 @@ def create_upload_from(request: pb.CreateUploadRequest, *, by_service: bool) -> 
     )
 
 
+def upload_bytes_from(request: pb.UploadBytesRequest, *, by_service: bool) -> CreateUpload:
+    """Reads the first message; a size of 0 is one that the caller does not know."""
+    return CreateUpload(
+        project=project_of(request.parent),
+        filename=request.filename,
+        size_bytes=request.size_bytes,
+        sha256=request.sha256,
+        content_type=request.body.content_type,
+        owner=request.owner,
+        by_service=by_service,
+    )
+
+
 def etags_from(parts: Iterable[pb.Part]) -> Mapping[int, str]:
     """ETags by part number, without quotes. Raises InvalidArgument for a number that comes twice."""
     etags: dict[int, str] = {}

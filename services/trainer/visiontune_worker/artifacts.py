@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from visiontune_recipes.facts import Kind
 from visiontune_recipes.spec import Method, Spec
 
 from visiontune_worker.build import Built
@@ -25,10 +26,13 @@ processor = AutoProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
 """,
 }
-ASK_LINES = """
+ASK_ABOUT_PICTURE = """
 messages = [
     {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
-]
+]"""
+ASK = """
+messages = [{"role": "user", "content": "..."}]"""
+ASK_LINES = """
 inputs = processor.apply_chat_template(
     messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
 )
@@ -145,4 +149,5 @@ def _code(built: Built, spec: Spec) -> str:
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
-    return lines + ASK_LINES
+    sees = Kind.CHAT_WITH_IMAGES in built.family.takes
+    return lines + (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.utils.hub import cached_file, extract_commit_hash
 from visiontune_recipes.families import Family
 from visiontune_recipes.presets import Preset
@@ -45,7 +45,7 @@ def from_preset(preset: Preset, sources: Sources, families: Mapping[str, Family]
     """Model, processor and family of a preset."""
     family = families[preset.family]
     if sources.processor is not None:
-        processor = _resolve_class(family.processor_class).from_pretrained(sources.processor)
+        processor = _load_processor(family, sources.processor)
     else:
         processor = presets.processor(preset, sources.texts)
     tokenizer = tokenizer_of(processor)
@@ -70,7 +70,7 @@ def from_files(
     keywords = {"revision": revision, "trust_remote_code": (base.path or location) in sources.trusted}
     family = _family_of(location, keywords, families)
     try:
-        processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
+        processor = _load_processor(family, location, **keywords)
         model = _resolve_class(family.model_class).from_pretrained(
             location, dtype=dtype, use_safetensors=True, **keywords
         )
@@ -88,6 +88,13 @@ def commit_of(base: Base) -> str:
     except (OSError, ValueError) as error:
         raise _unloadable(base.hub.repo_id, error) from error
     return extract_commit_hash(config, None) or ""
+
+
+def _load_processor(family: Family, location: str | Path, **keywords: Any) -> Any:
+    """The processor of files. Some classes (Phi-4's) forget their template, which the tokenizer has, too."""
+    processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
+    processor.chat_template = processor.chat_template or tokenizer_of(processor).chat_template
+    return processor
 
 
 def _resolve_class(text: str) -> Any:
@@ -140,7 +147,12 @@ def _family_of(location: str, keywords: Mapping[str, Any], families: Mapping[str
 
 
 def _knows(family: Family, config: Any) -> bool:
-    """True when the family's class, which chooses by the config, has one for it, or the model brings it."""
+    """True when the family's class, which chooses by the config, has one for it, or the model brings it.
+
+    What fills masks, or has an encoder, does not answer by going on, though it is listed there as well.
+    """
+    if config.is_encoder_decoder or type(config) in AutoModelForMaskedLM._model_mapping:  # noqa: SLF001
+        return False
     chooses = _resolve_class(family.model_class)
     brought = getattr(config, "auto_map", None) or {}
     return type(config) in chooses._model_mapping or chooses.__name__ in brought  # noqa: SLF001 - no other way

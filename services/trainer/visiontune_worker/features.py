@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import __version__ as transformers_version
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from visiontune_recipes.objectives import CAUSAL_LM, objective_of
 from visiontune_recipes.spec import Spec
 
 from visiontune_worker.build import Built
@@ -104,11 +105,10 @@ class Tower:
         features = rest.pop(FEATURES, None)
         if features is None:
             return rest
-        projected = self._projector(features).flatten(0, -2)
-        return {
-            **rest,
-            "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=[projected])},
-        }
+        # Some families have a tensor an image here, and all of them join what is here.
+        projected: Any = [self._projector(features).flatten(0, -2)]
+        outputs = BaseModelOutputWithPooling(pooler_output=projected)
+        return {**rest, "mm_encoder_outputs": {"image": outputs}}
 
     def digest(self) -> str:
         """Of all that features depend on besides the image: weights, processor, libraries, number format."""
@@ -185,4 +185,5 @@ def usable(built: Built, spec: Spec, *, augmented: bool, epochs: float) -> bool:
     trains = any(tower(name) == "vision_tower" for name in built.trainable())
     # Of a sharded model a thread cannot run a part alone.
     can = bool(built.family.features_before) and not trains and not augmented and not built.sharded
+    can = can and objective_of(spec, built.family) is CAUSAL_LM
     return spec.keeps_features and can and epochs > 1

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from visiontune_recipes.families import Family
+from visiontune_recipes.objectives import batchings
 from visiontune_recipes.spec import Batching, Spec
 
 from visiontune_worker import augment, data, features
@@ -19,7 +20,8 @@ from visiontune_worker.claim import Manifest
 from visiontune_worker.data import Examples
 from visiontune_worker.faults import ConfigurationFault
 from visiontune_worker.loop import Training
-from visiontune_worker.objectives.objective import Batch, Encoded
+from visiontune_worker.objectives.causal_lm import CausalLM
+from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.order import Lengths, Order
 from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Shards
@@ -50,7 +52,7 @@ class Feed:
             workers=self.workers,
         )
 
-    def some(self, count: int) -> list[Encoded]:
+    def some(self, count: int) -> list[Any]:
         """The first examples of the first epoch."""
         places = self.order.epoch(0)[:count]
         return self.train.at([(int(shard), int(nth)) for shard, nth in places])
@@ -64,7 +66,7 @@ class Feed:
 def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, settings: Settings) -> Feed:
     """What a resolved spec asks for. ConfigurationFault for a batching that the model's family cannot."""
     built = training.built
-    _refuse_batching(spec.batching, built.family)
+    _refuse_batching(spec, built.family)
     changes = augment.of(spec, manifest.facts)
     kept = None
     epochs = training.total_steps / training.order.steps_per_epoch
@@ -75,7 +77,7 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
     half = settings.example_cache_bytes // settings.local_ranks // 2
     on_bad = training.notices.skip if spec.skips_bad_examples else None
     grouped = spec.batching is Batching.LENGTH_GROUPED
-    return Feed(
+    found = Feed(
         shards=shards,
         order=training.order,
         lengths=estimates(shards, "train", by_area=not built.family.one_place_an_image) if grouped else None,
@@ -93,6 +95,9 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
         ),
         workers=_workers(settings),
     )
+    if spec.batching is Batching.PACKED and isinstance(training.objective, CausalLM):
+        training.objective.refuse_leaks(found.some(2))
+    return found
 
 
 def estimates(shards: Shards, split: str, *, by_area: bool) -> Lengths:
@@ -112,9 +117,8 @@ def estimate(row: Mapping[str, Any], *, by_area: bool) -> int:
     parts = [part for message in row.get("messages") or () for part in message["content"] or ()]
     characters = sum(len(part["text"] or "") for part in parts)
     if by_area:
-        return (
-            characters + sum(_pixels(each["bytes"]) for each in row.get("images") or ()) // PIXELS_A_CHARACTER
-        )
+        pixels = sum(_pixels(each["bytes"]) for each in row.get("images") or ())
+        return characters + pixels // PIXELS_A_CHARACTER
     return characters + IMAGE_CHARACTERS * sum(part["type"] == "image" for part in parts)
 
 
@@ -122,19 +126,19 @@ def _pixels(data: bytes) -> int:
     """By the image's header; 0 for what has none, which is somebody else's to tell."""
     try:
         with Image.open(BytesIO(data)) as image:
-            return image.width * image.height
+            return int(image.width * image.height)
     except (OSError, ValueError, Image.DecompressionBombError):
         return 0
 
 
-def _refuse_batching(batching: Batching, family: Family) -> None:
+def _refuse_batching(spec: Spec, family: Family) -> None:
     """What `check` could not say of a model whose family only the worker learns."""
-    if (batching is Batching.PACKED and not family.packs) or (
-        batching is not Batching.PADDED and family.objective != "causal_lm"
-    ):
+    offered = batchings(spec, family)
+    if spec.batching not in offered:
         raise ConfigurationFault(
             "BATCHING_NOT_OFFERED",
-            f"The family {family.name} does not offer {batching}. Leave loading.batching unset.",
+            f"This training of the family {family.name} does not offer {spec.batching}. "
+            f"Set loading.batching to {offered[-1]}.",
         )
 
 

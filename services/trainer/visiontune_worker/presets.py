@@ -41,8 +41,13 @@ def config(preset: Preset, tokenizer: Any) -> Any:
         given["text_config"] = {**given["text_config"], **own}
     else:
         ids = own
-    places = {name: tokenizer.convert_tokens_to_ids(text) for name, text in preset.token_ids.items()}
-    return AutoConfig.for_model(**given, **places, **ids)
+    for name, text in preset.token_ids.items():
+        outer, _, field = name.rpartition(".")
+        inside = given
+        if outer:
+            inside = given[outer] = dict(given[outer])
+        inside[field] = tokenizer.convert_tokens_to_ids(text)
+    return AutoConfig.for_model(**given, **ids)
 
 
 def _train(preset: Preset, texts: Iterable[str]) -> Tokenizer:

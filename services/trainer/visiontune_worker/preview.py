@@ -111,14 +111,22 @@ def _fitting(side_px: int) -> Callable[[Image.Image], Image.Image]:
 
 
 def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
-    """What a preset's image processor makes of a picture, before it becomes numbers around 0."""
+    """What a preset's image processor makes of a picture, before it becomes numbers around 0.
+
+    Of a picture in tiles the whole, which comes first; of one in patches the size that it is scaled to.
+    """
     from visiontune_worker import presets  # noqa: PLC0415 - transformers takes seconds to load
 
     processor = presets.image_processor(PRESETS[model_preset])
 
     def see(picture: Image.Image) -> Image.Image:
         found = processor(picture, do_rescale=False, do_normalize=False, return_tensors="pt")
-        return Image.fromarray(found["pixel_values"][0].permute(1, 2, 0).numpy())
+        if "image_grid_thw" in found:
+            _, rows, columns = found["image_grid_thw"][0].tolist()
+            side_px = processor.patch_size
+            return picture.resize((columns * side_px, rows * side_px), processor.resample)
+        first = found["pixel_values"].reshape(-1, *found["pixel_values"].shape[-3:])[0]
+        return Image.fromarray(first.permute(1, 2, 0).numpy())
 
     return see
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
-from visiontune_recipes.spec import Batching
 
 from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives, sharding
 from visiontune_worker.attempt import Attempt
@@ -132,8 +131,6 @@ def _prepare(
         answers_before={each.example: each.before for each in claim.samples},
     )
     outbox.log("info", _what_trains(session))
-    if claim.spec.batching is Batching.PACKED:
-        training.objective.refuse_leaks(given.some(2))
     return session
 
 

@@ -60,6 +60,8 @@ def gather(built: Built, *, keep: bool) -> None:
                 whole_ones[id(parameter)] = torch.nn.Parameter(kept, requires_grad=parameter.requires_grad)
             # Tied ones stay tied. The old one lives until the loop ends, so that its id is not used again.
             module._parameters[name] = whole_ones[id(parameter)]  # noqa: SLF001 - no setter without FSDP's
+        # They would put the parts back before anything is saved.
+        module._state_dict_pre_hooks.clear()  # noqa: SLF001
         if isinstance(module, FSDPModule):
             # `save_pretrained` writes the name of the class.
             module.__class__ = type(module).__bases__[1]
@@ -86,8 +88,9 @@ class Touch:
     def _touch(self, _module: torch.nn.Module, _given: Any, found: Tensor) -> Tensor:
         if not self.on:
             return found
-        touched = sum(getattr(module, name).reshape(-1)[0] for module, name in self._reached_by_images)
-        return found + (0 * touched).to(found.dtype)  # type: ignore[attr-defined]  # a tensor, as there are some
+        weights = [getattr(module, name) for module, name in self._reached_by_images]
+        zero = 0 * torch.stack([each.reshape(-1)[0].float() for each in weights]).sum()
+        return found + zero.to(found.dtype)
 
 
 def _layers(built: Built) -> Iterator[torch.nn.Module]:

@@ -12,7 +12,7 @@ from visiontune_data import export
 from visiontune_data.example import Message, Part
 from visiontune_data.export import CannotExport, ExportedExample, ExportedImage
 from visiontune_data.formats import FORMATS, Format
-from visiontune_data.ingest import Version
+from visiontune_data.version import Version
 
 from tests.support.archives import run, texts
 from tests.support.datasets import DATASETS

@@ -12,9 +12,11 @@ from tests.support import families
 from tests.support.families import WITH_PRESET, objective, whole
 
 ANSWERING = {name: family for name, family in WITH_PRESET.items() if family.objective == "causal_lm"}
-pytestmark = pytest.mark.parametrize("family", ANSWERING.values(), ids=ANSWERING.keys())
+every = pytest.mark.parametrize("family", ANSWERING.values(), ids=ANSWERING.keys())
+each = pytest.mark.parametrize("family", families.often(ANSWERING))
 
 
+@every
 def test_exactly_the_answers_and_their_stop_tokens_are_trained(family: Family) -> None:
     made = whole(family)
     for example in families.examples(family, 1):
@@ -24,18 +26,37 @@ def test_exactly_the_answers_and_their_stop_tokens_are_trained(family: Family) -
         assert int(encoded.input_ids[encoded.trained][-1]) in made.stop_ids
 
 
+@every
 def test_every_picture_has_its_places_and_no_more(family: Family) -> None:
     made = whole(family)
     if Kind.CHAT_WITH_IMAGES not in family.takes:
         pytest.skip(f"{family.name} takes no pictures")
-    token = getattr(made.processor, "image_token_id", None)
-    [one, none] = objective(family, made).encode([families.pictures(0), families.chat(0)])
-    assert (one.input_ids == token).sum() > 0
-    assert (none.input_ids == token).sum() == 0
+    [one] = objective(family, made).encode([families.pictures(0)])
+    assert families.count_of_pictures(made, one) > 0
     assert one.vision
+    if Kind.CHAT not in family.takes:
+        return
+    [none] = objective(family, made).encode([families.chat(0)])
+    assert families.count_of_pictures(made, none) == 0
     assert not none.vision
 
 
+@each
+def test_several_pictures_are_one_conversation(family: Family) -> None:
+    made = whole(family)
+    if Kind.CHAT_WITH_IMAGES not in family.takes:
+        pytest.skip(f"{family.name} takes no pictures")
+    causal: Any = objective(family, made)
+    given = [families.two_pictures(0), families.two_pictures(1), families.pictures(2)]
+    encoded = causal.encode(given)
+    assert all(families.count_of_pictures(made, each) > 0 for each in encoded)
+    with torch.inference_mode():
+        together = causal.loss(made.model.eval(), causal.collate(encoded)).summed
+        alone = sum(causal.loss(made.model, causal.collate([each])).summed for each in encoded)
+    assert together.item() == pytest.approx(float(alone), abs=1e-3)
+
+
+@each
 def test_padding_on_either_side_changes_no_prediction(family: Family) -> None:
     made = whole(family)
     model: Any = made.model.eval()
@@ -50,6 +71,7 @@ def test_padding_on_either_side_changes_no_prediction(family: Family) -> None:
     assert torch.allclose(following, torch.cat(single), atol=1e-4)
 
 
+@each
 def test_evaluation_measures_what_its_objective_promises(family: Family) -> None:
     made = whole(family)
     causal: Any = objective(family, made)
@@ -60,6 +82,7 @@ def test_evaluation_measures_what_its_objective_promises(family: Family) -> None
     assert result.answers.keys() == {each.name for each in encoded}
 
 
+@every
 def test_its_tokenizer_knows_any_text(family: Family) -> None:
     tokenizer = whole(family).tokenizer
     ids = tokenizer("Größe: 字 🙂", add_special_tokens=False)["input_ids"]

@@ -10,21 +10,13 @@ import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
 from visiontune_recipes.spec import Method
-from visiontune_worker import checkpoints
+from visiontune_worker import artifacts, checkpoints
 
 from tests.support import families
 from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
 
-# What takes seconds is shown on these in every run, and on all of them in `make test-slow`.
-OFTEN = ("llava", "qwen2_vl", "text")
 every = pytest.mark.parametrize("family", WITH_PRESET.values(), ids=WITH_PRESET.keys())
-each = pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(family, id=name, marks=() if name in OFTEN else pytest.mark.slow)
-        for name, family in WITH_PRESET.items()
-    ],
-)
+each = pytest.mark.parametrize("family", families.often(WITH_PRESET))
 
 
 def skip_without_adapters(family: Family) -> None:
@@ -40,13 +32,20 @@ def model_class(family: Family) -> Any:
 def test_every_weight_belongs_to_a_part_and_every_part_has_some(family: Family) -> None:
     model = whole(family).model
     assert not family.model_types or model.config.model_type in family.model_types
-    assert {family.parts.part_of(name) for name, _ in model.named_parameters()} == set(family.parts.names)
+    found = {name: family.parts.part_of(name) for name, _ in model.named_parameters()}
+    assert {part for part in found.values() if part} == set(family.parts.names)
+    # What belongs to no part is never used: the sound of models that hear as well.
+    unused = family.unused(model.config) if family.unused else "(?!)"
+    assert all(part or re.match(unused, name) for name, part in found.items())
     assert abs(whole(family).parameter_count - families.preset_of(family).parameter_count) < 5_000
 
 
 @every
 def test_every_weight_that_trains_gets_a_gradient_and_the_others_none(family: Family) -> None:
     made = built(family, *family.parts.names)
+    for weight in made.trainable().values():
+        if not weight.any():  # a projector that begins at zero passes nothing on (Gemma 3's)
+            torch.nn.init.normal_(weight, std=0.02)
     torch.autograd.backward(families.objective(family, made).loss(made.model, batch(family, made)).summed)
     without = {name for name, weight in made.model.named_parameters() if weight.grad is None}
     assert without == {name for name, weight in made.model.named_parameters() if not weight.requires_grad}
@@ -95,7 +94,24 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     again = model_class(family).from_pretrained(tmp_path)
     assert torch.equal(outputs(again, given), outputs(made.model, given))
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
-    assert processor.chat_template == made.processor.chat_template
+    template = processor.chat_template or processor.tokenizer.chat_template
+    assert template == made.processor.chat_template
+
+
+@each
+def test_the_code_on_its_card_asks_it(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, spec = whole(family), spec_of(family, *family.parts.names)
+    if not made.model.can_generate():
+        pytest.skip(f"{family.name} answers nothing")
+    story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
+    artifacts.write(made, story, tmp_path)
+    (tmp_path / "picture.png").write_bytes(families.scan(1))
+    code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102 - it is our own
+    assert capsys.readouterr().out
 
 
 @each

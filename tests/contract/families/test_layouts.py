@@ -31,7 +31,7 @@ def test_packed_examples_of_every_kind_are_what_they_are_alone(family: Family) -
             model(**causal_lm.packed(pair, model).inputs, use_cache=False).logits[0, pair[0].length :]
             for pair in ([encoded[0], encoded[-1]], [encoded[1], encoded[-1]])
         ]
-    assert torch.allclose(*behind, atol=1e-5)
+    assert torch.allclose(behind[0], behind[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("family", KEEPING.values(), ids=KEEPING.keys())

@@ -1,5 +1,6 @@
 """Another project finds nothing, by no method; and each method wants its role."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ QUOTA = f"{PARENT}/quota"
 REQUESTS: dict[str, Callable[[pb.Upload, pb.Upload], Any]] = {
     "CreateUpload": lambda *_: pb.CreateUploadRequest(
         parent=PARENT, upload=pb.Upload(filename="a", size_bytes=1, sha256="0" * 64)
+    ),
+    "UploadBytes": lambda *_: iter(
+        [pb.UploadBytesRequest(parent=PARENT, filename="a", sha256=hashlib.sha256(b"a").hexdigest())]
     ),
     "GetUpload": lambda _, done: pb.GetUploadRequest(name=done.name),
     "CompleteUpload": lambda pending, _: pb.CompleteUploadRequest(name=pending.name),

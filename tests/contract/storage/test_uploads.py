@@ -4,9 +4,13 @@ import asyncio
 import hashlib
 import os
 import uuid
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any, cast
 
+import httpx
 import pytest
+from visiontune import uploads
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit import errors
 from visiontune_kit.identity import Role
@@ -98,6 +102,53 @@ async def test_get_upload_tells_what_has_arrived_and_signs_afresh(storage: Stora
     )
     await storage.put(missing, content)
     assert await storage.read((await storage.complete(upload.name)).object) == content
+
+
+class Bridge:
+    """What the SDK's upload asks its client, asked of the service itself from the SDK's thread."""
+
+    def __init__(self, storage: StorageHandle) -> None:
+        self._storage, self._loop = storage, asyncio.get_running_loop()
+
+    def get_upload(self, name: str) -> pb.Upload:
+        return self._wait(get_upload(self._storage, name))
+
+    def complete_upload(self, name: str, parts: list[pb.Part]) -> pb.Upload:
+        named = {part.part_number: part.etag for part in parts}
+        return self._wait(self._storage.complete(name, parts=named))
+
+    def _wait(self, call: Coroutine[Any, Any, pb.Upload]) -> pb.Upload:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
+
+
+async def test_an_upload_that_broke_off_is_resumed_by_another_process(
+    storage: StorageHandle, tmp_path: Path
+) -> None:
+    content = os.urandom(11 * MIB)
+    path = tmp_path / "large.bin"
+    path.write_bytes(content)
+    begun = await storage.create(content)
+    cut = begun.part_urls[0].url  # of which half arrives, and then the connection breaks
+    with pytest.raises(httpx.TransportError):
+        await storage.http.put(
+            cut, content=_broken(content[: 2 * MIB]), headers={"Content-Length": f"{5 * MIB}"}
+        )
+    await storage.http.put(begun.part_urls[1].url, content=content[5 * MIB : 10 * MIB])
+    moved: list[int] = []
+    done = await asyncio.to_thread(
+        uploads.upload,
+        cast("Any", Bridge(storage)),
+        path,
+        resume=begun.name,
+        progress=lambda done, _total: moved.append(done),
+    )
+    assert min(moved) >= 5 * MIB  # the part that had arrived is not sent again
+    assert await storage.read(done.object) == content
+
+
+async def _broken(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+    raise httpx.WriteError("the line is cut")
 
 
 async def test_missing_parts_are_named_and_can_still_be_put(storage: StorageHandle) -> None:

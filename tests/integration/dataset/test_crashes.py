@@ -96,7 +96,7 @@ async def test_two_replicas_share_imports_and_one_takes_over_what_the_other_ran(
 ) -> None:
     async with (
         running_storage(s3, tmp_path, sweep_interval_s=0.2) as storage,
-        dataset_beside(storage, tmp_path) as survivor,
+        program_beside(storage, tmp_path) as (_, survivor),
         program_beside(storage, tmp_path, fault="import.shard_stored:kill@2") as (process, victim),
     ):
         datasets = [await survivor.create(f"d-{number}") for number in range(4)]

@@ -1,6 +1,8 @@
 """Deleting versions: what others share stays, what nobody has goes, and what is used stays unless forced."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from visiontune.dataset.v1 import dataset_pb2 as pb
@@ -17,12 +19,12 @@ async def remove(service: DatasetHandle, version: str, *, force: bool = False) -
     await service.call("DeleteVersion", pb.DeleteVersionRequest(name=version, force=force))
 
 
-async def remove_when_idle(service: DatasetHandle, version: str) -> None:
-    """Once the operation that made it has cleaned up, too."""
+async def when_idle(remove_it: Callable[[], Awaitable[Any]]) -> None:
+    """Removes once the operation that made it has cleaned up, too."""
 
     async def removed() -> bool:
         try:
-            await remove(service, version, force=True)
+            await remove_it()
         except errors.FailedPrecondition as refused:
             if refused.reason != "ImportRunning":
                 raise
@@ -30,6 +32,10 @@ async def remove_when_idle(service: DatasetHandle, version: str) -> None:
         return True
 
     await eventually(removed)
+
+
+async def remove_when_idle(service: DatasetHandle, version: str) -> None:
+    await when_idle(lambda: remove(service, version, force=True))
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -69,7 +75,7 @@ async def test_a_version_in_use_is_deleted_by_force_alone(service: DatasetHandle
     with pytest.raises(errors.FailedPrecondition) as read:
         await remove(service, version.name)
     assert read.value.reason == "VersionInUse"
-    assert "by a training job for example. Set force" in read.value.message
+    assert "UTC, by URLs that are given. Set force" in read.value.message
     draft = await draft_of(service, dataset)
     with pytest.raises(errors.FailedPrecondition) as edited:
         await remove(service, version.name)

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from visiontune_data.ahead import AT_ONCE, FetchAhead
 from visiontune_data.foreign import NotFetched, Sources
-from visiontune_data.ingest import Options, ingest
+from visiontune_data.ingest import Options, Outcome, ingest
 from visiontune_data.local import LocalSource
 from visiontune_dataset.adapters.image_fetch import ImageFetcher, is_allowed, is_public
 
@@ -91,6 +93,53 @@ def test_an_allowed_host_gives_its_images(tmp_path: Path) -> None:
         outcome = ingest(source, "d.tar", scratch, Options(processes=0), images=Sources(fetch=fetch))
     assert outcome.version, texts(outcome.report)
     assert (outcome.report.example_count, outcome.version.statistics.image_count) == (2, 1)
+
+
+def test_several_images_are_fetched_at_once_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 images at a host that takes 50 ms for each; some are not there."""
+    running, most = 0, 0
+    counted = threading.Lock()
+
+    def slowly(request: BaseHTTPRequestHandler) -> None:
+        nonlocal running, most
+        with counted:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with counted:
+            running -= 1
+        number = int(request.path.strip("/"))
+        sends(picture(number), 404 if number % 7 == 0 else 200)(request)
+
+    def imported(name: str, tls: ssl.SSLContext, at_once: int) -> tuple[Outcome, float]:
+        monkeypatch.setattr("visiontune_data.ingest.FetchAhead", partial(FetchAhead, at_once=at_once))
+        scratch = tmp_path / str(at_once)
+        scratch.mkdir()
+        records = [llava([f"https://{name}/{n}", f"https://{name}/{(n + 1) % 48}"], "A.") for n in range(48)]
+        started = time.monotonic()
+        outcome = ingest(
+            LocalSource.of(tar({"a.jsonl": jsonl(*records)})),
+            "d.tar",
+            scratch,
+            Options(processes=0, skip_errors=True),
+            images=Sources(fetch=ImageFetcher([name], tls=tls, allowed=anywhere)),
+        )
+        return outcome, time.monotonic() - started
+
+    with host(tmp_path, slowly) as (name, tls):
+        alone, alone_s = imported(name, tls, 1)
+        assert most <= 2  # the one ahead, and the one that is asked for
+        most = 0
+        several, several_s = imported(name, tls, AT_ONCE)
+    assert 4 <= most <= AT_ONCE + 1
+    assert several_s < alone_s / 2
+    assert several.version
+    assert alone.version
+    assert several.version.digest == alone.version.digest
+    assert several.problems == alone.problems
+    assert several.report.skipped_count == alone.report.skipped_count == 14
 
 
 def test_an_address_that_is_not_public_is_never_connected_to(tmp_path: Path) -> None:

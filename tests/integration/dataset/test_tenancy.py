@@ -66,6 +66,8 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "CancelOperation": lambda operation, _d: lro.CancelOperationRequest(name=operation),
     "DeleteOperation": lambda operation, _d: lro.DeleteOperationRequest(name=operation),
     "DeleteVersion": lambda _o, _d: pb.DeleteVersionRequest(name=VERSION),
+    "UndeleteVersion": lambda _o, _d: pb.UndeleteVersionRequest(name=VERSION),
+    "UndeleteDataset": lambda _o, _d: pb.UndeleteDatasetRequest(name=DATASET),
     "DeleteDataset": lambda _o, _d: pb.DeleteDatasetRequest(name=DATASET, force=True),
 }
 ROLES = {name.rpartition("/")[2]: role for name, role in rpc.ACCESS.items()}

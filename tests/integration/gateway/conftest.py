@@ -13,7 +13,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from visiontune.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from visiontune.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from visiontune_gateway import app, keys
-from visiontune_gateway.__main__ import provide_api_key
+from visiontune_gateway.local_keys import provide_api_key
 from visiontune_gateway.settings import Settings
 from visiontune_kit import errors, identity, server, telemetry
 from visiontune_kit.identity import Role

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from visiontune.identity.v1 import identity_pb2, identity_pb2_grpc
 from visiontune_gateway import app
-from visiontune_gateway.__main__ import provide_api_key
 from visiontune_gateway.adapters.database import UnitOfWork
+from visiontune_gateway.local_keys import provide_api_key
 from visiontune_gateway.settings import Settings
 from visiontune_gateway.use_cases.exchange import TOKEN_TTL_S, Exchange
 from visiontune_kit import channels, pages

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 from visiontune_gateway import app
-from visiontune_gateway.__main__ import provide_api_key
+from visiontune_gateway.local_keys import provide_api_key
 from visiontune_gateway.settings import Settings
 from visiontune_kit.identity import Role
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.api import httpbody_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -59,6 +60,11 @@ class Storage(storage_pb2_grpc.StorageServiceServicer):
     async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Any) -> pb.Quota:
         raise QuotaExceeded("Needs 2 bytes; 1 is free.", resource=request.quota.name)
 
+    async def UploadBytes(self, requests: AsyncIterator[pb.UploadBytesRequest], context: Any) -> pb.Upload:
+        self.ids.append(idempotency.new_id("u"))
+        count = [len(request.body.data) async for request in requests]
+        return pb.Upload(name=self.ids[-1], size_bytes=sum(count))
+
     async def ListObjects(self, request: pb.ListObjectsRequest, context: Any) -> pb.ListObjectsResponse:
         await asyncio.sleep(30)
         return pb.ListObjectsResponse()
@@ -82,6 +88,7 @@ ACCESS = {
     f"/{STORAGE}/UpdateQuota": Role.OPERATOR,
     f"/{STORAGE}/ListObjects": Role.VIEWER,
     f"/{STORAGE}/DeleteObjects": Role.EDITOR,
+    f"/{STORAGE}/UploadBytes": Role.EDITOR,
     f"/{TRAINER}/WatchTrainingJob": Role.VIEWER,
 }
 
@@ -333,6 +340,32 @@ async def test_a_watch_ends_with_unavailable_at_shutdown(tmp_path: Path) -> None
         stopping().set()
         code, failure = await refusal(call.read())
     assert (code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "ShuttingDown")
+
+
+async def test_a_stream_of_requests_is_known_by_its_first(server: Running) -> None:
+    first = pb.UploadBytesRequest(
+        parent="projects/default", filename="a", sha256="0" * 64, request_id=str(uuid.uuid4())
+    )
+    pieces = [pb.UploadBytesRequest(body=httpbody_pb2.HttpBody(data=b"12")) for _ in range(3)]
+    metadata = server.trust.metadata()
+    answers = [
+        await server.stub.UploadBytes(iter([first, *pieces]), metadata=metadata),
+        await server.stub.UploadBytes(iter([first]), metadata=metadata),  # repeated: it is not read on
+    ]
+    assert [answer.size_bytes for answer in answers] == [6, 6]
+    assert len(server.storage.ids) == 1
+    for messages, code in (
+        ([], grpc.StatusCode.INVALID_ARGUMENT),
+        (pieces, grpc.StatusCode.PERMISSION_DENIED),  # about no project
+        ([first, pb.UploadBytesRequest(parent="projects/other")], grpc.StatusCode.NOT_FOUND),
+    ):
+        first.request_id = str(uuid.uuid4())
+        assert (await refusal(server.stub.UploadBytes(iter(messages), metadata=metadata)))[0] is code
+
+
+async def test_a_stream_of_requests_has_a_deadline(server: Running) -> None:
+    call = server.stub.UploadBytes(metadata=server.trust.metadata(), timeout=0.3)
+    assert (await refusal(call))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_health_and_reflection_need_no_token(server: Running) -> None:

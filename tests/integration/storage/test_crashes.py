@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from google.api import httpbody_pb2
 from sqlalchemy import text
 from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune.storage.v1 import storage_pb2_grpc
@@ -149,6 +150,27 @@ async def test_a_client_that_repeats_itself_gets_through(program: Program, s3: S
         )
         async with httpx.AsyncClient() as http:
             assert (await http.get(signed.urls[0].url)).content == CONTENT
+        await assert_keys(program, s3, 1)
+
+
+@pytest.mark.slow
+async def test_a_small_upload_that_is_repeated_after_a_crash_is_one(program: Program, s3: SeaweedFS) -> None:
+    metadata = program.trusted.metadata("p")
+    first = pb.UploadBytesRequest(
+        parent="projects/p",
+        filename="f",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        request_id=str(uuid.uuid4()),
+    )
+    messages = [first, pb.UploadBytesRequest(body=httpbody_pb2.HttpBody(data=CONTENT))]
+    async with program.running(fault="upload_bytes.put:kill@1") as stub:
+        with pytest.raises(errors.Failure):
+            await stub.UploadBytes(iter(messages), metadata=metadata, timeout=5)
+    await forget_calls_in_flight(program)
+    async with program.running() as stub:
+        await stub.UploadBytes(iter(messages), metadata=metadata, timeout=5)
+        quota = await stub.GetQuota(pb.GetQuotaRequest(name="projects/p/quota"), metadata=metadata)
+        assert (quota.used_bytes, quota.reserved_bytes, quota.object_count) == (len(CONTENT), 0, 1)
         await assert_keys(program, s3, 1)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -108,7 +109,12 @@ async def test_an_upload_reserved_while_it_was_away_can_be_put_later(
         own_s3.kill()
         await expect_unavailable(storage, "CreateUpload", request)
         assert (await storage.quota()).reserved_bytes == 5
+        small: dict[str, Any] = {"request_id": "5d8d4b8e-6f0b-4a53-8d61-52a9d6a3f3c7"}
+        with pytest.raises(errors.Unavailable):
+            await storage.upload_bytes(b"small", **small)
+        assert (await storage.quota()).reserved_bytes == 5  # nobody but the caller has those bytes
         await asyncio.to_thread(own_s3.start)
         upload = await storage.call("CreateUpload", request)
         assert (await storage.quota()).reserved_bytes == 5  # the same reservation, not a second one
         assert len(upload.part_urls) == 1
+        assert await storage.read((await storage.upload_bytes(b"small", **small)).object) == b"small"

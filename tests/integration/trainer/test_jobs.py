@@ -226,6 +226,9 @@ async def test_vision_can_be_switched_off(s3: SeaweedFS, tmp_path: Path) -> None
             sees = set(family.takes) - {"CHAT"}
             assert bool(family.unavailable_reason) == bool(sees), family.family
             assert "ENABLE_VISION_TRAINING" in family.unavailable_reason or not sees
+        assert "text" in [family.family for family in families.families if not family.unavailable_reason]
+        models = await trainer.call("ListModels", pb.ListModelsRequest(parent=PARENT))
+        assert [model.name for model in models.models] == ["presets/tiny-text"]
 
 
 async def test_families_and_presets_are_listed(trainer: TrainerHandle) -> None:

@@ -94,6 +94,7 @@ def test_interrupted_at_any_step_the_later_losses_are_the_same_to_the_bit(
         assert all(sample.before or sample.expected for sample in trainer.samples)
 
 
+@pytest.mark.slow  # tests/chaos kills one in every run
 def test_a_worker_that_was_shot_resumes_from_the_last_committed_checkpoint(
     tmp_path: Path, uninterrupted: dict[int, float]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration
@@ -90,7 +91,9 @@ def test_a_folder_below_the_allowed_roots_trains_by_lora(tmp_path: Path, snapsho
         }
 
 
-def test_every_attempt_loads_the_commit_that_the_first_one_did(tmp_path: Path, snapshot: Path) -> None:
+def test_every_attempt_loads_the_commit_that_the_first_one_did(
+    tmp_path: Path, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the cache of a machine that is offline."""
     first, second = "0123456789abcdef0123456789abcdef01234567", "f" * 40
     repository = tmp_path / "hub" / "models--owner--tiny"
@@ -99,11 +102,13 @@ def test_every_attempt_loads_the_commit_that_the_first_one_did(tmp_path: Path, s
     shutil.copytree(snapshot, repository / "snapshots" / first)
     (repository / "snapshots" / second).mkdir()
     (repository / "snapshots" / second / "config.json").write_text('{"model_type": "bert"}')
-    cache = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    # What the variables of these names say to a worker that starts.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with worker_run.job(tmp_path, lora_spec({"hub": {"repo_id": "owner/tiny"}})) as trainer:
         for _ in range(2):
-            process = worker_run.start(trainer, tmp_path / "scratch", **cache)
-            assert process.wait(timeout=150) == Exit.DONE, trainer.finished
+            assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE, trainer.finished
             assert trainer.base_revision == first
             folder = published(trainer, "adapter")
             config = PeftConfig.from_pretrained(str(folder))

@@ -22,9 +22,9 @@ from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
-    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete")],
-    *[["dataset", verb] for verb in ("examples", "template", "preview")],
-    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc")],
+    *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
+    *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
+    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
     *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 

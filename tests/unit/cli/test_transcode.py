@@ -1,4 +1,5 @@
 import pytest
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -17,6 +18,14 @@ JOB = trainer_pb2.TrainingJob(
     spec=trainer_pb2.TrainingJobSpec(dataset_version="projects/p/datasets/d/versions/v1")
 )
 CASES: list[tuple[ServiceDescriptor, str, Message, HttpCall]] = [
+    (
+        STORAGE,
+        "UploadBytes",
+        storage_pb2.UploadBytesRequest(
+            parent="projects/p", filename="a b", body=httpbody_pb2.HttpBody(content_type="a/b", data=b"1")
+        ),
+        HttpCall("POST", "/v1/projects/p/uploads:bytes", (("filename", "a b"),), None, b"1", "a/b"),
+    ),
     (
         DATASETS,
         "GetDataset",

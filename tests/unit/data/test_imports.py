@@ -12,10 +12,11 @@ from PIL import Image
 from visiontune_data import shards
 from visiontune_data.example import Draft
 from visiontune_data.gathering import Assembly, Drafts, Paths
-from visiontune_data.ingest import Options, Version
+from visiontune_data.ingest import Options
 from visiontune_data.limits import Limits
 from visiontune_data.report import PLACES_PER_RULE, Place, Report
 from visiontune_data.spool import Spool
+from visiontune_data.version import Version
 
 from tests.support.archives import PACKERS, good, jsonl, llava, picture, run, tar, texts
 

@@ -1,11 +1,17 @@
 """Records made of the files beside each image: WebDataset's tars, and folders with a .txt for each."""
 
+import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from visiontune_data.example import IMAGE, Message, Part
+from visiontune_data.export import export
+from visiontune_data.exported import ExportedExample, ExportedImage
 from visiontune_data.ingest import Outcome
 
 from tests.support.archives import jsonl, picture, run, tar, texts
@@ -91,3 +97,37 @@ def test_images_without_a_text_are_named(tmp_path: Path) -> None:
     assert texts(outcome.report, "image-unused") == [
         "d.tar › 2.jpg: no record names this image. Remove it, or add a record."
     ]
+
+
+def test_a_version_exported_as_webdataset_is_read_by_its_keys(tmp_path: Path) -> None:
+    def exported_as(example: ExportedExample, *, kept: tuple[str, ...]) -> ExportedExample:
+        out = io.BytesIO()
+        export([example, example], "webdataset", out, archive="tar")
+        with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as packed:
+            names = packed.getnames()
+        assert names == [f"train/0000000{number}.{end}" for number in (0, 1) for end in kept]
+        outcome = run(out.getvalue(), tmp_path, skip_errors=True, validation_fraction=0)
+        return ExportedExample.from_row(rows(outcome)[0])
+
+    images = tuple(
+        ExportedImage(data, path, hashlib.sha256(data).hexdigest())
+        for data, path in [(picture(1), "a.jpg"), (picture(2, "PNG"), "b.jpg")]
+    )
+    odd = {"file_name": "x", "filepath": "y", "text_": "z"}
+    one = ExportedExample("1", images[:1], texts=("A cat.",), metadata=odd)
+    back = exported_as(one, kept=("jpg", "txt", "json"))
+    assert (back.texts, back.metadata) == (one.texts, odd)
+    lines = ExportedExample("2", images[1:], texts=("A cat.\n",))
+    assert exported_as(lines, kept=("png", "json")).texts == lines.texts
+    several = ExportedExample("3", images[:1], texts=("A cat.", "Eine Katze."))
+    assert exported_as(several, kept=("jpg", "json")).texts == several.texts
+    said = (Message("user", (IMAGE, Part("or"), IMAGE)), Message("assistant", (Part("b"),)))
+    chat = ExportedExample("4", images, said)
+    back = exported_as(chat, kept=("0.jpg", "1.png", "json"))
+    assert (back.messages, [i.sha256 for i in back.images]) == (said, [i.sha256 for i in images])
+
+
+def test_json_files_named_after_splits_are_files_of_records(tmp_path: Path) -> None:
+    record = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    files = {f"{split}.json": json.dumps([record]).encode() for split in ("train", "validation")}
+    assert [row["split"] for row in rows(run(tar(files), tmp_path))] == ["train", "validation"]

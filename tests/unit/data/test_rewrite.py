@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from visiontune_data.export import ExportedExample, export
 from visiontune_data.index import VersionIndex, shard_index
 from visiontune_data.limits import Limits
 from visiontune_data.previews import example_of
-from visiontune_data.rewrite import BaseShard, Changes, Rewritten
+from visiontune_data.rewrite import Changes, Rewritten
 from visiontune_data.shards import Shard
+from visiontune_data.version import Version
 
 from tests.support import archives
 
@@ -32,7 +32,7 @@ def new(id_: str, sha256: str = NEW_SHA256, path: str = "added/new.jpg") -> Exam
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> ingest.Version:
+def base(tmp_path: Path) -> Version:
     """A version of 210 examples in three shards."""
     (tmp_path / "base").mkdir()
     outcome = archives.run(archives.tar(archives.numbered(210)), tmp_path / "base", options=OPTIONS)
@@ -41,20 +41,13 @@ def base(tmp_path: Path) -> ingest.Version:
     return outcome.version
 
 
-def shards_of(version: ingest.Version) -> list[BaseShard]:
-    return [
-        BaseShard(shard, partial(io.FileIO, shard.examples.path), partial(io.FileIO, shard.preview.path))
-        for shard in version.shards
-    ]
-
-
-def index_of(version: ingest.Version) -> VersionIndex:
+def index_of(version: Version) -> VersionIndex:
     previews = (pq.read_table(shard.preview.path)["example"].to_pylist() for shard in version.shards)
     return VersionIndex(tuple(map(shard_index, previews)))
 
 
 def rewritten(
-    base: ingest.Version, scratch: Path, *edits: Edit, uploads: Mapping[str, bytes] | None = None, **more: Any
+    base: Version, scratch: Path, *edits: Edit, uploads: Mapping[str, bytes] | None = None, **more: Any
 ) -> Rewritten:
     index = index_of(base)
 
@@ -70,19 +63,19 @@ def rewritten(
     sent = {sha256: (lambda d=data: d) for sha256, data in (uploads or {}).items()}
     changes = Changes(edited.changed, tuple(edited.added.values()), sent)
     options = ingest.Options(processes=0, shard_bytes=1, **more)
-    return rewrite.rewrite(shards_of(base), changes, base.format, "draft", folder, options)
+    return rewrite.rewrite(archives.shards_of(base), changes, base.format, "draft", folder, options)
 
 
-def made(found: Rewritten, base: ingest.Version) -> ingest.Version:
+def made(found: Rewritten, base: Version) -> Version:
     """The version, with the files of shared shards where they lie."""
     assert found.version is not None, [p.text("draft") for p in found.report.errors]
     shards = [
         base.shards[found.shared[place]] if place in found.shared else shard
         for place, shard in enumerate(found.version.shards)
     ]
-    return ingest.Version(
+    return Version(
         **{
-            **{name: getattr(found.version, name) for name in ingest.Version.__slots__},
+            **{name: getattr(found.version, name) for name in Version.__slots__},
             "shards": tuple(shards),
         }
     )
@@ -93,7 +86,7 @@ def examples_of(shards: tuple[Shard, ...]) -> Iterator[ExportedExample]:
         yield from map(ExportedExample.from_row, pq.read_table(shard.examples.path).to_pylist())
 
 
-def imported_anew(version: ingest.Version, scratch: Path) -> ingest.Version:
+def imported_anew(version: Version, scratch: Path) -> Version:
     """What an import of the version's export makes."""
     buffer = io.BytesIO()
     export(examples_of(version.shards), version.format, buffer, archive="tar")
@@ -103,7 +96,7 @@ def imported_anew(version: ingest.Version, scratch: Path) -> ingest.Version:
 
 
 def test_only_shards_with_changes_are_written_and_the_digest_is_an_imports(
-    base: ingest.Version, tmp_path: Path
+    base: Version, tmp_path: Path
 ) -> None:
     found = rewritten(
         base,
@@ -145,20 +138,20 @@ def schema_of(shard: Shard) -> str:
     return str(pq.read_schema(shard.examples.path).to_string(show_schema_metadata=True))
 
 
-def test_a_shard_without_rows_is_none(base: ingest.Version, tmp_path: Path) -> None:
+def test_a_shard_without_rows_is_none(base: Version, tmp_path: Path) -> None:
     found = rewritten(base, tmp_path, *(Delete(f"r{number}") for number in range(100)))
     assert found.shared == {0: 1, 1: 2}
     assert made(found, base).statistics.example_count == 110
 
 
-def test_what_was_rewritten_can_be_rewritten(base: ingest.Version, tmp_path: Path) -> None:
+def test_what_was_rewritten_can_be_rewritten(base: Version, tmp_path: Path) -> None:
     once = made(rewritten(base, tmp_path, Delete("r0"), SetText("r150", 1, "Changed.")), base)
     twice = made(rewritten(once, tmp_path, SetText("r150", 1, "It is number 150.")), once)
     without = made(rewritten(base, tmp_path, Delete("r0")), base)
     assert twice.digest == without.digest
 
 
-def test_edits_that_cancel_out_give_the_digest_of_the_base(base: ingest.Version, tmp_path: Path) -> None:
+def test_edits_that_cancel_out_give_the_digest_of_the_base(base: Version, tmp_path: Path) -> None:
     edits = (SetText("r5", 1, "Else."), SetText("r5", 1, "It is number 5."))
     assert made(rewritten(base, tmp_path, *edits), base).digest == base.digest
 
@@ -180,14 +173,14 @@ def test_edits_that_cancel_out_give_the_digest_of_the_base(base: ingest.Version,
     ],
 )
 def test_what_an_import_would_refuse_is_refused(
-    base: ingest.Version, tmp_path: Path, edits: tuple[Edit, ...], data: bytes, complaint: str
+    base: Version, tmp_path: Path, edits: tuple[Edit, ...], data: bytes, complaint: str
 ) -> None:
     found = rewritten(base, tmp_path, *edits, uploads={NEW_SHA256: data})
     assert found.version is None
     assert any(complaint in line for line in archives.texts(found.report))
 
 
-def test_limits_hold_over_all_examples(base: ingest.Version, tmp_path: Path) -> None:
+def test_limits_hold_over_all_examples(base: Version, tmp_path: Path) -> None:
     uploads = {NEW_SHA256: NEW}
     found = rewritten(base, tmp_path, Add(new("n")), uploads=uploads, limits=Limits(images=210))
     assert archives.texts(found.report, "limit-images") == [

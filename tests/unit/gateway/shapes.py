@@ -92,6 +92,16 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         server_streaming=True,
     )
     watch.options.Extensions[annotations_pb2.http].get = "/v1/{name=shapes/*}:watch"
+    file.message_type.append(_message("Sent", [("name", "string"), ("file", ".google.api.HttpBody")]))
+    for name, streamed in (("Send", True), ("Swap", False)):
+        send = service.method.add(
+            name=name,
+            input_type=f".{PACKAGE}.Sent",
+            output_type=f".{PACKAGE}.Shape",
+            client_streaming=streamed,
+        )
+        rule = send.options.Extensions[annotations_pb2.http]
+        rule.post, rule.body = f"/v1/{{name=shapes/*}}:{name.lower()}", "file"
     service.method.add(name="Hidden", input_type=f".{PACKAGE}.Shape", output_type=f".{PACKAGE}.Shape")
     return file
 

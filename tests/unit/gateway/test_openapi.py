@@ -88,6 +88,13 @@ def test_streams_and_bytes_say_what_they_are(openapi: dict[str, Any]) -> None:
     assert list(openapi["paths"][image]["get"]["responses"]["200"]["content"]) == ["*/*"]
 
 
+def test_a_file_is_a_body_of_bytes(openapi: dict[str, Any]) -> None:
+    upload = openapi["paths"]["/v1/projects/{project}/uploads:bytes"]["post"]
+    assert upload["requestBody"]["content"] == {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    names = set(parameters(openapi, "post", "/v1/projects/{project}/uploads:bytes"))
+    assert names == {"project", "filename", "sha256", "sizeBytes", "owner", "requestId"}
+
+
 def test_an_operation_names_its_types(openapi: dict[str, Any]) -> None:
     started = openapi["paths"]["/v1/projects/{project}/datasets/{dataset}/versions:import"]["post"]
     schema = started["responses"]["200"]["content"]["application/json"]["schema"]

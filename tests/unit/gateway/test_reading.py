@@ -256,3 +256,14 @@ def test_reading_agrees_with_json_format(body: dict[str, Any]) -> None:
     read_here = read("PUT", "/v1/shapes/s", body=body)
     expected = json_format.ParseDict({**body, "name": "shapes/s"}, type(read_here)())
     assert read_here == expected
+
+
+@pytest.mark.parametrize("verb", ["send", "swap"])
+def test_a_file_is_not_read_but_taken(verb: str) -> None:
+    route, variables = ROUTES.find("POST", f"/v1/shapes/one:{verb}")
+    message: Any = request_message(route, variables, [], b'{"not": json', "text/html")
+    assert (message.name, message.file.data, message.file.content_type) == (
+        "shapes/one",
+        b'{"not": json',
+        "text/html",
+    )

@@ -76,6 +76,12 @@ def test_additional_bindings_are_routes_of_their_own() -> None:
     assert "Hidden" not in {route.method.name for route in table.routes}
 
 
+def test_a_stream_that_http_cannot_carry_is_refused_at_start() -> None:
+    method = shapes.SERVICE.methods_by_name["Send"]
+    with pytest.raises(ValueError, match="is not an HttpBody"):
+        Route.of(Rule(method, "shapes", http_pb2.HttpRule(post="/v1/{name=shapes/*}:send", body="*")))
+
+
 def test_a_rule_without_a_path_is_refused_at_start() -> None:
     method = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].methods[0]
     with pytest.raises(ValueError, match="without a usable path"):

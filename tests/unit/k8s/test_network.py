@@ -21,6 +21,7 @@ CALLS: set[Connection] = {
     ("gateway", "dataset", 8702),
     ("gateway", "trainer", 8703),
     ("dataset", "storage", 8701),
+    ("dataset", "trainer", 8703),
     ("dataset", "preview", 8706),
     ("trainer", "storage", 8701),
     ("trainer", "dataset", 8702),
@@ -115,3 +116,5 @@ def test_the_examples_open_what_they_say(overlay: str) -> None:
     }
     hub = between_ours([*before, *example("model-hub.yaml")], overlay) - known
     assert hub == {("worker", "internet", 443)}
+    hosts = between_ours([*before, *example("image-hosts.yaml")], overlay) - known
+    assert hosts == {("dataset", "internet", 443)}

@@ -8,7 +8,6 @@ import pytest
 from visiontune_recipes.check import RULES, check, family_of
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES
-from visiontune_recipes.objectives import CAUSAL_LM
 from visiontune_recipes.spec import Spec
 
 GOOD = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
@@ -21,6 +20,14 @@ FROZEN = dict.fromkeys(("vision_tower", "projector", "language_model"), "PART_FR
 CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
     "unknown_preset": ("base_model.preset", {"preset": "huge"}, {}, GOOD),
     "kind_not_taken": ("dataset_version", PRESET, {}, CAPTIONS),
+    "conversations_too_long": (
+        "dataset_version",
+        {"preset": "tiny-paligemma"},
+        {},
+        DatasetFacts(GOOD.kinds, GOOD.split_counts, most_messages=3),
+    ),
+    "no_pairs": ("dataset_version", PRESET, {"objective": "OBJECTIVE_PREFERENCE"}, GOOD),
+    "preference_without_objective": ("preference", PRESET, {"preference": {"beta": 0.2}}, GOOD),
     "no_train_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"validation": 2})),
     "no_validation_split": ("dataset_version", PRESET, {}, DatasetFacts(GOOD.kinds, {"train": 2})),
     "lora_with_full": ("adaptation.lora", PRESET, {"adaptation": {"lora": {"rank": 4}}}, GOOD),
@@ -65,27 +72,24 @@ def test_every_rule_has_a_case() -> None:
         "sharding_not_offered",
         "bad_augmentation",
         "text_breaking",
+        "objective_not_offered",
     }
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
 
 
-@pytest.mark.parametrize(("couples", "rules"), [(True, ["sharding_not_offered"]), (False, [])])
-def test_weights_are_not_divided_where_processes_compare_their_examples(
-    monkeypatch: pytest.MonkeyPatch, couples: bool, rules: list[str]
-) -> None:
-    objectives = {CAUSAL_LM.name: replace(CAUSAL_LM, couples_examples=couples)}
-    monkeypatch.setattr("visiontune_recipes.check.OBJECTIVES", objectives)
+def test_weights_are_divided_where_answers_are_learnt() -> None:
     resources = {"sharding": "SHARDING_FULL", "accelerator_count": 2}
-    problems = check(spec(MODEL, resources=resources), GOOD, registered_family="llava")
-    assert [each.rule for each in problems] == rules
+    assert check(spec(MODEL, resources=resources), GOOD, registered_family="llava") == []
+    pairs = spec(MODEL, resources=resources, objective="OBJECTIVE_PREFERENCE")
+    facts = DatasetFacts(frozenset({Kind.PREFERENCE}), GOOD.split_counts)
+    [problem] = check(pairs, facts, registered_family="llava")
+    assert problem.rule == "sharding_not_offered"
 
 
 @pytest.mark.parametrize(
     ("batching", "changed", "remedy"),
     [
         ("BATCHING_PACKED", {"packs": False}, "Use BATCHING_LENGTH_GROUPED."),
-        ("BATCHING_PACKED", {"objective": "contrastive"}, "Use BATCHING_PADDED."),
-        ("BATCHING_LENGTH_GROUPED", {"objective": "contrastive"}, "Use BATCHING_PADDED."),
         ("BATCHING_LENGTH_GROUPED", {"packs": False}, None),
         ("BATCHING_PACKED", {}, None),
     ],
@@ -128,6 +132,26 @@ def test_a_kind_that_no_family_takes_is_refused(kind: Kind) -> None:
         "kind_not_taken",
         f'The family "llava" cannot train on examples of kind {kind}.',
     )
+
+
+def test_pairs_are_learnt_by_preference_or_by_their_chosen_answers() -> None:
+    pairs = DatasetFacts(frozenset({Kind.PREFERENCE}), GOOD.split_counts)
+    assert check(spec(PRESET), pairs) == []
+    assert check(spec(PRESET, objective="OBJECTIVE_CAUSAL_LM"), pairs) == []
+
+
+def test_a_model_that_does_not_answer_has_one_objective() -> None:
+    seeing = {"llava": replace(FAMILIES["llava"], objective="contrastive")}
+    problems = check(spec(PRESET, objective="OBJECTIVE_CAUSAL_LM"), GOOD, families=seeing)
+    assert [problem.rule for problem in problems] == ["objective_not_offered"]
+
+
+def test_who_takes_longer_conversations_is_named() -> None:
+    long = DatasetFacts(GOOD.kinds, GOOD.split_counts, most_messages=4)
+    [problem] = check(spec({"preset": "tiny-paligemma"}), long)
+    assert "gemma3" in problem.remedy
+    assert "paligemma" not in problem.remedy
+    assert check(spec({"preset": "tiny-gemma3"}), long) == []
 
 
 def test_all_problems_are_listed_at_once() -> None:

@@ -3,7 +3,17 @@
 import pytest
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.resolve import resolve, steps_per_epoch, total_steps
-from visiontune_recipes.spec import Batching, Method, Part, Precision, Schedule, Spec
+from visiontune_recipes.spec import (
+    Batching,
+    Method,
+    Objective,
+    Part,
+    Precision,
+    Preference,
+    Schedule,
+    Spec,
+    digest,
+)
 
 FACTS = DatasetFacts(frozenset({Kind.CHAT_WITH_IMAGES}), {"train": 100, "validation": 20})
 BASES = [
@@ -160,3 +170,20 @@ def test_max_steps_ends_the_job_early_and_never_late() -> None:
 
 def test_the_schedule_is_linear_unless_asked() -> None:
     assert resolve(spec(), FACTS).hyperparameters.schedule is Schedule.LINEAR
+
+
+def test_pairs_are_for_preference_with_lower_rates() -> None:
+    pairs = DatasetFacts(frozenset({Kind.PREFERENCE}), {"train": 100, "validation": 20})
+    resolved = resolve(spec(), pairs)
+    assert resolved.objective is Objective.PREFERENCE
+    assert resolved.preference == Preference(beta=0.1, label_smoothing=0.0)
+    assert resolve(resolved, pairs) == resolved
+    rates = [resolve(spec(), facts).hyperparameters.learning_rate or 0 for facts in (pairs, FACTS)]
+    assert rates[0] == pytest.approx(rates[1] / 10)
+
+
+def test_what_leaves_no_choice_of_objective_has_the_digest_that_it_had() -> None:
+    resolved = resolve(spec(), FACTS)
+    assert (resolved.objective, resolved.preference) == (None, None)
+    assert "objective" not in resolved.to_dict()
+    assert digest(resolved) == digest(Spec.model_validate(resolved.to_dict()))

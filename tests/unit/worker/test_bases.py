@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForImageTextToText,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaForCausalLM,
+    VipLlavaForConditionalGeneration,
 )
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES
@@ -24,7 +24,7 @@ from visiontune_worker.faults import ConfigurationFault
 from tests.support import families, worker_data
 
 CODE = """
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, VipLlavaForConditionalGeneration
 class OwnConfig(LlamaConfig):
     model_type = "own_llama"
 class OwnForCausalLM(LlamaForCausalLM):
@@ -55,7 +55,8 @@ def unnamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del config["vision_feature_select_strategy"]
     config |= {"model_type": "vipllava", "vision_feature_layer": [-1, -2]}
     kind = config.pop("model_type")
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(kind, **config))
+    own: Any = AutoConfig.for_model(kind, **config)
+    model = VipLlavaForConditionalGeneration(own)
     model.generation_config.eos_token_id = made.tokenizer.eos_token_id
     model.save_pretrained(folder)
     plain = made.chat_template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
@@ -128,11 +129,12 @@ def test_any_decoder_is_text(tmp_path: Path, template: str | None, expected: str
     assert all("lora_" in name for name in made.trainable())
 
 
-def test_a_type_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bert").mkdir()
-    (tmp_path / "bert" / "config.json").write_text(json.dumps({"model_type": "vits"}))
+@pytest.mark.parametrize("model_type", ["vits", "bert", "marian"])
+def test_what_does_not_go_on_with_a_text_is_refused(tmp_path: Path, model_type: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": model_type}))
     with pytest.raises(ConfigurationFault, match="which no family trains") as refused:
-        built(tmp_path / "bert")
+        built(tmp_path / "other")
     assert refused.value.reason == "UNKNOWN_FAMILY"
 
 

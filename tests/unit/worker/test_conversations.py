@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from visiontune_worker.objectives.conversations import frames_of
+from visiontune_worker.objectives.conversations import frames_of, prompt_of
 from visiontune_worker.objectives.joining import along_first, along_text, mask
+
+from tests.support import families
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,16 @@ def test_a_video_has_as_many_frames_as_its_family_wants(count: int, wanted: int,
     assert frames_of(count, wanted) == expected
 
 
+def test_a_prompt_shows_a_video_as_one() -> None:
+    messages = [families.text("user", "Then?", pictures=4), families.text("assistant", "This.")]
+    assert prompt_of(messages, {}) == "<image><image><image><image>Then?"
+    assert prompt_of(messages, {1: 2}) == "<image><video><image>Then?"
+    assert prompt_of(messages, {0: 1, 1: 3}) == "<video><video>Then?"
+    assert prompt_of([families.text("system", "Be brief."), *messages], {0: 4}) == (
+        "system: Be brief.\nuser: <video>Then?"
+    )
+
+
 def test_tiles_are_padded_with_zeros_and_examples_without_pictures_skipped() -> None:
     small, large = torch.ones(1, 2, 3), torch.ones(2, 4, 3)
     joined = along_first([{"tiles": small, "sizes": torch.tensor([[5, 6]])}, {}, {"tiles": large}])
@@ -27,6 +39,11 @@ def test_tiles_are_padded_with_zeros_and_examples_without_pictures_skipped() -> 
     assert joined["tiles"][0].sum() == small.sum()
     assert torch.equal(joined["tiles"][1:], large)
     assert torch.equal(joined["sizes"], torch.tensor([[5, 6]]))
+
+
+def test_crops_that_are_none_count_as_seen_where_the_processor_has_it_so() -> None:
+    joined = along_first([{"image_attention_mask": torch.zeros(1, crops, 4, 4)} for crops in (2, 3)])
+    assert joined["image_attention_mask"].sum(dim=(2, 3)).tolist() == [[0, 0, 16], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import type {
   DatasetVersion,
   Example,
   Format,
+  ImagePolicy,
+  ImportMode,
   OnError,
   Operation,
   Problem,
@@ -36,6 +38,27 @@ export function datasetsQuery(project: string) {
     initialPageParam: "",
     getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
+}
+
+/** The deleted datasets of a project, or versions of a dataset, that can be brought back. */
+export function deletedQuery(parent: string, collection: "datasets" | "versions") {
+  return infiniteQueryOptions({
+    queryKey: [collection, parent, "deleted"],
+    queryFn: async ({ pageParam }) => {
+      const page = await json<{ datasets?: Dataset[]; versions?: DatasetVersion[]; nextPageToken?: string }>(
+        `${parent}/${collection}`,
+        { query: { onlyDeleted: true, pageToken: pageParam } },
+      );
+      return { deleted: page.datasets ?? page.versions ?? [], nextPageToken: page.nextPageToken };
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken ?? undefined,
+  });
+}
+
+/** Brings a deleted dataset or version back. */
+export async function undelete(name: string): Promise<void> {
+  await send(`${name}:undelete`, { method: "POST", body: { requestId: requestId() } });
 }
 
 export function datasetQuery(name: string) {
@@ -209,6 +232,11 @@ export async function deleteVersion(name: string): Promise<void> {
 export interface ImportChoices {
   onError: OnError;
   validationFraction: number;
+  stripMetadata?: boolean;
+  imagePolicy?: ImagePolicy | undefined;
+  /** A version of the dataset to go on from, and what becomes of its examples. */
+  baseVersion?: string;
+  mode?: ImportMode;
 }
 
 /** Several uploads are read as one archive. */

@@ -63,6 +63,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/uploads:bytes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store
+         * @description Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for clients that cannot PUT to the object store. The first message says what comes and carries no bytes, every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+         *
+         *     INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason TooMuchInFlight) while the server holds too many such files. A call that fails or is given up leaves nothing.
+         */
+        post: operations["UploadBytes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/uploads/{upload}:abort": {
         parameters: {
             query?: never;
@@ -392,8 +414,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Deletes a dataset and its objects
-         * @description Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is not set, or while an import runs.
+         * Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back
+         * @description Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back. FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked for such jobs.
          */
         delete: operations["DeleteDataset"];
         options?: never;
@@ -403,6 +425,26 @@ export interface paths {
          * @description Changes display name or description. ABORTED when `dataset.etag` is given and stale.
          */
         patch: operations["UpdateDataset"];
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings a deleted dataset back, with all that it had
+         * @description Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND past its `purge_time`.
+         */
+        post: operations["UndeleteDataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/projects/{project}/datasets/{dataset}/versions:import": {
@@ -415,8 +457,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Starts an import of what was uploaded as a new version
-         * @description Starts an import of what was uploaded as a new version. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
+         * Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version of the dataset (`mode`), or makes one of such examples alone
+         * @description Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the validation report. It takes the upload over: its bytes are deleted when the operation ends. The same call again gives the same operation; with other options, or once that operation has ended without a version, it is FAILED_PRECONDITION (`UploadTaken`): upload the archive again. Data equal to the newest version's gives that version back instead of a new one.
          */
         post: operations["ImportVersion"];
         delete?: never;
@@ -441,7 +483,7 @@ export interface paths {
         post?: never;
         /**
          * Deletes a version; what it shares with other versions stays
-         * @description Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+         * @description Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
          */
         delete: operations["DeleteVersion"];
         options?: never;
@@ -743,6 +785,26 @@ export interface paths {
         get: operations["GetExport"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Brings a deleted version back under its number
+         * @description Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past its `purge_time`.
+         */
+        post: operations["UndeleteVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1443,7 +1505,7 @@ export interface components {
         AddedExample: {
             /** @description The conversation; empty for captioned images. */
             messages?: components["schemas"]["Message"][];
-            /** @description Captions; empty for conversations. */
+            /** @description Captions; of a preference the rejected answer. Empty for other conversations. */
             texts?: string[];
             /** @description Its images, in the order of their places. */
             images?: components["schemas"]["AddedImage"][];
@@ -1778,6 +1840,11 @@ export interface components {
             readonly updateTime?: string;
             /** @description Changes with every change. Sent back in UpdateDataset it guards against lost updates. */
             etag?: string;
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteDataset brings it back, and its bytes count against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /** @description Immutable, content-addressed examples. */
         DatasetVersion: {
@@ -1832,6 +1899,11 @@ export interface components {
             readonly draft?: string;
             /** @description The uploads that it was imported from, whose bytes are gone; empty when there were none. */
             readonly uploads?: string[];
+            /**
+             * Format: date-time
+             * @description Set when it is deleted: until then UndeleteVersion brings it back, and its bytes count against the quota.
+             */
+            readonly purgeTime?: string;
         };
         /** @description Answer of DeleteObjects. */
         DeleteObjectsResponse: {
@@ -1997,7 +2069,7 @@ export interface components {
             readonly exampleId?: string;
             /** @description The conversation; empty for captioned images. */
             readonly messages?: components["schemas"]["Message"][];
-            /** @description Captions; empty for conversations. */
+            /** @description Captions; of a retrieval the query; of a preference the rejected answer. Empty for other conversations. */
             readonly texts?: string[];
             /** @description The images, in the order of their slots. */
             readonly images?: components["schemas"]["ExampleImage"][];
@@ -2059,9 +2131,10 @@ export interface components {
          *     - `EXAMPLE_KIND_CAPTIONED_IMAGE`: An image with one or more captions.
          *     - `EXAMPLE_KIND_CHAT_WITH_VIDEO`: A conversation with at least one video, held as frames: images of the example.
          *     - `EXAMPLE_KIND_RETRIEVAL`: A query, the images that it shall find, and images that it shall not.
+         *     - `EXAMPLE_KIND_PREFERENCE`: A conversation, with images or without, and an answer to which its last one is preferred.
          * @enum {string}
          */
-        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL";
+        ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL" | "EXAMPLE_KIND_PREFERENCE";
         /** @description A version as an archive, kept for a day. */
         Export: {
             /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
@@ -2384,6 +2457,16 @@ export interface components {
          * @enum {string}
          */
         "ImagePolicy.Format": "FORMAT_UNSPECIFIED" | "FORMAT_JPEG" | "FORMAT_WEBP";
+        /**
+         * @description What an import makes of the version that it goes on from.
+         *
+         *     - `IMPORT_MODE_UNSPECIFIED`: The import goes on from none.
+         *     - `IMPORT_MODE_APPEND`: New examples join those of the base. One with the id of an example of the base is an error of its record.
+         *     - `IMPORT_MODE_REPLACE`: Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go whose ids were made by an import and that have the same images, or without images the same content. One that is in the base just so stays where it is.
+         *     - `IMPORT_MODE_FILTER`: The base's examples for which `filter` holds; there is no upload.
+         * @enum {string}
+         */
+        ImportMode: "IMPORT_MODE_UNSPECIFIED" | "IMPORT_MODE_APPEND" | "IMPORT_MODE_REPLACE" | "IMPORT_MODE_FILTER";
         /** @description Metadata of the operation that ImportVersion returns. */
         ImportVersionMetadata: {
             /** @description The dataset that gets the version. */
@@ -2857,6 +2940,19 @@ export interface components {
              */
             expireTime?: string;
         };
+        /** @description Settings of direct preference optimisation. */
+        Preference: {
+            /**
+             * Format: double
+             * @description How much the model is held to the one that it started from; 0.1 when absent. Lower lets it move further.
+             */
+            beta?: number;
+            /**
+             * Format: double
+             * @description Share of pairs of which the rejected answer is taken to be the better one (Mitchell 2023, https://ericmitchell.ai/cdpo.pdf); 0 when absent.
+             */
+            labelSmoothing?: number;
+        };
         /** @description Answer of PreviewAugmentation. */
         PreviewAugmentationResponse: {
             /** @description The examples, in order of row. */
@@ -3254,7 +3350,7 @@ export interface components {
             message?: number;
             /**
              * Format: int32
-             * @description 0-based place of the caption.
+             * @description 0-based place of the caption; 0 for the rejected answer of a preference.
              */
             caption?: number;
             /**
@@ -3415,7 +3511,20 @@ export interface components {
             resources?: components["schemas"]["Resources"];
             /** @description How pictures are varied in training; not at all when absent. */
             augmentation?: components["schemas"]["Augmentation"];
+            /** @description What the training minimises. */
+            objective?: components["schemas"]["TrainingJobSpec.Objective"];
+            /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
+            preference?: components["schemas"]["Preference"];
         };
+        /**
+         * @description What a training minimises, where a model and its data leave a choice.
+         *
+         *     - `OBJECTIVE_UNSPECIFIED`: OBJECTIVE_PREFERENCE on data of the kind PREFERENCE, else that of the model's family.
+         *     - `OBJECTIVE_CAUSAL_LM`: Cross-entropy of the next token on what the assistant says. Of a pair of answers the chosen one is learnt, and the rejected one ignored.
+         *     - `OBJECTIVE_PREFERENCE`: Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): the chosen answer becomes likelier than the rejected one, compared with the model that the training started from.
+         * @enum {string}
+         */
+        "TrainingJobSpec.Objective": "OBJECTIVE_UNSPECIFIED" | "OBJECTIVE_CAUSAL_LM" | "OBJECTIVE_PREFERENCE";
         /** @description One change of a picture: a transform of torchvision's v2 family. */
         Transform: {
             /** @description Its name there, for example `ColorJitter`; docs/augmentation.md lists them. */
@@ -3680,6 +3789,44 @@ export interface operations {
                      */
                     requestId?: string;
                 };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UploadBytes: {
+        parameters: {
+            query: {
+                /** @description The name the file had on the client, for people. */
+                filename: string;
+                /** @description Lower-case hexadecimal SHA-256 of the whole file. */
+                sha256: string;
+                /** @description Exact length in bytes; 0 where it is not known, which leaves it to `sha256` to tell a file that was cut. Must be at least 0. */
+                sizeBytes?: string;
+                /** @description As `Upload.owner`: empty, or a resource of the service that calls. */
+                owner?: string;
+                /** @description A UUID4; a repetition with the same id finds the first call's upload. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "*/*": string;
             };
         };
         responses: {
@@ -4194,6 +4341,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Lists the deleted datasets that can still be brought back, and no others. */
+                onlyDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -4274,10 +4423,12 @@ export interface operations {
     DeleteDataset: {
         parameters: {
             query?: {
-                /** @description Also when it has versions. */
+                /** @description Also when it has versions, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Removes it at once, without a way back, and frees its bytes; also one that is deleted already. */
+                purge?: boolean;
             };
             header?: never;
             path: {
@@ -4333,6 +4484,40 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    UndeleteDataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ImportVersion: {
         parameters: {
             query?: never;
@@ -4346,8 +4531,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). */
-                    upload: string;
+                    /** @description A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl, .json, .csv, .tsv, .parquet). Required but for IMPORT_MODE_FILTER. */
+                    upload?: string;
                     /** @description A format of ListFormats, or `auto` (also when empty) to detect it. */
                     format?: string;
                     /** @description What becomes of records with errors. */
@@ -4368,6 +4553,12 @@ export interface operations {
                     stripMetadata?: boolean;
                     /** @description Makes images smaller before they are stored. When absent they are stored as they came. */
                     imagePolicy?: components["schemas"]["ImagePolicy"];
+                    /** @description A version of the dataset to go on from; it becomes the parent. Empty: the version is of the uploads alone. */
+                    baseVersion?: string;
+                    /** @description What becomes of the base's examples. Its shards without a change are shared. */
+                    mode?: components["schemas"]["ImportMode"];
+                    /** @description Which examples of the base stay under IMPORT_MODE_FILTER, as in ListExamples. */
+                    filter?: string;
                 };
             };
         };
@@ -4415,10 +4606,12 @@ export interface operations {
     DeleteVersion: {
         parameters: {
             query?: {
-                /** @description Also while it may still be read. */
+                /** @description Also while it may still be read, and whatever training jobs use it. */
                 force?: boolean;
                 /** @description UUID4 that makes a retry safe; empty means no protection. */
                 requestId?: string;
+                /** @description Removes it at once, without a way back, and frees its bytes; also one that is deleted already. */
+                purge?: boolean;
             };
             header?: never;
             path: {
@@ -4449,6 +4642,8 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Lists the deleted versions that can still be brought back, and no others. */
+                onlyDeleted?: boolean;
             };
             header?: never;
             path: {
@@ -4847,7 +5042,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description A format of ListFormats; the one that the version was imported from when empty. */
+                    /** @description A format of ListFormats, or `webdataset`; the one that the version was imported from when empty. */
                     format?: string;
                     /** @description The kind of archive. */
                     archive?: components["schemas"]["ExportVersionRequest.Archive"];
@@ -4895,6 +5090,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Export"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    UndeleteVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetVersion"];
                 };
             };
             default: components["responses"]["Error"];

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Edit, Example } from "../api/types";
-import { editedBy, slotsOfCaptions, slotsOfMessage, tagsOf, wordsOf } from "./draft";
+import { additionForm, editedBy, editOf, slotsOfCaptions, slotsOfMessage, tagsOf, wordsOf } from "./draft";
 
 const text = (words: string) => ({ type: "TYPE_TEXT" as const, text: words });
 const EXAMPLE: Example = {
@@ -46,6 +46,11 @@ test("a caption is edited at its place", () => {
   ]);
 });
 
+test("a text beside messages is the rejected answer", () => {
+  const pair: Example = { exampleId: "p", messages: [{ role: "user" }], texts: ["one"] };
+  expect(slotsOfCaptions(pair).map((slot) => slot.label)).toEqual(["rejected answer"]);
+});
+
 test("an edit is told in words", () => {
   expect(wordsOf({ text: { message: 1, text: "no" } })).toBe("message 2: no");
   expect(wordsOf({ tags: {} })).toBe("tags: none");
@@ -54,4 +59,34 @@ test("an edit is told in words", () => {
 
 test("tags are what stands between commas, each once", () => {
   expect(tagsOf(" night, rain,, night ")).toEqual(["night", "rain"]);
+});
+
+test("a new example is a chat or a caption, as the version has them", () => {
+  const said = {
+    uploads: ["u/1"],
+    question: "What is it?",
+    answer: "A cat.",
+    split: "test",
+    tags: ["night"],
+  };
+  expect(editOf("chatWithImages", said).add?.messages).toEqual([
+    { role: "user", content: [{ type: "TYPE_IMAGE" }, { type: "TYPE_TEXT", text: "What is it?" }] },
+    { role: "assistant", content: [{ type: "TYPE_TEXT", text: "A cat." }] },
+  ]);
+  const captioned = editOf("caption", said);
+  expect(captioned.add).toEqual({
+    images: [{ upload: "u/1" }],
+    split: "test",
+    tags: ["night"],
+    texts: ["A cat."],
+  });
+  expect(wordsOf(captioned)).toBe("added: A cat.");
+  expect(wordsOf(editOf("chat", said))).toBe("added: A cat.");
+});
+
+test("what can be added depends on what the version holds", () => {
+  expect(additionForm(["EXAMPLE_KIND_CAPTIONED_IMAGE"])).toBe("caption");
+  expect(additionForm(["EXAMPLE_KIND_CHAT"])).toBe("chat");
+  expect(additionForm(["EXAMPLE_KIND_CHAT", "EXAMPLE_KIND_CHAT_WITH_IMAGES"])).toBe("chatWithImages");
+  expect(additionForm(["EXAMPLE_KIND_RETRIEVAL"])).toBeUndefined();
 });

@@ -1,6 +1,8 @@
 /** What an example becomes by the edits of a draft, and the edits that a person's changes are. Pure. */
 import type { Edit, Example } from "../api/types";
 
+export const SPLITS = ["train", "validation", "test"];
+
 /** A text of an example that can be edited. */
 export interface Slot {
   /** `message 1`, `message 1, text 2` or `caption 1`. */
@@ -65,23 +67,68 @@ export function slotsOfMessage(example: Example, message: number): Slot[] {
   }));
 }
 
+/** What a text beside the messages is: of a conversation, the answer that lost. */
+export function labelOfText(example: Example, at: number): string {
+  return example.messages?.length ? "rejected answer" : `caption ${at + 1}`;
+}
+
 export function slotsOfCaptions(example: Example): Slot[] {
   return (example.texts ?? []).map((text, caption) => ({
-    label: `caption ${caption + 1}`,
+    label: labelOfText(example, caption),
     text,
     edit: (next) => ({ caption, text: next }),
   }));
 }
 
+/** What a new example says last. */
+function textOf({ texts = [], messages = [] }: NonNullable<Edit["add"]>): string {
+  return texts[0] ?? messages.at(-1)?.content?.at(-1)?.text ?? "";
+}
+
 /** What an edit does, in words. */
 export function wordsOf(edit: Edit): string {
   if (edit.delete !== undefined) return "deleted";
-  if (edit.add !== undefined) return "added";
+  if (edit.add !== undefined) return `added: ${textOf(edit.add)}`;
   if (edit.split !== undefined) return `moved to ${edit.split}`;
   if (edit.tags !== undefined) return `tags: ${(edit.tags.tags ?? []).join(", ") || "none"}`;
   const { message, caption, text = "" } = edit.text ?? {};
   const place = caption === undefined ? `message ${(message ?? 0) + 1}` : `caption ${caption + 1}`;
   return `${place}: ${text}`;
+}
+
+/** What a new example of a version is made of; `uploads` are its images. */
+export interface Addition {
+  uploads: readonly string[];
+  question: string;
+  answer: string;
+  split: string;
+  tags: readonly string[];
+}
+
+/** What a person has to fill in: for versions of captions a caption and an image, for others a question and an answer. */
+export type AdditionForm = "caption" | "chat" | "chatWithImages";
+
+/** `undefined` where a new example cannot be written by hand. */
+export function additionForm(kinds: readonly string[]): AdditionForm | undefined {
+  if (kinds.includes("EXAMPLE_KIND_RETRIEVAL")) return undefined;
+  if (kinds.includes("EXAMPLE_KIND_CAPTIONED_IMAGE")) return kinds.length === 1 ? "caption" : undefined;
+  return kinds.every((kind) => kind === "EXAMPLE_KIND_CHAT") ? "chat" : "chatWithImages";
+}
+
+/** The edit that adds it; the images come before the question. Its id is made of its content. */
+export function editOf(form: AdditionForm, { uploads, question, answer, split, tags }: Addition): Edit {
+  const about = { images: uploads.map((upload) => ({ upload })), split, tags: [...tags] };
+  if (form === "caption") return { add: { ...about, texts: [answer] } };
+  const asked = [
+    ...uploads.map(() => ({ type: "TYPE_IMAGE" as const })),
+    { type: "TYPE_TEXT" as const, text: question },
+  ];
+  const answered = [{ type: "TYPE_TEXT" as const, text: answer }];
+  const messages = [
+    { role: "user", content: asked },
+    { role: "assistant", content: answered },
+  ];
+  return { add: { ...about, messages } };
 }
 
 /** `night, rain` as tags, each once. */

@@ -5,6 +5,8 @@ import { measure, percent } from "./format";
 type Write = (value: number) => string;
 
 const KNOWN: Readonly<Record<string, { label: string; write: Write }>> = {
+  preference_accuracy: { label: "Chosen preferred", write: percent },
+  reward_margin: { label: "Reward margin", write: measure },
   exact_match: { label: "Exact match", write: percent },
   token_accuracy: { label: "Token accuracy", write: percent },
   loss: { label: "Loss", write: measure },

@@ -47,7 +47,18 @@ export async function importFiles(
   return importVersion(dataset, uploads, request.choices);
 }
 
-async function uploadFiles({ project, files }: Request, listener: Listener, signal: AbortSignal) {
+/** Sends one file, and returns the name of its upload. */
+export async function sendFile(project: string, file: File, signal: AbortSignal): Promise<string> {
+  const listener = { onProgress: () => undefined, onStarted: () => undefined };
+  const [upload = ""] = await uploadFiles({ project, files: [{ file }] }, listener, signal);
+  return upload;
+}
+
+async function uploadFiles(
+  { project, files }: Pick<Request, "project" | "files">,
+  listener: Listener,
+  signal: AbortSignal,
+) {
   const totalBytes = files.reduce((sum, { file }) => sum + file.size, 0);
   const teller = (stage: Stage) => {
     const done = files.map(() => 0);

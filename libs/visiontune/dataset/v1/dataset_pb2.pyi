@@ -41,6 +41,8 @@ class _ExampleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExampleKi
     """A conversation with at least one video, held as frames: images of the example."""
     EXAMPLE_KIND_RETRIEVAL: _ExampleKind.ValueType  # 5
     """A query, the images that it shall find, and images that it shall not."""
+    EXAMPLE_KIND_PREFERENCE: _ExampleKind.ValueType  # 6
+    """A conversation, with images or without, and an answer to which its last one is preferred."""
 
 class ExampleKind(_ExampleKind, metaclass=_ExampleKindEnumTypeWrapper):
     """What an example can train."""
@@ -57,6 +59,8 @@ EXAMPLE_KIND_CHAT_WITH_VIDEO: ExampleKind.ValueType  # 4
 """A conversation with at least one video, held as frames: images of the example."""
 EXAMPLE_KIND_RETRIEVAL: ExampleKind.ValueType  # 5
 """A query, the images that it shall find, and images that it shall not."""
+EXAMPLE_KIND_PREFERENCE: ExampleKind.ValueType  # 6
+"""A conversation, with images or without, and an answer to which its last one is preferred."""
 Global___ExampleKind: _TypeAlias = ExampleKind  # noqa: Y015
 
 class _OnError:
@@ -82,6 +86,40 @@ ON_ERROR_FAIL: OnError.ValueType  # 1
 ON_ERROR_SKIP: OnError.ValueType  # 2
 """Records with errors are left out and counted. An unreadable archive still fails."""
 Global___OnError: _TypeAlias = OnError  # noqa: Y015
+
+class _ImportMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImportModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMPORT_MODE_UNSPECIFIED: _ImportMode.ValueType  # 0
+    """The import goes on from none."""
+    IMPORT_MODE_APPEND: _ImportMode.ValueType  # 1
+    """New examples join those of the base. One with the id of an example of the base is an error of its record."""
+    IMPORT_MODE_REPLACE: _ImportMode.ValueType  # 2
+    """Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go
+    whose ids were made by an import and that have the same images, or without images the same content. One
+    that is in the base just so stays where it is.
+    """
+    IMPORT_MODE_FILTER: _ImportMode.ValueType  # 3
+    """The base's examples for which `filter` holds; there is no upload."""
+
+class ImportMode(_ImportMode, metaclass=_ImportModeEnumTypeWrapper):
+    """What an import makes of the version that it goes on from."""
+
+IMPORT_MODE_UNSPECIFIED: ImportMode.ValueType  # 0
+"""The import goes on from none."""
+IMPORT_MODE_APPEND: ImportMode.ValueType  # 1
+"""New examples join those of the base. One with the id of an example of the base is an error of its record."""
+IMPORT_MODE_REPLACE: ImportMode.ValueType  # 2
+"""Likewise, but examples of the base with the id of a new one go. Where a record names no id, those go
+whose ids were made by an import and that have the same images, or without images the same content. One
+that is in the base just so stays where it is.
+"""
+IMPORT_MODE_FILTER: ImportMode.ValueType  # 3
+"""The base's examples for which `filter` holds; there is no upload."""
+Global___ImportMode: _TypeAlias = ImportMode  # noqa: Y015
 
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -122,6 +160,7 @@ class Dataset(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     uid: _builtins.str
@@ -144,6 +183,10 @@ class Dataset(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it or its list of versions last changed."""
 
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """Set when it is deleted: until then UndeleteDataset brings it back, and its bytes count against the quota."""
+
     def __init__(
         self,
         *,
@@ -156,10 +199,11 @@ class Dataset(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "uid", b"uid", "update_time", b"update_time", "version_count", b"version_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "purge_time", b"purge_time", "uid", b"uid", "update_time", b"update_time", "version_count", b"version_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,6 +252,7 @@ class DatasetVersion(_message.Message):
     PARENT_VERSION_FIELD_NUMBER: _builtins.int
     DRAFT_FIELD_NUMBER: _builtins.int
     UPLOADS_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`, where the version is `v1`, `v2`, …"""
     digest: _builtins.str
@@ -252,6 +297,10 @@ class DatasetVersion(_message.Message):
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The uploads that it was imported from, whose bytes are gone; empty when there were none."""
 
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """Set when it is deleted: until then UndeleteVersion brings it back, and its bytes count against the quota."""
+
     def __init__(
         self,
         *,
@@ -272,10 +321,11 @@ class DatasetVersion(_message.Message):
         parent_version: _builtins.str = ...,
         draft: _builtins.str = ...,
         uploads: _abc.Iterable[_builtins.str] | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "digest", b"digest", "draft", b"draft", "example_count", b"example_count", "format", b"format", "image_count", b"image_count", "kinds", b"kinds", "manifest_sha256", b"manifest_sha256", "name", b"name", "parent_version", b"parent_version", "shard_count", b"shard_count", "size_bytes", b"size_bytes", "source_filename", b"source_filename", "source_sha256", b"source_sha256", "split_counts", b"split_counts", "uploads", b"uploads", "validation_report", b"validation_report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "digest", b"digest", "draft", b"draft", "example_count", b"example_count", "format", b"format", "image_count", b"image_count", "kinds", b"kinds", "manifest_sha256", b"manifest_sha256", "name", b"name", "parent_version", b"parent_version", "purge_time", b"purge_time", "shard_count", b"shard_count", "size_bytes", b"size_bytes", "source_filename", b"source_filename", "source_sha256", b"source_sha256", "split_counts", b"split_counts", "uploads", b"uploads", "validation_report", b"validation_report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,7 +574,7 @@ class TextEdit(_message.Message):
     message: _builtins.int
     """0-based place of the message."""
     caption: _builtins.int
-    """0-based place of the caption."""
+    """0-based place of the caption; 0 for the rejected answer of a preference."""
     part: _builtins.int
     """0-based place among the texts of the message, which its images part; absent when it has but one."""
     text: _builtins.str
@@ -614,7 +664,7 @@ class AddedExample(_message.Message):
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Captions; empty for conversations."""
+        """Captions; of a preference the rejected answer. Empty for other conversations."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddedImage]:
@@ -819,7 +869,7 @@ class Example(_message.Message):
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Captions; empty for conversations."""
+        """Captions; of a retrieval the query; of a preference the rejected answer. Empty for other conversations."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExampleImage]:
@@ -1814,22 +1864,26 @@ class ListDatasetsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ONLY_DELETED_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`."""
     page_size: _builtins.int
     """Most datasets in the answer; 50 when 0, and more than 1,000 means 1,000."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    only_deleted: _builtins.bool
+    """Lists the deleted datasets that can still be brought back, and no others."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        only_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_deleted", b"only_deleted", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1906,22 +1960,26 @@ class DeleteDatasetRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PURGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     force: _builtins.bool
-    """Also when it has versions."""
+    """Also when it has versions, and whatever training jobs use it."""
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    purge: _builtins.bool
+    """Removes it at once, without a way back, and frees its bytes; also one that is deleted already."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         force: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        purge: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "purge", b"purge", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1942,11 +2000,14 @@ class ImportVersionRequest(_message.Message):
     UPLOADS_FIELD_NUMBER: _builtins.int
     STRIP_METADATA_FIELD_NUMBER: _builtins.int
     IMAGE_POLICY_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     upload: _builtins.str
     """A COMPLETE upload of this project: a .tar.gz, .tar or .zip archive, or a file of records (.jsonl,
-    .json, .csv, .tsv, .parquet).
+    .json, .csv, .tsv, .parquet). Required but for IMPORT_MODE_FILTER.
     """
     format: _builtins.str
     """A format of ListFormats, or `auto` (also when empty) to detect it."""
@@ -1963,6 +2024,12 @@ class ImportVersionRequest(_message.Message):
     they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says
     what is done with each kind of file.
     """
+    base_version: _builtins.str
+    """A version of the dataset to go on from; it becomes the parent. Empty: the version is of the uploads alone."""
+    mode: Global___ImportMode.ValueType
+    """What becomes of the base's examples. Its shards without a change are shared."""
+    filter: _builtins.str
+    """Which examples of the base stay under IMPORT_MODE_FILTER, as in ListExamples."""
     @_builtins.property
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further uploads of the same data, read as if all were one archive: several archives, or a file of
@@ -1986,10 +2053,13 @@ class ImportVersionRequest(_message.Message):
         uploads: _abc.Iterable[_builtins.str] | None = ...,
         strip_metadata: _builtins.bool = ...,
         image_policy: Global___ImagePolicy | None = ...,
+        base_version: _builtins.str = ...,
+        mode: Global___ImportMode.ValueType = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "image_policy", b"image_policy", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "format", b"format", "image_policy", b"image_policy", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction", "base_version", b"base_version", "filter", b"filter", "format", b"format", "image_policy", b"image_policy", "mode", b"mode", "on_error", b"on_error", "parent", b"parent", "request_id", b"request_id", "strip_metadata", b"strip_metadata", "upload", b"upload", "uploads", b"uploads", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_fraction: _TypeAlias = _typing.Literal["validation_fraction"]  # noqa: Y015
     _WhichOneofArgType__validation_fraction: _TypeAlias = _typing.Literal["_validation_fraction", b"_validation_fraction"]  # noqa: Y015
@@ -2083,22 +2153,26 @@ class ListVersionsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ONLY_DELETED_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}`."""
     page_size: _builtins.int
     """Most versions in the answer; 50 when 0, and more than 1,000 means 1,000."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    only_deleted: _builtins.bool
+    """Lists the deleted versions that can still be brought back, and no others."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        only_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_deleted", b"only_deleted", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3185,7 +3259,7 @@ class ExportVersionRequest(_message.Message):
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     format: _builtins.str
-    """A format of ListFormats; the one that the version was imported from when empty."""
+    """A format of ListFormats, or `webdataset`; the one that the version was imported from when empty."""
     archive: Global___ExportVersionRequest.Archive.ValueType
     """The kind of archive."""
     request_id: _builtins.str
@@ -3237,23 +3311,79 @@ class DeleteVersionRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PURGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     force: _builtins.bool
-    """Also while it may still be read."""
+    """Also while it may still be read, and whatever training jobs use it."""
     request_id: _builtins.str
     """UUID4 that makes a retry safe; empty means no protection."""
+    purge: _builtins.bool
+    """Removes it at once, without a way back, and frees its bytes; also one that is deleted already."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         force: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        purge: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "purge", b"purge", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteVersionRequest: _TypeAlias = DeleteVersionRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteDatasetRequest(_message.Message):
+    """Request of UndeleteDataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteDatasetRequest: _TypeAlias = UndeleteDatasetRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteVersionRequest(_message.Message):
+    """Request of UndeleteVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteVersionRequest: _TypeAlias = UndeleteVersionRequest  # noqa: Y015

@@ -66,6 +66,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.UndeleteDataset = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/UndeleteDataset',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteDatasetRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
         self.ImportVersion = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/ImportVersion',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ImportVersionRequest.SerializeToString,
@@ -156,6 +161,11 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.UndeleteVersion = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/UndeleteVersion',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteVersionRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DatasetVersion.FromString,
+                _registered_method=True)
         self.CreateDraft = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/CreateDraft',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.CreateDraftRequest.SerializeToString,
@@ -240,15 +250,26 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-        not set, or while an import runs.
+        """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+        FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+        use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+        without `force` when the trainer cannot be asked for such jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteDataset(self, request, context):
+        """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+        past its `purge_time`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportVersion(self, request, context):
-        """Starts an import of what was uploaded as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+        of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -382,9 +403,19 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVersion(self, request, context):
-        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+        brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+        without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+        edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+        TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteVersion(self, request, context):
+        """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+        its `purge_time`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -487,6 +518,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'UndeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteDataset,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteDatasetRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
             'ImportVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportVersion,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.ImportVersionRequest.FromString,
@@ -576,6 +612,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.DeleteVersion,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'UndeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteVersion,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteVersionRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DatasetVersion.SerializeToString,
             ),
             'CreateDraft': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDraft,
@@ -762,6 +803,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/DeleteDataset',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/UndeleteDataset',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteDatasetRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.Dataset.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1248,6 +1316,33 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/DeleteVersion',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DeleteVersionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/UndeleteVersion',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.UndeleteVersionRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.DatasetVersion.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,11 +51,18 @@ class DatasetServiceStub:
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+    FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+    use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+    without `force` when the trainer cannot be asked for such jobs.
+    """
+    UndeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]
+    """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+    past its `purge_time`.
     """
     ImportVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]
-    """Starts an import of what was uploaded as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+    of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -112,9 +119,15 @@ class DatasetServiceStub:
     GetExport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]
-    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+    brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+    without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+    edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+    TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
+    """
+    UndeleteVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]
+    """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+    its `purge_time`.
     """
     CreateDraft: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]
     """Begins to edit a version: makes an empty draft on it."""
@@ -165,11 +178,18 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Changes display name or description. ABORTED when `dataset.etag` is given and stale."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-    not set, or while an import runs.
+    """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+    FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+    use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+    without `force` when the trainer cannot be asked for such jobs.
+    """
+    UndeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+    past its `purge_time`.
     """
     ImportVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportVersionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts an import of what was uploaded as a new version. The operation's metadata is
+    """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+    of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
     ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
     with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
     validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -226,9 +246,15 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     GetExport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetExportRequest, _dataset_pb2.Export]  # type: ignore[assignment]
     """Returns one export, with a fresh URL. NOT_FOUND once it has expired."""
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-    the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-    may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+    """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+    brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+    without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+    edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+    TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
+    """
+    UndeleteVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UndeleteVersionRequest, _dataset_pb2.DatasetVersion]  # type: ignore[assignment]
+    """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+    its `purge_time`.
     """
     CreateDraft: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDraftRequest, _dataset_pb2.Draft]  # type: ignore[assignment]
     """Begins to edit a version: makes an empty draft on it."""
@@ -306,8 +332,20 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a dataset and its objects. FAILED_PRECONDITION when it has versions and `force` is
-        not set, or while an import runs.
+        """Deletes a dataset: nobody sees it any more, and until its `purge_time` UndeleteDataset brings it back.
+        FAILED_PRECONDITION while an import runs, and without `force` when training jobs that have not ended
+        use it (reason InUseByJobs) or it has versions (DatasetNotEmpty); UNAVAILABLE (reason TrainerUnavailable)
+        without `force` when the trainer cannot be asked for such jobs.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteDataset(
+        self,
+        request: _dataset_pb2.UndeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Brings a deleted dataset back, with all that it had. One that is not deleted stays as it is. NOT_FOUND
+        past its `purge_time`.
         """
 
     @_abc_1.abstractmethod
@@ -316,7 +354,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts an import of what was uploaded as a new version. The operation's metadata is
+        """Starts an import of what was uploaded as a new version, by itself or joined with the examples of a version
+        of the dataset (`mode`), or makes one of such examples alone. The operation's metadata is
         ImportVersionMetadata and its response is DatasetVersion. An import that finds problems ends
         with INVALID_ARGUMENT, BadRequest details for the first of them, and the full list in the
         validation report. It takes the upload over: its bytes are deleted when the operation ends.
@@ -475,9 +514,21 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a version; what it shares with other versions stays. FAILED_PRECONDITION while an operation of
-        the dataset runs (reason ImportRunning), and without `force` while signed URLs of GetReadManifest
-        may still read it (reason VersionInUse): a training job reads it by them. A number is never given twice.
+        """Deletes a version; what it shares with other versions stays. Until its `purge_time` UndeleteVersion
+        brings it back. FAILED_PRECONDITION while an operation of the dataset runs (reason ImportRunning), and
+        without `force` while training jobs that have not ended use it (InUseByJobs, which names them), a draft
+        edits it, or signed URLs of GetReadManifest may still read it (VersionInUse). UNAVAILABLE (reason
+        TrainerUnavailable) without `force` when the trainer cannot be asked. A number is never given twice.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteVersion(
+        self,
+        request: _dataset_pb2.UndeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.DatasetVersion, _abc.Awaitable[_dataset_pb2.DatasetVersion]]:
+        """Brings a deleted version back under its number. One that is not deleted stays as it is. NOT_FOUND past
+        its `purge_time`.
         """
 
     @_abc_1.abstractmethod

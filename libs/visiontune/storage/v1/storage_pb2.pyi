@@ -6,6 +6,7 @@ everyone else moves bytes over the signed URLs that it issues.
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -505,6 +506,56 @@ class CreateUploadRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateUploadRequest: _TypeAlias = CreateUploadRequest  # noqa: Y015
+
+@_typing.final
+class UploadBytesRequest(_message.Message):
+    """One message of UploadBytes. All fields but `body` count in the first message alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}` that keeps the bytes."""
+    filename: _builtins.str
+    """The name the file had on the client, for people."""
+    sha256: _builtins.str
+    """Lower-case hexadecimal SHA-256 of the whole file."""
+    size_bytes: _builtins.int
+    """Exact length in bytes; 0 where it is not known, which leaves it to `sha256` to tell a file that was cut."""
+    owner: _builtins.str
+    """As `Upload.owner`: empty, or a resource of the service that calls."""
+    request_id: _builtins.str
+    """A UUID4; a repetition with the same id finds the first call's upload."""
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """`content_type` in the first message, `application/octet-stream` when empty; `data` in the others,
+        at most 4 MiB each.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "filename", b"filename", "owner", b"owner", "parent", b"parent", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadBytesRequest: _TypeAlias = UploadBytesRequest  # noqa: Y015
 
 @_typing.final
 class GetUploadRequest(_message.Message):

@@ -54,6 +54,11 @@ class StorageServiceStub:
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.CompleteUploadRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.FromString,
                 _registered_method=True)
+        self.UploadBytes = channel.stream_unary(
+                '/visiontune.storage.v1.StorageService/UploadBytes',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UploadBytesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.FromString,
+                _registered_method=True)
         self.AbortUpload = channel.unary_unary(
                 '/visiontune.storage.v1.StorageService/AbortUpload',
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.AbortUploadRequest.SerializeToString,
@@ -140,6 +145,21 @@ class StorageServiceServicer:
         missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
         when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
         was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadBytes(self, request_iterator, context):
+        """Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for
+        clients that cannot PUT to the object store. The first message says what comes and carries no bytes,
+        every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+
+        INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator
+        changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the
+        bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason
+        TooMuchInFlight) while the server holds too many such files. A call that fails or is given up
+        leaves nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,6 +269,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
             'CompleteUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteUpload,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.CompleteUploadRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.SerializeToString,
+            ),
+            'UploadBytes': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBytes,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.UploadBytesRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.SerializeToString,
             ),
             'AbortUpload': grpc.unary_unary_rpc_method_handler(
@@ -391,6 +416,33 @@ class StorageService:
             target,
             '/visiontune.storage.v1.StorageService/CompleteUpload',
             visiontune_dot_storage_dot_v1_dot_storage__pb2.CompleteUploadRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadBytes(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visiontune.storage.v1.StorageService/UploadBytes',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.UploadBytesRequest.SerializeToString,
             visiontune_dot_storage_dot_v1_dot_storage__pb2.Upload.FromString,
             options,
             channel_credentials,

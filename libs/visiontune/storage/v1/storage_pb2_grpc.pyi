@@ -55,6 +55,17 @@ class StorageServiceStub:
     when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
     was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
     """
+    UploadBytes: _grpc.StreamUnaryMultiCallable[_storage_pb2.UploadBytesRequest, _storage_pb2.Upload]
+    """Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for
+    clients that cannot PUT to the object store. The first message says what comes and carries no bytes,
+    every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+
+    INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator
+    changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the
+    bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason
+    TooMuchInFlight) while the server holds too many such files. A call that fails or is given up
+    leaves nothing.
+    """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.AbortUploadRequest, _storage_pb2.Upload]
     """Deletes what was PUT and frees the reservation. Repeating it is harmless.
     FAILED_PRECONDITION when the upload is COMPLETE.
@@ -118,6 +129,17 @@ class StorageServiceAsyncStub(StorageServiceStub):
     missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
     when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
     was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
+    """
+    UploadBytes: _aio.StreamUnaryMultiCallable[_storage_pb2.UploadBytesRequest, _storage_pb2.Upload]  # type: ignore[assignment]
+    """Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for
+    clients that cannot PUT to the object store. The first message says what comes and carries no bytes,
+    every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+
+    INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator
+    changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the
+    bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason
+    TooMuchInFlight) while the server holds too many such files. A call that fails or is given up
+    leaves nothing.
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.AbortUploadRequest, _storage_pb2.Upload]  # type: ignore[assignment]
     """Deletes what was PUT and frees the reservation. Repeating it is harmless.
@@ -197,6 +219,23 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         missing or the upload is no longer PENDING; DATA_LOSS (reasons SizeMismatch, DigestMismatch)
         when the bytes are not what was declared, RESOURCE_EXHAUSTED (reason QuotaExceeded) when the limit
         was lowered meanwhile: the bytes are deleted and the upload is ABORTED.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadBytes(
+        self,
+        request_iterator: _MaybeAsyncIterator[_storage_pb2.UploadBytesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.Upload, _abc.Awaitable[_storage_pb2.Upload]]:
+        """Takes a small file in the call itself and answers with the COMPLETE upload: for services, and for
+        clients that cannot PUT to the object store. The first message says what comes and carries no bytes,
+        every other one carries bytes. Over REST the body is the file, and its Content-Type the content type.
+
+        INVALID_ARGUMENT (reason TooLargeForOneCall) above the server's limit, 16 MiB unless the operator
+        changed it: larger files go by CreateUpload; reason FileEmpty when no bytes came. DATA_LOSS (reasons SizeMismatch, DigestMismatch) when the
+        bytes are not what was declared, RESOURCE_EXHAUSTED as of CreateUpload, UNAVAILABLE (reason
+        TooMuchInFlight) while the server holds too many such files. A call that fails or is given up
+        leaves nothing.
         """
 
     @_abc_1.abstractmethod

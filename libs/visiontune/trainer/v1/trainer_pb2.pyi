@@ -273,6 +273,37 @@ class TrainingJobSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Objective:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TrainingJobSpec._Objective.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OBJECTIVE_UNSPECIFIED: TrainingJobSpec._Objective.ValueType  # 0
+        """OBJECTIVE_PREFERENCE on data of the kind PREFERENCE, else that of the model's family."""
+        OBJECTIVE_CAUSAL_LM: TrainingJobSpec._Objective.ValueType  # 1
+        """Cross-entropy of the next token on what the assistant says. Of a pair of answers the chosen one is
+        learnt, and the rejected one ignored.
+        """
+        OBJECTIVE_PREFERENCE: TrainingJobSpec._Objective.ValueType  # 2
+        """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): the chosen answer becomes
+        likelier than the rejected one, compared with the model that the training started from.
+        """
+
+    class Objective(_Objective, metaclass=_ObjectiveEnumTypeWrapper):
+        """What a training minimises, where a model and its data leave a choice."""
+
+    OBJECTIVE_UNSPECIFIED: TrainingJobSpec.Objective.ValueType  # 0
+    """OBJECTIVE_PREFERENCE on data of the kind PREFERENCE, else that of the model's family."""
+    OBJECTIVE_CAUSAL_LM: TrainingJobSpec.Objective.ValueType  # 1
+    """Cross-entropy of the next token on what the assistant says. Of a pair of answers the chosen one is
+    learnt, and the rejected one ignored.
+    """
+    OBJECTIVE_PREFERENCE: TrainingJobSpec.Objective.ValueType  # 2
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): the chosen answer becomes
+    likelier than the rejected one, compared with the model that the training started from.
+    """
+
     DATASET_VERSION_FIELD_NUMBER: _builtins.int
     BASE_MODEL_FIELD_NUMBER: _builtins.int
     ADAPTATION_FIELD_NUMBER: _builtins.int
@@ -282,8 +313,12 @@ class TrainingJobSpec(_message.Message):
     RESOURCES_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
     LOADING_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    PREFERENCE_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
     """Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`."""
+    objective: Global___TrainingJobSpec.Objective.ValueType
+    """What the training minimises."""
     @_builtins.property
     def base_model(self) -> Global___BaseModel:
         """Where the training starts from."""
@@ -316,6 +351,10 @@ class TrainingJobSpec(_message.Message):
     def loading(self) -> Global___Loading:
         """How examples reach the model."""
 
+    @_builtins.property
+    def preference(self) -> Global___Preference:
+        """Settings of OBJECTIVE_PREFERENCE; refused with others."""
+
     def __init__(
         self,
         *,
@@ -328,10 +367,12 @@ class TrainingJobSpec(_message.Message):
         resources: Global___Resources | None = ...,
         augmentation: _augmentation_pb2.Augmentation | None = ...,
         loading: Global___Loading | None = ...,
+        objective: Global___TrainingJobSpec.Objective.ValueType = ...,
+        preference: Global___Preference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,6 +484,41 @@ class Loading(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Loading: _TypeAlias = Loading  # noqa: Y015
+
+@_typing.final
+class Preference(_message.Message):
+    """Settings of direct preference optimisation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BETA_FIELD_NUMBER: _builtins.int
+    LABEL_SMOOTHING_FIELD_NUMBER: _builtins.int
+    beta: _builtins.float
+    """How much the model is held to the one that it started from; 0.1 when absent. Lower lets it move further."""
+    label_smoothing: _builtins.float
+    """Share of pairs of which the rejected answer is taken to be the better one (Mitchell 2023,
+    https://ericmitchell.ai/cdpo.pdf); 0 when absent.
+    """
+    def __init__(
+        self,
+        *,
+        beta: _builtins.float | None = ...,
+        label_smoothing: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "_label_smoothing", b"_label_smoothing", "beta", b"beta", "label_smoothing", b"label_smoothing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "_label_smoothing", b"_label_smoothing", "beta", b"beta", "label_smoothing", b"label_smoothing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    _WhichOneofReturnType__label_smoothing: _TypeAlias = _typing.Literal["label_smoothing"]  # noqa: Y015
+    _WhichOneofArgType__label_smoothing: _TypeAlias = _typing.Literal["_label_smoothing", b"_label_smoothing"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_smoothing) -> _WhichOneofReturnType__label_smoothing | None: ...
+
+Global___Preference: _TypeAlias = Preference  # noqa: Y015
 
 @_typing.final
 class BaseModel(_message.Message):

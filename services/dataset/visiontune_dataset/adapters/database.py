@@ -59,8 +59,8 @@ class Datasets:
         except IntegrityError as error:
             raise DatasetExists(dataset.name, deleting=False) from error
 
-    async def find(self, project: str, dataset_id: str) -> Dataset | None:
-        return await self._read(project, dataset_id, lock=False)
+    async def find(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset | None:
+        return await self._read(project, dataset_id, lock=lock)
 
     async def get(self, project: str, dataset_id: str, *, lock: bool = False) -> Dataset:
         found = await self._read(project, dataset_id, lock=lock)
@@ -86,9 +86,17 @@ class Datasets:
         query = select(func.count()).select_from(DATASETS).where(DATASETS.c.project == project)
         return (await self._session.execute(query)).scalar_one()
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Dataset]:
+    async def page(
+        self,
+        project: str,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        deleted_at: datetime | None = None,
+    ) -> list[Dataset]:
         columns = DATASETS.c
-        query = select(DATASETS).where(columns.project == project, columns.deleting.is_(False))
+        shown = columns.purge_at > deleted_at if deleted_at else columns.deleting.is_(False)
+        query = select(DATASETS).where(columns.project == project, shown)
         if after:
             at, last_id = after
             older = or_(columns.created_at < at, and_(columns.created_at == at, columns.id < last_id))
@@ -96,8 +104,9 @@ class Datasets:
         query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(limit)
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
-    async def deleting(self) -> list[Dataset]:
-        query = select(DATASETS).where(DATASETS.c.deleting.is_(True))
+    async def past_undo(self, now: datetime) -> list[Dataset]:
+        due = or_(DATASETS.c.purge_at.is_(None), DATASETS.c.purge_at <= now)
+        query = select(DATASETS).where(DATASETS.c.deleting.is_(True), due)
         return [Dataset(**row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, dataset: Dataset) -> None:
@@ -131,16 +140,26 @@ class Versions:
         if version.shards:
             await self._session.execute(insert(SHARDS), [_shard_values(version, s) for s in version.shards])
 
-    async def get(self, project: str, dataset_id: str, number: int) -> Version:
+    async def get(self, project: str, dataset_id: str, number: int, *, deleted: bool = False) -> Version:
         query = select(VERSIONS).where(_belongs(VERSIONS, project, dataset_id), VERSIONS.c.number == number)
         row = (await self._session.execute(query)).mappings().first()
-        if row is None:
+        if row is None or (row["purge_at"] and not deleted):
             raise VersionNotFound(f"projects/{project}/datasets/{dataset_id}/versions/v{number}")
         [version] = await self._with_shards([row])
         return version
 
-    async def page(self, project: str, dataset_id: str, below: int | None, limit: int) -> list[Version]:
-        query = select(VERSIONS).where(_belongs(VERSIONS, project, dataset_id))
+    async def page(
+        self,
+        project: str,
+        dataset_id: str,
+        below: int | None,
+        limit: int,
+        *,
+        deleted_at: datetime | None = None,
+    ) -> list[Version]:
+        purge_at = VERSIONS.c.purge_at
+        shown = purge_at > deleted_at if deleted_at else purge_at.is_(None)
+        query = select(VERSIONS).where(_belongs(VERSIONS, project, dataset_id), shown)
         if below is not None:
             query = query.where(VERSIONS.c.number < below)
         query = query.order_by(VERSIONS.c.number.desc()).limit(limit)
@@ -158,6 +177,17 @@ class Versions:
         )
         later = or_(VERSIONS.c.read_until.is_(None), VERSIONS.c.read_until < until)
         await self._session.execute(update(VERSIONS).where(is_version, later).values(read_until=until))
+
+    async def set_purge_at(self, version: Version, purge_at: datetime | None) -> None:
+        is_version = and_(
+            _belongs(VERSIONS, version.project, version.dataset), VERSIONS.c.number == version.number
+        )
+        await self._session.execute(update(VERSIONS).where(is_version).values(purge_at=purge_at))
+
+    async def past_undo(self, now: datetime) -> list[tuple[str, str, int]]:
+        columns = VERSIONS.c
+        query = select(columns.project, columns.dataset, columns.number).where(columns.purge_at <= now)
+        return [(row[0], row[1], row[2]) for row in await self._session.execute(query)]
 
     async def remove(self, version: Version) -> None:
         of_dataset = [_belongs(table, version.project, version.dataset) for table in (SHARDS, VERSIONS)]

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
+from visiontune_data.ahead import AT_ONCE
 from visiontune_data.foreign import FAILED, PRIVATE, REFUSED, NotFetched
 from visiontune_data.limits import MIB
 from visiontune_data.text import shorten
 
 _TIMEOUT_S = 10.0
-_CONNECTIONS = 4
 _OK = 200
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -28,9 +28,10 @@ def is_public(address: Address) -> bool:
 
 @dataclass(slots=True)
 class ImageFetcher:
-    """Implements visiontune_data.foreign.Fetch: https, no redirects, no proxy, at most `most_bytes`.
+    """Implements visiontune_data.foreign.Fetch, for several threads.
 
-    `hosts` are names, each with `*.` before it for all below, and `:port` behind it for another than 443.
+    By https, no redirects, no proxy, at most `most_bytes`. `hosts` are names, each with `*.` before it
+    for all below, and `:port` behind it for another than 443.
     """
 
     hosts: Iterable[str]
@@ -38,18 +39,17 @@ class ImageFetcher:
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     allowed: Callable[[Address], bool] = is_public
     timeout_s: float = _TIMEOUT_S
-    _pool: httpcore.ConnectionPool | None = None
+    _pool: httpcore.ConnectionPool = field(init=False)
+
+    def __post_init__(self) -> None:
+        backend = _Backend(self.allowed)
+        self._pool = httpcore.ConnectionPool(self.tls, max_connections=AT_ONCE, network_backend=backend)
 
     def __call__(self, url: str) -> bytes:
         """The bytes at the URL. Raises NotFetched."""
         shown = f'"{shorten(url)}"'
         if not is_allowed(url, self.hosts):
             raise NotFetched(REFUSED, f"{shown} is a URL of a host that is not allowed here")
-        if self._pool is None:
-            backend = _Backend(self.allowed)
-            self._pool = httpcore.ConnectionPool(
-                self.tls, max_connections=_CONNECTIONS, network_backend=backend
-            )
         try:
             return self._read(url, shown)
         except (
@@ -64,7 +64,6 @@ class ImageFetcher:
     def _read(self, url: str, shown: str) -> bytes:
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout_s)
         until = time.monotonic() + self.timeout_s
-        assert self._pool is not None  # noqa: S101 (made by the caller)
         with self._pool.stream("GET", url, extensions={"timeout": limits}) as answer:
             if answer.status != _OK:
                 raise NotFetched(FAILED, f"{shown} answers HTTP {answer.status}")

@@ -13,13 +13,15 @@ import httpx
 from visiontune_data.foreign import Sources
 from visiontune_data.ingest import Options, Outcome, ingest
 from visiontune_data.inputs import Input
+from visiontune_data.joining import Base
 from visiontune_data.limits import KIB, MIB
 
+from visiontune_dataset.adapters.base_shards import base_shard, client
 from visiontune_dataset.adapters.child import tell
 from visiontune_dataset.adapters.http_file import Unreadable, is_part
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
 from visiontune_dataset.adapters.known_images import KnownImages
-from visiontune_dataset.ports import ImportFile, ReadableShard
+from visiontune_dataset.ports import ImportFile, ReadableBase, ReadableShard
 
 _CHUNK_BYTES = 256 * KIB
 _SKIP_BYTES = 1 * MIB  # a gap that is read over rather than asked for anew
@@ -36,6 +38,7 @@ class Task:
     options: Options
     image_hosts: tuple[str, ...] = ()
     earlier: tuple[ReadableShard, ...] = ()
+    base: ReadableBase | None = None
 
 
 def run(connection: Connection, task: Task) -> None:
@@ -49,6 +52,11 @@ def _ingest(connection: Connection, task: Task) -> Outcome:
             Input(stack.enter_context(HttpSource(file.url, file.size_bytes)), file.name)
             for file in task.files
         )
+        base = None
+        if task.base:
+            http = stack.enter_context(client())
+            shards = [base_shard(shard, http) for shard in task.base.shards]
+            base = Base(task.base.name, task.base.format, shards, task.base.mode)
         fetch = ImageFetcher(task.image_hosts, task.options.limits.image_bytes)
         return ingest(
             first.source,
@@ -57,6 +65,7 @@ def _ingest(connection: Connection, task: Task) -> Outcome:
             replace(task.options, start_method="fork"),
             more=more,
             images=Sources(fetch, KnownImages(task.earlier)),
+            base=base,
             progress=connection.send,
             finished=connection.send,
         )

@@ -8,7 +8,7 @@ from visiontune_data.shards import Shard
 
 from visiontune_dataset.adapters import import_child
 from visiontune_dataset.adapters.child_process import converse
-from visiontune_dataset.ports import ImportFile, ReadableShard
+from visiontune_dataset.ports import ImportFile, ReadableBase, ReadableShard
 
 
 class ProcessImporter:
@@ -24,10 +24,11 @@ class ProcessImporter:
         options: Options,
         *,
         earlier: Sequence[ReadableShard] = (),
+        base: ReadableBase | None = None,
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Starts the process and passes on what it tells."""
-        task = import_child.Task(tuple(files), scratch, options, self._image_hosts, tuple(earlier))
+        task = import_child.Task(tuple(files), scratch, options, self._image_hosts, tuple(earlier), base)
         outcome: Outcome = await converse(import_child.run, task, {Progress: progress, Shard: finished})
         return outcome

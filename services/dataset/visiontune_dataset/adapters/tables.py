@@ -34,6 +34,7 @@ DATASETS = Table(
     Column("revision", Integer, nullable=False),
     Column("deleting", Boolean, nullable=False),
     Column("last_number", Integer, nullable=False, server_default="0"),
+    Column("purge_at", UtcDateTime, nullable=True),  # with `deleting`: until then it can be brought back
     Index("ix_datasets_project_created_at_id", "project", "created_at", "id"),
 )
 
@@ -62,6 +63,7 @@ VERSIONS = Table(
     Column("draft", String(80), nullable=False, server_default=""),
     Column("uploads", Text, nullable=False, server_default="[]"),  # JSON list
     Column("read_until", UtcDateTime, nullable=True),  # when the last signed URL stops working
+    Column("purge_at", UtcDateTime, nullable=True),  # of a deleted one: until then it can be brought back
     ForeignKeyConstraint(["project", "dataset"], ["datasets.project", "datasets.id"]),
 )
 

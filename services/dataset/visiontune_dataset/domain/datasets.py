@@ -13,7 +13,10 @@ from visiontune_dataset.domain.failures import StaleEtag
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A named series of versions. `deleting` hides it from everyone while its objects are removed."""
+    """A named series of versions. `deleting` hides it from everyone.
+
+    Until `purge_at` it can be brought back; without that its objects are being removed.
+    """
 
     project: str
     id: str
@@ -27,6 +30,7 @@ class Dataset:
     revision: int = 1
     deleting: bool = False
     last_number: int = 0  # of the versions so far, those that were deleted included: none is given twice
+    purge_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -72,9 +76,27 @@ class Dataset:
             revision=self.revision + 1,
         )
 
-    def being_deleted(self, at: datetime) -> "Dataset":
-        """The dataset, hidden."""
-        return replace(self, deleting=True, updated_at=at, revision=self.revision + 1)
+    def with_restored(self, number: int, at: datetime) -> "Dataset":
+        """The dataset once a deleted version is in it again."""
+        return replace(
+            self,
+            latest_version=max(self.latest_version, number),
+            version_count=self.version_count + 1,
+            updated_at=at,
+            revision=self.revision + 1,
+        )
+
+    def being_deleted(self, at: datetime, purge_at: datetime | None) -> "Dataset":
+        """The dataset, hidden: until then it can be brought back (None: not at all)."""
+        return replace(self, deleting=True, purge_at=purge_at, updated_at=at, revision=self.revision + 1)
+
+    def is_restorable(self, now: datetime) -> bool:
+        """Whether it is deleted and can be brought back."""
+        return self.deleting and self.purge_at is not None and self.purge_at > now
+
+    def restored(self, at: datetime) -> "Dataset":
+        """The dataset, there again."""
+        return replace(self, deleting=False, purge_at=None, updated_at=at, revision=self.revision + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +145,7 @@ class Version:
     draft: str = ""  # id of the draft that was committed
     uploads: tuple[str, ...] = ()  # resource names
     read_until: datetime | None = None  # when the last signed URL for training stops working
+    purge_at: datetime | None = None  # set when it is deleted: until then it can be brought back
 
     @property
     def dataset_name(self) -> str:
@@ -133,6 +156,10 @@ class Version:
     def name(self) -> str:
         """The resource name."""
         return f"{self.dataset_name}/versions/v{self.number}"
+
+    def shared(self, places: Mapping[int, int]) -> Mapping[int, StoredShard]:
+        """Its shards as those of a version made of it; `places` has their indices here by those there."""
+        return {at: replace(self.shards[of], index=at) for at, of in places.items()}
 
     def rows(self, split: str) -> Sequence[int]:
         """Row numbers of the examples of a split (empty: of all)."""

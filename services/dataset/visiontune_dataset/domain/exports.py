@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from visiontune_data.export import Archive
-from visiontune_data.formats import FORMATS
+from visiontune_data.export import EXPORTS, Archive
 
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.failures import ExportUnfit, UnknownFormat
@@ -90,10 +89,10 @@ class ExportState:
 def format_for(wanted: str, version: Version) -> str:
     """The format to write, the version's own for none. Raises UnknownFormat, ExportUnfit."""
     name = wanted or version.format
-    if name not in FORMATS:
+    if name not in EXPORTS:
         raise UnknownFormat(name)
-    if strange := set(version.kinds) - set(FORMATS[name].kinds):
-        fit = [each.name for each in FORMATS.values() if set(version.kinds) <= set(each.kinds)]
+    if strange := set(version.kinds) - set(EXPORTS[name]):
+        fit = [each for each, kinds in EXPORTS.items() if set(version.kinds) <= set(kinds)]
         raise ExportUnfit(
             version.name,
             f"{name} has no place for {' and '.join(sorted(strange))} examples",

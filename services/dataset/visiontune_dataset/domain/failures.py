@@ -1,6 +1,7 @@
 """Every way in which a dataset call can fail; the class name is the reason that programs see."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from visiontune_data.formats import FORMATS
 from visiontune_data.report import Problem, Report
@@ -9,6 +10,7 @@ from visiontune_kit.errors import Violation
 from visiontune_recipes.problem import Problem as SpecProblem
 
 _MOST_VIOLATIONS = 20
+_SHOWN_JOBS = 5
 
 
 class DatasetNotFound(errors.NotFound):
@@ -39,6 +41,29 @@ class VersionInUse(errors.FailedPrecondition):
         super().__init__(f"{name} {reason}. Set force to delete it all the same.", resource=name)
 
 
+class InUseByJobs(errors.FailedPrecondition):
+    """Training jobs that have not ended read it."""
+
+    def __init__(self, name: str, jobs: Sequence[str]) -> None:
+        shown = ", ".join(jobs[:_SHOWN_JOBS]) + (", …" if len(jobs) > _SHOWN_JOBS else "")
+        super().__init__(
+            f"{len(jobs):,} training jobs that have not ended use {name}: {shown}. "
+            "Wait for them, cancel them, or set force: they then fail where they still have to read it.",
+            resource=name,
+            metadata={"training_jobs": shown},
+        )
+
+
+class TrainerUnavailable(errors.Unavailable):
+    """Nobody can tell now which jobs use something."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The trainer cannot be asked which jobs use {name}. "
+            "Retry in a moment, or set force to delete it unasked."
+        )
+
+
 class ReportNotFound(errors.NotFound):
     """No import of that name has ended."""
 
@@ -49,8 +74,11 @@ class ReportNotFound(errors.NotFound):
 class DatasetExists(errors.AlreadyExists):
     """The id is taken."""
 
-    def __init__(self, name: str, *, deleting: bool) -> None:
+    def __init__(self, name: str, *, deleting: bool, until: datetime | None = None) -> None:
         advice = "It is being deleted; try again in a minute" if deleting else "Choose another id"
+        if until:
+            when = until.strftime("%Y-%m-%d %H:%M UTC")
+            advice = f"It is deleted and can be brought back until {when}; do that, or purge it"
         super().__init__(f"{name} exists already. {advice}.", resource=name)
 
 

@@ -10,6 +10,7 @@ from typing import Self
 from visiontune_data.example import Kind
 from visiontune_data.formats import AUTO, FORMATS, Format
 from visiontune_data.inputs import RECORD_SUFFIXES
+from visiontune_data.joining import Mode
 from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 from visiontune_dataset.domain.failures import UnknownFormat, VisionTrainingDisabled
@@ -32,6 +33,14 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class GoesOn:
+    """The version that an import goes on from."""
+
+    number: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
 class ImportJob(MakesVersion):
     """One import, as the operation's row keeps it."""
 
@@ -48,6 +57,7 @@ class ImportJob(MakesVersion):
     created_at: str  # ISO 8601
     more: tuple[Given, ...] = ()  # uploads beside the first
     treatment: Treatment = AS_THEY_ARE
+    base: GoesOn | None = None
 
     kind = KIND
 
@@ -85,10 +95,12 @@ class ImportJob(MakesVersion):
     def from_bytes(cls, payload: bytes) -> Self:
         """The job out of the operation's payload."""
         fields = json.loads(payload)
-        # Older jobs have neither.
+        # Older jobs have none of these.
         more = tuple(Given(**each) for each in fields.pop("more", ()))
         treatment = Treatment.of(fields.pop("treatment", {}))
-        return cls(**fields, more=more, treatment=treatment)
+        base = fields.pop("base", None)
+        goes_on = GoesOn(base["number"], Mode(base["mode"])) if base else None
+        return cls(**fields, more=more, treatment=treatment, base=goes_on)
 
 
 def operation_name(project: str, dataset: str, upload: str) -> str:

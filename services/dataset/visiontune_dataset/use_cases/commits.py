@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from visiontune_kit import faults
@@ -15,7 +14,7 @@ from visiontune_dataset.domain.imports import ImportState, check_kinds
 from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
 from visiontune_dataset.use_cases.drafts import edited_by, uploaded_objects
 from visiontune_dataset.use_cases.imports import project_limits
-from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.use_cases.making import Making, Origin, empty_scratch, scratch_of
 from visiontune_dataset.use_cases.shards import readable
 
 _URL_TTL = timedelta(days=1)
@@ -69,10 +68,7 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
     objects = {sha256: name for sha256, name in edited.uploads.items() if sha256 in wanted}
     urls = await deps.storage.sign(list(objects.values()), _URL_TTL)
     making = Making(run, deps, 0)
-    scratch = _scratch(job, deps)
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True, exist_ok=True)
-    try:
+    with empty_scratch(job, deps) as scratch:
         rewritten = await deps.rewriter.run(
             await readable(base.shards, deps),
             edited.changed,
@@ -85,15 +81,12 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
             progress=making.progress,
             finished=making.put,
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     if rewritten.version is None:
         await making.refuse(rewritten.report)
         return
     faults.point("commit.rewritten")
     made = rewritten.version
     check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
-    shared = {at: replace(base.shards[of], index=at) for at, of in rewritten.shared.items()}
 
     async def settle(uow: UnitOfWork, dataset: Dataset) -> None:
         now = await uow.drafts.get(job.project, job.dataset, job.draft, lock=True)
@@ -101,12 +94,12 @@ async def run_commit(run: VersionRun[CommitJob], deps: Deps) -> None:
         await uow.drafts.remove(now)
 
     origin = Origin(parent=job.base, draft=job.draft)
-    await making.commit(rewritten.report, made, origin, shared, settle)
+    await making.commit(rewritten.report, made, origin, base.shared(rewritten.shared), settle)
 
 
 async def clean_up(job: CommitJob, deps: Deps) -> None:
     """After the end: a draft that was not committed is open again; uploads go with one that was."""
-    shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
+    shutil.rmtree(scratch_of(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
         is_gone = not await _release(job, uow, deps)
@@ -126,7 +119,3 @@ async def _release(job: CommitJob, uow: UnitOfWork, deps: Deps) -> bool:
     if draft.operation == job.operation:
         await uow.drafts.save(draft.released(deps.clock.now()))
     return True
-
-
-def _scratch(job: CommitJob, deps: Deps) -> Path:
-    return deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"

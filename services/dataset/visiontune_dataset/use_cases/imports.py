@@ -3,23 +3,24 @@
 import shutil
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from visiontune_data.limits import Limits
 from visiontune_data.treatment import Treatment
 
+from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.failures import UploadTaken
 from visiontune_dataset.domain.imports import (
     Given,
+    GoesOn,
     ImportJob,
     ImportState,
     check_format,
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportFile, ReadableShard, UnitOfWork, VersionRun
-from visiontune_dataset.use_cases.making import Making, Origin
+from visiontune_dataset.ports import Deps, ImportFile, ReadableBase, ReadableShard, UnitOfWork, VersionRun
+from visiontune_dataset.use_cases.making import Making, Origin, empty_scratch, scratch_of
 from visiontune_dataset.use_cases.shards import readable
 
 _SOURCE_URL_TTL = timedelta(days=1)
@@ -37,12 +38,14 @@ class StartImport:
     skip_errors: bool
     validation_fraction: float
     treatment: Treatment
+    base: GoesOn | None = None
 
 
 async def start_import(command: StartImport, deps: Deps) -> Any:
     """Writes the operation that imports uploads, and returns it; a repeated call returns the same one.
 
-    Raises UnknownFormat, VisionTrainingDisabled, DatasetNotFound, UploadNotComplete, UploadTaken.
+    Raises UnknownFormat, VisionTrainingDisabled, DatasetNotFound, VersionNotFound, UploadNotComplete,
+    UploadTaken.
     """
     wanted = check_format(command.format, vision_enabled=deps.rules.vision_enabled)
     command = replace(command, format=wanted)
@@ -66,10 +69,13 @@ async def start_import(command: StartImport, deps: Deps) -> Any:
         created_at=now.isoformat(),
         treatment=command.treatment,
         more=tuple(more),
+        base=command.base,
     )
     async with deps.unit_of_work() as uow:
-        # Locked, so that neither a deletion of the dataset nor another import of the upload can pass between.
+        # Locked, so that no deletion, nor another import of the upload, can pass between.
         await uow.datasets.get(command.project, command.dataset, lock=True)
+        if command.base:
+            await uow.versions.get(command.project, command.dataset, command.base.number)
         if operation := await _earlier(command, uow, deps):
             return operation
         state = ImportState(job.dataset_name, job.total_bytes, created_at=now, updated_at=now)
@@ -96,7 +102,7 @@ async def _earlier(command: StartImport, uow: UnitOfWork, deps: Deps) -> Any:
     uploads = tuple(each.upload for each in job.given)
     asked = StartImport(
         job.project, job.dataset, uploads, job.format, job.skip_errors, job.validation_fraction,
-        job.treatment,
+        job.treatment, job.base,
     )  # fmt: skip
     if earlier.in_vain or asked != command:
         raise UploadTaken(command.uploads[0], name, in_vain=earlier.in_vain)
@@ -111,11 +117,9 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     """
     job = run.job
     await deps.storage.delete_owned(job.owner)
+    base = await _base_of(job, deps)
     making = Making(run, deps, job.total_bytes)
-    scratch = _scratch(job, deps)
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True, exist_ok=True)
-    try:
+    with empty_scratch(job, deps) as scratch:
         signed = await deps.storage.sign([each.object for each in job.given], _SOURCE_URL_TTL)
         outcome = await deps.importer.run(
             [
@@ -132,19 +136,33 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 limits=await project_limits(job.project, deps),
             ),
             earlier=await _shards_of(job, deps) if job.may_name_digests else (),
+            base=await _readable(base, job, deps),
             progress=making.progress,
             finished=making.put,
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     making.problems = outcome.problems
     if outcome.version is None:
         await making.refuse(outcome.report)
     else:
         made = outcome.version
         check_kinds(made.format, made.kinds, vision_enabled=deps.rules.vision_enabled)
-        origin = Origin(job.title, job.sha256, uploads=tuple(each.upload for each in job.given))
-        await making.commit(outcome.report, made, origin)
+        uploads = tuple(each.upload for each in job.given)
+        origin = Origin(job.title, job.sha256, uploads, parent=base.number if base else 0)
+        await making.commit(outcome.report, made, origin, base.shared(outcome.shared) if base else None)
+
+
+async def _base_of(job: ImportJob, deps: Deps) -> Version | None:
+    if job.base is None:
+        return None
+    async with deps.unit_of_work() as uow:
+        return await uow.versions.get(job.project, job.dataset, job.base.number)
+
+
+async def _readable(base: Version | None, job: ImportJob, deps: Deps) -> ReadableBase | None:
+    if base is None or job.base is None:
+        return None
+    shards = await readable(base.shards, deps)
+    return ReadableBase(f"v{base.number}", base.format, job.base.mode, tuple(shards))
 
 
 async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
@@ -170,7 +188,7 @@ async def clean_up(job: ImportJob, deps: Deps) -> None:
     An upload may be imported into several datasets at once; each of them ends before it looks for the others.
     A report that was not finished goes, too.
     """
-    shutil.rmtree(_scratch(job, deps), ignore_errors=True)  # of a try whose server was killed
+    shutil.rmtree(scratch_of(job, deps), ignore_errors=True)  # of a try whose server was killed
     async with deps.unit_of_work() as uow:
         committed = await uow.versions.has_owner(job.project, job.dataset, job.owner)
         still_read = await deps.imports.objects_in_use(uow.session, job.project)
@@ -180,7 +198,3 @@ async def clean_up(job: ImportJob, deps: Deps) -> None:
         await deps.storage.delete_owned(job.owner)
     if done_with := [each.object for each in job.given if each.object not in still_read]:
         await deps.storage.delete(job.project, done_with)
-
-
-def _scratch(job: ImportJob, deps: Deps) -> Path:
-    return deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"

@@ -1,14 +1,18 @@
 """One try at making a version: shows progress, uploads shards, and makes it visible in one transaction."""
 
+import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from visiontune_data import ingest
 from visiontune_data.ingest import Progress
 from visiontune_data.report import Report
 from visiontune_data.shards import Shard
+from visiontune_data.version import Version as MadeVersion
 from visiontune_kit import faults, logs
 
 from visiontune_dataset.domain.datasets import Dataset, StoredShard, Version
@@ -32,6 +36,23 @@ class Origin:
     uploads: tuple[str, ...] = ()
     parent: int = 0
     draft: str = ""
+
+
+def scratch_of(job: MakesVersion, deps: Deps) -> Path:
+    """The folder of the process that makes a version."""
+    return deps.rules.scratch / "imports" / f"{job.project}-{job.dataset}-{job.id}"
+
+
+@contextmanager
+def empty_scratch(job: MakesVersion, deps: Deps) -> Iterator[Path]:
+    """That folder, without what an earlier try left there; gone afterwards."""
+    folder = scratch_of(job, deps)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -110,7 +131,7 @@ class Making(Generic[J]):
     async def commit(
         self,
         report: Report,
-        made: ingest.Version,
+        made: MadeVersion,
         origin: Origin,
         shared: Mapping[int, StoredShard] | None = None,
         also: Callable[[UnitOfWork, Dataset], Awaitable[None]] | None = None,
@@ -147,7 +168,7 @@ class Making(Generic[J]):
         )
 
     def _version(
-        self, made: ingest.Version, origin: Origin, shards: Mapping[int, StoredShard], dataset: Dataset
+        self, made: MadeVersion, origin: Origin, shards: Mapping[int, StoredShard], dataset: Dataset
     ) -> Version:
         job = self.run.job
         return Version(

@@ -67,12 +67,13 @@ async def get_version(project: str, dataset_id: str, number: int, deps: Deps) ->
 
 
 async def list_versions(
-    project: str, dataset_id: str, below: int | None, limit: int, deps: Deps
+    project: str, dataset_id: str, below: int | None, limit: int, deps: Deps, *, deleted: bool = False
 ) -> tuple[list[Version], int | None]:
-    """Returns a page, newest first, and the number below which the next one begins."""
+    """Returns a page, newest first, and the number below which the next begins; of deleted ones if asked."""
+    deleted_at = deps.clock.now() if deleted else None
     async with deps.unit_of_work() as uow:
         await uow.datasets.get(project, dataset_id)
-        found = await uow.versions.page(project, dataset_id, below, limit + 1)
+        found = await uow.versions.page(project, dataset_id, below, limit + 1, deleted_at=deleted_at)
     page = found[:limit]
     return page, page[-1].number if len(found) > limit else None
 

@@ -95,6 +95,9 @@ class MinioStore:
     async def cancel_upload(self, key: str, store_upload_id: str) -> None:
         await self.call(s3_calls.abort, key, store_upload_id)
 
+    async def put_part(self, key: str, store_upload_id: str, number: int, data: memoryview) -> None:
+        await self.call(s3_calls.put, key, store_upload_id, number, data)
+
     async def size_of(self, key: str) -> int | None:
         return await self.call(_size_of, key)
 

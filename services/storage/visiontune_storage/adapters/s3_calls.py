@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from minio import Minio
 from minio.datatypes import Part
@@ -19,6 +20,11 @@ _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 def start(client: Minio, bucket: str, key: str, content_type: str) -> str:
     """Begins an upload; returns the store's id of it."""
     return str(client._create_multipart_upload(bucket, key, {"Content-Type": content_type}))
+
+
+def put(client: Minio, bucket: str, key: str, upload_id: str, number: int, data: memoryview) -> None:
+    """Writes one part of an upload."""
+    client._upload_part(bucket, key, cast("bytes", data), None, upload_id, number)  # it only reads it
 
 
 def parts(client: Minio, bucket: str, key: str, upload_id: str) -> list[ReceivedPart] | None:

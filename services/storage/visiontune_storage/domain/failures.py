@@ -106,6 +106,30 @@ class SpanBackwards(errors.InvalidArgument):
         super().__init__(message, violations=[errors.Violation("end_time", message, "SpanBackwards")])
 
 
+class TooLargeForOneCall(errors.InvalidArgument):
+    """A file that UploadBytes does not take."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        rule = f"is above {limit_bytes:,}, the most that one call takes. Upload it by CreateUpload"
+        super().__init__(
+            f"size_bytes {rule}.", violations=[errors.Violation("size_bytes", rule, "TooLargeForOneCall")]
+        )
+
+
+class FileEmpty(errors.InvalidArgument):
+    """A file without a byte, which nothing can be made of."""
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(f"{filename}: no bytes arrived. Send the file behind the first message.")
+
+
+class TooMuchInFlight(errors.Unavailable):
+    """The server holds as many bytes of files on their way as it may."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is receiving as many small files as it can hold. Retry in a moment.")
+
+
 class StaleEtag(errors.Aborted):
     """Somebody else changed it first."""
 

@@ -48,25 +48,38 @@ class SignedUpload:
 async def create_upload(command: CreateUpload, deps: Deps) -> SignedUpload:
     """Reserves quota and signs the parts' URLs.
 
-    A repeated request, whose id is derived from its request_id, finds the first one's upload. Raises
-    QuotaExceeded, TooManyObjects, TooManyUploads, OwnerOutsideProject, OwnerReserved.
+    Raises as check_command and reserve do.
     """
+    check_command(command)
+    upload, fresh = await reserve(command, deps)
+    faults.point("create_upload.reserved")
+    return await _signed(await started(upload, deps, fresh=fresh), deps)
+
+
+async def reserve(command: CreateUpload, deps: Deps) -> tuple[Upload, bool]:
+    """Reserves quota for a new upload; returns it, and whether it is new.
+
+    A repeated request, whose id is derived from its request_id, finds the first one's upload. Raises
+    QuotaExceeded, TooManyObjects, TooManyUploads.
+    """
+    wanted = _new_upload(command, deps)
+    async with deps.unit_of_work() as uow:
+        quota = await uow.quotas.lock(wanted.project)
+        known = await uow.uploads.find(wanted.project, wanted.id)
+        if known is not None:
+            return known, False
+        await save_use(quota.reserved(wanted.size_bytes), uow, deps)
+        await uow.uploads.add(wanted)
+        await uow.commit()
+    return wanted, True
+
+
+def check_command(command: CreateUpload) -> None:
+    """Raises OwnerOutsideProject, OwnerReserved, ContentTypeInvalid."""
     check_owner(command.owner, command.project, "upload.owner")
     if not command.by_service:
         check_users_own(command.owner, command.project)
     check_content_type(command.content_type)
-    wanted = _new_upload(command, deps)
-    async with deps.unit_of_work() as uow:
-        quota = await uow.quotas.lock(wanted.project)
-        upload = await uow.uploads.find(wanted.project, wanted.id)
-        fresh = upload is None
-        if upload is None:
-            upload = wanted
-            await save_use(quota.reserved(upload.size_bytes), uow, deps)
-            await uow.uploads.add(upload)
-            await uow.commit()
-    faults.point("create_upload.reserved")
-    return await _signed(await _started(upload, deps, fresh=fresh), deps)
 
 
 async def get_upload(project: str, upload_id: str, deps: Deps) -> SignedUpload:
@@ -75,7 +88,7 @@ async def get_upload(project: str, upload_id: str, deps: Deps) -> SignedUpload:
         upload = await uow.uploads.get(project, upload_id)
     if upload.state is not State.PENDING:
         return SignedUpload(upload)
-    upload = await _started(upload, deps)
+    upload = await started(upload, deps)
     received = await deps.objects.list_parts(upload.key, upload.store_upload_id)
     return replace(await _signed(upload, deps), received=upload.chosen_parts(received or [], {}))
 
@@ -92,7 +105,7 @@ async def complete_upload(project: str, upload_id: str, named: Mapping[int, str]
         return upload
     upload.check_pending()
     try:
-        await _verify(await _started(upload, deps), named, deps)
+        await _verify(await started(upload, deps), named, deps)
         faults.point("complete_upload.verified")
         return await _commit_object(upload, deps)
     except (DataLoss, QuotaExceeded) as refusal:
@@ -154,22 +167,22 @@ def _new_upload(command: CreateUpload, deps: Deps) -> Upload:
     )
 
 
-async def _started(upload: Upload, deps: Deps, *, fresh: bool = False) -> Upload:
+async def started(upload: Upload, deps: Deps, *, fresh: bool = False) -> Upload:
     """Returns the upload as the object store knows it, beginning it there when that has not happened yet.
 
     The row comes first: a crash in between leaves a row that any later call, or the sweep, finishes.
     fresh: this call made the row, so nobody can have begun it there.
     """
-    if upload.store_upload_id:
+    if upload.store_upload_id or upload.state is not State.PENDING:
         return upload
     store_upload_id = None if fresh else await deps.objects.find_upload(upload.key)
     if store_upload_id is None:
         store_upload_id = await deps.objects.start_upload(upload.key, upload.content_type)
     faults.point("create_upload.started")
-    started = upload.started(store_upload_id)
+    begun = upload.started(store_upload_id)
     try:
         async with deps.unit_of_work() as uow:
-            await uow.uploads.save(started)
+            await uow.uploads.save(begun)
             await uow.commit()
     except StaleEtag:  # another call has begun it, or ended it, meanwhile
         async with deps.unit_of_work() as uow:
@@ -178,7 +191,7 @@ async def _started(upload: Upload, deps: Deps, *, fresh: bool = False) -> Upload
             await deps.objects.cancel_upload(upload.key, store_upload_id)
         winner.check_pending()
         return winner
-    return started
+    return begun
 
 
 async def _signed(upload: Upload, deps: Deps) -> SignedUpload:

@@ -27,7 +27,9 @@ class DatasetClient:
         kinds = frozenset(Kind(pb.ExampleKind.Name(kind).removeprefix(_PREFIX)) for kind in version.kinds)
         numbers = await self._stub.GetStatistics(pb.GetStatisticsRequest(name=f"{name}/statistics"))
         senses = _senses(numbers.text_senses) if numbers.HasField("text_senses") else None
-        return DatasetVersion(version.digest, DatasetFacts(kinds, dict(version.split_counts), senses))
+        most_messages = int(numbers.messages_per_example.max)
+        facts = DatasetFacts(kinds, dict(version.split_counts), senses, most_messages)
+        return DatasetVersion(version.digest, facts)
 
     async def read_manifest(self, name: str) -> Manifest:
         """Asks GetReadManifest."""

@@ -102,7 +102,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             found = self.loss(model, batch.to(self._built.device))
             summed, right = summed + found.summed.item(), right + int(found.counts["right"])
             tokens += batch.weight
-            for each, answer in zip(examples, self._generate(model, examples), strict=True):
+            for each, answer in zip(examples, self.generate(model, examples), strict=True):
                 answers[each.name] = answer
                 exact += answer == each.expected
         return {"loss": summed, "right": right, "tokens": tokens, "exact": exact, "answers": answers}
@@ -118,7 +118,8 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         }
         return Result(metrics, answers)
 
-    def _generate(self, model: Any, examples: Sequence[Encoded]) -> list[str]:
+    def generate(self, model: Any, examples: Sequence[Encoded]) -> list[str]:
+        """What the model answers by itself where each example's last answer stands."""
         built = self._built
         inputs = {
             name: each.to(built.device) for name, each in collate_prompts(examples, built.pad_id).items()
@@ -146,7 +147,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             name=example.name,
             text=rendered.text,
             vision=rendered.vision,
-            prompt=prompt_of(messages),
+            prompt=prompt_of(messages, example.videos),
             expected=text_of(messages[-1]).strip(),
             trained=trained,
             answer_start=_last_run_start(trained),

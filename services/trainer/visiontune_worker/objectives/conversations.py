@@ -18,6 +18,7 @@ from visiontune_worker.template import marks_stop, tokenizer_of
 Messages = Sequence[Mapping[str, Any]]
 # A kept video has neither times nor a rate: its frames count as this many a second, for families that ask.
 VIDEO_FPS = 1.0
+IMAGE_PLACE, VIDEO_PLACE = "<image>", "<video>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Renderer:
         self._video_frames = family.video_frames
         self._together = family.one_place_an_image or not self._sees
         self._stop_ids = frozenset(stop_ids)
-        self._marked = marks_stop(processor, self._stop_ids)
+        self._encode = family.encode
+        self._marked = family.encode is not None or marks_stop(processor, self._stop_ids)
 
     def render(
         self, examples: Sequence[Example], conversations: Sequence[Messages], change: Change | None
@@ -50,11 +52,14 @@ class Renderer:
             self._filled(example, messages, change)
             for example, messages in zip(examples, conversations, strict=True)
         ]
-        groups = [filled] if self._together else [[each] for each in filled]
-        return [rendered for group in groups for rendered in self._group(group)]
+        each = [slice(number, number + 1) for number in range(len(filled))]
+        groups = [slice(None)] if self._together else each
+        return [rendered for group in groups for rendered in self._group(examples[group], filled[group])]
 
-    def _group(self, conversations: Sequence[list[dict[str, Any]]]) -> Iterator[Rendered]:
-        found = self._apply(conversations, marks=self._marked)
+    def _group(
+        self, examples: Sequence[Example], conversations: Sequence[list[dict[str, Any]]]
+    ) -> Iterator[Rendered]:
+        found = self._inputs(examples, conversations)
         images = [_count(messages, "image") for messages in conversations]
         lengths = found["attention_mask"].sum(1).tolist()
         for row, length in enumerate(lengths):
@@ -76,6 +81,16 @@ class Renderer:
             )
             has_pictures = images[row] or _count(conversations[row], "video")
             yield Rendered(text, vision if has_pictures else {}, trained)
+
+    def _inputs(
+        self, examples: Sequence[Example], conversations: Sequence[list[dict[str, Any]]]
+    ) -> Mapping[str, Any]:
+        if self._encode is None:
+            return self._apply(conversations, marks=self._marked)
+        try:
+            return self._encode(self._processor, conversations[0])
+        except ValueError as error:
+            raise DataFault("CONVERSATION_NOT_TAKEN", f"Example {examples[0].id!r}: {error}.") from error
 
     def _found(self, messages: Sequence[dict[str, Any]], input_ids: Tensor) -> Tensor:
         """The answers of a template that marks none: each from where a prompt ends to its stop token."""
@@ -109,7 +124,7 @@ class Renderer:
         }
         padding: dict[str, Any] = {"padding": True, "padding_side": "right"}
         videos = [video for messages in conversations for each in messages for video in _videos_of(each)]
-        arguments = {**padding, **(_video_arguments(videos) if videos else {})}
+        arguments = {**padding, **(video_arguments(videos) if videos else {})}
         if self._sees:
             return dict(
                 self._processor.apply_chat_template(conversations, **common, processor_kwargs=arguments)
@@ -185,17 +200,25 @@ def up_to_last_answer(example: Example) -> list[Mapping[str, Any]]:
     return messages
 
 
-def prompt_of(messages: Messages) -> str:
-    """What precedes the last answer, for people to read."""
+def prompt_of(messages: Messages, videos: Mapping[int, int]) -> str:
+    """What precedes the last answer, for people to read. videos: those of the example."""
+    text = "\n".join(f"{each['role']}: {text_of(each)}" for each in messages[:-1])
     if len(messages) == 2:
-        return text_of(messages[0])
-    return "\n".join(f"{each['role']}: {text_of(each)}" for each in messages[:-1])
+        text = text_of(messages[0])
+    pieces = text.split(IMAGE_PLACE)
+    ends = {first + count - 1 for first, count in videos.items()}
+    frames = {first + place for first, count in videos.items() for place in range(count - 1)}
+    shown = [
+        "" if place in frames else VIDEO_PLACE if place in ends else IMAGE_PLACE
+        for place in range(len(pieces) - 1)
+    ]
+    return "".join(piece for pair in zip(pieces, [*shown, ""], strict=True) for piece in pair)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
     """A message as text, image places as `<image>`."""
     parts = message["content"] or ()
-    return "".join("<image>" if part["type"] == "image" else part["text"] or "" for part in parts)
+    return "".join(IMAGE_PLACE if part["type"] == "image" else part["text"] or "" for part in parts)
 
 
 def _decode(data: bytes, example: Example) -> Image:
@@ -220,7 +243,7 @@ def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return () if isinstance(content, str) else content
 
 
-def _video_arguments(videos: Sequence[Sequence[Image]]) -> dict[str, Any]:
+def video_arguments(videos: Sequence[Sequence[Image]]) -> dict[str, Any]:
     """Frames are taken as they are: which ones was decided when the video was imported."""
     metadata = [
         {

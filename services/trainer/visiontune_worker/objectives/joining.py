@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# What inputs are padded with, where it is not zeros: Phi-4's crops that are none count as seen, as its
+# processor has it.
+FILLS: Mapping[str, int] = {"image_attention_mask": 1}
+
 
 def along_text(rows: Sequence[Tensor], *, fill: int = 0, left: bool = False) -> Tensor:
     """[batch, longest] of rows [length], padded on the right, or on the left."""
@@ -26,22 +30,22 @@ def mask(lengths: Sequence[int], *, left: bool = False) -> Tensor:
 def along_first(inputs: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Inputs of the vision tower, one example's behind the other's; examples without one are skipped.
 
-    All axes but the first are padded with zeros to the longest, as processors do with tiles of a picture;
-    where a family has images or patches on the first axis, nothing has to be padded.
+    All axes but the first are padded to the longest, as processors do with tiles of a picture; where a family
+    has images or patches on the first axis, nothing has to be padded.
     """
     found: dict[str, list[Tensor]] = {}
     for each in inputs:
         for name, tensor in each.items():
             found.setdefault(name, []).append(tensor)
-    return {name: torch.cat(_alike(tensors)) for name, tensors in found.items()}
+    return {name: torch.cat(_alike(tensors, FILLS.get(name, 0))) for name, tensors in found.items()}
 
 
-def _alike(tensors: list[Tensor]) -> list[Tensor]:
+def _alike(tensors: list[Tensor], fill: int) -> list[Tensor]:
     shapes = {each.shape[1:] for each in tensors}
     if len(shapes) == 1:
         return tensors
     longest = [max(sizes) for sizes in zip(*shapes, strict=True)]
-    return [functional.pad(each, _room(each.shape[1:], longest)) for each in tensors]
+    return [functional.pad(each, _room(each.shape[1:], longest), value=fill) for each in tensors]
 
 
 def _room(shape: Sequence[int], longest: Sequence[int]) -> list[int]:

@@ -15,6 +15,7 @@ import { Ago } from "../../components/Time";
 import { bytes, count, shortDigest } from "../../lib/format";
 import { lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { Deleted } from "./Deleted";
 
 const COLUMNS: readonly Column<DatasetVersion>[] = [
   {
@@ -74,6 +75,7 @@ export function Component() {
           <More of={list} />
         </Panel>
       )}
+      {dataset.isSuccess && <Deleted parent={name} collection="versions" />}
     </Page>
   );
 }
@@ -100,7 +102,7 @@ function Actions({ name, latest, importPath }: ActionsProps) {
         label="Delete"
         title={`Delete ${lastOf(name)}?`}
         action={remove}
-        text="All its versions and their images are deleted. This cannot be undone. Models trained on it stay."
+        text="All its versions and their images go. It can be brought back for a while, and takes its space so long. Models trained on it stay."
       />
       <Button
         component={Link}

@@ -15,6 +15,7 @@ import { Ago } from "../../components/Time";
 import { bytes, count, int } from "../../lib/format";
 import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { Deleted } from "./Deleted";
 import css from "./datasets.module.css";
 
 const COLUMNS: readonly Column<Dataset>[] = [
@@ -73,6 +74,7 @@ export function Component() {
           <More of={list} />
         </Panel>
       )}
+      <Deleted parent={project} collection="datasets" />
     </Page>
   );
 }

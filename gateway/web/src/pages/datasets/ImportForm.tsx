@@ -4,6 +4,8 @@ import { useState, type ReactNode, type SyntheticEvent } from "react";
 import type { ImportChoices } from "../../api/datasets";
 import type { OnError } from "../../api/types";
 import { ID_PATTERN, idFromFilename } from "../../lib/ids";
+import { ImportBase, type Base } from "./ImportBase";
+import { ImportImages, type ImageChoices } from "./ImportImages";
 import css from "./datasets.module.css";
 
 const ON_ERROR: { value: OnError; label: string }[] = [
@@ -12,6 +14,7 @@ const ON_ERROR: { value: OnError; label: string }[] = [
 ];
 
 interface ImportFormProps {
+  project: string;
   /** What a new dataset is named after. */
   filename: string;
   /** Id of an existing dataset that gets a new version; empty to name a new one. */
@@ -20,14 +23,17 @@ interface ImportFormProps {
   cancel: ReactNode;
 }
 
-export function ImportForm({ filename, dataset, start, cancel }: ImportFormProps) {
+export function ImportForm({ project, filename, dataset, start, cancel }: ImportFormProps) {
   const [id, setId] = useState(dataset || idFromFilename(filename));
   const [onError, setOnError] = useState<OnError>("ON_ERROR_FAIL");
   const [validationPercent, setValidationPercent] = useState<number | string>(10);
+  const [base, setBase] = useState<Base>({});
+  const [images, setImages] = useState<ImageChoices>({});
   const valid = ID_PATTERN.test(id);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (valid) start(id, { onError, validationFraction: Number(validationPercent) / 100 });
+    if (!valid) return;
+    start(id, { onError, validationFraction: Number(validationPercent) / 100, ...images, ...base });
   };
   return (
     <form className={css.form} onSubmit={submit}>
@@ -35,13 +41,17 @@ export function ImportForm({ filename, dataset, start, cancel }: ImportFormProps
         label="Dataset"
         description="An existing one gets a new version; a new name makes a new dataset."
         value={id}
-        onChange={(event) => setId(event.currentTarget.value)}
+        onChange={(event) => {
+          setId(event.currentTarget.value);
+          setBase({});
+        }}
         error={
           !valid &&
           "Lower-case letters, digits and hyphens; a letter first, no hyphen last; at most 63 characters."
         }
         readOnly={dataset !== ""}
       />
+      <ImportBase project={project} dataset={id} known={dataset !== ""} base={base} choose={setBase} />
       <NumberInput
         label="Validation split"
         description="Share of examples kept for measuring, where the data names no splits."
@@ -63,6 +73,7 @@ export function ImportForm({ filename, dataset, start, cancel }: ImportFormProps
           onChange={(value) => setOnError(value)}
         />
       </div>
+      <ImportImages chosen={images} choose={setImages} />
       <div className={css.formActions}>
         <Button type="submit" size="sm" disabled={!valid}>
           Import

@@ -66,6 +66,7 @@ export function Component() {
             {first && (
               <ImportForm
                 key={first.file.name}
+                project={project}
                 filename={first.file.name}
                 dataset={params.get("dataset") ?? ""}
                 start={(datasetId, choices) => {

@@ -9,6 +9,7 @@ import { Figures, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { ThumbnailImage } from "../../components/ThumbnailImage";
 import { wordDiff } from "../../lib/diff";
+import { labelOfText } from "../../lib/draft";
 import { count } from "../../lib/format";
 import { datasetOf, lastOf, pages } from "../../lib/names";
 import css from "./version.module.css";
@@ -108,7 +109,7 @@ function textsOf(example: Example | undefined): Map<string, string> {
     const parts = (message.content ?? []).map((part) => (part.type === "TYPE_TEXT" ? part.text : "▣"));
     texts.set(`${at + 1} ${message.role}`, parts.join(" "));
   });
-  (example.texts ?? []).forEach((text, at) => texts.set(`caption ${at + 1}`, text));
+  (example.texts ?? []).forEach((text, at) => texts.set(labelOfText(example, at), text));
   texts.set("split", example.split ?? "");
   texts.set("tags", (example.tags ?? []).join(", "));
   texts.set("images", (example.images ?? []).map((image) => image.path).join(", "));

@@ -5,18 +5,19 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "react-router";
 import { commitDraft, deleteDraft, draftQuery, rebaseDraft } from "../../api/drafts";
 import { ApiError } from "../../api/errors";
-import type { Edit } from "../../api/types";
+import type { DatasetVersion, Edit } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
 import { Failure } from "../../components/states";
 import { wordsOf } from "../../lib/draft";
 import { counted } from "../../lib/format";
 import { lastOf, pages } from "../../lib/names";
 import { EVERYTHING, paramsOf, quoted } from "../../lib/view";
+import { AddExample } from "./AddExample";
 import type { DraftHandle } from "./useDraft";
 import css from "./version.module.css";
 
 interface BarProps {
-  version: string;
+  version: DatasetVersion;
   draft: DraftHandle;
   leave: () => void;
 }
@@ -34,7 +35,7 @@ export function DraftBar({ version, draft, leave }: BarProps) {
   return (
     <section className={css.draft} aria-label="Draft">
       <div className={css.draftHead}>
-        <strong>Editing {lastOf(version)}</strong>
+        <strong>Editing {lastOf(version.name)}</strong>
         <Button size="compact-xs" variant="subtle" onClick={list.open} disabled={draft.edits.length === 0}>
           {counted(draft.edits.length, "edit")}
         </Button>
@@ -42,6 +43,7 @@ export function DraftBar({ version, draft, leave }: BarProps) {
           {draft.saving ? "Saving…" : draft.error ? "Not saved" : "All changes are saved"}
         </span>
         <span className={css.draftActions}>
+          <AddExample version={version} draft={draft} />
           <Button
             size="xs"
             loading={commit.isPending}
@@ -110,9 +112,13 @@ function EditList({ draft, leave }: { draft: DraftHandle; leave: () => void }) {
     <ol className={css.edits}>
       {draft.edits.map((edit) => (
         <li key={edit.number}>
-          <Link to={addressOf(edit)} onClick={leave}>
-            {edit.exampleId}
-          </Link>
+          {edit.add ? (
+            <span>{edit.exampleId}</span>
+          ) : (
+            <Link to={addressOf(edit)} onClick={leave}>
+              {edit.exampleId}
+            </Link>
+          )}
           <span className={css.editWords}>{wordsOf(edit)}</span>
           <Button size="compact-xs" variant="subtle" onClick={() => draft.revert([edit.number ?? 0])}>
             Undo

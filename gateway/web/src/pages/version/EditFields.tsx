@@ -1,15 +1,14 @@
 /** The fields in which an example is edited. What is typed is saved once typing pauses, and when the field is left. */
 import { Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
-import { useEffect, useRef } from "react";
+import { useRef } from "react";
 import { Failure } from "../../components/states";
 import { useShortcuts } from "../../components/useShortcuts";
 import { useTyped } from "../../components/useTyped";
-import { tagsOf, type Edited, type Slot } from "../../lib/draft";
-import { setUnsaved, type DraftHandle } from "./useDraft";
+import { SPLITS, tagsOf, type Edited, type Slot } from "../../lib/draft";
+import { useUnsaved, type DraftHandle } from "./useDraft";
 import css from "./version.module.css";
 
 const SAVE_AFTER_MS = 1_000;
-const SPLITS = ["train", "validation", "test"];
 
 export function TextField({ exampleId, slot, draft }: { exampleId: string; slot: Slot; draft: DraftHandle }) {
   const field = useSaved(slot.text, (text) => draft.save([{ exampleId, text: slot.edit(text) }]));
@@ -90,10 +89,6 @@ export function ExampleFields({ edited, draft }: FieldsProps) {
 /** A field that saves itself, and is counted as unsaved until it has. */
 function useSaved(value: string, save: (text: string) => void) {
   const { dirty, field } = useTyped(value, save, SAVE_AFTER_MS);
-  useEffect(() => {
-    if (!dirty) return;
-    setUnsaved("fields", 1);
-    return () => setUnsaved("fields", -1);
-  }, [dirty]);
+  useUnsaved(dirty);
   return field;
 }

@@ -28,6 +28,7 @@ export function ExampleView({ example: saved }: { example: Example }) {
       <Conversation example={example} messages={messages} />
       {slotsOfCaptions(example).map((slot) => (
         <blockquote key={slot.label} className={css.caption}>
+          {messages.length > 0 && <p className="muted">Rejected answer</p>}
           <SlotText slot={slot} example={example} />
         </blockquote>
       ))}

@@ -38,7 +38,7 @@ function InDraft({ draft, version, leave }: InDraftProps) {
   const handle = useDraftHandle(draft);
   return (
     <DraftProvider value={handle}>
-      <DraftBar version={version.name ?? ""} draft={handle} leave={leave} />
+      <DraftBar version={version} draft={handle} leave={leave} />
       <Shown version={version} />
     </DraftProvider>
   );

@@ -75,7 +75,7 @@ function DeleteButton({ version }: { version: string }) {
       label="Delete"
       title={`Delete ${lastOf(version)}?`}
       action={remove}
-      text="What only this version holds is deleted, and cannot be brought back. Other versions and models trained on it stay."
+      text="It can be brought back for a while on the page of the dataset. Other versions, with what they share of it, and models trained on it stay."
     />
   );
 }

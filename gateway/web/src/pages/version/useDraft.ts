@@ -1,6 +1,6 @@
 /** The draft that a version is looked at through: its edits, and how more are saved, one call after the other. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { createContext, use } from "react";
+import { createContext, use, useEffect } from "react";
 import { addEdits, draftQuery, editsQuery, revertEdits, type Accepted } from "../../api/drafts";
 import { ApiError, Code } from "../../api/errors";
 import type { Draft, Edit, Problem } from "../../api/types";
@@ -11,6 +11,8 @@ export interface DraftHandle {
   edits: readonly Edit[];
   /** Saves at once; the fields show what is not saved yet. */
   save: (edits: readonly Edit[]) => void;
+  /** Rejects when the server refuses it. */
+  add: (edit: Edit) => Promise<void>;
   revert: (numbers: readonly number[]) => void;
   saving: boolean;
   error: Error | null;
@@ -65,6 +67,10 @@ export function useDraftHandle(name: string): DraftHandle {
     draft: draft.data,
     edits: edits.data ?? [],
     save: (added) => send({ add: added }),
+    add: async (edit) => {
+      setUnsaved("calls", 1);
+      await change.mutateAsync({ add: [edit] });
+    },
     revert: (numbers) => send({ revert: numbers }),
     saving: change.isPending,
     error: stale ? new Error(STALE) : (change.error ?? draft.error ?? edits.error),
@@ -81,8 +87,17 @@ function isStale(error: Error | null): boolean {
 const unsaved = { calls: 0, fields: 0 };
 
 /** Counts what would be lost with the page: fields that are being typed in, and calls under way. */
-export function setUnsaved(kind: keyof typeof unsaved, step: 1 | -1): void {
+function setUnsaved(kind: keyof typeof unsaved, step: 1 | -1): void {
   unsaved[kind] += step;
+}
+
+/** Counts a field whose text would be lost, as long as it is `dirty`. */
+export function useUnsaved(dirty: boolean): void {
+  useEffect(() => {
+    if (!dirty) return;
+    setUnsaved("fields", 1);
+    return () => setUnsaved("fields", -1);
+  }, [dirty]);
 }
 
 window.addEventListener("beforeunload", (event) => {

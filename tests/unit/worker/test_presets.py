@@ -1,0 +1,24 @@
+"""Every preset that sees is shown what it sees."""
+
+import io
+
+import pytest
+from PIL import Image
+from visiontune_recipes.presets import PRESETS
+from visiontune_worker import preview
+
+from tests.support import families
+
+SEEING = [name for name, preset in PRESETS.items() if preset.processor]
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_the_picture_is_as_the_models_processor_makes_it(name: str) -> None:
+    picture = Image.open(io.BytesIO(families.scan(1))).convert("RGB")
+    seen = preview._seen_by(name)(picture)
+    assert (picture.size, seen.mode) == ((64, 40), "RGB")
+    assert min(seen.size) >= 16
+    # Dark and light are where they were.
+    assert seen.resize((1, 1)).getpixel((0, 0)) == pytest.approx(
+        picture.resize((1, 1)).getpixel((0, 0)), abs=30
+    )
