@@ -73,7 +73,8 @@ class Family:
     # Several examples can stand in one row and not see each other.
     packs: bool = False
     # Path of the module, as a rule the projector, whose first argument is all that comes of an image, and
-    # whose output the language model gets as it is. Empty where none is so: then no features can be kept.
+    # whose output the language model gets as it is, from a list that its model joins. Empty where none is so:
+    # then no features can be kept.
     features_before: str = ""
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.

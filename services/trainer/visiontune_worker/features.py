@@ -105,7 +105,7 @@ class Tower:
         features = rest.pop(FEATURES, None)
         if features is None:
             return rest
-        # Some families have a tensor an image here, and all of them join what is here.
+        # A list, as of images: the families that keep features join what is in it.
         projected: Any = [self._projector(features).flatten(0, -2)]
         outputs = BaseModelOutputWithPooling(pooler_output=projected)
         return {**rest, "mm_encoder_outputs": {"image": outputs}}
