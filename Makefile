@@ -75,6 +75,16 @@ test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main j
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.
 	python -m pytest -m "slow and not cluster" $(ARGS)
 
+# Beside the environment, not in it: colpali-engine asks for older versions of torch and peft.
+PEERS := open_clip_torch==3.3.0 colpali-engine==0.3.18
+
+build/peers: Makefile
+	$(BIN)/uv pip install --quiet --no-deps --target $@ $(PEERS)
+	@touch $@
+
+test-parity: $(VENV)/.dev build/peers ## Compare losses with transformers, TRL, open_clip and colpali-engine, slow ones too.
+	python -m pytest tests/parity $(ARGS)
+
 test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane, built with Go once; KUEUE=--kueue builds Kueue too.
 	python -m tests.cluster.build $(KUEUE)
 	python -m pytest tests/cluster -m "cluster and not slow" $(ARGS)
@@ -116,4 +126,4 @@ clean: ## Remove what was built. State in VISIONTUNE_HOME stays.
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help setup lock protos up demo demo-full test test-postgres test-chaos test-slow \
-	test-cluster test-cluster-slow soak lint format breaking bench clean
+	test-parity test-cluster test-cluster-slow soak lint format breaking bench clean

@@ -19,7 +19,7 @@ from visiontune.trainer.v1 import trainer_pb2
 from visiontune.transport import bytes_client
 
 if TYPE_CHECKING:
-    from visiontune.client import Client
+    from visiontune.methods.storage import Storage
 
 CHUNK_BYTES = 1024 * 1024
 AT_ONCE = 4
@@ -66,7 +66,7 @@ def sha256_of(path: Path, tell: Progress = quiet) -> str:
 
 
 def upload(
-    client: "Client",
+    client: "Storage",
     path: Path,
     *,
     content_type: str = "",
@@ -107,7 +107,7 @@ def _check_same_file(upload: storage_pb2.Upload, path: Path, sha256: str) -> Non
 class _Sender:
     """Sends the parts of one upload that the object store does not have."""
 
-    client: "Client"
+    client: "Storage"
     path: Path
     upload: storage_pb2.Upload
     meter: Meter

@@ -131,9 +131,10 @@ class _ClientStream(_Outgoing, grpc.aio.StreamUnaryClientInterceptor):  # type: 
     async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
         call = await continuation(self.prepare(details, None, _DEFAULT_TIMEOUT_S), requests)
         try:
-            return await call
+            await call
         except grpc.aio.AioRpcError as error:
             raise _failure(details.method, error) from error
+        return call  # grpc awaits it once more
 
 
 class _BothStreams(_Outgoing, grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only

@@ -1,17 +1,16 @@
 """Everything that is wrong with a job, as values: one function a rule, all of them run, nothing raised."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from visiontune_recipes import augmentation_rules
+from visiontune_recipes import adaptation_rules, augmentation_rules
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.objectives import CAUSAL_LM, batchings, objective_of
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
-from visiontune_recipes.spec import Method, Objective, Part, Spec
+from visiontune_recipes.spec import Objective, Optimiser, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,75 +155,22 @@ def _no_validation_split(job: _Job) -> Iterator[Problem]:
         )
 
 
-def _lora_with_full(job: _Job) -> Iterator[Problem]:
-    if job.spec.adaptation.lora is not None and job.spec.adaptation.method is Method.FULL:
+def _losses_not_offered(job: _Job) -> Iterator[Problem]:
+    offered = job.family.losses if job.family else ()
+    unknown = set(job.spec.hyperparameters.losses or ()).difference(offered)
+    if job.family is not None and unknown:
         yield Problem(
-            "adaptation.lora",
-            "lora_with_full",
-            "LoRA settings have no meaning when the weights themselves are trained.",
-            "Remove adaptation.lora, or set adaptation.method to METHOD_LORA.",
+            "hyperparameters.losses",
+            "losses_not_offered",
+            f'The family "{job.family.name}" does not offer {", ".join(sorted(unknown))}.',
+            f"Use some of: {', '.join(offered)}."
+            if offered
+            else "Remove it: the family has no choice of losses.",
         )
 
 
-def _adapter_without_base(job: _Job) -> Iterator[Problem]:
-    if job.spec.base_model.preset is not None and job.spec.adaptation.method is Method.LORA:
-        yield Problem(
-            "adaptation.method",
-            "adapter_without_base",
-            "A preset's weights are random and exist nowhere else, so an adapter for it could not be loaded.",
-            "Use METHOD_FULL, or train the preset first, register the result and start from that model.",
-        )
-
-
-def _method_not_offered(job: _Job) -> Iterator[Problem]:
-    method = job.spec.adaptation.method
-    if job.family is not None and method not in job.family.methods:
-        yield Problem(
-            "adaptation.method",
-            "method_not_offered",
-            f'The family "{job.family.name}" does not offer {method}.',
-            f"Use one of: {', '.join(job.family.methods)}.",
-        )
-
-
-def _bad_target_modules(job: _Job) -> Iterator[Problem]:
-    lora = job.spec.adaptation.lora
-    if lora is None or not lora.target_modules:
-        return
-    try:
-        re.compile(lora.target_modules)
-    except re.error as error:
-        yield Problem(
-            "adaptation.lora.target_modules",
-            "bad_target_modules",
-            f"Not a regular expression: {error}.",
-            "Give one that matches whole module names, or leave it empty for the family's own.",
-        )
-
-
-def _everything_frozen(job: _Job) -> Iterator[Problem]:
-    adaptation = job.spec.adaptation
-    parts = (adaptation.vision_tower, adaptation.projector, adaptation.language_model)
-    if all(part is Part.FREEZE for part in parts):
-        yield Problem(
-            "adaptation",
-            "everything_frozen",
-            "Vision tower, projector and language model are all frozen, so there is nothing to train.",
-            "Set at least one of them to PART_TRAIN.",
-        )
-
-
-def _nothing_to_adapt(job: _Job) -> Iterator[Problem]:
-    adaptation = job.spec.adaptation
-    by_lora = adaptation.trains() & {"vision_tower", "language_model"}
-    own_targets = adaptation.lora is not None and adaptation.lora.target_modules
-    if adaptation.method is Method.LORA and adaptation.trains() and not by_lora and not own_targets:
-        yield Problem(
-            "adaptation",
-            "nothing_to_adapt",
-            "Only the projector trains, and it trains whole: low-rank adapters have nothing to sit on.",
-            "Set language_model to PART_TRAIN, or adaptation.method to METHOD_FULL.",
-        )
+def _adaptation(job: _Job) -> Iterator[Problem]:
+    yield from adaptation_rules.problems(job.spec, job.family)
 
 
 def _batching_not_offered(job: _Job) -> Iterator[Problem]:
@@ -252,12 +198,17 @@ def _sharding_alone(job: _Job) -> Iterator[Problem]:
 
 
 def _sharding_not_offered(job: _Job) -> Iterator[Problem]:
-    if job.spec.resources.is_sharded and job.family and objective_of(job.spec, job.family) is not CAUSAL_LM:
+    spec, family = job.spec, job.family
+    if not spec.resources.is_sharded:
+        return
+    compares = family is not None and objective_of(spec, family) is not CAUSAL_LM
+    optimiser = spec.hyperparameters.optimiser
+    if compares or spec.adaptation.quantisation or optimiser not in {None, Optimiser.ADAMW}:
         yield Problem(
             "resources.sharding",
             "sharding_not_offered",
-            f'This training of the family "{job.family.name}" needs the whole weights in each process.',
-            "Leave resources.sharding unset: each process then has the whole model.",
+            "This objective, quantised weights and this optimiser need the whole weights in each process.",
+            "Learn answers with OPTIMISER_ADAMW and without quantisation, or leave resources.sharding unset.",
         )
 
 
@@ -280,12 +231,8 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _preference_without_objective,
     _no_train_split,
     _no_validation_split,
-    _lora_with_full,
-    _adapter_without_base,
-    _method_not_offered,
-    _bad_target_modules,
-    _everything_frozen,
-    _nothing_to_adapt,
+    _losses_not_offered,
+    _adaptation,
     _batching_not_offered,
     _sharding_alone,
     _sharding_not_offered,

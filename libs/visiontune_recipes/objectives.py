@@ -13,7 +13,7 @@ from visiontune_recipes.spec import Objective as Choice
 class Objective:
     """An objective, with the metrics that its evaluation yields.
 
-    couples_examples: the examples of a step are compared with each other: its passes cannot be added up.
+    couples_examples: all examples of a step are compared with each other, over its passes and ranks.
     """
 
     name: str
@@ -34,7 +34,35 @@ PREFERENCE = Objective(
     metrics=("loss", "preference_accuracy", "reward_margin"),
 )
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType({each.name: each for each in (CAUSAL_LM, PREFERENCE)})
+_PLACES = (1, 5, 10)
+CONTRASTIVE = Objective(
+    name="contrastive",
+    description="Texts and images as one vector each: those of a pair are to be more alike than all others.",
+    metrics=(
+        "loss",
+        *(f"image_to_text_recall_at_{k}" for k in _PLACES),
+        *(f"text_to_image_recall_at_{k}" for k in _PLACES),
+    ),
+    couples_examples=True,
+)
+
+FLAVA = Objective(
+    name="flava",
+    description="As contrastive; where a job asks for them, with the losses of FLAVA's pre-training.",
+    metrics=CONTRASTIVE.metrics,
+    couples_examples=True,
+)
+
+LATE_INTERACTION = Objective(
+    name="late_interaction",
+    description="Queries and images as a vector for each token, compared by the best match of each token.",
+    metrics=("loss", "ndcg_at_5", "ndcg_at_10", *(f"recall_at_{k}" for k in _PLACES)),
+    couples_examples=True,
+)
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+    {each.name: each for each in (CAUSAL_LM, PREFERENCE, CONTRASTIVE, FLAVA, LATE_INTERACTION)}
+)
 
 
 def objective_of(spec: Spec, family: Family) -> Objective:

@@ -5,12 +5,13 @@ What is chosen is recorded in the resolved spec, so that a job can be repeated w
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from visiontune_recipes import augmentation
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import (
+    PARTS,
     Adaptation,
     Base,
     Batching,
@@ -25,6 +26,7 @@ from visiontune_recipes.spec import (
     Part,
     Precision,
     Preference,
+    Quantisation,
     Resources,
     Schedule,
     Spec,
@@ -57,17 +59,15 @@ class _Defaults:
 _DEFAULTS: dict[tuple[bool, Method], _Defaults] = {
     (True, Method.FULL): _Defaults(6.0, 32, 1, 2e-3, 0.1, 0.01, 2048, 32),
     (True, Method.LORA): _Defaults(5.0, 32, 1, 5e-3, 0.1, 0.0, 2048, 32),
+    (True, Method.QLORA): _Defaults(5.0, 32, 1, 5e-3, 0.1, 0.0, 2048, 32),
     (False, Method.FULL): _Defaults(1.0, 4, 4, 2e-5, 0.03, 0.0, 4096, 128),
     (False, Method.LORA): _Defaults(3.0, 4, 4, 2e-4, 0.03, 0.0, 4096, 128),
+    (False, Method.QLORA): _Defaults(3.0, 4, 4, 2e-4, 0.03, 0.0, 4096, 128),
 }
 
-# (method, from a preset) -> vision tower, projector, language model.
-_PARTS: dict[tuple[Method, bool], tuple[Part, Part, Part]] = {
-    (Method.FULL, True): (Part.TRAIN, Part.TRAIN, Part.TRAIN),
-    (Method.FULL, False): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
-    (Method.LORA, True): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
-    (Method.LORA, False): (Part.FREEZE, Part.TRAIN, Part.TRAIN),
-}
+# Vision tower, projector, language model: of a preset that is trained whole, and of all else.
+_ALL_PARTS = (Part.TRAIN, Part.TRAIN, Part.TRAIN)
+_PARTS = (Part.FREEZE, Part.TRAIN, Part.TRAIN)
 
 
 def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spec:
@@ -114,8 +114,9 @@ def steps_per_epoch(hyperparameters: Hyperparameters, facts: DatasetFacts) -> in
 
 
 def total_steps(spec: Spec, facts: DatasetFacts) -> int:
-    """Optimiser steps that a resolved spec takes."""
-    wanted = math.ceil((spec.hyperparameters.epochs or 1.0) * steps_per_epoch(spec.hyperparameters, facts))
+    """Optimiser steps that a resolved spec takes, those that were done before the job included."""
+    passes = math.ceil((spec.hyperparameters.epochs or 1.0) * steps_per_epoch(spec.hyperparameters, facts))
+    wanted = spec.data_start_step + passes
     return min(wanted, spec.hyperparameters.max_steps or wanted)
 
 
@@ -142,44 +143,43 @@ def _base_model(base: Base) -> Base:
 
 
 def _adaptation(asked: Adaptation, method: Method, *, preset: bool) -> Adaptation:
-    tower, projector, language_model = _PARTS[method, preset]
-    return Adaptation(
-        method=method,
-        lora=_lora(asked.lora or Lora()) if method is Method.LORA else asked.lora,
-        vision_tower=asked.vision_tower or tower,
-        projector=asked.projector or projector,
-        language_model=asked.language_model or language_model,
-    )
+    quantised = Quantisation.NF4 if method is Method.QLORA else None
+    chosen: dict[str, Any] = {"method": method, "quantisation": asked.quantisation or quantised}
+    if asked.continue_adapter:  # What trains, and how, is what the adapter says.
+        return asked.model_copy(update=chosen)
+    if method is not Method.FULL:
+        chosen["lora"] = _lora(asked.lora or Lora())
+    defaults = _ALL_PARTS if preset and method is Method.FULL else _PARTS
+    chosen |= {part: getattr(asked, part) or default for part, default in zip(PARTS, defaults, strict=True)}
+    return asked.model_copy(update=chosen)
 
 
 def _lora(asked: Lora) -> Lora:
     rank = asked.rank or 16
-    return Lora(
-        rank=rank,
-        alpha=_chosen(asked.alpha, 2.0 * rank),
-        dropout=_chosen(asked.dropout, 0.0),
-        target_modules=asked.target_modules,
-    )
+    alpha, dropout = _chosen(asked.alpha, 2.0 * rank), _chosen(asked.dropout, 0.0)
+    return asked.model_copy(update={"rank": rank, "alpha": alpha, "dropout": dropout})
 
 
 def _hyperparameters(asked: Hyperparameters, defaults: _Defaults, resources: Resources) -> Hyperparameters:
-    return Hyperparameters(
-        epochs=_chosen(asked.epochs, defaults.epochs),
-        max_steps=asked.max_steps,
-        batch_size=_chosen(asked.batch_size, defaults.batch_size),
-        gradient_accumulation_steps=_chosen(
-            asked.gradient_accumulation_steps,
-            # A batch that was asked for is the whole batch, unless accumulation is asked for too.
-            1 if asked.batch_size else defaults.gradient_accumulation_steps,
-        ),
-        learning_rate=_chosen(asked.learning_rate, defaults.learning_rate),
-        schedule=asked.schedule or Schedule.LINEAR,
-        warmup_ratio=_chosen(asked.warmup_ratio, defaults.warmup_ratio),
-        weight_decay=_chosen(asked.weight_decay, defaults.weight_decay),
-        max_grad_norm=_chosen(asked.max_grad_norm, 1.0),
-        seed=_chosen(asked.seed, DEFAULT_SEED),
-        max_length=_chosen(asked.max_length, defaults.max_length),
-        precision=asked.precision or (Precision.BF16 if resources.accelerator_count else Precision.FP32),
+    return asked.model_copy(
+        update={
+            "epochs": _chosen(asked.epochs, defaults.epochs),
+            "batch_size": _chosen(asked.batch_size, defaults.batch_size),
+            "gradient_accumulation_steps": _chosen(
+                asked.gradient_accumulation_steps,
+                # A batch that was asked for is the whole batch, unless accumulation is asked for too.
+                1 if asked.batch_size else defaults.gradient_accumulation_steps,
+            ),
+            "learning_rate": _chosen(asked.learning_rate, defaults.learning_rate),
+            "schedule": asked.schedule or Schedule.LINEAR,
+            "warmup_ratio": _chosen(asked.warmup_ratio, defaults.warmup_ratio),
+            "weight_decay": _chosen(asked.weight_decay, defaults.weight_decay),
+            "max_grad_norm": _chosen(asked.max_grad_norm, 1.0),
+            "seed": _chosen(asked.seed, DEFAULT_SEED),
+            "max_length": _chosen(asked.max_length, defaults.max_length),
+            "precision": asked.precision
+            or (Precision.BF16 if resources.accelerator_count else Precision.FP32),
+        }
     )
 
 

@@ -16,8 +16,10 @@ from pydantic import Field, model_validator
 from visiontune_recipes.augmentation import Augmentation
 from visiontune_recipes.message import Message, Unset
 
+PARTS = ("vision_tower", "projector", "language_model")
 VERSION_PATTERN = r"^projects/[^/]+/datasets/[^/]+/versions/[^/]+$"
 MODEL_PATTERN = r"^projects/[^/]+/models/[^/]+$"
+CHECKPOINT_PATTERN = r"^projects/[^/]+/trainingJobs/[^/]+(/checkpoints/step-[0-9]{1,19})?$"
 DURATION_PATTERN = r"^\d+(\.\d{1,9})?s$"
 
 
@@ -26,13 +28,23 @@ class Method(StrEnum):
 
     FULL = "METHOD_FULL"
     LORA = "METHOD_LORA"
+    QLORA = "METHOD_QLORA"
 
 
 class Part(StrEnum):
-    """What happens to one part of a model."""
+    """What happens to one part of a model. TRAIN: what the method does with it."""
 
     TRAIN = "PART_TRAIN"
     FREEZE = "PART_FREEZE"
+    FULL = "PART_FULL"
+    LORA = "PART_LORA"
+
+
+class Quantisation(StrEnum):
+    """How frozen weights are kept in few bits."""
+
+    NF4 = "QUANTISATION_NF4"
+    INT8 = "QUANTISATION_INT8"
 
 
 class Schedule(StrEnum):
@@ -48,6 +60,15 @@ class Precision(StrEnum):
 
     FP32 = "PRECISION_FP32"
     BF16 = "PRECISION_BF16"
+    FP16 = "PRECISION_FP16"
+
+
+class Optimiser(StrEnum):
+    """What turns gradients into changes of the weights."""
+
+    ADAMW = "OPTIMISER_ADAMW"
+    ADAMW_8BIT = "OPTIMISER_ADAMW_8BIT"
+    ADAFACTOR = "OPTIMISER_ADAFACTOR"
 
 
 class Objective(StrEnum):
@@ -129,6 +150,11 @@ class Lora(Message):
     alpha: float | None = Field(default=None, gt=0, le=65536)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     target_modules: str = Field(default="", max_length=1000)
+    # None where unset, resolved too, so that the digests of specs without them stay what they were. So are
+    # the switches of Adaptation and Hyperparameters that came later.
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    train_embeddings: bool | None = None
 
 
 class Adaptation(Message):
@@ -139,11 +165,39 @@ class Adaptation(Message):
     vision_tower: Unset[Part] = None
     projector: Unset[Part] = None
     language_model: Unset[Part] = None
+    quantisation: Unset[Quantisation] = None
+    continue_adapter: bool | None = None
+
+    @property
+    def by_adapter(self) -> bool:
+        """True when the result is an adapter, which sits on the weights that the training started from."""
+        return self.method in {Method.LORA, Method.QLORA}
 
     def trains(self) -> frozenset[str]:
         """Names of the parts that change."""
-        names = ("vision_tower", "projector", "language_model")
-        return frozenset(name for name in names if getattr(self, name) is Part.TRAIN)
+        return self.whole() | self.adapted()
+
+    def whole(self) -> frozenset[str]:
+        """Names of the parts of which the weights themselves change."""
+        return frozenset(part for part in PARTS if self._way(part) is Part.FULL)
+
+    def adapted(self) -> frozenset[str]:
+        """Names of the parts beside which low-rank adapters change."""
+        return frozenset(part for part in PARTS if self._way(part) is Part.LORA)
+
+    def _way(self, part: str) -> Part | None:
+        asked: Part | None = getattr(self, part)
+        if asked is Part.TRAIN:
+            return Part.LORA if self.by_adapter and part != "projector" else Part.FULL
+        return asked
+
+
+class PartLearningRates(Message):
+    """Highest learning rates of parts, where they differ from the job's."""
+
+    vision_tower: float | None = Field(default=None, gt=0, le=1)
+    projector: float | None = Field(default=None, gt=0, le=1)
+    language_model: float | None = Field(default=None, gt=0, le=1)
 
 
 class Hyperparameters(Message):
@@ -161,6 +215,16 @@ class Hyperparameters(Message):
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     max_length: int | None = Field(default=None, ge=8, le=1_048_576)
     precision: Unset[Precision] = None
+    # None where unset, resolved too: the family's first.
+    losses: tuple[str, ...] | None = Field(default=None, max_length=10)
+    learning_rates: PartLearningRates | None = None
+    optimiser: Unset[Optimiser] = None
+    gradient_checkpointing: bool | None = None
+
+    def rate_of(self, part: str | None) -> float:
+        """Highest learning rate of a part; None: of what belongs to none."""
+        own = getattr(self.learning_rates, part or "", None)
+        return float(own or self.learning_rate or 0.0)
 
 
 class Evaluation(Message):
@@ -217,6 +281,14 @@ class Resources(Message):
         return self.spot is Spot.ONLY
 
 
+class ResumeFrom(Message):
+    """The state that a training goes on from; `step` and `data_start_step` are None until resolved."""
+
+    checkpoint: str = Field(pattern=CHECKPOINT_PATTERN)
+    step: int | None = Field(default=None, ge=0)
+    data_start_step: int | None = Field(default=None, ge=0)
+
+
 class Preference(Message):
     """Settings of direct preference optimisation."""
 
@@ -237,9 +309,20 @@ class Spec(Message):
     # None where there is none, resolved too, so that the digests of specs without it stay what they were.
     augmentation: Augmentation | None = None
     loading: Loading | None = None
+    resume_from: ResumeFrom | None = None
     # None where the model's family leaves no choice, resolved too, likewise.
     objective: Unset[Objective] = None
     preference: Preference | None = None
+
+    @property
+    def first_step(self) -> int:
+        """Optimiser steps that were done before the job."""
+        return self.resume_from.step or 0 if self.resume_from else 0
+
+    @property
+    def data_start_step(self) -> int:
+        """Step at which the passes over the job's data began."""
+        return self.resume_from.data_start_step or 0 if self.resume_from else 0
 
     @property
     def batching(self) -> Batching:

@@ -121,7 +121,7 @@ def forget(client: Client, dataset: str) -> None:
 
     def is_deleted() -> bool:
         try:
-            client.delete_dataset(dataset, force=True)
+            client.delete_dataset(dataset, force=True, purge=True)
         except errors.NotFound:
             return True
         except errors.FailedPrecondition:

@@ -105,7 +105,7 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(family: Family) -> None:
     found = ours(family, built(family, *family.parts.names), steps)
     expected = plain(family, built(family, *family.parts.names), steps)
     assert found == pytest.approx(expected, abs=2e-5)
-    assert min(found) < found[0] / 2
+    assert min(found) < 0.7 * found[0]
 
 
 @pytest.mark.slow

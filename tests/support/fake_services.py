@@ -20,6 +20,7 @@ KINDS = {
     "digits": pb.EXAMPLE_KIND_CHAT_WITH_IMAGES,
     "captions": pb.EXAMPLE_KIND_CAPTIONED_IMAGE,
     "talk": pb.EXAMPLE_KIND_CHAT,
+    "pairs": pb.EXAMPLE_KIND_PREFERENCE,
 }
 
 
@@ -44,7 +45,11 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
             example_count=80,
             words=[pb.LabelCount(label="digit", count=80)],
         )
-        return pb.Statistics(name=request.name, text_senses=pb.TextSenses(senses=[reading]))
+        return pb.Statistics(
+            name=request.name,
+            text_senses=pb.TextSenses(senses=[reading]),
+            messages_per_example=pb.Distribution(max=4),
+        )
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         kind = self._kind(request.name)

@@ -15,10 +15,11 @@ from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Method, Spec
 from visiontune_worker import build, loop, objectives
 from visiontune_worker.objectives.objective import Batch, Encoded, Objective
+from visiontune_worker.objectives.pairs import IMAGE, TEXT, of
 from visiontune_worker.order import Order
 from visiontune_worker.shards import Example
 
-from tests.support import worker_data
+from tests.support import pairs, worker_data
 
 PARTS = ("vision_tower", "projector", "language_model")
 # Those with a preset: a family without one has tests of its own.
@@ -46,13 +47,24 @@ def spec_of(family: Family, *trains: str, method: Method = Method.FULL, **fields
     """A resolved spec of the preset, of which these parts train."""
     parts = {part: "PART_TRAIN" if part in trains else "PART_FREEZE" for part in PARTS}
     base: dict[str, object] = {"preset": preset_of(family).name}
-    asked = worker_data.spec(base, adaptation={"method": method, **parts}, **fields)
+    return resolved(worker_data.spec(base, adaptation={"method": method, **parts}, **fields))
+
+
+def resolved(asked: Spec) -> Spec:
+    """Every choice made, on data of which nothing is known."""
     return resolve(asked, DatasetFacts(frozenset(), {"train": 1}))
 
 
 def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.Built:
     """The preset, ready to be trained."""
     return build.build(spec_of(family, *trains, method=method), build.Sources(texts=worker_data.texts()))
+
+
+def switched(family: Family, method: str, parts: Mapping[str, str] = {}, **numbers: Any) -> build.Built:
+    """The preset adapted part by part, also by adapters, which could not be loaded without its weights."""
+    fields: dict[str, Any] = {"hyperparameters": numbers, "adaptation": {"method": method, **parts}}
+    asked = worker_data.spec({"preset": preset_of(family).name}, **fields)
+    return build.build(resolved(asked), build.Sources(texts=worker_data.texts()))
 
 
 @cache
@@ -88,18 +100,18 @@ def chat(number: int) -> Example:
     return Example(f"v/examples/{number}", f"chat-{number}", [], messages)
 
 
-def scan(number: int) -> bytes:
+def scan(number: int, size: tuple[int, int] | None = None) -> bytes:
     """A scan of a digit, upright, or wider, or higher than it is wide."""
     buffer = io.BytesIO()
-    size = ((32, 32), (64, 40), (36, 60))[number % 3]
+    size = size or ((32, 32), (64, 40), (36, 60))[number % 3]
     Image.open(io.BytesIO(worker_data.scans()[number][0])).resize(size).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def pictures(number: int) -> Example:
+def pictures(number: int, size: tuple[int, int] | None = None) -> Example:
     """Conversations about a scan of a digit."""
     row: Any = worker_data.row(number, question="Which digit" + ", in one word" * (number % 2) + "?")
-    return Example(f"v/examples/{number}", row["id"], [scan(number)], row["messages"])
+    return Example(f"v/examples/{number}", row["id"], [scan(number, size)], row["messages"])
 
 
 def two_pictures(number: int) -> Example:
@@ -119,10 +131,26 @@ def video(number: int) -> Example:
     return Example(f"v/examples/{number}", f"video-{number}", frames, messages, videos={0: len(frames)})
 
 
+def captioned(number: int) -> Example:
+    """A scan with captions of unlike length."""
+    return pairs.example(pairs.captioned(number, "a {}", f"the scan {number}, a handwritten {{}}"))
+
+
+def retrieval(number: int) -> Example:
+    """A query with a scan that it shall find and up to two that it shall not; no other example is it."""
+    return pairs.example(pairs.page(500 + number, negatives=number % 3))
+
+
+# What keeps a model from asking for what only a loss needs.
+PLAIN = {"flava": {"return_loss": False}}
+# What of a model's output says what it makes of its input.
+OUTPUTS = ("logits", "embeddings", "image_embeds", "text_embeds", "image_embeddings", "text_embeddings")
 EXAMPLES: Mapping[Kind, Callable[[int], Example]] = {
     Kind.CHAT_WITH_IMAGES: pictures,
     Kind.CHAT: chat,
     Kind.CHAT_WITH_VIDEO: video,
+    Kind.CAPTIONED_IMAGE: captioned,
+    Kind.RETRIEVAL: retrieval,
 }
 
 
@@ -153,10 +181,13 @@ def steps(family: Family, made: build.Built, count: int, first: int = 0) -> list
 
 def outputs(model: Any, given: Batch) -> torch.Tensor:
     """What a model makes of a batch: logits, or the embeddings of its pictures and texts."""
+    texts, images = of(TEXT, given.inputs), of(IMAGE, given.inputs)
+    calls = (
+        [given.inputs] if not texts else [texts, images] if "input_ids" in images else [{**texts, **images}]
+    )
     with torch.inference_mode():
-        found = model.eval()(**given.inputs)
-    names = [name for name in ("logits", "embeddings", "image_embeds", "text_embeds") if name in found]
-    return torch.cat([found[name].flatten() for name in names])
+        found = [model.eval()(**inputs, **PLAIN.get(model.config.model_type, {})) for inputs in calls]
+    return torch.cat([each[name].flatten() for each in found for name in OUTPUTS if name in each])
 
 
 def count_of_pictures(made: build.Built, encoded: Encoded) -> int:

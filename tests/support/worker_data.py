@@ -25,6 +25,8 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 QUESTION = "What digit is this?"
 # Other tests run beside; a thread that waits for another one would spin.
 torch.set_num_threads(1)
+# What a row is, by a column that no other kind before it has.
+KINDS = {"negatives": Kind.RETRIEVAL, "texts": Kind.CAPTIONED_IMAGE}
 VERSION = "projects/p/datasets/digits/versions/v1"
 
 
@@ -71,10 +73,13 @@ def write_shards(
     *,
     shards: int = 1,
     base_url: str = "",
-    kind: Kind = Kind.CHAT_WITH_IMAGES,
+    kind: Kind | None = None,
 ) -> Manifest:
     """Writes rows as shards and returns their manifest; URLs are `base_url` and the file's name."""
     folder.mkdir(parents=True, exist_ok=True)
+    if kind is None:
+        found = (each for column, each in KINDS.items() if column in rows[0])
+        kind = next(found, Kind.CHAT_WITH_IMAGES)
     columns = schema(columns_for([DataKind[kind]]))
     remote = []
     for index, part in enumerate(np.array_split(np.arange(len(rows)), shards)):

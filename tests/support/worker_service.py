@@ -37,6 +37,8 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     spec: Spec
     manifest: Manifest
     layers: list[worker_pb2.ModelFiles] = field(default_factory=list)
+    adapter_base: trainer_pb2.BaseModel | None = None
+    earlier: tuple[int, list[trainer_pb2.ArtifactFile]] | None = None  # another job's checkpoint, by step
     attempt: int = 1
     token: str = "secret"
     pod_token: str = "pod-secret"
@@ -140,15 +142,16 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
             spec_digest=digest(self.spec),
             manifest=manifest_message(self.manifest),
             model_files=self.layers,
+            adapter_base=self.adapter_base,
             samples=self.samples,
             metrics_before=self.metrics_before,
             base_revision=self.base_revision,
             heartbeat_interval_s=self.heartbeat_s,
         )
-        if self.checkpoints:
-            newest = max(self.checkpoints)
-            answer.resume_from.step = newest
-            answer.resume_from.files.extend(self.checkpoints[newest])
+        newest = max(self.checkpoints.items(), default=self.earlier, key=lambda each: each[0])
+        if newest:
+            answer.resume_from.step = newest[0]
+            answer.resume_from.files.extend(newest[1])
         return answer
 
     async def Report(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:

@@ -73,7 +73,7 @@ def filter_(
     ] = "",
 ) -> None:
     """Make a version of those examples of another for which a filter holds, as docs/filters.md explains."""
-    from visiontune.cli.dataset import finish_import
+    from visiontune.cli.importing import finish_import
     from visiontune.dataset.v1 import dataset_pb2
 
     client = session.client

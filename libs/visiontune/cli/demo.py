@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import dataset, job, stack, views, watching
+from visiontune.cli import importing, job, stack, views, watching
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import seconds, step
 from visiontune.cli.session import Output, OutputOption, Session, home
@@ -97,10 +97,10 @@ def import_scans(session: Session, lesson: Lesson, folder: Path) -> "dataset_pb2
     archive = folder / f"{lesson.dataset}.tar.gz"
     with step(session.err, f"Building {archive.name}"):
         run(example("digits.py"), str(archive), "--task", lesson.task)
-    dataset.ensure(session, lesson.dataset)
-    upload = dataset.send(session, archive)
-    operation = dataset.start_import(session, lesson.dataset, [upload.name])
-    version, metadata = dataset.await_import(session, operation)
+    importing.ensure(session, lesson.dataset)
+    upload = importing.send(session, archive)
+    operation = importing.start_import(session, lesson.dataset, [upload.name])
+    version, metadata = importing.await_import(session, operation)
     session.say(views.imported(version, metadata))
     views.version(session, version, session.client.get_statistics(version.name))
     return version

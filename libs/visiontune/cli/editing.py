@@ -11,9 +11,10 @@ from rich.markup import escape
 
 from visiontune import names
 from visiontune.cli import views
-from visiontune.cli.dataset import Target, await_import
+from visiontune.cli.dataset import Target
 from visiontune.cli.examples import text_of
 from visiontune.cli.failures import Failed
+from visiontune.cli.importing import await_import
 from visiontune.cli.session import Session, talks
 from visiontune.errors import ApiFailure
 

@@ -8,20 +8,14 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import watching
+from visiontune.cli import adapting, watching
+from visiontune.cli.adapting import Method, Optimiser, Part, Precision
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
 
 if TYPE_CHECKING:
     from visiontune.client import Client
     from visiontune.trainer.v1 import augmentation_pb2, trainer_pb2
-
-
-class Method(StrEnum):
-    """Which weights change."""
-
-    FULL = "full"
-    LORA = "lora"
 
 
 class Augmentation(StrEnum):
@@ -72,7 +66,8 @@ def train(
     ] = None,
     job_id: Annotated[str, typer.Option("--name", help="Id of the job; chosen when empty.")] = "",
     method: Annotated[
-        Method | None, typer.Option(help="full, or lora; full for presets and lora for others when absent.")
+        Method | None,
+        typer.Option(help="Which weights change; when absent, full for presets and lora for others."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training split.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimiser steps.")] = None,
@@ -80,6 +75,32 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate, above 0.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
     rank: Annotated[int | None, typer.Option(help="Rank of LoRA.")] = None,
+    vision_tower: Annotated[Part | None, typer.Option(help="What happens to the part that sees.")] = None,
+    projector: Annotated[
+        Part | None, typer.Option(help="What happens to the part between seeing and speaking.")
+    ] = None,
+    language_model: Annotated[Part | None, typer.Option(help="What happens to the part that speaks.")] = None,
+    continue_adapter: Annotated[
+        bool | None,
+        typer.Option(
+            "--continue-adapter",
+            help="Train the adapter that --model names further, instead of merging it into its base.",
+        ),
+    ] = None,
+    resume_from: Annotated[
+        str,
+        typer.Option(
+            help="Go on from an earlier JOB, with its choices: more --epochs, or another --dataset.",
+            metavar="JOB",
+        ),
+    ] = "",
+    precision: Annotated[Precision | None, typer.Option(help="Number format of the passes.")] = None,
+    optimiser: Annotated[
+        Optimiser | None, typer.Option(help="What turns gradients into changes of the weights.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option(help="Compute activations twice rather than keep them: less memory.")
+    ] = None,
     augmentation: Annotated[
         Augmentation | None,
         typer.Option(help="How far pictures are varied in training; a file can list transforms."),
@@ -122,7 +143,12 @@ def train(
     }
     request = _from_file(file)
     spec = request.training_job.spec
-    _apply(spec, given, method, rank)
+    if resume_from:
+        adapting.resume(session.client, spec, resume_from, is_from_file=file is not None)
+    _apply(spec.hyperparameters, given)
+    parts = {"vision_tower": vision_tower, "projector": projector, "language_model": language_model}
+    adapting.adapt(spec.adaptation, method, rank, parts, continue_adapter)
+    adapting.optimise(spec.hyperparameters, precision, optimiser, gradient_checkpointing)
     if augmentation is not None:
         spec.augmentation.CopyFrom(policy(augmentation))
     _load(spec, batching, on_bad_example)
@@ -224,19 +250,11 @@ def _from_file(file: Path | None) -> "trainer_pb2.CreateTrainingJobRequest":
     return jobfile.load(file)
 
 
-def _apply(
-    spec: "trainer_pb2.TrainingJobSpec", given: dict[str, Any], method: Method | None, rank: int | None
-) -> None:
+def _apply(numbers: "trainer_pb2.Hyperparameters", given: dict[str, Any]) -> None:
     """Flags win over the file."""
-    from visiontune.trainer.v1 import trainer_pb2
-
     for name, value in given.items():
         if value is not None:
-            setattr(spec.hyperparameters, name, value)
-    if method is not None:
-        spec.adaptation.method = trainer_pb2.Adaptation.Method.Value(f"METHOD_{method.name}")
-    if rank is not None:
-        spec.adaptation.lora.rank = rank
+            setattr(numbers, name, value)
 
 
 def _load(

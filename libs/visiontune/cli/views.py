@@ -24,8 +24,13 @@ COLOURS = {
     "RETRYING": "yellow",
     "RUNNING": "cyan",
 }
-# The measure that says most about a held-out answer, as evaluations and jobs name it.
-ACCURACY = ("exact_match", "eval_exact_match")
+# The measure that says most about a model, by what it was trained for, as jobs and evaluations name it.
+ACCURACY = (
+    *("exact_match", "eval_exact_match"),
+    *("preference_accuracy", "eval_preference_accuracy"),
+    *("image_to_text_recall_at_1", "eval_image_to_text_recall_at_1"),
+    *("ndcg_at_5", "eval_ndcg_at_5"),
+)
 
 
 def when(time: "Timestamp") -> str:

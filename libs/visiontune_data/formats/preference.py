@@ -104,7 +104,7 @@ def _answered(record: PreferenceRecord, turns: Turns, notes: Notes) -> dict[str,
 def _conversation(value: str | Said | list[Said] | None) -> list[Said]:
     if value is None or isinstance(value, list):
         return value or []
-    return [Said(content=value) if isinstance(value, str) else value]
+    return [Said.model_validate({"content": value}) if isinstance(value, str) else value]
 
 
 def _text(said: Said, notes: Notes) -> str:

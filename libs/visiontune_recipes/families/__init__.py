@@ -1,6 +1,11 @@
 """The families of models that can be trained: one module each, plain lines here, no scanning of folders."""
 
 from visiontune_recipes.families import (
+    clip,
+    colpali,
+    colqwen2,
+    dual_encoder,
+    flava,
     gemma3,
     generic,
     idefics3,
@@ -12,6 +17,7 @@ from visiontune_recipes.families import (
     qwen2_5_vl,
     qwen2_vl,
     qwen3_vl,
+    siglip,
     smolvlm,
     text,
     video_llava,
@@ -32,6 +38,12 @@ FAMILIES = table(
     paligemma.FAMILY,
     gemma3.FAMILY,
     phi4_multimodal.FAMILY,
+    clip.FAMILY,
+    siglip.FAMILY,
+    dual_encoder.FAMILY,
+    flava.FAMILY,
+    colqwen2.FAMILY,
+    colpali.FAMILY,
     generic.FAMILY,
     text.FAMILY,
 )

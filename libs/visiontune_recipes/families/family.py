@@ -9,7 +9,7 @@ from typing import Any
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.preset import Preset
-from visiontune_recipes.spec import Method
+from visiontune_recipes.spec import Method, Spec
 
 ENTRY_POINT_GROUP = "visiontune.families"
 
@@ -37,11 +37,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class LoraTargets:
-    """For each part the modules that get low-rank adapters (matched in full), or that train whole."""
+    """For each part the modules that get low-rank adapters, matched in full; empty: none can have any.
+
+    What trains whole beside adapters need not be named: it is all that belongs to the part.
+    """
 
     vision_tower: str = ""
+    projector: str = ""
     language_model: str = ""
-    projector_modules: tuple[str, ...] = ()  # saved whole beside the adapter: peft's `modules_to_save`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,11 @@ class Family:
     parts: Parts
     lora: LoraTargets
     methods: tuple[Method, ...]
-    # Used when the model's own template does not mark what the assistant says, stop token included.
+    # Used where the model's own template does not tell what the assistant says, stop token included. It marks
+    # that. Empty: a model without a template that tells is refused.
     chat_template: str = ""
-    # The model's own is used all the same, and what the assistant says is found by what precedes it.
-    keeps_template: bool = False
+    # The class of its processor saves its template and does not read it again; the tokenizer does.
+    forgets_template: bool = False
     presets: tuple[Preset, ...] = ()
     # Every input of the vision tower has one place an image on its first axis, and images of any number of
     # examples have one shape: examples are encoded together, which is faster.
@@ -76,6 +80,14 @@ class Family:
     # whose output the language model gets as it is, from a list that its model joins. Empty where none is so:
     # then no features can be kept.
     features_before: str = ""
+    # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
+    fills_texts: bool = False
+    # Python that uses a result, for its model card; empty where that of the objective does.
+    use_lines: str = ""
+    # Losses that a job may ask for (`hyperparameters.losses`), the first of which it has unless it does.
+    losses: tuple[str, ...] = ()
+    # What has to be told to a model before it is adapted, and what a spec wants of its config.
+    prepare: Callable[[Any, Spec], None] | None = None
     # Of a model's config: a regular expression, matched at the start, of weights that no step ever reaches.
     # They stay as they are; a weight without a gradient would be averaged, saved and counted for nothing.
     unused: Callable[[Any], str] | None = None

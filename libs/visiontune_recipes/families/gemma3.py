@@ -95,10 +95,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"model\.vision_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"model\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        # Its weight is a bare parameter, which no low-rank adapter can sit on.
-        projector_modules=("multi_modal_projector",),
+        # No projector: its weight is a bare parameter, which no low-rank adapter can sit on.
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
 )

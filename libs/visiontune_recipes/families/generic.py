@@ -1,7 +1,7 @@
 """Any other model that answers in text about images: known to no family by name, with its own template.
 
 Where its parts are is told by the names that such models use for them. It has no preset and no pattern for
-adapters in the tower, so that a tower trains whole or not at all.
+adapters in tower and projector, so that these train whole or not at all.
 """
 
 from visiontune_recipes.facts import Kind
@@ -33,8 +33,6 @@ FAMILY = Family(
             rf"(?!{_WITHIN}(?:{'|'.join(_PROJECTORS + _TOWERS)})\.)"
             r".*\.(?:q_proj|k_proj|v_proj|o_proj|qkv_proj|gate_proj|up_proj|down_proj|gate_up_proj)"
         ),
-        projector_modules=_PROJECTORS,
     ),
-    methods=(Method.FULL, Method.LORA),
-    keeps_template=True,
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
 )

@@ -98,9 +98,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"model\.vision_model\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"model\.text_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        projector_modules=("connector",),
+        projector=r"model\.connector\.modality_projection\.proj",
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     packs=True,
     features_before="model.connector",

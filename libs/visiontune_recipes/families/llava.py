@@ -95,7 +95,7 @@ PARTS = Parts(
 LORA = LoraTargets(
     vision_tower=r"model\.vision_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
     language_model=r"model\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-    projector_modules=("multi_modal_projector",),
+    projector=r"model\.multi_modal_projector\.linear_[12]",
 )
 
 FAMILY = Family(
@@ -108,7 +108,7 @@ FAMILY = Family(
     takes=(Kind.CHAT_WITH_IMAGES, Kind.CHAT, Kind.PREFERENCE),
     parts=PARTS,
     lora=LORA,
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     one_place_an_image=True,

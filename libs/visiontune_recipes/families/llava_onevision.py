@@ -10,14 +10,16 @@ from visiontune_recipes.spec import Method
 
 VIDEO_TOKEN = "<video>"  # noqa: S105 - a token of a vocabulary, not a secret
 _TILINGS = [[32, 32], [32, 64], [64, 32], [64, 64]]
-# The ChatML of the published models, with the assistant's words and stop token marked.
+# The ChatML of the published models, with the assistant's words and stop token marked. Their own template
+# writes a space behind `assistant` that its prompts do not have; what is learnt here is what prompts ask for.
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] }}"
+    "{% if message['role'] != 'assistant' %}{{ ' ' }}{% endif %}"
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>' }}{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'video' %}{{ '<video>' }}{% endfor %}"
-    "{% if message['role'] == 'assistant' %}{% generation %}{{ '\\n' }}"
+    "{{ '\\n' }}{% if message['role'] == 'assistant' %}{% generation %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{{ '<|im_end|>' }}{% endgeneration %}{% else %}{{ '\\n' }}"
+    "{{ '<|im_end|>' }}{% endgeneration %}{% else %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
     "{{ '<|im_end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -91,7 +93,7 @@ FAMILY = Family(
     takes=(Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO, Kind.CHAT, Kind.PREFERENCE),
     parts=llava.PARTS,
     lora=llava.LORA,
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     packs=True,
     presets=(TINY,),

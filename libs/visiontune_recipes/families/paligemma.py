@@ -44,9 +44,9 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor: pictures of 32 pixels, of 16 tokens each."""
     from transformers import PaliGemmaProcessor, SiglipImageProcessor  # noqa: PLC0415
 
-    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    images: Any = SiglipImageProcessor(size={"height": 32, "width": 32})
     images.image_seq_length = 16
-    return PaliGemmaProcessor(images, tokenizer)
+    return PaliGemmaProcessor(images, tokenizer)  # type: ignore[no-untyped-call]  # transformers
 
 
 TINY = Preset(
@@ -104,9 +104,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"model\.vision_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"model\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        projector_modules=("multi_modal_projector",),
+        projector=r"model\.multi_modal_projector\.linear",
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     encode=encode,

@@ -5,7 +5,7 @@ from typing import Any
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.family import Family, LoraTargets, Parts
 from visiontune_recipes.families.preset import INITIALIZER_RANGE, Preset, dialogue
-from visiontune_recipes.spec import Method
+from visiontune_recipes.spec import Method, Spec
 
 IMAGE_TOKEN, AUDIO_TOKEN = "<|image|>", "<|audio|>"
 _IMAGE = r"model\.embed_tokens_extend\.image_embed\."
@@ -31,6 +31,17 @@ def unused(config: Any) -> str:
     return rf"{tower}|model\.embed_tokens_extend\.audio_embed\."
 
 
+def prepare(model: Any, _: Spec) -> None:
+    """Lets every patch of a crop see every other, as the model was made and as the class computes by itself.
+
+    transformers 5.23 marks the tower's attention as causal, which PyTorch's own attention obeys in batches in
+    which no crop is padded: what a picture is would depend on its company.
+    """
+    for name, module in model.named_modules():
+        if name.startswith("model.embed_tokens_extend.image_embed.") and hasattr(module, "is_causal"):
+            module.is_causal = False
+
+
 def processor(tokenizer: Any) -> Any:
     """The preset's processor: crops of 64 pixels, each in the 32 by 32 patches that the class counts."""
     from transformers import (  # noqa: PLC0415
@@ -41,7 +52,8 @@ def processor(tokenizer: Any) -> Any:
 
     size = {"height": 64, "width": 64}
     images = Phi4MultimodalImageProcessor(size=size, patch_size=2, dynamic_hd=4)
-    return Phi4MultimodalProcessor(images, Phi4MultimodalFeatureExtractor(), tokenizer)
+    audio = Phi4MultimodalFeatureExtractor()
+    return Phi4MultimodalProcessor(images, audio, tokenizer)  # type: ignore[no-untyped-call]  # transformers
 
 
 TINY = Preset(
@@ -100,10 +112,12 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=rf"{_IMAGE}img_processor\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=r"model\.layers\..*\.(qkv_proj|o_proj|gate_up_proj|down_proj)",
-        projector_modules=("img_projection_up", "img_projection_down"),
+        projector=rf"{_IMAGE}img_projection_(up|down)",
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     unused=unused,
+    prepare=prepare,
+    forgets_template=True,
 )

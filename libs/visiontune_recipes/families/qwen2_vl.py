@@ -47,7 +47,7 @@ def parts() -> tuple[Parts, LoraTargets]:
     ), LoraTargets(
         vision_tower=r"model\.visual\.blocks\..*\.(qkv|proj|fc1|fc2|gate_proj|up_proj|down_proj|linear_fc[12])",
         language_model=r"model\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
-        projector_modules=("merger",),
+        projector=r"model\.visual\.(merger|deepstack_merger_list\.\d+)\.(mlp\.[02]|linear_fc[12])",
     )
 
 
@@ -133,7 +133,7 @@ FAMILY = Family(
     takes=TAKES,
     parts=_PARTS,
     lora=_LORA,
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=chat_template(SYSTEM),
     packs=True,
     features_before="model.visual.merger",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from visiontune_recipes.families import qwen2_vl
-from visiontune_recipes.families.family import Family, LoraTargets
+from visiontune_recipes.families.family import Family
 from visiontune_recipes.families.preset import Preset, dialogue
 from visiontune_recipes.spec import Method
 
@@ -46,7 +46,7 @@ TINY = Preset(
     token_ids=qwen2_vl.TOKEN_IDS,
 )
 
-PARTS, _LORA = qwen2_vl.parts()
+PARTS, LORA = qwen2_vl.parts()
 FAMILY = Family(
     name="qwen3_vl",
     description="Qwen3-VL: answers about pictures of any size, several of them, and videos.",
@@ -56,13 +56,8 @@ FAMILY = Family(
     objective="causal_lm",
     takes=qwen2_vl.TAKES,
     parts=PARTS,
-    # One merger for each layer of the tower that feeds the decoder: three in every published size.
-    lora=LoraTargets(
-        vision_tower=_LORA.vision_tower,
-        language_model=_LORA.language_model,
-        projector_modules=("merger", *(f"deepstack_merger_list.{n}" for n in range(3))),
-    ),
-    methods=(Method.FULL, Method.LORA),
+    lora=LORA,
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=qwen2_vl.chat_template(""),
     packs=True,
     presets=(TINY,),

@@ -12,13 +12,15 @@ def processor(tokenizer: Any) -> Any:
     from transformers import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor  # noqa: PLC0415
 
     video_size = {"longest_edge": 32}
+    # transformers reads it of its keywords, and does not declare it.
+    sampling: Any = {"video_sampling": {"fps": 1, "max_frames": 64, "video_size": video_size}}
     return SmolVLMProcessor(
         image_processor=SmolVLMImageProcessor(**idefics3.SIZES),
         tokenizer=tokenizer,
         video_processor=SmolVLMVideoProcessor(
             size=video_size,
             max_image_size=video_size,
-            video_sampling={"fps": 1, "max_frames": 64, "video_size": video_size},
+            **sampling,
             fps=1,
             num_frames=64,
         ),

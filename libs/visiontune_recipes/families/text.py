@@ -5,7 +5,7 @@ from visiontune_recipes.families.family import Family, LoraTargets, Parts
 from visiontune_recipes.families.preset import INITIALIZER_RANGE, Preset
 from visiontune_recipes.spec import Method
 
-# For models that come without a template. The others keep their own, whose answers need not be marked.
+# For models that come without a template.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] + '\\n' }}"
@@ -55,9 +55,8 @@ FAMILY = Family(
     takes=(Kind.CHAT,),
     parts=Parts(language_model=r".*"),
     lora=LoraTargets(language_model=rf"(?!lm_head|embed_out).*\.({'|'.join(_LINEAR)})"),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
-    keeps_template=True,
     packs=True,
     presets=(TINY,),
 )

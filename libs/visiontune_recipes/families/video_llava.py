@@ -28,9 +28,9 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor: pictures and frames of 32 pixels in patches of 8."""
     from transformers import VideoLlavaImageProcessor, VideoLlavaProcessor, VideoLlavaVideoProcessor  # noqa: PLC0415
 
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    half = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    return VideoLlavaProcessor(
+    size: Any = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    half: Any = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    return VideoLlavaProcessor(  # type: ignore[no-untyped-call]  # transformers
         image_processor=VideoLlavaImageProcessor(**size, **half),
         video_processor=VideoLlavaVideoProcessor(**size, **half),
         tokenizer=tokenizer,
@@ -94,9 +94,9 @@ FAMILY = Family(
     lora=LoraTargets(
         vision_tower=r"model\.(image|video)_tower\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
         language_model=llava.FAMILY.lora.language_model,
-        projector_modules=("multi_modal_projector",),
+        projector=llava.FAMILY.lora.projector,
     ),
-    methods=(Method.FULL, Method.LORA),
+    methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     unused=unread_layers,

@@ -205,7 +205,7 @@ def model_to(model: Model) -> pb.Model:
         description=model.description,
         family=model.family,
         training_job=model.training_job,
-        base_model=_base_to(model.base_model),
+        base_model=base_to(model.base_model),
         is_adapter=model.is_adapter,
         parameter_count=model.parameter_count,
         create_time=time_to(model.created_at),
@@ -299,5 +299,6 @@ def duration_to(seconds: float) -> Duration:
     return result
 
 
-def _base_to(base: Base) -> pb.BaseModel:
+def base_to(base: Base) -> pb.BaseModel:
+    """Returns what a training starts from as a message."""
     return ParseDict(base.model_dump(mode="json", exclude_none=True), pb.BaseModel())

@@ -29,6 +29,7 @@ def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
         else pb.CheckpointFiles(
             step=resume.step, files=[wire.file_to(file, resume.urls) for file in resume.files]
         ),
+        adapter_base=None if claim.adapter_base is None else wire.base_to(claim.adapter_base),
         model_files=[_model_files_to(model) for model in claim.model_files],
         samples=[wire.sample_to(sample) for sample in claim.samples],
         metrics_before=claim.metrics_before,

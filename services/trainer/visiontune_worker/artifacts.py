@@ -6,26 +6,25 @@ from pathlib import Path
 
 import yaml
 from visiontune_recipes.facts import Kind
-from visiontune_recipes.spec import Method, Spec
+from visiontune_recipes.spec import Spec
 
 from visiontune_worker.build import Built
 
-IMPORT_LINES = {
-    Method.FULL: """from transformers import AutoProcessor, {model_class}
+WHOLE_LINES = """from transformers import AutoProcessor, {model_class}
 
 folder = "."  # this folder
 processor = AutoProcessor.from_pretrained(folder)
 model = {model_class}.from_pretrained(folder)
-""",
-    Method.LORA: """from peft import PeftModel
+"""
+ADAPTER_LINES = """from peft import PeftModel
 from transformers import AutoProcessor, {model_class}
 
 base = "{base}"  # {base_note}
 folder = "."  # this folder
 processor = AutoProcessor.from_pretrained(folder)
 model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
-""",
-}
+"""
+RECALL_TEMPLATE = "processor.chat_template = processor.tokenizer.chat_template  # its class forgets it\n"
 ASK_ABOUT_PICTURE = """
 messages = [
     {"role": "user", "content": [{"type": "image", "path": "picture.png"}, {"type": "text", "text": "..."}]}
@@ -39,6 +38,23 @@ inputs = processor.apply_chat_template(
 answer = model.generate(**inputs, max_new_tokens=32)
 print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
+# How a result is used that has no words of its own, by its objective.
+USE_LINES = {
+    "contrastive": """
+from PIL import Image
+
+picture = Image.open("picture.png").convert("RGB")
+inputs = processor(text=["...", "..."], images=picture, padding="max_length", return_tensors="pt")
+print(model(**inputs).logits_per_image)  # the higher, the better a text fits
+""",
+    "late_interaction": """
+from PIL import Image
+
+pages = processor.process_images(images=[Image.open("page.png").convert("RGB")])
+queries = processor.process_queries(text=["..."])
+print(processor.score_retrieval(model(**queries).embeddings, model(**pages).embeddings))
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,7 @@ class Story:
 
 def artifact_id(spec: Spec) -> str:
     """`adapter` or `model`."""
-    return "adapter" if spec.adaptation.method is Method.LORA else "model"
+    return "adapter" if spec.adaptation.by_adapter else "model"
 
 
 def write(built: Built, story: Story, folder: Path) -> None:
@@ -84,8 +100,8 @@ def reproduction(story: Story) -> str:
 def card(built: Built, story: Story) -> str:
     """The model card: metadata that the Hub reads, then what a reader wants to know."""
     front = {"library_name": "peft" if built.peft is not None else "transformers", "tags": ["visiontune"]}
-    if story.spec.base_model.hub:
-        front["base_model"] = story.spec.base_model.hub.repo_id
+    if built.base.hub:
+        front["base_model"] = built.base.hub.repo_id
     return "\n".join(
         [
             f"---\n{yaml.safe_dump(front, sort_keys=True)}---",
@@ -97,7 +113,7 @@ def card(built: Built, story: Story) -> str:
             "",
             "## Use",
             "",
-            f"```python\n{_code(built, story.spec)}```",
+            f"```python\n{_code(built)}```",
             "",
             "## Training",
             "",
@@ -130,7 +146,7 @@ def _number(value: float | None) -> str:
 
 
 def _method(spec: Spec) -> str:
-    return "low-rank adapters" if spec.adaptation.method is Method.LORA else "all chosen weights"
+    return "low-rank adapters" if spec.adaptation.by_adapter else "all chosen weights"
 
 
 def _base(spec: Spec) -> str:
@@ -140,14 +156,17 @@ def _base(spec: Spec) -> str:
     return base.preset or base.path or base.model or ""
 
 
-def _code(built: Built, spec: Spec) -> str:
-    base = spec.base_model
-    method = spec.adaptation.method or Method.FULL
-    lines = IMPORT_LINES[method].format(
+def _code(built: Built) -> str:
+    base = built.base
+    lines = (WHOLE_LINES if built.peft is None else ADAPTER_LINES).format(
         model_class=built.family.model_class.partition(":")[2],
         base=base.hub.repo_id if base.hub else base.path or "base-model",
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )
-    sees = Kind.CHAT_WITH_IMAGES in built.family.takes
-    return lines + (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES
+    lines += RECALL_TEMPLATE if built.family.forgets_template else ""
+    use = built.family.use_lines or USE_LINES.get(built.family.objective)
+    if use is None:
+        sees = Kind.CHAT_WITH_IMAGES in built.family.takes
+        use = (ASK_ABOUT_PICTURE if sees else ASK) + ASK_LINES
+    return lines + use

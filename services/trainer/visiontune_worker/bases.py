@@ -12,11 +12,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.utils.hub import cached_file, extract_commit_hash
+from visiontune_recipes import adaptation_rules
 from visiontune_recipes.families import Family
 from visiontune_recipes.presets import Preset
-from visiontune_recipes.spec import Base
+from visiontune_recipes.spec import Adaptation, Base, Method, Spec
 
-from visiontune_worker import presets
+from visiontune_worker import modules, presets, quantised
 from visiontune_worker.faults import ConfigurationFault, PassingFault
 from visiontune_worker.template import tokenizer_of
 
@@ -37,8 +38,25 @@ class Sources:
     roots: tuple[Path, ...] = ()  # folders below which `base_model.path` may lie
     trusted: frozenset[str] = frozenset()  # repositories and folders whose own code may run here
     layers: tuple[Layer, ...] = ()  # files of the registered model that `base_model.model` names
+    adapter_base: Base | None = None  # what the first of layers sits on, when it is an adapter
     processor: Path | None = None  # the processor that an earlier attempt made, for a preset
     texts: Iterable[str] = ()  # the training texts, for a preset without one
+
+    def continued(self, adaptation: Adaptation) -> Layer | None:
+        """The adapter that is trained further; None where a new one is made, or none."""
+        return self.layers[-1] if adaptation.continue_adapter and self.layers else None
+
+    def merged(self, adaptation: Adaptation) -> list[Layer]:
+        """The adapters that become part of what the training starts from."""
+        continued = self.continued(adaptation)
+        return [layer for layer in self.layers if layer.is_adapter and layer is not continued]
+
+    def base_of(self, spec: Spec) -> Base:
+        """What the result is loaded on top of, when it is an adapter."""
+        if self.continued(spec.adaptation) is None:
+            return spec.base_model
+        below = self.layers[:-1]
+        return Base(model=below[-1].name) if below else self.adapter_base or spec.base_model
 
 
 def from_preset(preset: Preset, sources: Sources, families: Mapping[str, Family]) -> tuple[Any, Any, Family]:
@@ -63,20 +81,45 @@ def _from_config(family: Family, config: Any) -> Any:
 
 
 def from_files(
-    base: Base, sources: Sources, dtype: torch.dtype, families: Mapping[str, Family]
+    spec: Spec, sources: Sources, dtype: torch.dtype, families: Mapping[str, Family], device: torch.device
 ) -> tuple[Any, Any, Family]:
-    """Model, processor and family of files, in a repository or on this machine."""
-    location, revision = _location(base, sources)
-    keywords = {"revision": revision, "trust_remote_code": (base.path or location) in sources.trusted}
-    family = _family_of(location, keywords, families)
+    """Model, processor and family of files, in a repository or on this machine.
+
+    device: where weights of few bits go; others stay in main memory. ConfigurationFault when the family
+    cannot be trained as the spec asks.
+    """
+    location, revision = _location(spec.base_model, sources)
+    source = sources.adapter_base or spec.base_model
+    is_trusted = (source.path or location) in sources.trusted
+    keywords: dict[str, Any] = {"revision": revision, "trust_remote_code": is_trusted}
+    family, config = _family_of(location, keywords, families)
+    for problem in adaptation_rules.problems(spec, family):
+        raise ConfigurationFault("ADAPTATION_REFUSED", f"{problem.field}: {problem.message} {problem.remedy}")
+    model_class, own = _resolve_class(family.model_class), dict(keywords)
+    adapters = sources.merged(spec.adaptation)
+    if spec.adaptation.quantisation is not None:
+        if adapters:
+            raise ConfigurationFault(
+                "MERGED_INTO_FEW_BITS",
+                f"{adapters[-1].name} cannot be merged into weights of few bits without a loss. Use "
+                f"{Method.LORA}, or start from a whole model.",
+            )
+        keep = _kept_whole(family, config, spec.adaptation)
+        own |= quantised.loading(spec.adaptation.quantisation, keep, dtype, device)
     try:
         processor = _load_processor(family, location, **keywords)
-        model = _resolve_class(family.model_class).from_pretrained(
-            location, dtype=dtype, use_safetensors=True, **keywords
-        )
+        model = model_class.from_pretrained(location, dtype=dtype, use_safetensors=True, **own)
     except (OSError, ValueError) as error:
         raise _unloadable(location, error) from error
-    return reduce(_merge, sources.layers[1:], model), processor, family
+    # A merge in fewer bits would lose what it adds.
+    return reduce(_merge, adapters, model).to(dtype) if adapters else model, processor, family
+
+
+def _kept_whole(family: Family, config: Any, adaptation: Adaptation) -> list[str]:
+    """Names of the modules that are not kept in few bits: those that train whole, and the head."""
+    with torch.device("meta"):
+        skeleton = _from_config(family, config)
+    return [*modules.roots(skeleton, family.parts, adaptation.whole()), *modules.heads(skeleton)]
 
 
 def commit_of(base: Base) -> str:
@@ -91,9 +134,10 @@ def commit_of(base: Base) -> str:
 
 
 def _load_processor(family: Family, location: str | Path, **keywords: Any) -> Any:
-    """The processor of files. Some classes (Phi-4's) forget their template, which the tokenizer has, too."""
+    """The processor of files, with its template."""
     processor = _resolve_class(family.processor_class).from_pretrained(location, **keywords)
-    processor.chat_template = processor.chat_template or tokenizer_of(processor).chat_template
+    if family.forgets_template:
+        processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
     return processor
 
 
@@ -108,9 +152,11 @@ def _location(base: Base, sources: Sources) -> tuple[str, str]:
         return base.hub.repo_id, base.hub.revision or "main"
     if base.path is not None:
         return str(_allowed(Path(base.path), sources.roots)), "main"
-    if not sources.layers or sources.layers[0].is_adapter:
-        raise ConfigurationFault("BASE_MODEL_NOT_FOUND", f"The files of {base.model} were not handed over.")
-    return str(sources.layers[0].folder), "main"
+    if sources.layers and not sources.layers[0].is_adapter:
+        return str(sources.layers[0].folder), "main"
+    if sources.layers and sources.adapter_base is not None and sources.adapter_base.model is None:
+        return _location(sources.adapter_base, sources)
+    raise ConfigurationFault("BASE_MODEL_NOT_FOUND", f"The files of {base.model} were not handed over.")
 
 
 def _allowed(path: Path, roots: tuple[Path, ...]) -> Path:
@@ -129,7 +175,10 @@ def _allowed(path: Path, roots: tuple[Path, ...]) -> Path:
     return real
 
 
-def _family_of(location: str, keywords: Mapping[str, Any], families: Mapping[str, Family]) -> Family:
+def _family_of(
+    location: str, keywords: Mapping[str, Any], families: Mapping[str, Family]
+) -> tuple[Family, Any]:
+    """The family of files, and their config."""
     try:
         config = AutoConfig.from_pretrained(location, **keywords)
     except (OSError, ValueError) as error:
@@ -143,7 +192,7 @@ def _family_of(location: str, keywords: Mapping[str, Any], families: Mapping[str
             f"{location} is of type {config.model_type}, which no family trains. "
             f"Families: {', '.join(families)}.",
         )
-    return found
+    return found, config
 
 
 def _knows(family: Family, config: Any) -> bool:
@@ -173,11 +222,15 @@ def _unloadable(location: str, error: Exception) -> ConfigurationFault | Passing
 def _merge(model: Any, layer: Layer) -> Any:
     """The model with an adapter's change worked into its weights. Refuses an adapter that does not fit."""
     adapted = PeftModel.from_pretrained(model.float(), layer.folder)
-    found = adapted.load_adapter(layer.folder, adapter_name="check")
+    refuse_misfit(adapted, layer)
+    return adapted.merge_and_unload()
+
+
+def refuse_misfit(adapted: PeftModel, layer: Layer) -> None:
+    """ConfigurationFault when weights of an adapter found no place, or places no weights."""
+    found = adapted.load_adapter(layer.folder, adapter_name="default", is_trainable=True)
     wrong = [*found.missing_keys, *found.unexpected_keys]
     if wrong:
         raise ConfigurationFault(
             "ADAPTER_DOES_NOT_FIT", f"{layer.name} does not fit its base model: {', '.join(wrong[:5])}."
         )
-    adapted.delete_adapter("check")
-    return adapted.merge_and_unload()

@@ -11,12 +11,20 @@ import torch
 from peft import PeftModel
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS
-from visiontune_recipes.spec import Method, Precision, Spec
+from visiontune_recipes.spec import Base, Precision, Spec
 
 from visiontune_worker import bases, ranks, template
-from visiontune_worker.adapt import adapt
+from visiontune_worker.adapt import adapt, checkpoint_activations
 from visiontune_worker.bases import Layer, Sources
 from visiontune_worker.faults import ConfigurationFault
+
+# What peft puts into the names of weights that it saves whole.
+COPIED = ".modules_to_save.default."
+DTYPES: Mapping[Precision, torch.dtype] = {
+    Precision.FP32: torch.float32,
+    Precision.BF16: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 
 __all__ = ["Built", "Layer", "Sources", "build", "seed"]
 
@@ -26,6 +34,7 @@ class Built:
     """A model ready to be trained.
 
     model: the transformers model, adapters injected. peft: its wrapper; None with METHOD_FULL.
+    base: what it was trained from; for a continued adapter what that sits on.
     base_revision: commit of the Hub repository that was loaded; empty for other sources.
     """
 
@@ -36,6 +45,7 @@ class Built:
     device: torch.device
     precision: Precision
     parameter_count: int
+    base: Base
     base_revision: str = ""
     # What the model is given in place of the inputs that a batch has.
     given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
@@ -70,9 +80,8 @@ class Built:
 
     def autocast(self) -> torch.autocast:
         """The number format of forward passes."""
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.precision is Precision.BF16
-        )
+        dtype = DTYPES[self.precision]
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
 def build(
@@ -89,35 +98,40 @@ def build(
     """
     seed(spec.hyperparameters.seed or 0)
     device = ranks.device(0 if on_cpu else spec.resources.accelerator_count, local_rank)
-    dtype = _base_dtype(spec)
     commit = bases.commit_of(spec.base_model)
     spec = spec.at(commit)  # one commit for all files, also when the branch moves meanwhile
+    precision = spec.hyperparameters.precision or Precision.FP32
     preset = PRESETS.get(spec.base_model.preset or "")
     if preset:
         model, processor, family = bases.from_preset(preset, sources, families)
     else:
-        model, processor, family = bases.from_files(spec.base_model, sources, dtype, families)
-    parameter_count = sum(each.numel() for each in model.parameters())
-    adapted = adapt(model, spec, family)
+        model, processor, family = bases.from_files(spec, sources, _base_dtype(spec), families, device)
+    if family.prepare:
+        family.prepare(model, spec)
+    parameter_count = model.num_parameters()  # Four bits are two weights in one.
+    adapted = adapt(model, spec, family, sources.continued(spec.adaptation))
     _freeze_unused(model, family)
     _check_trained(model, spec, family)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    if not spec.resources.is_sharded:
+    if spec.hyperparameters.gradient_checkpointing:
+        checkpoint_activations(model)
+    # Weights of few bits are where they were loaded; those that get divided are moved part by part.
+    if spec.adaptation.quantisation is None and not spec.resources.is_sharded:
         model.to(device)
-    precision = spec.hyperparameters.precision or Precision.FP32
-    built = Built(model, adapted, processor, family, device, precision, parameter_count, commit)
+    base = sources.base_of(spec)
+    built = Built(model, adapted, processor, family, device, precision, parameter_count, base, commit)
     if model.can_generate():
         template.use_for_training(processor, family, built.stop_ids)
     return built
 
 
 def _check_trained(model: Any, spec: Spec, family: Family) -> None:
-    """Refuses a part that shall train, is there, and does not."""
+    """Refuses a part that shall train, is there, and has no place for adapters."""
     adaptation = spec.adaptation
-    if adaptation.lora is not None and adaptation.lora.target_modules:
-        return  # who names modules has said where
+    if adaptation.lora is None or adaptation.lora.target_modules:
+        return  # Whole parts train as far as the objective reaches; who names modules has said where.
     weights = dict(model.named_parameters())
     there = {family.parts.part_of(name) for name in weights}
     trains = {family.parts.part_of(name) for name, each in weights.items() if each.requires_grad}
@@ -134,7 +148,8 @@ def _freeze_unused(model: Any, family: Family) -> None:
     """What no step reaches would never get a gradient: it stays as it is, adapters in it too."""
     unused = family.unused(model.config) if family.unused else ""
     for name, parameter in model.named_parameters():
-        if unused and re.match(unused, name):
+        # Of a part that trains whole beside adapters it is peft's copy that trains.
+        if unused and re.match(unused, name.replace(COPIED, ".")):
             parameter.requires_grad = False
 
 
@@ -158,5 +173,5 @@ def seed(value: int) -> None:
 
 def _base_dtype(spec: Spec) -> torch.dtype:
     """Frozen weights take the precision of the passes; weights that train are float32."""
-    frozen = spec.adaptation.method is Method.LORA
-    return torch.bfloat16 if frozen and spec.hyperparameters.precision is Precision.BF16 else torch.float32
+    precision = spec.hyperparameters.precision or Precision.FP32
+    return DTYPES[precision] if spec.adaptation.by_adapter else torch.float32

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from visiontune_recipes.spec import Method, Spec
 
+from visiontune_worker import optimisers
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import RemoteFile
 from visiontune_worker.faults import ConfigurationFault, PassingFault
@@ -60,7 +61,8 @@ def write_state(state: State, training: Training, spec_digest: str, folder: Path
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_file(dict(state.weights), folder / WEIGHTS)
-    torch.save({"optimiser": state.optimiser}, folder / STATE)
+    tensors = {"optimiser": state.optimiser, "scaler": training.scaler.state_dict()}
+    torch.save(tensors, folder / STATE)
     about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
     if training.most_examples is not None:
         about["most_examples"] = training.most_examples
@@ -82,11 +84,13 @@ def read(training: Training, folder: Path) -> None:
             "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
         )
     state = torch.load(folder / STATE, map_location=device, weights_only=True)
-    training.optimiser.load_state_dict(state["optimiser"])
+    optimisers.restore(training.optimiser, state["optimiser"])
     if training.built.sharded:
         for parameter, moments in training.optimiser.state.items():
             for name, each in moments.items():
                 moments[name] = each if name == "step" else placed_like(each, parameter)
+    if scaler := state.get("scaler"):
+        training.scaler.load_state_dict(scaler)
     about = json.loads((folder / ABOUT).read_text())
     training.step, training.most_examples = about["step"], about.get("most_examples")
 
@@ -164,9 +168,12 @@ class Saver:
 
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
-    """What trains; all of the model when it was random at the start."""
+    """What trains; all of the model when it was random at the start. Tied weights are saved once."""
     whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
     weights: Mapping[str, torch.Tensor] = (
         training.built.model.state_dict() if whole else training.built.trainable()
     )
-    return {name: each.detach().contiguous() for name, each in weights.items()}
+    distinct: dict[tuple[int, torch.Size], str] = {}
+    for name, each in weights.items():
+        distinct.setdefault((each.data_ptr(), each.shape), name)
+    return {name: weights[name].detach().contiguous() for name in distinct.values()}

@@ -10,7 +10,7 @@ from visiontune.dataset.v1 import dataset_pb2
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2
 from visiontune_recipes.facts import DatasetFacts, Kind
-from visiontune_recipes.spec import Spec
+from visiontune_recipes.spec import Base, Spec
 
 from visiontune_worker.faults import ConfigurationFault
 
@@ -81,6 +81,7 @@ class Claim:
     resume_step: int = 0
     resume_files: Sequence[RemoteFile] = ()
     layers: Sequence[ModelLayer] = ()
+    adapter_base: Base | None = None  # what the first of layers sits on, when it is an adapter
     samples: Sequence[Sample] = ()
     metrics_before: Mapping[str, float] = field(default_factory=dict)
     heartbeat_interval_s: float = 10.0
@@ -111,10 +112,15 @@ def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
         resume_step=message.resume_from.step,
         resume_files=_files(message.resume_from.files),
         layers=[ModelLayer(each.model, each.is_adapter, _files(each.files)) for each in message.model_files],
+        adapter_base=_base(message.adapter_base) if message.HasField("adapter_base") else None,
         samples=[sample_from(each) for each in message.samples],
         metrics_before=dict(message.metrics_before),
         heartbeat_interval_s=message.heartbeat_interval_s or 10.0,
     )
+
+
+def _base(message: trainer_pb2.BaseModel) -> Base:
+    return Base.model_validate(MessageToDict(message, preserving_proto_field_name=True))
 
 
 def manifest_from(message: dataset_pb2.ReadManifest) -> Manifest:

@@ -8,12 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from PIL.Image import Image
-
 from visiontune_worker.augment import Augment
 from visiontune_worker.faults import DataFault
 from visiontune_worker.features import Features, in_place_of_pictures, without_pictures
-from visiontune_worker.objectives.objective import Batch, Encoded, Objective
+from visiontune_worker.objectives.objective import Batch, Change, Encoded, Objective
 from visiontune_worker.order import Lengths, Order, Step
 from visiontune_worker.shards import Example, Shards
 
@@ -64,7 +62,7 @@ class Examples:
                     self._leave_out(place, encoded)
                 else:
                     found[place] = self._finished(place, example, encoded)
-        return [found[place] for place in places if place in found]
+        return [self.objective.seen(found[place], epoch) for place in places if place in found]
 
     def batches(self, step: Step) -> list[Batch]:
         """The forward passes of a step; none of a pass without a good example."""
@@ -73,22 +71,20 @@ class Examples:
 
     def _encode(self, examples: Sequence[Example], epoch: int) -> Sequence[Encoded | DataFault]:
         """Each as a tensor, or what is wrong with it where bad ones are left out."""
-
-        def change(picture: Image, example: Example, index: int) -> Image:
-            return (
-                self._augment(picture, epoch=epoch, row=example.row, index=index)
-                if self._augment
-                else picture
-            )
-
         try:
-            return self.objective.encode(examples, change if self._augment else None)
+            return self.objective.encode(examples, self._change(epoch))
         except DataFault as fault:
             if self._on_bad is None:
                 raise
             if len(examples) == 1:
                 return [fault]
         return [encoded for example in examples for encoded in self._encode([example], epoch)]
+
+    def _change(self, epoch: int) -> Change | None:
+        augment = self._augment
+        if augment is None:
+            return None
+        return lambda picture, example, index: augment(picture, epoch=epoch, row=example.row, index=index)
 
     def _leave_out(self, place: Place, fault: DataFault) -> None:
         with self._lock:
@@ -123,11 +119,9 @@ class Examples:
         if encoded is None or not key or self._features is None:
             return encoded
         features = self._features.kept(key)
-        return (
-            features
-            if features is None
-            else replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
-        )
+        if features is None:
+            return None
+        return replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
 
 
 def plan(

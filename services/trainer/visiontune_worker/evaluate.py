@@ -35,6 +35,21 @@ class HeldOut:
             yield from (encoded[start : start + size] for start in range(0, len(encoded), size))
 
 
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """A rank's batches, as often as they are gone through."""
+
+    held_out: HeldOut
+    size: int
+    ranks: Ranks
+    check: Callable[[], None]
+
+    def __iter__(self) -> Iterator[list[Encoded]]:
+        for each in self.held_out.batches(self.size, self.ranks):
+            self.check()
+            yield each
+
+
 def held_out_places(counts: Sequence[int], most: int | None) -> list[tuple[int, int]]:
     """Places of the validation split in order; when only some are wanted, evenly spread ones."""
     places = [(shard, nth) for shard, count in enumerate(counts) for nth in range(count)]
@@ -57,20 +72,14 @@ def evaluate(
     the others, may raise to stop. Leaves the model in evaluation mode.
     """
     objective = held_out.examples.objective
-
-    def batches() -> Iterator[list[Encoded]]:
-        for each in held_out.batches(min(LARGEST_BATCH, 4 * batch_size), ranks):
-            check()
-            yield each
-
+    batches = _Batches(held_out, min(LARGEST_BATCH, 4 * batch_size), ranks, check)
     built.model.eval()
     if built.sharded:
-        ours = _measure_together(
-            built, objective, list(batches()), held_out.examples.at(held_out.places[:1]), ranks
-        )
+        spare = held_out.examples.at(held_out.places[:1])
+        ours = _measure_together(built, objective, list(batches), spare, ranks)
     else:
         with torch.inference_mode(), built.autocast():
-            ours = objective.measure(built.model, batches())
+            ours = objective.measure(built.model, batches)
     return objective.result(ranks.exchange(ours, check))
 
 
@@ -84,9 +93,9 @@ def _measure_together(
     """As `measure`, where all ranks have to make the same passes: who has fewer makes some for nothing."""
     most = max(ranks.exchange(len(batches)))
     with torch.no_grad(), built.autocast():
-        ours = objective.measure(built.model, iter(batches))
+        ours = objective.measure(built.model, batches)
         for _ in range(most - len(batches)):
-            objective.measure(built.model, iter([spare]))
+            objective.measure(built.model, [spare])
     return ours
 
 

@@ -69,7 +69,7 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
     _refuse_batching(spec, built.family)
     changes = augment.of(spec, manifest.facts)
     kept = None
-    epochs = training.total_steps / training.order.steps_per_epoch
+    epochs = (training.total_steps - training.data_start_step) / training.order.steps_per_epoch
     if features.usable(built, spec, augmented=changes is not None, epochs=epochs):
         tower = features.Tower(built)
         built.given_to_model = tower.given_to_model

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from visiontune_recipes.objectives import OBJECTIVES
-from visiontune_recipes.spec import Hyperparameters, Schedule
+from visiontune_recipes.spec import Hyperparameters, Precision, Schedule
 
-from visiontune_worker import schedule, sharding, shortage
+from visiontune_worker import optimisers, schedule, sharding, shortage
 from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, EnvironmentFault
 from visiontune_worker.notices import Notices
@@ -55,8 +55,10 @@ class Training:
     notices: Notices = field(default_factory=Notices)
     step: int = 0
     most_examples: int | None = None
+    data_start_step: int = 0  # at which the passes over the data begin
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
-    optimiser: torch.optim.AdamW = field(init=False)
+    optimiser: torch.optim.Optimizer = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
     # Where the model is sharded: a batch of a few examples, for passes that other ranks have alone.
     spare: Callable[[], Batch] = field(init=False)
     touch: Touch = field(init=False)
@@ -64,18 +66,25 @@ class Training:
     def __post_init__(self) -> None:
         trainable = self.built.trainable()
         self.parameters = list(trainable.values())
-        self.optimiser = schedule.optimiser(trainable, self.numbers)
+        self.optimiser = optimisers.optimiser(trainable, self.numbers, self.built.family.parts.part_of)
+        # Of float16 alone: small gradients would be 0 in it. Switched off it does nothing.
+        self.scaler = torch.amp.GradScaler(
+            self.built.device.type, enabled=self.built.precision is Precision.FP16
+        )
         if self.built.sharded:
             self.touch = Touch(self.built)
 
     @property
     def epoch(self) -> float:
         """Epochs done, with the part of the current one."""
-        return self.order.epoch_at(self.step)
+        return self.order.epoch_at(self.step - self.data_start_step)
 
     def learning_rate(self) -> float:
-        """Learning rate of the next step."""
-        return (self.numbers.learning_rate or 0.0) * schedule.factor(
+        """Learning rate of the next step; parts may have others."""
+        return (self.numbers.learning_rate or 0.0) * self._factor()
+
+    def _factor(self) -> float:
+        return schedule.factor(
             self.step,
             total_steps=self.total_steps,
             warmup_ratio=self.numbers.warmup_ratio or 0.0,
@@ -89,17 +98,19 @@ class Training:
         number of ranks changes the gradient.
         """
         (weight, examples, padded_tokens), passes = self._meet(batches)
-        rate = self.learning_rate()
+        factor = self._factor()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["peak"] * factor
         if self.built.sharded:
             total = self._backward_together(batches, weight, passes)
             self.ranks.sum_gradients([], total)
         else:
             total = self._backward(batches, weight)
             self.ranks.sum_gradients(self.parameters, total)
+        self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.numbers.max_grad_norm or 1.0)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.after_step(self.built.model)
         self.step += 1
@@ -132,30 +143,18 @@ class Training:
         The sums are the same whatever the passes are. EnvironmentFault when a single example is too much.
         """
         while True:
+            passes = [piece for batch in batches for piece in self._pieces(batch)]
             torch.manual_seed(seed_of_step(self.order.seed, self.step, self.ranks.rank))
-            total = torch.zeros((), device=self.built.device)
-            shape = (0, 0)
             try:
-                for batch in batches:
-                    for each in self._pieces(batch):
-                        shape = (each.examples, each.padded_tokens)
-                        total += self._backward_one(each, weight)
+                return self.objective.backward(self.built, passes, weight, self.scaler.scale)
             except RuntimeError as error:
                 if not shortage.is_shortage(error):
                     raise
-                short = shortage.measure(error, self.built.device, shape)
-            else:
-                return total
+                largest = max((each.examples, each.padded_tokens) for each in passes)
+                short = shortage.measure(error, self.built.device, largest)
             # Here, where nothing refers to the failed pass any more.
             self.optimiser.zero_grad(set_to_none=True)
-            self._make_smaller(short)
-
-    def _backward_one(self, batch: Batch, weight: int, *, counts: bool = True) -> Tensor:
-        with self.built.autocast():
-            found = self.objective.loss(self.built.model, batch.to(self.built.device))
-        loss = found.summed / max(1, weight) * counts
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
-        return loss.detach()
+            self._make_smaller(short, passes)
 
     def _backward_together(
         self, batches: Sequence[Batch], weight: int, passes: Sequence[Sequence[bool]]
@@ -168,8 +167,10 @@ class Training:
         total = torch.zeros((), device=self.built.device)
         for number in range(max(map(len, passes))):
             self.touch.on = any(images[number] for images in passes if number < len(images))
-            ours = number < len(batches)
-            total += self._backward_one(batches[number] if ours else self.spare(), weight, counts=ours)
+            if number < len(batches):
+                total += self.objective.backward(self.built, batches[number:][:1], weight, self.scaler.scale)
+            else:
+                self.objective.backward(self.built, [self.spare()], weight, lambda loss: 0 * loss)
         return total
 
     def _pieces(self, batch: Batch) -> Sequence[Batch]:
@@ -181,9 +182,11 @@ class Training:
             for start in range(0, batch.examples, most)
         ]
 
-    def _make_smaller(self, short: Shortage) -> None:
+    def _make_smaller(self, short: Shortage, passes: Sequence[Batch]) -> None:
         most = shortage.smaller(short.shape[0])
-        if most is None or OBJECTIVES[self.built.family.objective].couples_examples:
+        # Where ranks compare their examples the others wait inside of the step, and would not begin it anew.
+        couples = OBJECTIVES[self.built.family.objective].couples_examples and self.ranks.count > 1
+        if most is None or couples or not all(each.encoded for each in passes):
             raise EnvironmentFault("OUT_OF_MEMORY", f"At step {self.step + 1}: {short} {shortage.REMEDY}")
         self.most_examples = most
         if self.built.device.type == "cuda":

@@ -23,7 +23,7 @@ def processor(preset: Preset, texts: Iterable[str]) -> Any:
         clean_up_tokenization_spaces=False,
     )
     made = preset.processor(tokenizer) if preset.processor else tokenizer
-    made.chat_template = preset.chat_template
+    made.chat_template = preset.chat_template or None
     return made
 
 
@@ -37,17 +37,20 @@ def config(preset: Preset, tokenizer: Any) -> Any:
     given = dict(preset.config)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     own = {"vocab_size": len(tokenizer), **ids}
-    if "text_config" in given:
-        given["text_config"] = {**given["text_config"], **own}
+    # Retrievers hold the whole config of the model that they are made of.
+    inner = "vlm_config" if "vlm_config" in given else ""
+    told = dict(given[inner]) if inner else given
+    if "text_config" in told:
+        told["text_config"] = {**told["text_config"], **own}
     else:
         ids = own
     for name, text in preset.token_ids.items():
         outer, _, field = name.rpartition(".")
-        inside = given
+        inside = told
         if outer:
-            inside = given[outer] = dict(given[outer])
+            inside = told[outer] = dict(told[outer])
         inside[field] = tokenizer.convert_tokens_to_ids(text)
-    return AutoConfig.for_model(**given, **ids)
+    return AutoConfig.for_model(**({**given, inner: told} if inner else {**told, **ids}))
 
 
 def _train(preset: Preset, texts: Iterable[str]) -> Tokenizer:

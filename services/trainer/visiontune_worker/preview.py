@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import torch
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -34,6 +35,8 @@ from visiontune_worker.faults import ConfigurationFault
 
 # Larger pictures are varied reduced to this: memory stays bounded, and nobody sees the difference.
 MOST_PIXELS = 12_000_000
+# Where processors put a picture, by their families.
+PIXELS = ("pixel_values", "pixel_values_images", "image_pixel_values")
 _MOST_WAITING = 8
 _MESSAGE_BYTES = 64 * 1024 * 1024 + 64 * 1024
 _IDLE_CHECK_S = 0.2
@@ -113,7 +116,7 @@ def _fitting(side_px: int) -> Callable[[Image.Image], Image.Image]:
 def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
     """What a preset's image processor makes of a picture, before it becomes numbers around 0.
 
-    Of a picture in tiles the whole, which comes first; of one in patches the size that it is scaled to.
+    Of a picture in tiles the one that shows the whole; of one in patches the size that it is scaled to.
     """
     from visiontune_worker import presets  # noqa: PLC0415 - transformers takes seconds to load
 
@@ -125,8 +128,12 @@ def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
             _, rows, columns = found["image_grid_thw"][0].tolist()
             side_px = processor.patch_size
             return picture.resize((columns * side_px, rows * side_px), processor.resample)
-        first = found["pixel_values"].reshape(-1, *found["pixel_values"].shape[-3:])[0]
-        return Image.fromarray(first.permute(1, 2, 0).numpy())
+        pixels = next(found[name] for name in PIXELS if name in found)
+        tiles = (
+            pixels.reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1).round().clamp(0, 255).byte().numpy()
+        )
+        whole = np.asarray(picture.resize((tiles.shape[2], tiles.shape[1])), np.int16)
+        return Image.fromarray(tiles[int(np.abs(tiles - whole).mean((1, 2, 3)).argmin())])
 
     return see
 

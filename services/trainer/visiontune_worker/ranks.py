@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ class Ranks:
         self.agreed: Ending | None = None
         self._line = line
         self._store = store
+        self._device = torch.device("cpu")
 
     @property
     def rank(self) -> int:
@@ -43,6 +44,7 @@ class Ranks:
 
     def start(self, device: torch.device) -> None:
         """Prepares collectives between devices of this kind."""
+        self._device = device
         if self._line:
             dist.init_process_group(
                 "nccl" if device.type == "cuda" else "gloo",
@@ -81,6 +83,35 @@ class Ranks:
         if self._line:
             for each in tensors:
                 dist.broadcast(each.detach(), src=0)
+
+    def gather(self, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """All ranks' tensors by name, one rank's behind the other's, and where this rank's begin.
+
+        Their first axes may differ; the others are filled up by zeros. A rank may have none at all. No
+        gradient comes back this way.
+        """
+        if self._line is None:
+            return dict(own), dict.fromkeys(own, 0)
+        kinds = {name: str(each.dtype).removeprefix("torch.") for name, each in own.items()}
+        told = self.exchange({name: [kinds[name], *each.shape] for name, each in own.items()})
+        whole: dict[str, Tensor] = {}
+        starts: dict[str, int] = {}
+        for name in sorted({name for each in told for name in each}):
+            kind = next(each[name][0] for each in told if name in each)
+            lengths = [each[name][1] if name in each else 0 for each in told]
+            axes = [
+                max(sizes) for sizes in zip(*(each[name][2:] for each in told if name in each), strict=True)
+            ]
+            starts[name] = sum(lengths[: self.rank])
+            # Zeros where the others' stand: adding up puts all in their places. Bools cannot be added.
+            stored = torch.uint8 if kind == "bool" else getattr(torch, kind)
+            joined = torch.zeros(sum(lengths), *axes, dtype=stored, device=self._device)
+            if name in own:
+                place = slice(starts[name], starts[name] + lengths[self.rank])
+                joined[(place, *map(slice, own[name].shape[1:]))] = own[name].to(stored)
+            dist.all_reduce(joined)
+            whole[name] = joined.bool() if kind == "bool" else joined
+        return whole, starts
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter], loss: Tensor) -> None:
         """Adds up loss and gradients over all ranks, in place. What no rank used stays without a gradient."""

@@ -107,7 +107,8 @@ def _prepare(
         # Of weights that are equal: all ranks read the same files, or drew from the same seed.
         sharding.shard(built, ranks.count)
     else:
-        built.model.to(built.device)
+        if claim.spec.resources.is_sharded:
+            built.model.to(built.device)
         ranks.share(built.trainable().values())
     training = _training(claim, built, counts, ranks)
     if resumed:
@@ -154,7 +155,7 @@ class Session:
         """Measures the untrained model, unless an earlier attempt did."""
         if self.metrics_before:
             return
-        if self.training.step:
+        if self.training.step > self.claim.spec.first_step:
             self.outbox.log("warning", "The metrics before training were lost with an earlier attempt.")
             return
         result = self._evaluate()
@@ -165,9 +166,13 @@ class Session:
     def train(self) -> None:
         """Trains from the present step to the last, with evaluations and checkpoints on the way."""
         training = self.training
-        meter = loop.Meter(training, tell=self._tell_points, ids_at=self.feed.ids_at)
+        # Passes over the data are counted from where they began, steps from the first job's beginning.
+        begun = training.data_start_step
+        meter = loop.Meter(
+            training, tell=self._tell_points, ids_at=lambda step: self.feed.ids_at(step - begun)
+        )
         self._tell_phase("training")
-        with closing(self.feed.batches(training.step, training.total_steps)) as source:
+        with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
             loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
             self._save(meter)
@@ -257,7 +262,7 @@ class Session:
         values = {f"eval_{name}": value for name, value in result.metrics.items()}
         self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
         count = self.claim.spec.evaluation.sample_count or 0
-        untrained = training.step == 0
+        untrained = training.step == self.claim.spec.first_step
         after = {} if untrained else result.answers
         self.outbox.samples(evaluate.samples(self.held_out, count, self.answers_before, after, training.step))
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
@@ -299,7 +304,15 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
     if not order.examples:
         raise DataFault("NO_TRAINING_EXAMPLES", "The dataset version has no example in the split `train`.")
     steps = total_steps(claim.spec, claim.manifest.facts)
-    return loop.Training(built, objectives.of(built, claim.spec), numbers, order, steps, ranks)
+    return loop.Training(
+        built,
+        objectives.of(built, claim.spec, ranks),
+        numbers,
+        order,
+        steps,
+        ranks,
+        data_start_step=claim.spec.data_start_step,
+    )
 
 
 def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
@@ -334,15 +347,14 @@ def _sources(
         roots=settings.roots,
         trusted=settings.trusted,
         layers=layers,
+        adapter_base=claim.adapter_base,
         processor=resumed / checkpoints.PROCESSOR if resumed else None,
         texts=_texts(shards),
     )
 
 
 def _texts(shards: Shards) -> Iterator[str]:
-    for messages in shards.messages("train"):
-        for message in messages:
-            yield from (part["text"] for part in message["content"] or () if part["text"])
+    yield from shards.texts("train")
 
 
 def _what_trains(session: Session) -> str:

@@ -16,6 +16,7 @@ from visiontune_worker.claim import Manifest
 from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.transfer import Transfer, UrlRefused
 
+COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split")
 # Decoded tables in memory: the one that is read and the one after it.
 MOST_OPEN = 2
 RENEWALS = 3
@@ -29,10 +30,14 @@ class Example:
     id: str
     images: Sequence[bytes]
     messages: Sequence[dict[str, Any]]
-    # Captions of the images, or what is to find them; beside messages the answer that was rejected.
-    texts: Sequence[str] = ()
     # Where among the images a video begins, and of how many frames; in the messages each frame is an image.
     videos: Mapping[int, int] = field(default_factory=dict)
+    # Captions of the images, or what is to find them; beside messages the answer that was rejected.
+    texts: Sequence[str] = ()
+    # Images that the texts shall not find.
+    negatives: Sequence[bytes] = ()
+    # Names of the images, then of the negatives.
+    image_paths: Sequence[str] = ()
 
     @property
     def row(self) -> int:
@@ -109,14 +114,21 @@ class Shards:
             images=[image["bytes"] for image in columns.get("images") or ()],
             messages=columns.get("messages") or (),
             texts=columns.get("texts") or (),
+            negatives=[image["bytes"] for image in columns.get("negatives") or ()],
+            image_paths=[
+                image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
+            ],
             videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
         )
 
-    def messages(self, split: str) -> Iterator[Sequence[dict[str, Any]]]:
-        """The conversations of a split in order, without their images."""
+    def texts(self, split: str) -> Iterator[str]:
+        """All texts of a split in order: captions, and what is said in conversations."""
         for index, count in enumerate(self.counts(split)):
             if count:
-                yield from (row.get("messages") or () for row in self.rows(split, index, ["messages"]))
+                for row in self.rows(split, index, ["messages", "texts"]):
+                    yield from row.get("texts") or ()
+                    for message in row.get("messages") or ():
+                        yield from (part["text"] for part in message["content"] or () if part["text"])
 
     def rows(self, split: str, index: int, columns: list[str]) -> list[dict[str, Any]]:
         """Some columns of a split's examples in a shard, in order. Waits for the shard."""
@@ -141,7 +153,7 @@ class Shards:
             return self._already_open(index, split) or self._open_now(index, split)
 
     def _open_now(self, index: int, split: str) -> _Opened:
-        table = self._read(index, ["id", "images", "messages", "frames", "texts", "split"])
+        table = self._read(index, list(COLUMNS))
         splits = table.column("split").to_pylist()
         opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
         with self._lock:

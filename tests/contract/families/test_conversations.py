@@ -6,6 +6,7 @@ import pytest
 import torch
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import Family
+from visiontune_worker import template
 from visiontune_worker.objectives import causal_lm
 
 from tests.support import families
@@ -46,6 +47,8 @@ def test_several_pictures_are_one_conversation(family: Family) -> None:
     made = whole(family)
     if Kind.CHAT_WITH_IMAGES not in family.takes:
         pytest.skip(f"{family.name} takes no pictures")
+    if family.most_messages:
+        pytest.skip(f"{family.name} takes {family.most_messages} messages")
     causal: Any = objective(family, made)
     given = [families.two_pictures(0), families.two_pictures(1), families.pictures(2)]
     encoded = causal.encode(given)
@@ -88,3 +91,23 @@ def test_its_tokenizer_knows_any_text(family: Family) -> None:
     ids = tokenizer("Größe: 字 🙂", add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == "Größe: 字 🙂"
     assert len(tokenizer) <= families.preset_of(family).vocabulary_size
+
+
+@every
+def test_a_prompt_is_written_as_its_conversation_begins(family: Family) -> None:
+    """By the preset's template and by the one of published models: what is learnt is what is asked for."""
+    if family.encode:
+        pytest.skip(f"{family.name} is written by its processor, not by a template")
+    processor = whole(family).processor
+    conversation = template._conversation(processor, 4, pictures=Kind.CHAT_WITH_IMAGES in family.takes)
+    for each in filter(None, (processor.chat_template, family.chat_template)):
+        rendered = [
+            processor.apply_chat_template(
+                conversation[:count], chat_template=each, tokenize=False, add_generation_prompt=count % 2 == 1
+            )
+            for count in (1, 2, 3, 4)
+        ]
+        assert rendered[1].startswith(rendered[0])
+        assert rendered[3].startswith(rendered[2])
+        assert rendered[1][len(rendered[0]) :].strip().startswith("b")
+        assert rendered[3][len(rendered[2]) :].strip().startswith("d")

@@ -1,6 +1,7 @@
 """What holds for every family of the table, from its first day, shown on its smallest preset."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import torch
 import transformers
 from peft import PeftModel
 from visiontune_recipes.families import Family
+from visiontune_recipes.objectives import OBJECTIVES
 from visiontune_recipes.spec import Method
 from visiontune_worker import artifacts, checkpoints
 
 from tests.support import families
-from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, whole
+from tests.support.families import WITH_PRESET, batch, built, outputs, spec_of, switched, whole
 
 every = pytest.mark.parametrize("family", WITH_PRESET.values(), ids=WITH_PRESET.keys())
 each = pytest.mark.parametrize("family", families.often(WITH_PRESET))
@@ -64,7 +66,9 @@ def test_adapters_land_in_the_part_that_trains_and_nowhere_else(family: Family, 
     modules = dict(whole(family).model.named_modules())
     matched = [name for name in modules if re.fullmatch(pattern, name)]
     assert {family.parts.part_of(f"{name}.weight") for name in matched} == {part}
-    adapted = built(family, part, method=Method.LORA)
+    # Of the projector, which is small, training means its weights.
+    others = dict.fromkeys(families.PARTS, "PART_FREEZE")
+    adapted = switched(family, Method.LORA, {**others, part: "PART_LORA"})
     trainable = adapted.trainable()
     assert {family.parts.part_of(name) for name in trainable} == {part}
     assert all("lora_" in name for name in trainable)
@@ -94,20 +98,26 @@ def test_a_saved_model_is_the_same_in_plain_transformers(family: Family, tmp_pat
     again = model_class(family).from_pretrained(tmp_path)
     assert torch.equal(outputs(again, given), outputs(made.model, given))
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
-    template = processor.chat_template or processor.tokenizer.chat_template
+    template = (processor.tokenizer if family.forgets_template else processor).chat_template
     assert template == made.processor.chat_template
+    # Pictures and texts are served as they were trained.
+    processor.chat_template = template
+    served, trained = (
+        batch(family, replace(made, processor=each)).inputs for each in (processor, made.processor)
+    )
+    assert served.keys() == trained.keys()
+    assert all(torch.equal(served[name], trained[name]) for name in served)
 
 
 @each
-def test_the_code_on_its_card_asks_it(
+def test_the_code_on_its_card_runs(
     family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, spec = whole(family), spec_of(family, *family.parts.names)
-    if not made.model.can_generate():
-        pytest.skip(f"{family.name} answers nothing")
     story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
     artifacts.write(made, story, tmp_path)
-    (tmp_path / "picture.png").write_bytes(families.scan(1))
+    for name in ("picture.png", "page.png"):
+        (tmp_path / name).write_bytes(families.scan(1))
     code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(tmp_path)
     exec(code, {})  # noqa: S102 - it is our own
@@ -127,7 +137,8 @@ def test_a_saved_adapter_is_the_same_in_plain_peft(family: Family, tmp_path: Pat
     given = batch(family, made)
     untouched = outputs(base, given)
     again = outputs(PeftModel.from_pretrained(base, str(tmp_path / "adapter")), given)
-    assert torch.equal(again, outputs(made.model, given))
+    # Attention of torch itself takes another path where nothing needs a gradient.
+    assert torch.allclose(again, outputs(made.model, given), atol=1e-6)
     assert not torch.equal(again, untouched)
 
 
@@ -140,7 +151,8 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(family: Family, tmp
     losses = [first.advance(step).loss.item() for step in planned[:2]]
     checkpoints.write(first, spec, "sha256:0", tmp_path)
     losses += [first.advance(step).loss.item() for step in planned[2:]]
-    assert losses[-1] < losses[0]
+    # What a few pairs are compared with is other pairs in each step: their losses go up and down.
+    assert OBJECTIVES[family.objective].couples_examples or losses[-1] < losses[0]
     torch.manual_seed(99)
     again = families.training(family, built(family, *family.parts.names))
     again.built.train()
@@ -176,9 +188,8 @@ def test_passes_of_a_step_add_up_to_one_pass(family: Family) -> None:
         made.model.zero_grad()
         parts = [batch(family, made, given[start : start + size]) for start in range(0, len(given), size)]
         weight = sum(part.weight for part in parts)
-        for part in parts:
-            torch.autograd.backward(objective.loss(made.model, part).summed / weight)
+        objective.backward(made, parts, weight)
         gradients.append(
             torch.cat([p.grad.flatten() for p in made.trainable().values() if p.grad is not None])
         )
-    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+    assert (gradients[0] - gradients[1]).norm() <= 1e-5 * (1 + gradients[0].norm())

@@ -33,6 +33,13 @@ async def test_a_job_is_queued_with_every_choice_made(trainer: TrainerHandle) ->
     assert job.progress.total_steps > 0
 
 
+async def test_a_job_on_pairs_learns_which_answer_is_better(trainer: TrainerHandle) -> None:
+    job = await trainer.create("pairs", dataset="pairs", preference=pb.Preference(beta=0.3))
+    spec = job.resolved_spec
+    assert spec.objective == pb.TrainingJobSpec.OBJECTIVE_PREFERENCE
+    assert (spec.preference.beta, spec.preference.label_smoothing) == (0.3, 0.0)
+
+
 async def test_a_repeated_request_makes_one_job(trainer: TrainerHandle) -> None:
     request_id = str(uuid.uuid4())
     first = await trainer.create("", request_id=request_id)
@@ -55,6 +62,12 @@ async def test_an_id_is_given_once(trainer: TrainerHandle) -> None:
         ({"version": "v9"}, "dataset_version", "unknown_dataset_version"),
         ({"base_model": pb.BaseModel(preset="huge-llava")}, "base_model.preset", "unknown_preset"),
         ({"dataset": "captions"}, "dataset_version", "kind_not_taken"),
+        (
+            {"base_model": pb.BaseModel(preset="tiny-paligemma")},
+            "dataset_version",
+            "conversations_too_long",
+        ),
+        ({"preference": pb.Preference(beta=0.2)}, "preference", "preference_without_objective"),
         ({"base_model": pb.BaseModel(path="/etc/models/x")}, "base_model.path", "path_not_allowed"),
         ({"base_model": pb.BaseModel(path="/models/../etc")}, "base_model.path", "path_not_allowed"),
         (

@@ -68,6 +68,63 @@ async def test_a_result_gets_a_name_and_a_later_job_starts_from_it(trainer: Trai
     assert contents == [b"model of digits", b"adapter of parity"]
 
 
+async def test_a_continued_adapter_sits_on_the_base_of_the_first(trainer: TrainerHandle) -> None:
+    whole = await register(trainer, await trained(trainer, "whole"), "whole")
+    base = pb.BaseModel(model=whole.name)
+    first = await register(trainer, await trained(trainer, "first", "adapter", base_model=base), "first")
+    further = await trained(
+        trainer,
+        "further",
+        "adapter",
+        base_model=pb.BaseModel(model=first.name),
+        adaptation=pb.Adaptation(continue_adapter=True),
+    )
+    model = await register(trainer, further, "further")
+    assert model.base_model.model == whole.name
+    # What it was trained from is in its job.
+    assert (await trainer.get(model.training_job)).spec.base_model.model == first.name
+    claim = await (
+        await trainer.worker(await trainer.create("last", base_model=pb.BaseModel(model=model.name)))
+    ).claim()
+    assert [each.model for each in claim.model_files] == [whole.name, model.name]
+    assert not claim.HasField("adapter_base")
+
+
+async def test_an_adapter_on_a_repository_is_handed_over_with_it(trainer: TrainerHandle) -> None:
+    base = pb.BaseModel(hub=pb.HubModel(repo_id="owner/tiny", revision="c0ffee"))
+    adapter = await register(trainer, await trained(trainer, "first", "adapter", base_model=base), "first")
+    job = await trainer.create("second", base_model=pb.BaseModel(model=adapter.name))
+    claim = await (await trainer.worker(job)).claim()
+    assert [each.model for each in claim.model_files] == [adapter.name]
+    assert claim.adapter_base == base
+
+
+@pytest.mark.parametrize(
+    ("artifact", "adaptation", "rule"),
+    [
+        ("model", pb.Adaptation(continue_adapter=True), "not_an_adapter"),
+        ("adapter", pb.Adaptation(method=pb.Adaptation.METHOD_QLORA), "merged_into_few_bits"),
+    ],
+)
+async def test_what_a_registered_model_cannot_do_is_refused(
+    trainer: TrainerHandle, artifact: str, adaptation: pb.Adaptation, rule: str
+) -> None:
+    path = pb.BaseModel(hub=pb.HubModel(repo_id="owner/tiny"))
+    base = path if artifact == "adapter" else pb.BaseModel(preset="tiny-llava")
+    model = await register(trainer, await trained(trainer, "first", artifact, base_model=base), "first")
+    job = pb.TrainingJob(
+        spec=pb.TrainingJobSpec(
+            dataset_version=f"{PARENT}/datasets/digits/versions/v1",
+            base_model=pb.BaseModel(model=model.name),
+            adaptation=adaptation,
+            resources=pb.Resources(accelerator_count=1),
+        )
+    )
+    request = pb.ValidateTrainingJobRequest(parent=PARENT, training_job=job)
+    answer = await trainer.call("ValidateTrainingJob", request)
+    assert [problem.rule for problem in answer.problems] == [rule]
+
+
 async def test_deleting_a_job_leaves_no_object(trainer: TrainerHandle) -> None:
     job = await trained(trainer, "digits")
     assert await trainer.objects(job.name)

@@ -1,6 +1,5 @@
 """Where a training can start from, and what it leaves: each source, full and LoRA, in plain libraries."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,12 @@ from huggingface_hub import constants
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration
-from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import worker_pb2
-from visiontune_recipes.facts import DatasetFacts
-from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
-from visiontune_worker import build
 from visiontune_worker.faults import Exit
 
 from tests.support import worker_data, worker_run
-from tests.support.worker_service import Trainer
+from tests.support.worker_layers import published, save_base, serve_layer
 
 MODEL = "projects/p/models/digits"
 SHORT = {"batch_size": 16, "max_steps": 3, "learning_rate": 0.01}
@@ -30,12 +25,7 @@ LORA = {"method": "METHOD_LORA"}
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder laid out as a Hub snapshot, as `save_pretrained` writes it."""
-    folder = tmp_path_factory.mktemp("models") / "base"
-    spec = resolve(worker_data.spec(), DatasetFacts(frozenset(), {"train": 1}))
-    built = build.build(spec, build.Sources(texts=worker_data.texts()))
-    built.model.save_pretrained(folder)
-    built.processor.save_pretrained(folder)
-    return folder
+    return save_base(tmp_path_factory.mktemp("models") / "base")
 
 
 def lora_spec(base: dict[str, object], **adaptation: object) -> Spec:
@@ -45,11 +35,6 @@ def lora_spec(base: dict[str, object], **adaptation: object) -> Spec:
         hyperparameters=SHORT,
         evaluation={"max_new_tokens": 2, "sample_count": 2},
     )
-
-
-def published(trainer: Trainer, kind: str) -> Path:
-    assert trainer.finished[-1].outcome == worker_pb2.OUTCOME_SUCCEEDED, trainer.finished[-1].message
-    return trainer.store.folder / "artifacts" / kind
 
 
 def plain_logits(model: Any, folder: Path) -> torch.Tensor:
@@ -118,21 +103,6 @@ def test_every_attempt_loads_the_commit_that_the_first_one_did(
             # The branch moves on; the next attempt does not.
             (repository / "refs" / "main").write_text(second)
             trainer.next_attempt()
-
-
-def serve_layer(trainer: Trainer, source: Path, name: str, *, is_adapter: bool) -> None:
-    target = trainer.store.folder / "layers" / source.name
-    shutil.copytree(source, target)
-    files = [
-        trainer_pb2.ArtifactFile(
-            path=path.name,
-            size_bytes=path.stat().st_size,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            url=f"{trainer.store.url}/layers/{source.name}/{path.name}",
-        )
-        for path in target.iterdir()
-    ]
-    trainer.layers.append(worker_pb2.ModelFiles(model=name, is_adapter=is_adapter, files=files))
 
 
 def test_a_registered_model_and_an_adapter_on_it_are_trained_further(tmp_path: Path, snapshot: Path) -> None:

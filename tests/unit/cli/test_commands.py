@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
-from visiontune.cli import app, dataset
+from visiontune.cli import app
+from visiontune.cli.importing import await_import
 from visiontune.cli.session import Session
 
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
@@ -288,7 +289,7 @@ def test_an_import_of_more_than_a_second_shows_how_far_it_is_on_a_terminal() -> 
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with scripted(importing) as server:
         session = Session(server=server.url, api_key="k", project="p", err=console)
-        dataset.await_import(session, session.client.get_operation("projects/p/datasets/d/operations/o"))
+        await_import(session, session.client.get_operation("projects/p/datasets/d/operations/o"))
     assert isinstance(console.file, io.StringIO)
     assert re.search("Importing.+ 47%", console.file.getvalue())
 

@@ -14,7 +14,20 @@ DATASET = {"name": "projects/p/datasets/d", "latestVersion": "projects/p/dataset
 JOB = {"name": "projects/p/trainingJobs/j", "state": "STATE_QUEUED"}
 
 
+EARLIER = {
+    "name": "projects/p/trainingJobs/earlier",
+    "resolvedSpec": {
+        "datasetVersion": "projects/p/datasets/d/versions/v1",
+        "baseModel": {"preset": "tiny-llava"},
+        "hyperparameters": {"epochs": 3, "seed": "7"},
+        "resumeFrom": {"checkpoint": "projects/p/trainingJobs/first", "step": "3"},
+    },
+}
+
+
 def gateway(seen: Seen) -> Answer:
+    if seen.path == "/v1/projects/p/trainingJobs/earlier":
+        return as_json(EARLIER)
     if seen.path.startswith("/v1/projects/p/models"):
         return as_json(MODELS)
     if seen.path == "/v1/projects/p/datasets/d":
@@ -86,6 +99,58 @@ def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> 
         "hyperparameters": {"epochs": 3.0, "seed": "1"},
     }
     assert "training_job_id=job-1" in sent_to
+
+
+def test_parts_precision_and_optimiser_are_asked_for_by_name() -> None:
+    body, _ = train(
+        *("--dataset", "d/v1", "--model", "mine", "--method", "qlora", "--vision-tower", "lora"),
+        *("--projector", "full", "--language-model", "freeze", "--precision", "fp16"),
+        *("--optimiser", "adamw_8bit", "--gradient-checkpointing"),
+    )
+    assert body["spec"]["adaptation"] == {
+        "method": "METHOD_QLORA",
+        "vision_tower": "PART_LORA",
+        "projector": "PART_FULL",
+        "language_model": "PART_FREEZE",
+    }
+    assert body["spec"]["hyperparameters"] == {
+        "precision": "PRECISION_FP16",
+        "optimiser": "OPTIMISER_ADAMW_8BIT",
+        "gradient_checkpointing": True,
+    }
+
+
+@pytest.mark.parametrize(("method", "switch"), [("rslora", "use_rslora"), ("dora", "use_dora")])
+def test_a_kind_of_lora_is_a_switch_of_it(method: str, switch: str) -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "mine", "--method", method)
+    assert body["spec"]["adaptation"] == {"method": "METHOD_LORA", "lora": {switch: True}}
+
+
+def test_an_adapter_is_trained_further_when_that_is_asked() -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "mine", "--continue-adapter")
+    assert body["spec"]["adaptation"] == {"continue_adapter": True}
+
+
+def test_going_on_from_a_job_takes_its_choices_and_flags_win() -> None:
+    body, _ = train("--resume-from", "earlier", "--epochs", "9")
+    assert body["spec"] == {
+        "dataset_version": "projects/p/datasets/d/versions/v1",
+        "base_model": {"preset": "tiny-llava"},
+        "hyperparameters": {"epochs": 9.0, "seed": "7"},
+        "resume_from": {"checkpoint": "projects/p/trainingJobs/earlier"},
+    }
+
+
+def test_going_on_from_a_job_by_a_file_takes_the_choices_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("spec: {dataset_version: d/v2, base_model: {preset: other}}\n")
+    checkpoint = "projects/p/trainingJobs/earlier/checkpoints/step-4"
+    body, _ = train("--file", str(path), "--resume-from", checkpoint)
+    assert body["spec"] == {
+        "dataset_version": "projects/p/datasets/d/versions/v2",
+        "base_model": {"preset": "other"},
+        "resume_from": {"checkpoint": checkpoint},
+    }
 
 
 def test_neither_data_nor_model_is_wrong_use() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from visiontune import Client, client, errors, uploads
+from visiontune import Client, errors, uploads
+from visiontune.methods import storage
 from visiontune.trainer.v1 import trainer_pb2
 
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
@@ -104,7 +105,7 @@ def test_completing_is_asked_for_again_while_the_server_reads_the_object(archive
 
 
 def test_completing_is_given_up_in_the_end(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_COMPLETE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(storage, "_COMPLETE_TIMEOUT_S", 0.5)
     store = FakeStore()
     store.unready = [as_json({"code": 4, "message": "Too late."}, 504) for _ in range(100)]
     with pytest.raises(errors.DeadlineExceeded, match=r"Too late\."):

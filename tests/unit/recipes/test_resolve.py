@@ -10,6 +10,7 @@ from visiontune_recipes.spec import (
     Part,
     Precision,
     Preference,
+    Quantisation,
     Schedule,
     Spec,
     digest,
@@ -70,6 +71,7 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
     }
     may_stay_open = {
         "hyperparameters.max_steps",
+        "hyperparameters.losses",
         "evaluation.max_examples",
         "resources.max_duration",
         "resources.nodes",
@@ -78,6 +80,11 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
         "resources.priority",
         "resources.sharding",
         "adaptation.lora",
+        "adaptation.quantisation",
+        "adaptation.continue_adapter",
+        "hyperparameters.learning_rates",
+        "hyperparameters.optimiser",
+        "hyperparameters.gradient_checkpointing",
     }
     assert open_fields <= may_stay_open
     assert (resolved.adaptation.lora is None) == (method is Method.FULL)
@@ -103,6 +110,7 @@ def test_what_was_asked_stays() -> None:
         "seed": 0,
         "max_length": 8,
         "precision": "PRECISION_BF16",
+        "losses": ["mlm"],
     }
     resolved = resolve(
         spec(
@@ -116,7 +124,7 @@ def test_what_was_asked_stays() -> None:
         ),
         FACTS,
     )
-    assert resolved.hyperparameters.model_dump(mode="json") == asked
+    assert resolved.hyperparameters.model_dump(mode="json", exclude_none=True) == asked
     assert resolved.adaptation.lora is not None
     assert resolved.adaptation.lora.alpha == 2
     assert resolved.adaptation.vision_tower is Part.TRAIN
@@ -142,6 +150,44 @@ def test_precision_follows_the_accelerator() -> None:
     assert resolve(spec(), FACTS).hyperparameters.precision is Precision.FP32
     with_one = resolve(spec(resources={"accelerator_count": 1}), FACTS)
     assert with_one.hyperparameters.precision is Precision.BF16
+
+
+def test_weights_are_of_four_bits_by_qlora_and_as_they_are_by_the_other_methods() -> None:
+    kept = [resolve(spec(adaptation={"method": method}), FACTS).adaptation.quantisation for method in Method]
+    assert kept == [None, None, Quantisation.NF4]
+
+
+@pytest.mark.parametrize(
+    ("base", "adaptation", "expected"),
+    [
+        ({"preset": "tiny-llava"}, {}, "630de1294b948ce5"),
+        ({"path": "/m"}, {}, "5fbd437e694e59f7"),
+        ({"path": "/m"}, {"method": "METHOD_FULL"}, "d22059811d56e848"),
+    ],
+)
+def test_a_spec_without_the_newer_fields_has_the_digest_that_it_always_had(
+    base: dict[str, object], adaptation: dict[str, object], expected: str
+) -> None:
+    assert digest(resolve(spec(base_model=base, adaptation=adaptation), FACTS))[7:23] == expected
+
+
+@pytest.mark.parametrize(
+    ("resume", "epochs", "expected"),
+    [
+        (None, 2, 20),
+        # The data of before: epochs count from the beginning.
+        ({"step": 10, "data_start_step": 0}, 3, 30),
+        # Other data: epochs count passes over these, steps go on.
+        ({"step": 10, "data_start_step": 10}, 2, 30),
+    ],
+)
+def test_a_resumed_job_counts_steps_on(resume: dict[str, int] | None, epochs: float, expected: int) -> None:
+    asked = spec(hyperparameters={"epochs": epochs, "batch_size": 10})
+    if resume:
+        earlier = {"checkpoint": "projects/p/trainingJobs/j/checkpoints/step-10", **resume}
+        asked = spec(hyperparameters={"epochs": epochs, "batch_size": 10}, resume_from=earlier)
+    assert total_steps(resolve(asked, FACTS), FACTS) == expected
+    assert asked.first_step == (10 if resume else 0)
 
 
 def test_a_hub_model_gets_a_revision() -> None:

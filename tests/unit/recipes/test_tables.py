@@ -18,8 +18,9 @@ def test_a_family_is_whole(name: str) -> None:
     assert family.objective in OBJECTIVES
     assert family.takes
     assert family.methods
-    if family.objective == "causal_lm" and not (family.keeps_template or family.encode):
-        assert "{% generation %}" in family.chat_template
+    if OBJECTIVES[family.objective].couples_examples:
+        assert not family.chat_template  # those that compare have no conversations
+    assert not family.chat_template or family.encode or "{% generation %}" in family.chat_template
     for pattern in (
         *(getattr(family.parts, part) for part in family.parts.__slots__),
         family.lora.vision_tower,
@@ -32,7 +33,9 @@ def test_a_preset_belongs_to_a_family(name: str) -> None:
     preset = PRESETS[name]
     assert preset.name == name
     assert preset.family in FAMILIES
-    assert FAMILIES[preset.family].encode or "{% generation %}" in preset.chat_template
+    family = FAMILIES[preset.family]
+    speaks = not OBJECTIVES[family.objective].couples_examples and not family.encode
+    assert ("{% generation %}" in preset.chat_template) == speaks
 
 
 def test_a_module_belongs_to_one_part_of_its_family() -> None:

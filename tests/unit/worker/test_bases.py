@@ -94,9 +94,9 @@ def test_a_type_that_no_family_names_trains_with_its_own_template(unnamed: Path)
 
 
 def test_adapters_where_a_family_has_no_names_for_them_are_refused(unnamed: Path) -> None:
-    with pytest.raises(ConfigurationFault, match="vision_tower shall train") as refused:
+    with pytest.raises(ConfigurationFault, match="no place for adapters in its vision_tower") as refused:
         built(unnamed, method="METHOD_LORA", vision_tower="PART_TRAIN")
-    assert refused.value.reason == "PART_NOT_ADAPTED"
+    assert refused.value.reason == "ADAPTATION_REFUSED"
     whole = built(unnamed, method="METHOD_FULL", vision_tower="PART_TRAIN")
     assert {whole.family.parts.part_of(name) for name in whole.trainable()} == set(whole.family.parts.names)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families.llava import CHAT_TEMPLATE
 from visiontune_recipes.resolve import resolve
@@ -78,7 +79,7 @@ def test_the_prompt_of_generation_is_what_precedes_the_last_answer() -> None:
 
 def test_generation_starts_from_the_ids_that_a_user_would_get() -> None:
     processor = tiny().processor
-    content = [{"type": "image", "image": conversations._decode(ONE_TURN.images[0], ONE_TURN)}]
+    content = [{"type": "image", "image": conversations.decode(ONE_TURN.images[0], ONE_TURN)}]
     found = processor.apply_chat_template(
         [{"role": "user", "content": [*content, {"type": "text", "text": "\nWhich?"}]}],
         add_generation_prompt=True,
@@ -159,6 +160,35 @@ def test_a_template_whose_answers_cannot_be_found_is_refused(template: str) -> N
     built.processor.chat_template = template
     with pytest.raises(ConfigurationFault, match="does not mark answers"):
         encode(NO_IMAGE, built)
+
+
+def test_an_own_template_stays_where_it_tells_answers() -> None:
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
+    marked = built.processor.chat_template
+    plain = marked.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    for own in (marked, plain):
+        built.processor.chat_template = own
+        template_module.use_for_training(built.processor, built.family, built.stop_ids)
+        assert built.processor.chat_template == own
+    # What the family's template writes alike is taken with its marks: that saves a pass.
+    theirs = CHAT_TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    built.processor.chat_template = theirs
+    template_module.use_for_training(built.processor, built.family, built.stop_ids)
+    assert built.processor.chat_template == CHAT_TEMPLATE
+
+
+def test_a_beginning_that_template_and_tokenizer_write_is_there_once() -> None:
+    built = build.build(SPEC, build.Sources(texts=worker_data.texts()))
+    tokenizer = built.tokenizer
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, tokenizer.bos_token_id)]
+    )
+    plain = built.processor.chat_template
+    for own in (plain, "{{ bos_token }}" + plain):
+        built.processor.chat_template = own
+        encoded = encode(ONE_TURN, built)
+        assert encoded.input_ids.tolist().count(tokenizer.bos_token_id) == 1
+        assert decode(encoded.input_ids[encoded.trained]) == "seven</s>"
 
 
 def test_answers_of_a_template_without_marks_are_found_by_what_precedes_them() -> None:

@@ -1,6 +1,7 @@
 """Every preset that sees is shown what it sees."""
 
 import io
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,7 +19,6 @@ def test_the_picture_is_as_the_models_processor_makes_it(name: str) -> None:
     seen = preview._seen_by(name)(picture)
     assert (picture.size, seen.mode) == ((64, 40), "RGB")
     assert min(seen.size) >= 16
-    # Dark and light are where they were.
-    assert seen.resize((1, 1)).getpixel((0, 0)) == pytest.approx(
-        picture.resize((1, 1)).getpixel((0, 0)), abs=30
-    )
+    shades: Any = seen.convert("L").getextrema()
+    assert shades[0] < 60
+    assert shades[1] > 195

@@ -1474,7 +1474,7 @@ export interface components {
         Adaptation: {
             /** @description How weights change. */
             method?: components["schemas"]["Adaptation.Method"];
-            /** @description Settings of METHOD_LORA; refused with METHOD_FULL. */
+            /** @description Settings of METHOD_LORA and METHOD_QLORA; refused with METHOD_FULL. */
             lora?: components["schemas"]["Lora"];
             /** @description The part that sees. */
             visionTower?: components["schemas"]["Adaptation.Part"];
@@ -1482,6 +1482,10 @@ export interface components {
             projector?: components["schemas"]["Adaptation.Part"];
             /** @description The part that speaks. */
             languageModel?: components["schemas"]["Adaptation.Part"];
+            /** @description Refused with the other methods than METHOD_QLORA. */
+            quantisation?: components["schemas"]["Adaptation.Quantisation"];
+            /** @description For a `base_model` that is a registered adapter: go on with that adapter, so that the result is one adapter on its own base. `lora` and the parts are then the adapter's own, and refused here. When absent or false, the adapter is merged into its base, and what this job trains sits on top of it. */
+            continueAdapter?: boolean;
         };
         /**
          * @description Ways to change weights.
@@ -1489,18 +1493,30 @@ export interface components {
          *     - `METHOD_UNSPECIFIED`: LoRA, or full for a preset.
          *     - `METHOD_FULL`: The weights themselves.
          *     - `METHOD_LORA`: Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685).
+         *     - `METHOD_QLORA`: The same beside weights that are kept in few bits (Dettmers et al. 2023, arXiv:2305.14314). Needs an accelerator.
          * @enum {string}
          */
-        "Adaptation.Method": "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA";
+        "Adaptation.Method": "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA" | "METHOD_QLORA";
         /**
          * @description What happens to one part of the model.
          *
          *     - `PART_UNSPECIFIED`: Chosen by the family and the method.
-         *     - `PART_TRAIN`: Changes, by the method.
+         *     - `PART_TRAIN`: Changes, by the method: its weights with METHOD_FULL, else low-rank adapters; but a projector, which is small, changes its weights with every method.
          *     - `PART_FREEZE`: Stays as it is.
+         *     - `PART_FULL`: Its weights themselves change, with every method. Beside adapters they become part of the adapter.
+         *     - `PART_LORA`: Low-rank adapters change beside it. Refused with METHOD_FULL.
          * @enum {string}
          */
-        "Adaptation.Part": "PART_UNSPECIFIED" | "PART_TRAIN" | "PART_FREEZE";
+        "Adaptation.Part": "PART_UNSPECIFIED" | "PART_TRAIN" | "PART_FREEZE" | "PART_FULL" | "PART_LORA";
+        /**
+         * @description How frozen weights are kept with METHOD_QLORA.
+         *
+         *     - `QUANTISATION_UNSPECIFIED`: QUANTISATION_NF4 with METHOD_QLORA, none with the other methods.
+         *     - `QUANTISATION_NF4`: 4 bits at the quantiles of a normal distribution, their scales quantised again.
+         *     - `QUANTISATION_INT8`: 8-bit integers (Dettmers et al. 2022, arXiv:2208.07339).
+         * @enum {string}
+         */
+        "Adaptation.Quantisation": "QUANTISATION_UNSPECIFIED" | "QUANTISATION_NF4" | "QUANTISATION_INT8";
         /** @description A new example. */
         AddedExample: {
             /** @description The conversation; empty for captioned images. */
@@ -2357,7 +2373,7 @@ export interface components {
             /** @description Commit, tag or branch; `main` when empty. */
             revision?: string;
         };
-        /** @description Numbers of the optimisation (AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101). */
+        /** @description Numbers of the optimisation. */
         Hyperparameters: {
             /**
              * Format: double
@@ -2413,16 +2429,35 @@ export interface components {
             maxLength?: number;
             /** @description Number format. */
             precision?: components["schemas"]["Hyperparameters.Precision"];
+            /** @description Highest learning rates by part; `learning_rate` where absent. */
+            learningRates?: components["schemas"]["PartLearningRates"];
+            /** @description What turns gradients into changes of the weights. */
+            optimiser?: components["schemas"]["Hyperparameters.Optimiser"];
+            /** @description Compute activations again in the backward pass instead of keeping them: less memory, about a third more time, the same numbers. They are kept when absent. */
+            gradientCheckpointing?: boolean;
+            /** @description Which of the family's losses are minimised, added up; its first alone when empty. FLAVA offers `global` (contrastive), `mmm` (masked parts of pairs), `itm` (whether a text is the image's own), `mim` and `mlm` (masked parts of images and of texts by themselves). Other families offer no choice. */
+            losses?: string[];
         };
+        /**
+         * @description What turns gradients into changes of the weights.
+         *
+         *     - `OPTIMISER_UNSPECIFIED`: OPTIMISER_ADAMW.
+         *     - `OPTIMISER_ADAMW`: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): 8 bytes of state a trainable weight.
+         *     - `OPTIMISER_ADAMW_8BIT`: AdamW with state of 8 bits a number (Dettmers et al. 2022, arXiv:2110.02861): 2 bytes a weight. Needs an accelerator.
+         *     - `OPTIMISER_ADAFACTOR`: Adafactor with the job's learning rate (Shazeer & Stern 2018, arXiv:1804.04235): state of a row and a column a matrix.
+         * @enum {string}
+         */
+        "Hyperparameters.Optimiser": "OPTIMISER_UNSPECIFIED" | "OPTIMISER_ADAMW" | "OPTIMISER_ADAMW_8BIT" | "OPTIMISER_ADAFACTOR";
         /**
          * @description Number format of the forward and backward pass.
          *
          *     - `PRECISION_UNSPECIFIED`: bf16 where the hardware has it, else fp32.
          *     - `PRECISION_FP32`: float32.
          *     - `PRECISION_BF16`: bfloat16, with float32 trainable weights.
+         *     - `PRECISION_FP16`: float16, with float32 trainable weights and a loss that is scaled so that small gradients survive. For accelerators without bfloat16; refused without an accelerator.
          * @enum {string}
          */
-        "Hyperparameters.Precision": "PRECISION_UNSPECIFIED" | "PRECISION_FP32" | "PRECISION_BF16";
+        "Hyperparameters.Precision": "PRECISION_UNSPECIFIED" | "PRECISION_FP32" | "PRECISION_BF16" | "PRECISION_FP16";
         /**
          * @description Shape of the learning rate over the steps after warm-up.
          *
@@ -2788,8 +2823,14 @@ export interface components {
              * @description Dropout before the adapter, 0 to below 1; 0 when absent.
              */
             dropout?: number;
-            /** @description Regular expression over full module names; the family's own when empty. */
+            /** @description Regular expression over full module names, of which those in parts with adapters count; `all-linear` for every linear layer of these parts; the family's own when empty. */
             targetModules?: string;
+            /** @description Multiply the update by alpha / sqrt(rank), which keeps high ranks learning (Kalajdzievski 2023, arXiv:2312.03732). */
+            useRslora?: boolean;
+            /** @description Learn the length of each weight column apart from its direction (Liu et al. 2024, arXiv:2402.09353). */
+            useDora?: boolean;
+            /** @description Train the language model's embeddings and output head whole beside its adapters; tied ones stay tied. */
+            trainEmbeddings?: boolean;
         };
         /** @description One turn of a conversation. */
         Message: {
@@ -2961,6 +3002,24 @@ export interface components {
              * @description Length in bytes as the object store reports it; ignored on input.
              */
             readonly sizeBytes?: string;
+        };
+        /** @description Highest learning rates of the parts of a model, where they differ from the job's. */
+        PartLearningRates: {
+            /**
+             * Format: double
+             * @description Of the part that sees.
+             */
+            visionTower?: number;
+            /**
+             * Format: double
+             * @description Of the part between seeing and speaking.
+             */
+            projector?: number;
+            /**
+             * Format: double
+             * @description Of the part that speaks.
+             */
+            languageModel?: number;
         };
         /** @description Where to PUT one part. */
         PartUrl: {
@@ -3206,6 +3265,25 @@ export interface components {
          * @enum {string}
          */
         "Resources.Spot": "SPOT_UNSPECIFIED" | "SPOT_NEVER" | "SPOT_ONLY";
+        /**
+         * @description The state that a training goes on from.
+         *
+         *     On the data of the earlier job the passes go on where they were: `epochs` and `max_steps` count from its beginning, and have to reach beyond `step`. On another dataset version they begin anew: `epochs` counts passes over the new data, while steps, and so the learning rate's schedule and `max_steps`, count on.
+         */
+        ResumeFrom: {
+            /** @description `projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED, which keeps its last one; or the job, which means that one. */
+            checkpoint: string;
+            /**
+             * Format: int64
+             * @description Optimiser steps done before. Must be at least 0.
+             */
+            readonly step?: string;
+            /**
+             * Format: int64
+             * @description Step at which the passes over this job's data began: 0 on the data of the earlier job, else `step`. Must be at least 0.
+             */
+            readonly dataStartStep?: string;
+        };
         /**
          * @description What a caller may do; each role may all that the one before may.
          *
@@ -3559,6 +3637,8 @@ export interface components {
             resources?: components["schemas"]["Resources"];
             /** @description How pictures are varied in training; not at all when absent. */
             augmentation?: components["schemas"]["Augmentation"];
+            /** @description An earlier job to go on from: with weights, optimiser and schedule as it left them. `base_model` and `adaptation` are then those of the earlier job. Absent: the training begins at step 0. */
+            resumeFrom?: components["schemas"]["ResumeFrom"];
             /** @description How examples reach the model. */
             loading?: components["schemas"]["Loading"];
             /** @description What the training minimises. */

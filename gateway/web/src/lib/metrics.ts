@@ -9,6 +9,17 @@ const KNOWN: Readonly<Record<string, { label: string; write: Write }>> = {
   reward_margin: { label: "Reward margin", write: measure },
   exact_match: { label: "Exact match", write: percent },
   token_accuracy: { label: "Token accuracy", write: percent },
+  image_to_text_recall_at_1: { label: "Image to text, recall@1", write: percent },
+  image_to_text_recall_at_5: { label: "Image to text, recall@5", write: percent },
+  image_to_text_recall_at_10: { label: "Image to text, recall@10", write: percent },
+  text_to_image_recall_at_1: { label: "Text to image, recall@1", write: percent },
+  text_to_image_recall_at_5: { label: "Text to image, recall@5", write: percent },
+  text_to_image_recall_at_10: { label: "Text to image, recall@10", write: percent },
+  recall_at_1: { label: "Recall@1", write: percent },
+  recall_at_5: { label: "Recall@5", write: percent },
+  recall_at_10: { label: "Recall@10", write: percent },
+  ndcg_at_5: { label: "nDCG@5", write: percent },
+  ndcg_at_10: { label: "nDCG@10", write: percent },
   loss: { label: "Loss", write: measure },
 };
 
@@ -24,11 +35,19 @@ export function progressOf(job: TrainingJob): string | undefined {
   return before === undefined && after === undefined ? undefined : `${before ?? "–"} → ${after ?? "–"}`;
 }
 
-/** The one number that says how good a model is: exact match where there is one. */
+/** What says how good a model is, most telling first: a model has those of what it was trained for. */
+const TELLING = [
+  "exact_match",
+  "preference_accuracy",
+  "image_to_text_recall_at_1",
+  "ndcg_at_5",
+  "token_accuracy",
+  "loss",
+];
+
+/** The one number that says how good a model is. */
 export function headline(metrics: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  const name = ["exact_match", "eval_exact_match", "token_accuracy", "loss"].find(
-    (key) => metrics?.[key] !== undefined,
-  );
+  const name = TELLING.flatMap((bare) => [bare, `eval_${bare}`]).find((key) => metrics?.[key] !== undefined);
   if (name === undefined) return undefined;
   return metricLook(name).write(Number(metrics?.[name]));
 }
@@ -64,6 +83,23 @@ export const CHARTS: readonly Chart[] = [
     curves: [
       { metric: "eval_exact_match", name: "exact match", color: "--chart-3" },
       { metric: "eval_token_accuracy", name: "tokens", color: "--chart-2" },
+    ],
+    write: percent,
+    range: [0, 1],
+  },
+  {
+    title: "Held-out preference",
+    curves: [{ metric: "eval_preference_accuracy", name: "chosen preferred", color: "--chart-3" }],
+    write: percent,
+    range: [0, 1],
+  },
+  {
+    title: "Held-out recall",
+    curves: [
+      { metric: "eval_image_to_text_recall_at_1", name: "image to text @1", color: "--chart-3" },
+      { metric: "eval_text_to_image_recall_at_1", name: "text to image @1", color: "--chart-2" },
+      { metric: "eval_recall_at_1", name: "recall@1", color: "--chart-3" },
+      { metric: "eval_ndcg_at_5", name: "nDCG@5", color: "--chart-1" },
     ],
     write: percent,
     range: [0, 1],

@@ -312,6 +312,7 @@ class TrainingJobSpec(_message.Message):
     CHECKPOINTING_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
+    RESUME_FROM_FIELD_NUMBER: _builtins.int
     LOADING_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     PREFERENCE_FIELD_NUMBER: _builtins.int
@@ -348,6 +349,12 @@ class TrainingJobSpec(_message.Message):
         """How pictures are varied in training; not at all when absent."""
 
     @_builtins.property
+    def resume_from(self) -> Global___ResumeFrom:
+        """An earlier job to go on from: with weights, optimiser and schedule as it left them. `base_model` and
+        `adaptation` are then those of the earlier job. Absent: the training begins at step 0.
+        """
+
+    @_builtins.property
     def loading(self) -> Global___Loading:
         """How examples reach the model."""
 
@@ -366,13 +373,14 @@ class TrainingJobSpec(_message.Message):
         checkpointing: Global___Checkpointing | None = ...,
         resources: Global___Resources | None = ...,
         augmentation: _augmentation_pb2.Augmentation | None = ...,
+        resume_from: Global___ResumeFrom | None = ...,
         loading: Global___Loading | None = ...,
         objective: Global___TrainingJobSpec.Objective.ValueType = ...,
         preference: Global___Preference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,6 +492,50 @@ class Loading(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Loading: _TypeAlias = Loading  # noqa: Y015
+
+@_typing.final
+class ResumeFrom(_message.Message):
+    """The state that a training goes on from.
+
+    On the data of the earlier job the passes go on where they were: `epochs` and `max_steps` count from its
+    beginning, and have to reach beyond `step`. On another dataset version they begin anew: `epochs` counts
+    passes over the new data, while steps, and so the learning rate's schedule and `max_steps`, count on.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    DATA_START_STEP_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED, which
+    keeps its last one; or the job, which means that one.
+    """
+    step: _builtins.int
+    """Optimiser steps done before."""
+    data_start_step: _builtins.int
+    """Step at which the passes over this job's data began: 0 on the data of the earlier job, else `step`."""
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        step: _builtins.int | None = ...,
+        data_start_step: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_data_start_step", b"_data_start_step", "_step", b"_step", "data_start_step", b"data_start_step", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data_start_step", b"_data_start_step", "_step", b"_step", "checkpoint", b"checkpoint", "data_start_step", b"data_start_step", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__data_start_step: _TypeAlias = _typing.Literal["data_start_step"]  # noqa: Y015
+    _WhichOneofArgType__data_start_step: _TypeAlias = _typing.Literal["_data_start_step", b"_data_start_step"]  # noqa: Y015
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__data_start_step) -> _WhichOneofReturnType__data_start_step | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+
+Global___ResumeFrom: _TypeAlias = ResumeFrom  # noqa: Y015
 
 @_typing.final
 class Preference(_message.Message):
@@ -606,6 +658,10 @@ class Adaptation(_message.Message):
         """The weights themselves."""
         METHOD_LORA: Adaptation._Method.ValueType  # 2
         """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
+        METHOD_QLORA: Adaptation._Method.ValueType  # 3
+        """The same beside weights that are kept in few bits (Dettmers et al. 2023, arXiv:2305.14314). Needs an
+        accelerator.
+        """
 
     class Method(_Method, metaclass=_MethodEnumTypeWrapper):
         """Ways to change weights."""
@@ -616,6 +672,10 @@ class Adaptation(_message.Message):
     """The weights themselves."""
     METHOD_LORA: Adaptation.Method.ValueType  # 2
     """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
+    METHOD_QLORA: Adaptation.Method.ValueType  # 3
+    """The same beside weights that are kept in few bits (Dettmers et al. 2023, arXiv:2305.14314). Needs an
+    accelerator.
+    """
 
     class _Part:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -626,9 +686,15 @@ class Adaptation(_message.Message):
         PART_UNSPECIFIED: Adaptation._Part.ValueType  # 0
         """Chosen by the family and the method."""
         PART_TRAIN: Adaptation._Part.ValueType  # 1
-        """Changes, by the method."""
+        """Changes, by the method: its weights with METHOD_FULL, else low-rank adapters; but a projector, which is
+        small, changes its weights with every method.
+        """
         PART_FREEZE: Adaptation._Part.ValueType  # 2
         """Stays as it is."""
+        PART_FULL: Adaptation._Part.ValueType  # 3
+        """Its weights themselves change, with every method. Beside adapters they become part of the adapter."""
+        PART_LORA: Adaptation._Part.ValueType  # 4
+        """Low-rank adapters change beside it. Refused with METHOD_FULL."""
 
     class Part(_Part, metaclass=_PartEnumTypeWrapper):
         """What happens to one part of the model."""
@@ -636,15 +702,46 @@ class Adaptation(_message.Message):
     PART_UNSPECIFIED: Adaptation.Part.ValueType  # 0
     """Chosen by the family and the method."""
     PART_TRAIN: Adaptation.Part.ValueType  # 1
-    """Changes, by the method."""
+    """Changes, by the method: its weights with METHOD_FULL, else low-rank adapters; but a projector, which is
+    small, changes its weights with every method.
+    """
     PART_FREEZE: Adaptation.Part.ValueType  # 2
     """Stays as it is."""
+    PART_FULL: Adaptation.Part.ValueType  # 3
+    """Its weights themselves change, with every method. Beside adapters they become part of the adapter."""
+    PART_LORA: Adaptation.Part.ValueType  # 4
+    """Low-rank adapters change beside it. Refused with METHOD_FULL."""
+
+    class _Quantisation:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _QuantisationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Adaptation._Quantisation.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        QUANTISATION_UNSPECIFIED: Adaptation._Quantisation.ValueType  # 0
+        """QUANTISATION_NF4 with METHOD_QLORA, none with the other methods."""
+        QUANTISATION_NF4: Adaptation._Quantisation.ValueType  # 1
+        """4 bits at the quantiles of a normal distribution, their scales quantised again."""
+        QUANTISATION_INT8: Adaptation._Quantisation.ValueType  # 2
+        """8-bit integers (Dettmers et al. 2022, arXiv:2208.07339)."""
+
+    class Quantisation(_Quantisation, metaclass=_QuantisationEnumTypeWrapper):
+        """How frozen weights are kept with METHOD_QLORA."""
+
+    QUANTISATION_UNSPECIFIED: Adaptation.Quantisation.ValueType  # 0
+    """QUANTISATION_NF4 with METHOD_QLORA, none with the other methods."""
+    QUANTISATION_NF4: Adaptation.Quantisation.ValueType  # 1
+    """4 bits at the quantiles of a normal distribution, their scales quantised again."""
+    QUANTISATION_INT8: Adaptation.Quantisation.ValueType  # 2
+    """8-bit integers (Dettmers et al. 2022, arXiv:2208.07339)."""
 
     METHOD_FIELD_NUMBER: _builtins.int
     LORA_FIELD_NUMBER: _builtins.int
     VISION_TOWER_FIELD_NUMBER: _builtins.int
     PROJECTOR_FIELD_NUMBER: _builtins.int
     LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    QUANTISATION_FIELD_NUMBER: _builtins.int
+    CONTINUE_ADAPTER_FIELD_NUMBER: _builtins.int
     method: Global___Adaptation.Method.ValueType
     """How weights change."""
     vision_tower: Global___Adaptation.Part.ValueType
@@ -653,9 +750,16 @@ class Adaptation(_message.Message):
     """The part between seeing and speaking."""
     language_model: Global___Adaptation.Part.ValueType
     """The part that speaks."""
+    quantisation: Global___Adaptation.Quantisation.ValueType
+    """Refused with the other methods than METHOD_QLORA."""
+    continue_adapter: _builtins.bool
+    """For a `base_model` that is a registered adapter: go on with that adapter, so that the result is one adapter
+    on its own base. `lora` and the parts are then the adapter's own, and refused here. When absent or false,
+    the adapter is merged into its base, and what this job trains sits on top of it.
+    """
     @_builtins.property
     def lora(self) -> Global___Lora:
-        """Settings of METHOD_LORA; refused with METHOD_FULL."""
+        """Settings of METHOD_LORA and METHOD_QLORA; refused with METHOD_FULL."""
 
     def __init__(
         self,
@@ -665,12 +769,16 @@ class Adaptation(_message.Message):
         vision_tower: Global___Adaptation.Part.ValueType = ...,
         projector: Global___Adaptation.Part.ValueType = ...,
         language_model: Global___Adaptation.Part.ValueType = ...,
+        quantisation: Global___Adaptation.Quantisation.ValueType = ...,
+        continue_adapter: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lora", b"lora"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_continue_adapter", b"_continue_adapter", "continue_adapter", b"continue_adapter", "lora", b"lora"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_model", b"language_model", "lora", b"lora", "method", b"method", "projector", b"projector", "vision_tower", b"vision_tower"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_adapter", b"_continue_adapter", "continue_adapter", b"continue_adapter", "language_model", b"language_model", "lora", b"lora", "method", b"method", "projector", b"projector", "quantisation", b"quantisation", "vision_tower", b"vision_tower"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__continue_adapter: _TypeAlias = _typing.Literal["continue_adapter"]  # noqa: Y015
+    _WhichOneofArgType__continue_adapter: _TypeAlias = _typing.Literal["_continue_adapter", b"_continue_adapter"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__continue_adapter) -> _WhichOneofReturnType__continue_adapter | None: ...
 
 Global___Adaptation: _TypeAlias = Adaptation  # noqa: Y015
 
@@ -684,6 +792,9 @@ class Lora(_message.Message):
     ALPHA_FIELD_NUMBER: _builtins.int
     DROPOUT_FIELD_NUMBER: _builtins.int
     TARGET_MODULES_FIELD_NUMBER: _builtins.int
+    USE_RSLORA_FIELD_NUMBER: _builtins.int
+    USE_DORA_FIELD_NUMBER: _builtins.int
+    TRAIN_EMBEDDINGS_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Rank of the update; 16 when absent."""
     alpha: _builtins.float
@@ -691,7 +802,17 @@ class Lora(_message.Message):
     dropout: _builtins.float
     """Dropout before the adapter, 0 to below 1; 0 when absent."""
     target_modules: _builtins.str
-    """Regular expression over full module names; the family's own when empty."""
+    """Regular expression over full module names, of which those in parts with adapters count; `all-linear` for
+    every linear layer of these parts; the family's own when empty.
+    """
+    use_rslora: _builtins.bool
+    """Multiply the update by alpha / sqrt(rank), which keeps high ranks learning (Kalajdzievski 2023,
+    arXiv:2312.03732).
+    """
+    use_dora: _builtins.bool
+    """Learn the length of each weight column apart from its direction (Liu et al. 2024, arXiv:2402.09353)."""
+    train_embeddings: _builtins.bool
+    """Train the language model's embeddings and output head whole beside its adapters; tied ones stay tied."""
     def __init__(
         self,
         *,
@@ -699,10 +820,13 @@ class Lora(_message.Message):
         alpha: _builtins.float | None = ...,
         dropout: _builtins.float | None = ...,
         target_modules: _builtins.str = ...,
+        use_rslora: _builtins.bool | None = ...,
+        use_dora: _builtins.bool | None = ...,
+        train_embeddings: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "_train_embeddings", b"_train_embeddings", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank", "train_embeddings", b"train_embeddings", "use_dora", b"use_dora", "use_rslora", b"use_rslora"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank", "target_modules", b"target_modules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "_train_embeddings", b"_train_embeddings", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank", "target_modules", b"target_modules", "train_embeddings", b"train_embeddings", "use_dora", b"use_dora", "use_rslora", b"use_rslora"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
     _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
@@ -710,18 +834,71 @@ class Lora(_message.Message):
     _WhichOneofArgType__dropout: _TypeAlias = _typing.Literal["_dropout", b"_dropout"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__train_embeddings: _TypeAlias = _typing.Literal["train_embeddings"]  # noqa: Y015
+    _WhichOneofArgType__train_embeddings: _TypeAlias = _typing.Literal["_train_embeddings", b"_train_embeddings"]  # noqa: Y015
+    _WhichOneofReturnType__use_dora: _TypeAlias = _typing.Literal["use_dora"]  # noqa: Y015
+    _WhichOneofArgType__use_dora: _TypeAlias = _typing.Literal["_use_dora", b"_use_dora"]  # noqa: Y015
+    _WhichOneofReturnType__use_rslora: _TypeAlias = _typing.Literal["use_rslora"]  # noqa: Y015
+    _WhichOneofArgType__use_rslora: _TypeAlias = _typing.Literal["_use_rslora", b"_use_rslora"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__train_embeddings) -> _WhichOneofReturnType__train_embeddings | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_dora) -> _WhichOneofReturnType__use_dora | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_rslora) -> _WhichOneofReturnType__use_rslora | None: ...
 
 Global___Lora: _TypeAlias = Lora  # noqa: Y015
 
 @_typing.final
+class PartLearningRates(_message.Message):
+    """Highest learning rates of the parts of a model, where they differ from the job's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISION_TOWER_FIELD_NUMBER: _builtins.int
+    PROJECTOR_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    vision_tower: _builtins.float
+    """Of the part that sees."""
+    projector: _builtins.float
+    """Of the part between seeing and speaking."""
+    language_model: _builtins.float
+    """Of the part that speaks."""
+    def __init__(
+        self,
+        *,
+        vision_tower: _builtins.float | None = ...,
+        projector: _builtins.float | None = ...,
+        language_model: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_model", b"_language_model", "_projector", b"_projector", "_vision_tower", b"_vision_tower", "language_model", b"language_model", "projector", b"projector", "vision_tower", b"vision_tower"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_model", b"_language_model", "_projector", b"_projector", "_vision_tower", b"_vision_tower", "language_model", b"language_model", "projector", b"projector", "vision_tower", b"vision_tower"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__language_model: _TypeAlias = _typing.Literal["language_model"]  # noqa: Y015
+    _WhichOneofArgType__language_model: _TypeAlias = _typing.Literal["_language_model", b"_language_model"]  # noqa: Y015
+    _WhichOneofReturnType__projector: _TypeAlias = _typing.Literal["projector"]  # noqa: Y015
+    _WhichOneofArgType__projector: _TypeAlias = _typing.Literal["_projector", b"_projector"]  # noqa: Y015
+    _WhichOneofReturnType__vision_tower: _TypeAlias = _typing.Literal["vision_tower"]  # noqa: Y015
+    _WhichOneofArgType__vision_tower: _TypeAlias = _typing.Literal["_vision_tower", b"_vision_tower"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language_model) -> _WhichOneofReturnType__language_model | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__projector) -> _WhichOneofReturnType__projector | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vision_tower) -> _WhichOneofReturnType__vision_tower | None: ...
+
+Global___PartLearningRates: _TypeAlias = PartLearningRates  # noqa: Y015
+
+@_typing.final
 class Hyperparameters(_message.Message):
-    """Numbers of the optimisation (AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    """Numbers of the optimisation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -764,6 +941,10 @@ class Hyperparameters(_message.Message):
         """float32."""
         PRECISION_BF16: Hyperparameters._Precision.ValueType  # 2
         """bfloat16, with float32 trainable weights."""
+        PRECISION_FP16: Hyperparameters._Precision.ValueType  # 3
+        """float16, with float32 trainable weights and a loss that is scaled so that small gradients survive. For
+        accelerators without bfloat16; refused without an accelerator.
+        """
 
     class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
         """Number format of the forward and backward pass."""
@@ -774,6 +955,45 @@ class Hyperparameters(_message.Message):
     """float32."""
     PRECISION_BF16: Hyperparameters.Precision.ValueType  # 2
     """bfloat16, with float32 trainable weights."""
+    PRECISION_FP16: Hyperparameters.Precision.ValueType  # 3
+    """float16, with float32 trainable weights and a loss that is scaled so that small gradients survive. For
+    accelerators without bfloat16; refused without an accelerator.
+    """
+
+    class _Optimiser:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OptimiserEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Hyperparameters._Optimiser.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OPTIMISER_UNSPECIFIED: Hyperparameters._Optimiser.ValueType  # 0
+        """OPTIMISER_ADAMW."""
+        OPTIMISER_ADAMW: Hyperparameters._Optimiser.ValueType  # 1
+        """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): 8 bytes of state a trainable weight."""
+        OPTIMISER_ADAMW_8BIT: Hyperparameters._Optimiser.ValueType  # 2
+        """AdamW with state of 8 bits a number (Dettmers et al. 2022, arXiv:2110.02861): 2 bytes a weight. Needs an
+        accelerator.
+        """
+        OPTIMISER_ADAFACTOR: Hyperparameters._Optimiser.ValueType  # 3
+        """Adafactor with the job's learning rate (Shazeer & Stern 2018, arXiv:1804.04235): state of a row and a
+        column a matrix.
+        """
+
+    class Optimiser(_Optimiser, metaclass=_OptimiserEnumTypeWrapper):
+        """What turns gradients into changes of the weights."""
+
+    OPTIMISER_UNSPECIFIED: Hyperparameters.Optimiser.ValueType  # 0
+    """OPTIMISER_ADAMW."""
+    OPTIMISER_ADAMW: Hyperparameters.Optimiser.ValueType  # 1
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): 8 bytes of state a trainable weight."""
+    OPTIMISER_ADAMW_8BIT: Hyperparameters.Optimiser.ValueType  # 2
+    """AdamW with state of 8 bits a number (Dettmers et al. 2022, arXiv:2110.02861): 2 bytes a weight. Needs an
+    accelerator.
+    """
+    OPTIMISER_ADAFACTOR: Hyperparameters.Optimiser.ValueType  # 3
+    """Adafactor with the job's learning rate (Shazeer & Stern 2018, arXiv:1804.04235): state of a row and a
+    column a matrix.
+    """
 
     EPOCHS_FIELD_NUMBER: _builtins.int
     MAX_STEPS_FIELD_NUMBER: _builtins.int
@@ -787,6 +1007,10 @@ class Hyperparameters(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    LEARNING_RATES_FIELD_NUMBER: _builtins.int
+    OPTIMISER_FIELD_NUMBER: _builtins.int
+    GRADIENT_CHECKPOINTING_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     epochs: _builtins.float
     """Passes over the training split."""
     max_steps: _builtins.int
@@ -811,6 +1035,23 @@ class Hyperparameters(_message.Message):
     """Longest example in tokens, image tokens included. A longer one is an error, never cut."""
     precision: Global___Hyperparameters.Precision.ValueType
     """Number format."""
+    optimiser: Global___Hyperparameters.Optimiser.ValueType
+    """What turns gradients into changes of the weights."""
+    gradient_checkpointing: _builtins.bool
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more
+    time, the same numbers. They are kept when absent.
+    """
+    @_builtins.property
+    def learning_rates(self) -> Global___PartLearningRates:
+        """Highest learning rates by part; `learning_rate` where absent."""
+
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which of the family's losses are minimised, added up; its first alone when empty. FLAVA offers `global`
+        (contrastive), `mmm` (masked parts of pairs), `itm` (whether a text is the image's own), `mim` and `mlm`
+        (masked parts of images and of texts by themselves). Other families offer no choice.
+        """
+
     def __init__(
         self,
         *,
@@ -826,10 +1067,14 @@ class Hyperparameters(_message.Message):
         seed: _builtins.int | None = ...,
         max_length: _builtins.int | None = ...,
         precision: Global___Hyperparameters.Precision.ValueType = ...,
+        learning_rates: Global___PartLearningRates | None = ...,
+        optimiser: Global___Hyperparameters.Optimiser.ValueType = ...,
+        gradient_checkpointing: _builtins.bool | None = ...,
+        losses: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_learning_rate", b"_learning_rate", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_seed", b"_seed", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "learning_rate", b"learning_rate", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "seed", b"seed", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_seed", b"_seed", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "learning_rates", b"learning_rates", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "seed", b"seed", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_learning_rate", b"_learning_rate", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_seed", b"_seed", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "learning_rate", b"learning_rate", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "precision", b"precision", "schedule", b"schedule", "seed", b"seed", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_seed", b"_seed", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "learning_rates", b"learning_rates", "losses", b"losses", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "optimiser", b"optimiser", "precision", b"precision", "schedule", b"schedule", "seed", b"seed", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -837,6 +1082,8 @@ class Hyperparameters(_message.Message):
     _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
     _WhichOneofReturnType__gradient_accumulation_steps: _TypeAlias = _typing.Literal["gradient_accumulation_steps"]  # noqa: Y015
     _WhichOneofArgType__gradient_accumulation_steps: _TypeAlias = _typing.Literal["_gradient_accumulation_steps", b"_gradient_accumulation_steps"]  # noqa: Y015
+    _WhichOneofReturnType__gradient_checkpointing: _TypeAlias = _typing.Literal["gradient_checkpointing"]  # noqa: Y015
+    _WhichOneofArgType__gradient_checkpointing: _TypeAlias = _typing.Literal["_gradient_checkpointing", b"_gradient_checkpointing"]  # noqa: Y015
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
     _WhichOneofReturnType__max_grad_norm: _TypeAlias = _typing.Literal["max_grad_norm"]  # noqa: Y015
@@ -857,6 +1104,8 @@ class Hyperparameters(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_accumulation_steps) -> _WhichOneofReturnType__gradient_accumulation_steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_checkpointing) -> _WhichOneofReturnType__gradient_checkpointing | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @_typing.overload

@@ -162,6 +162,7 @@ class ClaimAttemptResponse(_message.Message):
     METRICS_BEFORE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
+    ADAPTER_BASE_FIELD_NUMBER: _builtins.int
     training_job: _builtins.str
     """The job's name."""
     attempt_number: _builtins.int
@@ -176,7 +177,7 @@ class ClaimAttemptResponse(_message.Message):
     """Send a report at least this often, in seconds, or be taken for dead."""
     base_revision: _builtins.str
     """Commit of the Hub repository that the first attempt loaded; load the same, wherever its branch is
-    now. Empty for the first attempt and for other sources.
+    now. Empty for other sources, and for the first attempt of a job that goes on from none.
     """
     @_builtins.property
     def spec(self) -> _trainer_pb2.TrainingJobSpec:
@@ -188,7 +189,9 @@ class ClaimAttemptResponse(_message.Message):
 
     @_builtins.property
     def resume_from(self) -> Global___CheckpointFiles:
-        """The newest checkpoint; absent when there is none."""
+        """The job's newest checkpoint, or before it has one that of the job that it goes on from; absent when there
+        is neither.
+        """
 
     @_builtins.property
     def model_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFiles]:
@@ -201,6 +204,10 @@ class ClaimAttemptResponse(_message.Message):
     @_builtins.property
     def metrics_before(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Metrics of the untrained model by an earlier attempt; empty when there are none."""
+
+    @_builtins.property
+    def adapter_base(self) -> _trainer_pb2.BaseModel:
+        """What the first of `model_files` sits on, when it is an adapter: a Hub repository or a folder."""
 
     def __init__(
         self,
@@ -217,10 +224,11 @@ class ClaimAttemptResponse(_message.Message):
         metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         heartbeat_interval_s: _builtins.float = ...,
         base_revision: _builtins.str = ...,
+        adapter_base: _trainer_pb2.BaseModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_number", b"attempt_number", "base_revision", b"base_revision", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "attempt_number", b"attempt_number", "base_revision", b"base_revision", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -124,6 +124,13 @@ class DatasetGone(FailedPrecondition):
         super().__init__(f"{version} was deleted, so the job cannot go on.", resource=version)
 
 
+class CheckpointGone(FailedPrecondition):
+    """The job to go on from was deleted after this one was created."""
+
+    def __init__(self, checkpoint: str) -> None:
+        super().__init__(f"{checkpoint} was deleted, so the job cannot go on from it.", resource=checkpoint)
+
+
 class UploadNotOfFolder(InvalidArgument):
     """A commit names an upload that was made for something else."""
 

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from visiontune_kit import faults
 from visiontune_kit.errors import NotFound, Unauthenticated
-from visiontune_recipes.spec import Spec
+from visiontune_recipes.spec import Base, Spec
 
-from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile, newest_first
+from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.next_step import End, Policy, Retry, after_retryable
-from visiontune_trainer.domain.problems import AttemptClaimed, DatasetGone, StaleAttempt
+from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
     LONGEST_LOG_LINE,
@@ -25,7 +25,7 @@ from visiontune_trainer.domain.reports import (
 )
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
-from visiontune_trainer.use_cases import fence, files, models, records
+from visiontune_trainer.use_cases import fence, files, models, origins, records
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
@@ -54,6 +54,7 @@ class Claim:
     family: str
     manifest: Manifest
     resume_from: SignedFiles | None
+    adapter_base: Base | None  # what the first of model_files sits on, when that is no registered model
     model_files: tuple[SignedFiles, ...]  # the base, then each adapter on top
     samples: tuple[Sample, ...]
     metrics_before: Mapping[str, float]
@@ -112,7 +113,7 @@ async def issue_token(attempt_name: str, deps: Deps) -> str:
 
 
 async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
-    """Takes the attempt for a worker. Raises StaleAttempt, AttemptClaimed."""
+    """Takes the attempt for a worker. Raises StaleAttempt, AttemptClaimed, CheckpointGone."""
     now = deps.clock.now()
     async with deps.unit_of_work() as uow:
         job, attempt = await fence.current(uow, attempt_name)
@@ -131,9 +132,7 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
             await uow.jobs.save(job)
             await uow.records.add_event(event)
         samples = await uow.records.samples(job.name)
-        checkpoints = [
-            folder for folder in await uow.folders.of(job.name, FolderState.COMMITTED) if folder.is_checkpoint
-        ]
+        checkpoint = await _to_resume_from(uow, job)
         chain = await models.chain_of(uow, job.resolved.base_model)
         await uow.commit()
     deps.wakeups.notify(job.name)
@@ -144,7 +143,8 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         spec_digest=job.spec_digest,
         family=job.family,
         manifest=await _manifest(job, deps),
-        resume_from=await _newest(checkpoints, deps),
+        resume_from=await _signed_checkpoint(checkpoint, deps),
+        adapter_base=chain[0].base_model if chain and chain[0].is_adapter else None,
         model_files=tuple([await _signed_model(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
         metrics_before=job.metrics_before,
@@ -303,11 +303,25 @@ async def _manifest(job: Job, deps: Deps) -> Manifest:
         raise DatasetGone(job.resolved.dataset_version) from error
 
 
-async def _newest(checkpoints: list[Folder], deps: Deps) -> SignedFiles | None:
-    if not checkpoints:
+async def _to_resume_from(uow: UnitOfWork, job: Job) -> Folder | None:
+    """Returns the job's newest checkpoint, or before it has one that of the job that it goes on from.
+
+    Raises CheckpointGone.
+    """
+    own = await origins.checkpoint_of(uow, job.name)
+    earlier = job.resolved.resume_from
+    if own is not None or earlier is None:
+        return own
+    found = await origins.checkpoint_of(uow, earlier.checkpoint)
+    if found is None:
+        raise CheckpointGone(earlier.checkpoint)
+    return found
+
+
+async def _signed_checkpoint(found: Folder | None, deps: Deps) -> SignedFiles | None:
+    if found is None:
         return None
-    newest = newest_first(checkpoints)[0]
-    return SignedFiles(newest.name, newest.files, await records.sign(newest, deps), step=newest.step)
+    return SignedFiles(found.name, found.files, await records.sign(found, deps), step=found.step)
 
 
 async def _signed_model(model: Model, deps: Deps) -> SignedFiles:

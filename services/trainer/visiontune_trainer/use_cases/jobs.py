@@ -1,18 +1,17 @@
 """What users ask about jobs."""
 
-import posixpath
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from visiontune_kit.errors import NotFound
+from visiontune_recipes import resume_rules
 from visiontune_recipes.check import Problem, check, family_of, warnings
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
 
 from visiontune_trainer.domain.folders import FolderState
-from visiontune_trainer.domain.job import Job, Progress, project_of
+from visiontune_trainer.domain.job import Job, Progress
 from visiontune_trainer.domain.next_step import End
 from visiontune_trainer.domain.problems import (
     JobEnded,
@@ -25,6 +24,7 @@ from visiontune_trainer.domain.problems import (
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
+from visiontune_trainer.use_cases import origins
 from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
@@ -51,30 +51,36 @@ class Plan:
     total_steps: int = 0
     family: str = ""
     dataset_digest: str = ""
+    base_revision: str = ""  # commit of the Hub repository that the job to go on from loaded
     warnings: tuple[Problem, ...] = ()
 
 
 async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
     """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled."""
-    family, parameter_count, problems = await _base_model(project, spec, deps)
+    origin = await origins.find(project, spec, deps)
+    spec, family, problems = origin.spec, origin.family, list(origin.problems)
     try:
         version = await deps.datasets.get_version(spec.dataset_version)
     except NotFound:
         problems += [_unknown_version(spec.dataset_version), *_without_dataset(spec, family)]
         return Plan(problems=tuple(problems), family=family)
-    resolved = resolve(spec, version.facts, parameter_count=parameter_count)
+    resolved = resolve(spec, version.facts, parameter_count=origin.parameter_count)
     found = family_of(resolved, family)
     name = found.name if found else family
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
         raise VisionTrainingDisabled(name)
     problems += check(spec, version.facts, registered_family=family)
     problems += deps.backend.problems_of(resolved.resources)
+    steps = total_steps(resolved, version.facts)
+    if origin.earlier:
+        problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
     return Plan(
         problems=tuple(problems),
         resolved=resolved,
-        total_steps=total_steps(resolved, version.facts),
+        total_steps=steps,
         family=name,
         dataset_digest=version.digest,
+        base_revision=origin.earlier.base_revision if origin.earlier else "",
         warnings=tuple(warnings(spec, version.facts)),
     )
 
@@ -95,6 +101,7 @@ async def create_job(command: CreateJob, deps: Deps) -> Job:
         dataset_digest=made.dataset_digest,
         family=made.family,
         total_steps=made.total_steps,
+        base_revision=made.base_revision,
         traceparent=command.traceparent,
         created_at=deps.clock.now(),
         progress=Progress(total_steps=made.total_steps),
@@ -186,26 +193,6 @@ async def locked_job(uow: UnitOfWork, name: str) -> Job:
     return job
 
 
-async def _base_model(project: str, spec: Spec, deps: Deps) -> tuple[str, int, list[Problem]]:
-    """Returns (family, parameters, problems); family and parameters of a registered model only."""
-    base = spec.base_model
-    if base.path is not None and not _is_allowed(base.path, deps.model_roots):
-        return "", 0, [_path_not_allowed(base.path, deps.model_roots)]
-    if base.model is None:
-        return "", 0, []
-    async with deps.unit_of_work() as uow:
-        model = await uow.models.get(base.model) if project_of(base.model) == project else None
-    if model is None:
-        return "", 0, [_unknown_model(base.model)]
-    return model.family, model.parameter_count, []
-
-
-def _is_allowed(path: str, roots: tuple[PurePosixPath, ...]) -> bool:
-    """The worker, which sees the disk, checks links as well."""
-    plain = PurePosixPath(posixpath.normpath(path))
-    return plain.is_absolute() and any(plain != root and plain.is_relative_to(root) for root in roots)
-
-
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:
     facts = DatasetFacts(kinds=frozenset(), split_counts={"train": 1, "validation": 1}, senses={})
     return check(spec, facts, registered_family=family)
@@ -217,23 +204,4 @@ def _unknown_version(name: str) -> Problem:
         "unknown_dataset_version",
         f"{name} was not found in this project.",
         "Import the data first, or name one of the versions that ListVersions shows.",
-    )
-
-
-def _unknown_model(name: str) -> Problem:
-    return Problem(
-        "base_model.model",
-        "unknown_model",
-        f"{name} was not found in this project.",
-        "Register the result of a job, or name one of the models that ListModels shows.",
-    )
-
-
-def _path_not_allowed(path: str, roots: tuple[PurePosixPath, ...]) -> Problem:
-    allowed = ", ".join(map(str, roots)) or "none"
-    return Problem(
-        "base_model.path",
-        "path_not_allowed",
-        f"{path} is not below a folder that the operator allows ({allowed}).",
-        "Put the model there, or ask the operator to add its folder to VISIONTUNE_WORKER_MODEL_ROOTS.",
     )

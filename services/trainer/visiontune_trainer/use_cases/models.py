@@ -6,6 +6,7 @@ from datetime import datetime
 from visiontune_recipes.spec import Base
 
 from visiontune_trainer.domain.folders import FolderState
+from visiontune_trainer.domain.job import Job
 from visiontune_trainer.domain.models import Model, result_of
 from visiontune_trainer.domain.problems import ModelExists, ModelNotFound, NoResult
 from visiontune_trainer.domain.states import State
@@ -47,7 +48,7 @@ async def register_model(command: RegisterModel, deps: Deps) -> Model:
             description=command.description,
             family=job.family,
             training_job=job.name,
-            base_model=job.resolved.base_model.at(job.base_revision),
+            base_model=await _sits_on(uow, job),
             is_adapter=result.is_adapter,
             parameter_count=job.parameter_count,
             owner=result.owner,
@@ -74,6 +75,17 @@ async def list_models(
     """Returns at most `limit` models, newest first, after the position (created_at, name)."""
     async with deps.unit_of_work() as uow:
         return await uow.models.page(project, after, limit)
+
+
+async def _sits_on(uow: UnitOfWork, job: Job) -> Base:
+    """Returns what a job's result is loaded on top of, when it is an adapter. Raises ModelNotFound."""
+    base = job.resolved.base_model.at(job.base_revision)
+    if base.model is None or not job.resolved.adaptation.continue_adapter:
+        return base
+    continued = await uow.models.get(base.model)
+    if continued is None:
+        raise ModelNotFound(base.model)
+    return continued.base_model
 
 
 async def chain_of(uow: UnitOfWork, base: Base) -> list[Model]:

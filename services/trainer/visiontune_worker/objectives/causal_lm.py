@@ -1,6 +1,6 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from visiontune_worker.objectives.conversations import (
     Rendered,
     Renderer,
     prompt_of,
+    refuse_special_tokens,
     text_of,
     up_to_last_answer,
 )
@@ -59,7 +60,8 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         """Token ids and pixels, by a processor whose template marks the answers. See Objective."""
         conversations = [up_to_last_answer(each) for each in examples]
         for example, messages in zip(examples, conversations, strict=True):
-            self._refuse_special_tokens(example, messages)
+            texts = [part["text"] or "" for message in messages for part in message["content"] or ()]
+            refuse_special_tokens(example, texts, self._special)
         rendered = self._renderer.render(examples, conversations, change)
         return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
 
@@ -93,7 +95,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
     def after_step(self, model: torch.nn.Module) -> None:
         """Nothing has to be mended."""
 
-    def measure(self, model: torch.nn.Module, batches: Iterator[Sequence[Encoded]]) -> Mapping[str, Any]:
+    def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and token accuracy with the answer given, exact match by greedy generation without it."""
         summed, right, tokens, exact = 0.0, 0, 0, 0
         answers: dict[str, str] = {}
@@ -170,16 +172,6 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             raise ConfigurationFault(
                 "TEMPLATE_TRAINS_NO_STOP",
                 f"The last trained token of example {example.id!r} is no stop token: answers would not end.",
-            )
-
-    def _refuse_special_tokens(self, example: Example, messages: Messages) -> None:
-        texts = [part["text"] or "" for message in messages for part in message["content"] or ()]
-        found = next((token for token in self._special if any(token in text for text in texts)), None)
-        if found is not None:
-            raise DataFault(
-                "SPECIAL_TOKEN_IN_TEXT",
-                f"Example {example.id!r} contains the text {found!r}, which the tokenizer takes for a "
-                "control token. Remove it from the text.",
             )
 
 

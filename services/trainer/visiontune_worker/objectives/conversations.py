@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from PIL.Image import Image
@@ -61,6 +62,7 @@ class Renderer:
     ) -> Iterator[Rendered]:
         found = self._inputs(examples, conversations)
         images = [_count(messages, "image") for messages in conversations]
+        first = [0, *accumulate(images)]
         lengths = found["attention_mask"].sum(1).tolist()
         for row, length in enumerate(lengths):
             # Copies, so that one that is kept does not keep the batch.
@@ -70,7 +72,7 @@ class Renderer:
                 if name == "input_ids" or (name.endswith("token_type_ids") and self._sees)
             }
             vision = {
-                name: value[sum(images[:row]) :][: images[row]].clone() if len(conversations) > 1 else value
+                name: value[first[row] : first[row + 1]].clone() if len(conversations) > 1 else value
                 for name, value in found.items()
                 if name not in text and name not in _TOKENIZERS_KEYS
             }
@@ -173,7 +175,7 @@ class _Pictures:
         if index >= len(example.images):
             raise DataFault("IMAGE_MISSING", f"Example {example.id!r} has more image places than images.")
         self.index += 1
-        picture = _decode(example.images[index], example)
+        picture = decode(example.images[index], example)
         return self.change(picture, example, index) if self.change else picture
 
 
@@ -221,7 +223,19 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "".join(IMAGE_PLACE if part["type"] == "image" else part["text"] or "" for part in parts)
 
 
-def _decode(data: bytes, example: Example) -> Image:
+def refuse_special_tokens(example: Example, texts: Sequence[str], special: Sequence[str]) -> None:
+    """DataFault when a text spells out a token that steers the model."""
+    found = next((token for token in special if token and any(token in text for text in texts)), None)
+    if found is not None:
+        raise DataFault(
+            "SPECIAL_TOKEN_IN_TEXT",
+            f"Example {example.id!r} contains the text {found!r}, which the tokenizer takes for a "
+            "control token. Remove it from the text.",
+        )
+
+
+def decode(data: bytes, example: Example) -> Image:
+    """A picture of an example, as training sees it. DataFault when it cannot be decoded."""
     try:
         return pictures.read(data)
     except (OSError, ValueError) as error:

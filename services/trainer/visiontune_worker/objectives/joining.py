@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 # What inputs are padded with, where it is not zeros: Phi-4's crops that are none count as seen, as its
 # processor has it.
@@ -13,12 +14,8 @@ FILLS: Mapping[str, int] = {"image_attention_mask": 1}
 
 def along_text(rows: Sequence[Tensor], *, fill: int = 0, left: bool = False) -> Tensor:
     """[batch, longest] of rows [length], padded on the right, or on the left."""
-    longest = max(map(len, rows))
-    joined = rows[0].new_full((len(rows), longest), fill)
-    for number, row in enumerate(rows):
-        start = longest - len(row) if left else 0
-        joined[number, start : start + len(row)] = row
-    return joined
+    side = "left" if left else "right"
+    return pad_sequence(list(rows), batch_first=True, padding_value=fill, padding_side=side)
 
 
 def mask(lengths: Sequence[int], *, left: bool = False) -> Tensor:

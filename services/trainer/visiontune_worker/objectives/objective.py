@@ -1,6 +1,6 @@
 """What loop and evaluation need from an objective. A new one is a module and a line in the table."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self, TypeVar
 
@@ -8,10 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from visiontune_worker.build import Built
+from visiontune_worker.ranks import Ranks
 from visiontune_worker.shards import Example
 
 # What becomes of a picture before the processor has it: picture, its example, its place in that.
 Change = Callable[[Image.Image, Example, int], Image.Image]
+
+Scaled = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +95,12 @@ class Objective(Protocol[E, B]):
     """What a training minimises, and how a model is measured. Made of a built model and its spec.
 
     The loop divides the sum of a step's losses by the sum of their weights, over all passes of all ranks, so
-    that neither accumulation nor the number of ranks changes the gradient. Where examples of a step are
-    compared with each other (`couples_examples` in recipes), a step is one pass a rank, and `loss` gathers
-    over ranks.
+    that neither accumulation nor the number of ranks changes the gradient. An objective that compares the
+    examples of a step with each other (`couples_examples` in recipes) has its own `backward` to that end.
     """
+
+    # The processes that train together.
+    ranks: Ranks = Ranks()
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[E]:
         """Examples as tensors. DataFault names one that cannot be trained on.
@@ -102,17 +108,41 @@ class Objective(Protocol[E, B]):
         What an example becomes does not depend on its company. change: keeps a picture's size.
         """
 
+    def seen(self, encoded: E, epoch: int) -> E:
+        """An example as an epoch sees it; the same in all, unless an objective draws something of it."""
+        return encoded
+
     def collate(self, encoded: Sequence[E]) -> B:
         """A batch for training."""
 
     def loss(self, model: torch.nn.Module, batch: B) -> Loss:
         """A forward pass, on the device of the batch."""
 
+    def backward(
+        self, built: Built, batches: Sequence[B], weight: int, scaled: Scaled = lambda loss: loss
+    ) -> Tensor:
+        """Leaves in `.grad` a rank's part of the gradient of a step; returns its part of the loss.
+
+        batches: the passes of this rank, perhaps none. weight: of all passes of all ranks. scaled: makes a
+        loss larger, and so the gradients, where small ones would be lost; what is returned is not.
+        """
+        total = torch.zeros((), device=built.device)
+        for batch in batches:
+            with built.autocast():
+                found = self.loss(built.model, batch.to(built.device))
+            loss = found.summed / max(1, weight)
+            scaled(loss).backward()  # type: ignore[no-untyped-call]  # torch's backward is not annotated
+            total += loss.detach()
+        return total
+
     def after_step(self, model: torch.nn.Module) -> None:
         """What has to hold after each change of the weights."""
 
-    def measure(self, model: torch.nn.Module, batches: Iterator[Sequence[E]]) -> Mapping[str, Any]:
-        """What a rank finds on its part of the held-out examples, as JSON; called in inference mode."""
+    def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[E]]) -> Mapping[str, Any]:
+        """What a rank finds on its part of the held-out examples, as JSON; called in inference mode.
+
+        batches: may be gone through several times.
+        """
 
     def result(self, parts: Sequence[Mapping[str, Any]]) -> Result:
         """What all ranks' parts, in their order, amount to."""

@@ -1,7 +1,7 @@
 """Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290): chosen answers over others."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,9 +63,9 @@ class Preference(objective.Objective[Encoded, Batch]):
 
     def __init__(self, built: Built, spec: Spec) -> None:
         self._built = built
-        settings = spec.preference
-        self._beta = (settings and settings.beta) or 0.1
-        self._label_smoothing = (settings and settings.label_smoothing) or 0.0
+        given = spec.preference
+        self._beta = given.beta if given and given.beta else 0.1
+        self._label_smoothing = given.label_smoothing or 0.0 if given else 0.0
         self._answers = CausalLM(built, spec)
         # An adapter that changes nothing yet can be switched off; else the start has to be kept.
         self._start = None if _changes_nothing(built) else _frozen(built.model)
@@ -115,7 +115,7 @@ class Preference(objective.Objective[Encoded, Batch]):
     def after_step(self, model: torch.nn.Module) -> None:
         """Nothing has to be mended."""
 
-    def measure(self, model: torch.nn.Module, batches: Iterator[Sequence[Encoded]]) -> Mapping[str, Any]:
+    def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and margin of held-out pairs, and what the model answers by itself."""
         summed, margin, preferred, pairs = 0.0, 0.0, 0, 0
         answers: dict[str, str] = {}
@@ -180,4 +180,5 @@ def _with_rejected(example: Example) -> Example:
             "NO_PAIR", f"Example {example.id!r} has no rejected answer to compare its answer with."
         )
     rejected = {"role": "assistant", "content": [{"type": "text", "text": example.texts[0]}]}
-    return replace(example, messages=[*up_to_last_answer(example)[:-1], rejected])
+    earlier = [dict(each) for each in up_to_last_answer(example)[:-1]]
+    return replace(example, messages=[*earlier, rejected])

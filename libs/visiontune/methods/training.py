@@ -1,0 +1,150 @@
+"""Training jobs, what they tell, and models."""
+
+from collections.abc import Iterator
+
+from visiontune import watch
+from visiontune.methods.calling import parse, rpc, with_request_id
+from visiontune.methods.datasets import Datasets
+from visiontune.trainer.v1 import trainer_pb2
+from visiontune.transcode import call_for
+
+_TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
+
+
+class Training(Datasets):
+    """Training jobs, what they tell, and models."""
+
+    # Jobs
+
+    def validate_job(self, job: trainer_pb2.TrainingJob) -> trainer_pb2.ValidateTrainingJobResponse:
+        """Everything that create_job would refuse, and the spec with every choice made."""
+        request = trainer_pb2.ValidateTrainingJobRequest(parent=self.project, training_job=job)
+        return self.call(
+            rpc(_TRAINER, "ValidateTrainingJob"), request, trainer_pb2.ValidateTrainingJobResponse()
+        )
+
+    def create_job(self, job: trainer_pb2.TrainingJob, *, job_id: str = "") -> trainer_pb2.TrainingJob:
+        """Queues a job. Raises InvalidArgument with one violation a problem."""
+        request = trainer_pb2.CreateTrainingJobRequest(
+            parent=self.project, training_job_id=job_id, training_job=job
+        )
+        return self.call(rpc(_TRAINER, "CreateTrainingJob"), request, trainer_pb2.TrainingJob())
+
+    def get_job(self, name: str) -> trainer_pb2.TrainingJob:
+        """One job."""
+        request = trainer_pb2.GetTrainingJobRequest(name=self.job_name(name))
+        return self.call(rpc(_TRAINER, "GetTrainingJob"), request, trainer_pb2.TrainingJob())
+
+    def list_jobs(self, dataset: str = "") -> Iterator[trainer_pb2.TrainingJob]:
+        """All jobs, newest first; or those on a dataset, or on a version of one, by its full name."""
+        return self.pages(
+            rpc(_TRAINER, "ListTrainingJobs"),
+            trainer_pb2.ListTrainingJobsRequest(parent=self.project, dataset=dataset),
+            trainer_pb2.ListTrainingJobsResponse(),
+            "training_jobs",
+        )
+
+    def cancel_job(self, name: str) -> trainer_pb2.TrainingJob:
+        """Asks a job to stop."""
+        request = trainer_pb2.CancelTrainingJobRequest(name=self.job_name(name))
+        return self.call(rpc(_TRAINER, "CancelTrainingJob"), request, trainer_pb2.TrainingJob())
+
+    def delete_job(self, name: str) -> None:
+        """Deletes an ended job; a registered model keeps its files."""
+        request = trainer_pb2.DeleteTrainingJobRequest(name=self.job_name(name))
+        self._transport.call(call_for(rpc(_TRAINER, "DeleteTrainingJob"), with_request_id(request)))
+
+    def watch_job(self, name: str, cursor: str = "") -> Iterator[trainer_pb2.WatchTrainingJobResponse]:
+        """Events, metrics and progress until the job ends; a cut connection is taken up again."""
+        request = trainer_pb2.WatchTrainingJobRequest(name=self.job_name(name))
+        call = call_for(rpc(_TRAINER, "WatchTrainingJob"), request)
+        for event in watch.follow(self._transport, call, cursor):
+            yield parse(event.data, trainer_pb2.WatchTrainingJobResponse())
+
+    def list_log_lines(self, job: str) -> Iterator[trainer_pb2.LogLine]:
+        """What the job's workers logged, oldest first."""
+        return self.pages(
+            rpc(_TRAINER, "ListLogLines"),
+            trainer_pb2.ListLogLinesRequest(parent=self.job_name(job)),
+            trainer_pb2.ListLogLinesResponse(),
+            "log_lines",
+        )
+
+    def list_metrics(self, job: str) -> Iterator[trainer_pb2.MetricPoint]:
+        """A job's metric points in order of step."""
+        return self.pages(
+            rpc(_TRAINER, "ListMetrics"),
+            trainer_pb2.ListMetricsRequest(parent=self.job_name(job)),
+            trainer_pb2.ListMetricsResponse(),
+            "points",
+        )
+
+    def list_events(self, job: str) -> Iterator[trainer_pb2.Event]:
+        """A job's events, oldest first."""
+        return self.pages(
+            rpc(_TRAINER, "ListEvents"),
+            trainer_pb2.ListEventsRequest(parent=self.job_name(job)),
+            trainer_pb2.ListEventsResponse(),
+            "events",
+        )
+
+    def list_samples(self, job: str) -> Iterator[trainer_pb2.Sample]:
+        """Predictions of the same held-out examples before and after training."""
+        return self.pages(
+            rpc(_TRAINER, "ListSamples"),
+            trainer_pb2.ListSamplesRequest(parent=self.job_name(job)),
+            trainer_pb2.ListSamplesResponse(),
+            "samples",
+        )
+
+    def list_artifacts(self, job: str) -> Iterator[trainer_pb2.Artifact]:
+        """A job's artifacts with signed URLs."""
+        return self.pages(
+            rpc(_TRAINER, "ListArtifacts"),
+            trainer_pb2.ListArtifactsRequest(parent=self.job_name(job)),
+            trainer_pb2.ListArtifactsResponse(),
+            "artifacts",
+        )
+
+    # Models
+
+    def accelerator_usage(self, job: str = "") -> trainer_pb2.GetAcceleratorUsageResponse:
+        """Accelerator hours of the project, or of one job."""
+        request = trainer_pb2.GetAcceleratorUsageRequest(
+            parent=self.project, training_job=self.job_name(job) if job else ""
+        )
+        answer = trainer_pb2.GetAcceleratorUsageResponse()
+        return self.call(rpc(_TRAINER, "GetAcceleratorUsage"), request, answer)
+
+    def list_accelerators(self) -> Iterator[trainer_pb2.Accelerator]:
+        """Kinds of accelerators that a job may ask for; none on a single machine."""
+        return self.pages(
+            rpc(_TRAINER, "ListAccelerators"),
+            trainer_pb2.ListAcceleratorsRequest(parent=self.project),
+            trainer_pb2.ListAcceleratorsResponse(),
+            "accelerators",
+        )
+
+    def list_models(self) -> Iterator[trainer_pb2.Model]:
+        """What a job can start from: presets first, then the project's models."""
+        return self.pages(
+            rpc(_TRAINER, "ListModels"),
+            trainer_pb2.ListModelsRequest(parent=self.project),
+            trainer_pb2.ListModelsResponse(),
+            "models",
+        )
+
+    def register_model(self, model_id: str, job: str, *, description: str = "") -> trainer_pb2.Model:
+        """Gives the result of a job a name from which later jobs can start."""
+        model = trainer_pb2.Model(training_job=self.job_name(job), description=description)
+        request = trainer_pb2.RegisterModelRequest(parent=self.project, model_id=model_id, model=model)
+        return self.call(rpc(_TRAINER, "RegisterModel"), request, trainer_pb2.Model())
+
+    def list_model_families(self) -> list[trainer_pb2.ModelFamily]:
+        """Families of models that can be trained."""
+        answer = self.call(
+            rpc(_TRAINER, "ListModelFamilies"),
+            trainer_pb2.ListModelFamiliesRequest(),
+            trainer_pb2.ListModelFamiliesResponse(),
+        )
+        return list(answer.families)
