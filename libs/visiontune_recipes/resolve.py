@@ -14,12 +14,10 @@ from visiontune_recipes.spec import (
     PARTS,
     Adaptation,
     Base,
-    Batching,
     Checkpointing,
     Evaluation,
     Hub,
     Hyperparameters,
-    Loading,
     Lora,
     Method,
     Objective,
@@ -36,7 +34,6 @@ from visiontune_recipes.spec import (
 SMALL_MODEL_PARAMETERS = 20_000_000
 DEFAULT_SEED = 42
 DEFAULT_REVISION = "main"
-_CONVERSATIONS = frozenset({Kind.CHAT, Kind.CHAT_WITH_IMAGES, Kind.CHAT_WITH_VIDEO})
 # Of the learning rates below, for preferences: the model is to move little, and pairs push it hard.
 PREFERENCE_RATE = 0.1
 T = TypeVar("T")
@@ -98,9 +95,6 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
                 update={"max_attempts": spec.resources.max_attempts or 5},
             ),
             "augmentation": augmentation.resolve(spec.augmentation),
-            "loading": spec.loading
-            if preset or not facts.kinds <= _CONVERSATIONS
-            else _loading(spec.loading or Loading(), small=small),
             "objective": objective,
             "preference": _preference(spec.preference, objective),
         }
@@ -190,12 +184,6 @@ def _evaluation(asked: Evaluation, defaults: _Defaults, epoch_steps: int) -> Eva
         max_new_tokens=_chosen(asked.max_new_tokens, defaults.max_new_tokens),
         sample_count=_chosen(asked.sample_count, 8),
     )
-
-
-def _loading(asked: Loading, *, small: bool) -> Loading:
-    """Examples of like length go together where a token that only fills up costs more than finding them."""
-    batching = Batching.PADDED if small else Batching.LENGTH_GROUPED
-    return asked.model_copy(update={"batching": asked.batching or batching})
 
 
 def _chosen(asked: T | None, otherwise: T) -> T:

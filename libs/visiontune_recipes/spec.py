@@ -325,9 +325,14 @@ class Spec(Message):
         return self.resume_from.data_start_step or 0 if self.resume_from else 0
 
     @property
+    def asked_batching(self) -> Batching | None:
+        """How the examples of a pass are to be laid side by side; None when the worker chooses."""
+        return self.loading.batching if self.loading else None
+
+    @property
     def batching(self) -> Batching:
-        """How the examples of a pass are laid side by side."""
-        return (self.loading and self.loading.batching) or Batching.PADDED
+        """The same; padded when the worker chooses, which all can and packing is never."""
+        return self.asked_batching or Batching.PADDED
 
     @property
     def keeps_features(self) -> bool:

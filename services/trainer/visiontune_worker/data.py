@@ -51,6 +51,11 @@ class Examples:
         self._kept: dict[Place, tuple[Encoded, str]] = {}
         self._bad: set[Place] = set()
 
+    @property
+    def keeps_features(self) -> bool:
+        """True when features take the place of pictures."""
+        return self._features is not None
+
     def at(self, places: Sequence[Place], epoch: int = 0) -> list[Encoded]:
         """The examples at places, each the `nth` of the split within a shard, as that epoch sees them."""
         found = {place: kept for place in places if (kept := self._kept_at(place)) is not None}

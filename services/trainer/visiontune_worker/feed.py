@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from visiontune_recipes.families import Family
 from visiontune_recipes.objectives import batchings
+from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS
 from visiontune_recipes.spec import Batching, Spec
 
 from visiontune_worker import augment, data, features
+from visiontune_worker.build import Built
 from visiontune_worker.claim import Manifest
 from visiontune_worker.data import Examples
 from visiontune_worker.faults import ConfigurationFault
@@ -52,6 +54,12 @@ class Feed:
             workers=self.workers,
         )
 
+    @property
+    def how(self) -> str:
+        """How examples are laid out and what is kept of them, in words."""
+        laid_out = "of like length in each step" if self.lengths else "in the order of the epoch"
+        return f"{laid_out}, features are kept" if self.train.keeps_features else laid_out
+
     def some(self, count: int) -> list[Any]:
         """The first examples of the first epoch."""
         places = self.order.epoch(0)[:count]
@@ -76,7 +84,7 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
         kept = features.Features(tower, features.Store(*_place(settings)))
     half = settings.example_cache_bytes // settings.local_ranks // 2
     on_bad = training.notices.skip if spec.skips_bad_examples else None
-    grouped = spec.batching is Batching.LENGTH_GROUPED
+    grouped = (spec.asked_batching or chosen_batching(built, spec)) is Batching.LENGTH_GROUPED
     found = Feed(
         shards=shards,
         order=training.order,
@@ -98,6 +106,13 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
     if spec.batching is Batching.PACKED and isinstance(training.objective, CausalLM):
         training.objective.refuse_leaks(found.some(2))
     return found
+
+
+def chosen_batching(built: Built, spec: Spec) -> Batching:
+    """What a spec that does not say gets: a small model's padding costs less than finding what is alike."""
+    large = built.parameter_count >= SMALL_MODEL_PARAMETERS
+    alike = large and Batching.LENGTH_GROUPED in batchings(spec, built.family)
+    return Batching.LENGTH_GROUPED if alike else Batching.PADDED
 
 
 def estimates(shards: Shards, split: str, *, by_area: bool) -> Lengths:

@@ -363,7 +363,7 @@ def _what_trains(session: Session) -> str:
     return (
         f"Training {trainable:,} of {training.built.parameter_count:,} parameters "
         f"on {training.order.examples:,} examples, steps {training.step} to {training.total_steps}, "
-        f"on {_where(training)}."
+        f"on {_where(training)}; examples are {session.feed.how}."
     )
 
 

@@ -4,7 +4,6 @@ import pytest
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.resolve import resolve, steps_per_epoch, total_steps
 from visiontune_recipes.spec import (
-    Batching,
     Method,
     Objective,
     Part,
@@ -33,30 +32,6 @@ def spec(**fields: object) -> Spec:
             **fields,
         }
     )
-
-
-@pytest.mark.parametrize(
-    ("base", "parameter_count", "kind", "batching"),
-    [
-        (0, 0, Kind.CHAT_WITH_IMAGES, Batching.PADDED),
-        (1, 0, Kind.CHAT_WITH_IMAGES, Batching.LENGTH_GROUPED),
-        (3, 0, Kind.CHAT, Batching.LENGTH_GROUPED),
-        (3, 700_000, Kind.CHAT, Batching.PADDED),
-        (1, 0, Kind.CAPTIONED_IMAGE, Batching.PADDED),
-    ],
-)
-def test_large_models_take_conversations_of_like_length_together(
-    base: int, parameter_count: int, kind: Kind, batching: Batching
-) -> None:
-    facts = DatasetFacts(frozenset({kind}), FACTS.split_counts)
-    resolved = resolve(spec(base_model=BASES[base]), facts, parameter_count=parameter_count)
-    assert resolved.batching is batching
-    asked = spec(base_model=BASES[base], loading={"batching": "BATCHING_PACKED"})
-    assert resolve(asked, facts).batching is Batching.PACKED
-
-
-def test_a_preset_is_resolved_as_it_was_before_there_was_a_choice() -> None:
-    assert "loading" not in resolve(spec(), FACTS).to_dict()
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -1,10 +1,15 @@
 """Lengths are estimated from a row as it is stored: text by its characters, images by number or size."""
 
 import io
+from typing import Any
 
 import pytest
 from PIL import Image
-from visiontune_worker.feed import IMAGE_CHARACTERS, PIXELS_A_CHARACTER, estimate
+from visiontune_recipes.families import FAMILIES, Family
+from visiontune_recipes.spec import Batching
+from visiontune_worker.feed import IMAGE_CHARACTERS, PIXELS_A_CHARACTER, chosen_batching, estimate
+
+from tests.support import worker_data
 
 
 def picture(width: int, height: int) -> dict[str, bytes]:
@@ -38,3 +43,26 @@ def test_a_row_without_conversation_has_no_length(columns: dict[str, object]) ->
 
 def test_what_is_no_image_has_no_size() -> None:
     assert estimate(row("ab", {"bytes": b"no image"}), by_area=True) == 2
+
+
+class Model:
+    """What is asked of a built model."""
+
+    def __init__(self, family: Family, parameter_count: int) -> None:
+        self.family, self.parameter_count = family, parameter_count
+
+
+@pytest.mark.parametrize(
+    ("family", "parameter_count", "batching"),
+    [
+        ("llava", 700_000, Batching.PADDED),
+        ("llava", 7_000_000_000, Batching.LENGTH_GROUPED),
+        ("text", 7_000_000_000, Batching.LENGTH_GROUPED),
+        ("clip", 7_000_000_000, Batching.PADDED),
+    ],
+)
+def test_large_models_that_answer_take_examples_of_like_length(
+    family: str, parameter_count: int, batching: Batching
+) -> None:
+    model: Any = Model(FAMILIES[family], parameter_count)
+    assert chosen_batching(model, worker_data.spec()) is batching

@@ -399,8 +399,8 @@ class Loading(_message.Message):
     class _BatchingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._Batching.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         BATCHING_UNSPECIFIED: Loading._Batching.ValueType  # 0
-        """BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else
-        BATCHING_PADDED.
+        """The worker chooses by the model, and its log says what: BATCHING_LENGTH_GROUPED for those of 20 million
+        parameters and more that answer in text, else BATCHING_PADDED.
         """
         BATCHING_PADDED: Loading._Batching.ValueType  # 1
         """In the order of the epoch, each filled up to the longest of its pass."""
@@ -413,8 +413,8 @@ class Loading(_message.Message):
         """How the examples of a pass are laid side by side."""
 
     BATCHING_UNSPECIFIED: Loading.Batching.ValueType  # 0
-    """BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else
-    BATCHING_PADDED.
+    """The worker chooses by the model, and its log says what: BATCHING_LENGTH_GROUPED for those of 20 million
+    parameters and more that answer in text, else BATCHING_PADDED.
     """
     BATCHING_PADDED: Loading.Batching.ValueType  # 1
     """In the order of the epoch, each filled up to the longest of its pass."""
