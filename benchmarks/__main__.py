@@ -16,6 +16,7 @@ BENCHES = (
     "bench_grid",
     "bench_transfer",
     "bench_training",
+    "bench_cache",
     "bench_rpc",
     "bench_scheduling",
 )

@@ -10,6 +10,8 @@ import copy
 import io
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, Image, List
 from PIL import Image as Pillow
-from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # trl exports lazily
 from visiontune_recipes.resolve import resolve
 from visiontune_worker import build, loop, objectives
-from visiontune_worker.data import Examples, ahead, step_batches
+from visiontune_worker.data import Examples, ahead, plan
 from visiontune_worker.order import Order
 
-from benchmarks.result import Result
+from benchmarks.result import Result, interleaved
 from tests.support import worker_data
 
 ROWS = 200  # 160 of them for training
@@ -65,14 +65,49 @@ def measure() -> list[Result]:
             peer=medians["plain"],
             aim=1.0,
         ),
+        _memory(),
     ]
+
+
+def _memory() -> Result:
+    """Peak memory of a run, each in a process of its own."""
+
+    def peak(kind: str) -> Callable[[], float]:
+        command = [sys.executable, "-m", "benchmarks.bench_training", kind]
+        return lambda: float(subprocess.check_output(command).split()[-1]) / 2**20
+
+    ours, trl = interleaved(peak("ours"), peak("trl"))
+    return Result(
+        name="training, peak memory of the process, against TRL's SFTTrainer",
+        unit="MiB",
+        ours=ours,
+        peer=trl,
+        aim=1.0,
+        less_is_better=True,
+    )
+
+
+def _print_peak(kind: str) -> None:
+    """Runs one of the kinds and prints the most bytes that were in memory after its first step."""
+
+    def forget_peak(step: int) -> None:
+        if step == 1:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        bench = _Bench(Path(name), forget_peak)
+        (bench.ours if kind == "ours" else bench.trl)()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
 
 
 class _Bench:
     """One model and one dataset; every run starts from a copy of the same weights."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, after_step: Callable[[int], None] = lambda _: None) -> None:
         self._folder = folder
+        self._after_step = after_step
         self._rows: list[Any] = [worker_data.row(index) for index in range(ROWS)]
         self._train = [row for row in self._rows if row["split"] == "train"]
         self._manifest = worker_data.write_shards(folder / "data", self._rows)
@@ -97,14 +132,19 @@ class _Bench:
         training = loop.Training(built, objective, self._spec.hyperparameters, order, steps)
         loop.run(
             training,
-            ahead(lambda: step_batches(examples, shards, order, start=0, stop=steps)),
+            ahead(lambda: plan(shards, order, start=0, stop=steps), examples.batches),
             meter=loop.Meter(training, tell=lambda _: None),
-            after_step=lambda: None,
+            after_step=lambda: self._after_step(training.step),
         )
         return self._seen / (time.perf_counter() - started)
 
     def trl(self) -> float:
         """TRL as its documentation shows it for vision: prompt and completion, the processor as it is."""
+        # Not where it would weigh on the memory of ours.
+        from datasets import Dataset, Image, List  # noqa: PLC0415
+        from transformers import TrainerCallback  # noqa: PLC0415
+        from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # noqa: PLC0415 - exported lazily
+
         numbers = self._spec.hyperparameters
         rows = [
             {
@@ -128,11 +168,18 @@ class _Bench:
             disable_tqdm=True,
             use_cpu=True,
         )
+        after_step = self._after_step
+
+        class Watch(TrainerCallback):
+            def on_step_end(self, _arguments: Any, state: Any, _control: Any, **_: Any) -> None:
+                after_step(state.global_step)
+
         trainer = SFTTrainer(
             model=copy.deepcopy(self._built.model),
             args=arguments,
             train_dataset=Dataset.from_list(rows).cast_column("images", List(Image())),
             processing_class=self._built.processor,
+            callbacks=[Watch()],
         )
         started = time.perf_counter()
         trainer.train()
@@ -178,3 +225,7 @@ class _Bench:
             return_tensors="pt",
             processor_kwargs={"padding": True},
         )
+
+
+if __name__ == "__main__":
+    _print_peak(sys.argv[1])

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from visiontune_recipes import adaptation_rules, augmentation_rules
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES, Family
+from visiontune_recipes.objectives import CAUSAL_LM, batchings, objective_of
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.problem import Problem
 from visiontune_recipes.resolve import resolve
-from visiontune_recipes.spec import Objective, Spec
+from visiontune_recipes.spec import Objective, Optimiser, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,45 @@ def _adaptation(job: _Job) -> Iterator[Problem]:
     yield from adaptation_rules.problems(job.spec, job.family)
 
 
+def _batching_not_offered(job: _Job) -> Iterator[Problem]:
+    if job.family is None:
+        return
+    offered = batchings(job.spec, job.family)
+    if job.spec.batching not in offered:
+        yield Problem(
+            "loading.batching",
+            "batching_not_offered",
+            f'This training of the family "{job.family.name}" does not offer {job.spec.batching}.',
+            f"Use {offered[-1]}.",
+        )
+
+
+def _sharding_alone(job: _Job) -> Iterator[Problem]:
+    resources = job.spec.resources
+    if resources.is_sharded and resources.accelerator_count * resources.node_count < 2:
+        yield Problem(
+            "resources.sharding",
+            "sharding_alone",
+            "Weights can be divided among several accelerators only.",
+            "Ask for more of them by resources.accelerator_count or nodes, or leave sharding unset.",
+        )
+
+
+def _sharding_not_offered(job: _Job) -> Iterator[Problem]:
+    spec, family = job.spec, job.family
+    if not spec.resources.is_sharded:
+        return
+    compares = family is not None and objective_of(spec, family) is not CAUSAL_LM
+    optimiser = spec.hyperparameters.optimiser
+    if compares or spec.adaptation.quantisation or optimiser not in {None, Optimiser.ADAMW}:
+        yield Problem(
+            "resources.sharding",
+            "sharding_not_offered",
+            "This objective, quantised weights and this optimiser need the whole weights in each process.",
+            "Learn answers with OPTIMISER_ADAMW and without quantisation, or leave resources.sharding unset.",
+        )
+
+
 def _bad_augmentation(job: _Job) -> Iterator[Problem]:
     if job.asked.augmentation is not None:
         yield from augmentation_rules.problems(job.asked.augmentation)
@@ -193,6 +233,9 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _no_validation_split,
     _losses_not_offered,
     _adaptation,
+    _batching_not_offered,
+    _sharding_alone,
+    _sharding_not_offered,
     _bad_augmentation,
     _text_breaking,
 )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from visiontune_recipes.families.family import Family
+from visiontune_recipes.spec import Batching, Spec
 from visiontune_recipes.spec import Objective as Choice
-from visiontune_recipes.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,13 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
 def objective_of(spec: Spec, family: Family) -> Objective:
     """What a training of a resolved spec minimises."""
     return PREFERENCE if spec.objective is Choice.PREFERENCE else OBJECTIVES[family.objective]
+
+
+def batchings(spec: Spec, family: Family) -> tuple[Batching, ...]:
+    """How the examples of a pass can be laid out; the last one wastes least."""
+    objective = objective_of(spec, family)
+    if objective.couples_examples:
+        # Alike examples in a step would be other negatives than those of the data.
+        return (Batching.PADDED,)
+    packs = family.packs and objective is CAUSAL_LM
+    return (Batching.PADDED, Batching.LENGTH_GROUPED, *((Batching.PACKED,) if packs else ()))

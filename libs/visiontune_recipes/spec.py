@@ -85,6 +85,35 @@ class Spot(StrEnum):
     ONLY = "SPOT_ONLY"
 
 
+class Batching(StrEnum):
+    """How the examples of a pass are laid side by side."""
+
+    PADDED = "BATCHING_PADDED"
+    LENGTH_GROUPED = "BATCHING_LENGTH_GROUPED"
+    PACKED = "BATCHING_PACKED"
+
+
+class FeatureCache(StrEnum):
+    """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+
+    AUTO = "FEATURE_CACHE_AUTO"
+    OFF = "FEATURE_CACHE_OFF"
+
+
+class OnBadExample(StrEnum):
+    """What happens when an example turns out to be unusable while training."""
+
+    FAIL = "ON_BAD_EXAMPLE_FAIL"
+    SKIP = "ON_BAD_EXAMPLE_SKIP"
+
+
+class Sharding(StrEnum):
+    """How weights are divided among processes that train together."""
+
+    NONE = "SHARDING_NONE"
+    FULL = "SHARDING_FULL"
+
+
 class Hub(Message):
     """A repository on the Hugging Face Hub."""
 
@@ -214,6 +243,14 @@ class Checkpointing(Message):
     keep: int | None = Field(default=None, ge=1, le=100)
 
 
+class Loading(Message):
+    """How examples reach the model; what is None is padded, kept where possible, and fails."""
+
+    batching: Unset[Batching] = None
+    feature_cache: Unset[FeatureCache] = None
+    on_bad_example: Unset[OnBadExample] = None
+
+
 class Resources(Message):
     """Where a job runs. `max_duration` is a protobuf JSON duration, for example `3600s`."""
 
@@ -226,11 +263,17 @@ class Resources(Message):
     spot: Unset[Spot] = None
     queue: str | None = Field(default=None, max_length=63)
     priority: str | None = Field(default=None, max_length=63)
+    sharding: Unset[Sharding] = None
 
     @property
     def node_count(self) -> int:
         """Machines that train together."""
         return self.nodes or 1
+
+    @property
+    def is_sharded(self) -> bool:
+        """True when each process has a part of the weights."""
+        return self.sharding is Sharding.FULL
 
     @property
     def is_spot(self) -> bool:
@@ -265,6 +308,7 @@ class Spec(Message):
     resources: Resources = Resources()
     # None where there is none, resolved too, so that the digests of specs without it stay what they were.
     augmentation: Augmentation | None = None
+    loading: Loading | None = None
     resume_from: ResumeFrom | None = None
     # None where the model's family leaves no choice, resolved too, likewise.
     objective: Unset[Objective] = None
@@ -279,6 +323,26 @@ class Spec(Message):
     def data_start_step(self) -> int:
         """Step at which the passes over the job's data began."""
         return self.resume_from.data_start_step or 0 if self.resume_from else 0
+
+    @property
+    def asked_batching(self) -> Batching | None:
+        """How the examples of a pass are to be laid side by side; None when the worker chooses."""
+        return self.loading.batching if self.loading else None
+
+    @property
+    def batching(self) -> Batching:
+        """The same; padded when the worker chooses, which all can and packing is never."""
+        return self.asked_batching or Batching.PADDED
+
+    @property
+    def keeps_features(self) -> bool:
+        """True unless the features of a frozen tower are not to be kept."""
+        return self.loading is None or self.loading.feature_cache is not FeatureCache.OFF
+
+    @property
+    def skips_bad_examples(self) -> bool:
+        """True when an unusable example is left out instead of ending the job."""
+        return self.loading is not None and self.loading.on_bad_example is OnBadExample.SKIP
 
     def at(self, commit: str) -> Self:
         """The same with its base model at a commit; see Base.at."""

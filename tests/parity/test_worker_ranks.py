@@ -7,9 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from torch._C._distributed_c10d import TCPStore
+from transformers import LlavaForConditionalGeneration
 from visiontune.worker.v1 import worker_pb2
 from visiontune_worker.faults import Exit, Preempted
 from visiontune_worker.interrupts import Interrupts
@@ -25,12 +29,13 @@ KILLED = 137
 
 
 @contextmanager
-def job(folder: Path) -> Iterator[Trainer]:
+def job(folder: Path, rows: list[dict[str, Any]] | None = None, **fields: object) -> Iterator[Trainer]:
     asked = worker_data.spec(
         hyperparameters={"batch_size": 8, "gradient_accumulation_steps": 2, "epochs": 2},
         evaluation={"max_new_tokens": 2},
+        **fields,
     )
-    rows = [worker_data.row(index) for index in range(ROWS)]
+    rows = rows or [worker_data.row(index) for index in range(ROWS)]
     with worker_run.job(folder, asked, rows) as trainer:
         yield trainer
 
@@ -109,6 +114,62 @@ def test_two_ranks_go_on_from_one_process_until_the_pod_ends(
         assert stopped_at >= 9
         assert ending(trainer).reason == "PREEMPTED"
         assert losses(trainer.metrics, stopped_at) == pytest.approx(losses(alone, stopped_at), abs=1e-5)
+
+
+SHARDED = {"sharding": "SHARDING_FULL"}
+
+
+def test_ranks_with_a_part_of_the_weights_each_measure_what_one_process_measures(
+    tmp_path: Path, alone: dict[int, dict[str, float]]
+) -> None:
+    with job(tmp_path, resources=SHARDED) as trainer:
+        assert ranks(trainer, tmp_path) == {0}
+        assert losses(trainer.metrics) == pytest.approx(losses(alone), abs=1e-5)
+        for step in (STEPS // 2, STEPS):
+            for name in ("grad_norm", "eval_loss", "eval_exact_match", "eval_token_accuracy"):
+                assert trainer.metrics[step][name] == pytest.approx(alone[step][name], abs=1e-5), name
+        assert ending(trainer).outcome == worker_pb2.OUTCOME_SUCCEEDED
+        folder = trainer.store.folder
+        model = LlavaForConditionalGeneration.from_pretrained(folder / "artifacts" / "model")
+        trained = load_file(folder / f"checkpoints/step-{STEPS}/weights.safetensors")
+    assert all(torch.equal(each, trained[name]) for name, each in model.state_dict().items())
+    # As anybody's config says, and not as the class is called that FSDP makes of it.
+    assert model.config.architectures == ["LlavaForConditionalGeneration"]
+
+
+def test_a_checkpoint_of_divided_weights_fits_one_process_and_one_of_whole_weights_divided_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[int, dict[str, float]]
+) -> None:
+    with job(tmp_path, resources=SHARDED) as trainer:
+        assert ranks(trainer, tmp_path, at="1:3:SIGTERM") == {Exit.RETRY}
+        interrupts = Interrupts()
+        worker_run.at_step(monkeypatch, 6, lambda: interrupts.hear(Preempted("the test")))
+        trainer.finished.clear()
+        trainer.next_attempt()
+        assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.RETRY
+        assert sorted(trainer.checkpoints) == [3, 6]
+        trainer.finished.clear()
+        trainer.next_attempt()
+        assert ranks(trainer, tmp_path) == {0}
+        assert losses(trainer.metrics) == pytest.approx(losses(alone), abs=1e-5)
+
+
+@pytest.mark.parametrize("resources", [{}, SHARDED])
+def test_passes_without_images_on_one_rank_alone_hold_nobody_up(
+    tmp_path: Path, resources: dict[str, str]
+) -> None:
+    """The whole model trains, and nine of ten examples are text alone: most often one rank sees no image."""
+    rows: list[dict[str, Any]] = [worker_data.row(index) for index in range(ROWS)]
+    for index, row in enumerate(rows):
+        if index % 10:
+            row["images"] = []
+            row["messages"][0]["content"] = row["messages"][0]["content"][1:]
+    with job(tmp_path / "one", rows) as trainer:
+        assert worker_run.work(trainer, tmp_path / "one" / "scratch") is Exit.DONE
+        wanted = losses(trainer.metrics)
+    with job(tmp_path / "two", rows, resources=resources) as trainer:
+        assert ranks(trainer, tmp_path / "two") == {0}
+        assert losses(trainer.metrics) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_rank_that_is_killed_ends_the_other_which_says_who(tmp_path: Path) -> None:

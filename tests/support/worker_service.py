@@ -53,6 +53,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     samples: list[trainer_pb2.Sample] = field(default_factory=list)
     metrics_before: dict[str, float] = field(default_factory=dict)
     base_revision: str = ""
+    notices: list[worker_pb2.Notice] = field(default_factory=list)
     progress: list[trainer_pb2.Progress] = field(default_factory=list)
     checkpoints: dict[int, list[trainer_pb2.ArtifactFile]] = field(default_factory=dict)
     finished: list[worker_pb2.FinishAttemptRequest] = field(default_factory=list)
@@ -176,6 +177,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
         if report.metrics_before:
             self.metrics_before = dict(report.metrics_before)
         self.base_revision = self.base_revision or report.base_revision
+        self.notices += report.notices
         if report.HasField("progress"):
             self.progress.append(report.progress)
 

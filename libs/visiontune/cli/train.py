@@ -27,6 +27,21 @@ class Augmentation(StrEnum):
     STRONG = "strong"
 
 
+class Batching(StrEnum):
+    """How the examples of a pass are laid side by side."""
+
+    PADDED = "padded"
+    LENGTH_GROUPED = "length-grouped"
+    PACKED = "packed"
+
+
+class OnBadExample(StrEnum):
+    """What happens when an example turns out to be unusable."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
 @talks
 def train(
     session: Session,
@@ -90,6 +105,13 @@ def train(
         Augmentation | None,
         typer.Option(help="How far pictures are varied in training; a file can list transforms."),
     ] = None,
+    batching: Annotated[
+        Batching | None, typer.Option(help="How the examples of a pass are laid side by side.")
+    ] = None,
+    on_bad_example: Annotated[
+        OnBadExample | None,
+        typer.Option(help="Fail on an example that cannot be trained on, or name it, count it and go on."),
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -129,6 +151,7 @@ def train(
     adapting.optimise(spec.hyperparameters, precision, optimiser, gradient_checkpointing)
     if augmentation is not None:
         spec.augmentation.CopyFrom(policy(augmentation))
+    _load(spec, batching, on_bad_example)
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id
@@ -232,6 +255,19 @@ def _apply(numbers: "trainer_pb2.Hyperparameters", given: dict[str, Any]) -> Non
     for name, value in given.items():
         if value is not None:
             setattr(numbers, name, value)
+
+
+def _load(
+    spec: "trainer_pb2.TrainingJobSpec", batching: Batching | None, on_bad_example: OnBadExample | None
+) -> None:
+    """Flags win over the file."""
+    from visiontune.trainer.v1 import trainer_pb2
+
+    if batching is not None:
+        spec.loading.batching = trainer_pb2.Loading.Batching.Value(f"BATCHING_{batching.name}")
+    if on_bad_example is not None:
+        value = trainer_pb2.Loading.OnBadExample.Value(f"ON_BAD_EXAMPLE_{on_bad_example.name}")
+        spec.loading.on_bad_example = value
 
 
 def _place(

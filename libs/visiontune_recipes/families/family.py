@@ -74,6 +74,12 @@ class Family:
     one_place_an_image: bool = False
     # A video is given as exactly so many frames, evenly chosen or repeated; 0: as those that it has.
     video_frames: int = 0
+    # Several examples can stand in one row and not see each other.
+    packs: bool = False
+    # Path of the module, as a rule the projector, whose first argument is all that comes of an image, and
+    # whose output the language model gets as it is, from a list that its model joins. Empty where none is so:
+    # then no features can be kept.
+    features_before: str = ""
     # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
     fills_texts: bool = False
     # Python that a loaded base model needs before peft takes it, for the model card of an adapter.

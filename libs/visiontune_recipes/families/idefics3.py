@@ -102,5 +102,7 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
+    packs=True,
+    features_before="model.connector",
     presets=(TINY,),
 )

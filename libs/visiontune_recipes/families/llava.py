@@ -112,5 +112,7 @@ FAMILY = Family(
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     one_place_an_image=True,
+    packs=True,
+    features_before="model.multi_modal_projector",
     unused=unread_layers,
 )

@@ -54,6 +54,7 @@ FAMILY = Family(
     lora=llava.LORA,
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=llava.CHAT_TEMPLATE,
+    packs=True,
     presets=(TINY,),
     unused=llava.unread_layers,
 )

@@ -95,6 +95,7 @@ FAMILY = Family(
     lora=llava.LORA,
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
+    packs=True,
     presets=(TINY,),
     # All videos of a batch are one tensor.
     video_frames=8,

@@ -135,5 +135,7 @@ FAMILY = Family(
     lora=_LORA,
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=chat_template(SYSTEM),
+    packs=True,
+    features_before="model.visual.merger",
     presets=(TINY,),
 )

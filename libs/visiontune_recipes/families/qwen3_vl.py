@@ -59,5 +59,6 @@ FAMILY = Family(
     lora=LORA,
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=qwen2_vl.chat_template(""),
+    packs=True,
     presets=(TINY,),
 )

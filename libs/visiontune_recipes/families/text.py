@@ -57,5 +57,6 @@ FAMILY = Family(
     lora=LoraTargets(language_model=rf"(?!lm_head|embed_out).*\.({'|'.join(_LINEAR)})"),
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
+    packs=True,
     presets=(TINY,),
 )

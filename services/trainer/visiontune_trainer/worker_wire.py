@@ -5,7 +5,7 @@ from visiontune.worker.v1 import worker_pb2 as pb
 
 from visiontune_trainer import wire
 from visiontune_trainer.domain.job import job_of_attempt
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Report, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Notice, Report, Sample
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import Manifest, NewFile, PreparedUpload
 from visiontune_trainer.use_cases.attempts import Acknowledgement, Claim, Finish, SignedFiles
@@ -73,6 +73,7 @@ def report_from(request: pb.ReportRequest) -> Report:
         ),
         metrics_before=dict(request.metrics_before),
         base_revision=request.base_revision,
+        notices=tuple(Notice(notice.reason, notice.message) for notice in request.notices),
     )
 
 

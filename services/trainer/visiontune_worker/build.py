@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,10 @@ class Built:
     parameter_count: int
     base: Base
     base_revision: str = ""
+    # What the model is given in place of the inputs that a batch has.
+    given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    # The ranks have a part of the weights each: they have to run the model together, pass by pass.
+    sharded: bool = False
 
     @property
     def tokenizer(self) -> Any:
@@ -72,11 +76,7 @@ class Built:
 
     def train(self) -> None:
         """Training mode for what trains; frozen modules work as when used: no dropout, no statistics."""
-        self.model.train()
-        for module in self.model.modules():
-            parameters = list(module.parameters())
-            if parameters and not any(each.requires_grad for each in parameters):
-                module.eval()
+        _train(self.model)
 
     def autocast(self) -> torch.autocast:
         """The number format of forward passes."""
@@ -117,7 +117,8 @@ def build(
             parameter.data = parameter.data.float()
     if spec.hyperparameters.gradient_checkpointing:
         checkpoint_activations(model)
-    if spec.adaptation.quantisation is None:  # Weights of few bits are where they were loaded.
+    # Weights of few bits are where they were loaded; those that get divided are moved part by part.
+    if spec.adaptation.quantisation is None and not spec.resources.is_sharded:
         model.to(device)
     base = sources.base_of(spec)
     built = Built(model, adapted, processor, family, device, precision, parameter_count, base, commit)
@@ -150,6 +151,17 @@ def _freeze_unused(model: Any, family: Family) -> None:
         # Of a part that trains whole beside adapters it is peft's copy that trains.
         if unused and re.match(unused, name.replace(COPIED, ".")):
             parameter.requires_grad = False
+
+
+def _train(module: torch.nn.Module) -> None:
+    # From above to below, so that a frozen module never trains meanwhile: another thread may be using it.
+    parameters = list(module.parameters())
+    if parameters and not any(each.requires_grad for each in parameters):
+        module.eval()
+        return
+    module.training = True
+    for each in module.children():
+        _train(each)
 
 
 def seed(value: int) -> None:

@@ -7,10 +7,13 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from visiontune_recipes.spec import Method, Spec
 
 from visiontune_worker import optimisers
@@ -18,6 +21,7 @@ from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import RemoteFile
 from visiontune_worker.faults import ConfigurationFault, PassingFault
 from visiontune_worker.loop import Training
+from visiontune_worker.sharding import placed_like, whole
 from visiontune_worker.transfer import Transfer, UrlRefused
 from visiontune_worker.uploads import upload_folder
 
@@ -27,14 +31,41 @@ ABOUT = "about.json"
 PROCESSOR = "processor"
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """Tensors of a training that a checkpoint holds, all of them whole."""
+
+    weights: Mapping[str, Tensor]
+    optimiser: Mapping[str, Any]
+
+
+def state_of(training: Training, spec: Spec) -> State:
+    """The present state. Of a sharded model every rank has to ask, and gets it on the CPU."""
+    weights, optimiser = _weights(training, spec), training.optimiser.state_dict()
+    if training.built.sharded:
+        weights = {name: whole(each).cpu() for name, each in weights.items()}
+        optimiser["state"] = {
+            number: {name: whole(each).cpu() for name, each in moments.items()}
+            for number, moments in optimiser["state"].items()
+        }
+    return State(weights, optimiser)
+
+
 def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> None:
     """Writes a checkpoint of the state after `training.step` steps."""
+    write_state(state_of(training, spec), training, spec_digest, folder)
+
+
+def write_state(state: State, training: Training, spec_digest: str, folder: Path) -> None:
+    """Writes a checkpoint whose tensors were asked for."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    save_file(_weights(training, spec), folder / WEIGHTS)
-    state = {"optimiser": training.optimiser.state_dict(), "scaler": training.scaler.state_dict()}
-    torch.save(state, folder / STATE)
+    save_file(dict(state.weights), folder / WEIGHTS)
+    tensors = {"optimiser": state.optimiser, "scaler": training.scaler.state_dict()}
+    torch.save(tensors, folder / STATE)
     about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
+    if training.most_examples is not None:
+        about["most_examples"] = training.most_examples
     (folder / ABOUT).write_text(json.dumps(about))
     # The tokenizer of a preset is part of what was trained.
     training.built.processor.save_pretrained(folder / PROCESSOR)
@@ -43,18 +74,25 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
 def read(training: Training, folder: Path) -> None:
     """Puts a training into the state that `write` saw."""
     device = training.built.device
-    _, unexpected = training.built.model.load_state_dict(
-        load_file(folder / WEIGHTS, device=str(device)), strict=False
-    )
+    weights = load_file(folder / WEIGHTS, device=str(device))
+    if training.built.sharded:
+        present = training.built.model.state_dict()
+        weights = {name: placed_like(each, present.get(name, each)) for name, each in weights.items()}
+    _, unexpected = training.built.model.load_state_dict(weights, strict=False)
     if unexpected:
         raise PassingFault(
             "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
         )
     state = torch.load(folder / STATE, map_location=device, weights_only=True)
     optimisers.restore(training.optimiser, state["optimiser"])
+    if training.built.sharded:
+        for parameter, moments in training.optimiser.state.items():
+            for name, each in moments.items():
+                moments[name] = each if name == "step" else placed_like(each, parameter)
     if scaler := state.get("scaler"):
         training.scaler.load_state_dict(scaler)
-    training.step = json.loads((folder / ABOUT).read_text())["step"]
+    about = json.loads((folder / ABOUT).read_text())
+    training.step, training.most_examples = about["step"], about.get("most_examples")
 
 
 def download(files: Sequence[RemoteFile], folder: Path, transfer: Transfer) -> Path:
@@ -104,10 +142,13 @@ class Saver:
         """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
         self.wait()
         self.saved_step = training.step
+        if self._attempt is None and not training.built.sharded:
+            return
+        state = state_of(training, self._spec)
         if self._attempt is None:
             return
         folder = self._scratch / f"step-{training.step}"
-        write(training, self._spec, self._spec_digest, folder)
+        write_state(state, training, self._spec_digest, folder)
         self._pending = self._pool.submit(self._upload, self._attempt, folder, training.step, training.epoch)
 
     def wait(self) -> None:

@@ -3,23 +3,29 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from PIL.Image import Image
-
 from visiontune_worker.augment import Augment
-from visiontune_worker.objectives.objective import Batch, Encoded, Objective
-from visiontune_worker.order import Order
+from visiontune_worker.faults import DataFault
+from visiontune_worker.features import Features, in_place_of_pictures, without_pictures
+from visiontune_worker.objectives.objective import Batch, Change, Encoded, Objective
+from visiontune_worker.order import Lengths, Order, Step
 from visiontune_worker.shards import Example, Shards
 
 AHEAD = 4
+Place = tuple[int, int]
 
 
 class Examples:
     """Encoded examples of a split by place. Those that fit into `cache_bytes` are encoded once.
 
     augment: makes another picture of each in every epoch, so that nothing can be kept.
+    features: takes the place of pictures; those that are kept are read when they are needed.
+    on_bad: is told, once an example, what is wrong with one that then is left out. None: the fault is raised.
+    Safe from any thread.
     """
 
     def __init__(
@@ -30,85 +36,158 @@ class Examples:
         *,
         cache_bytes: int,
         augment: Augment | None = None,
+        features: Features | None = None,
+        on_bad: Callable[[str], None] | None = None,
     ) -> None:
         self._augment = augment
+        self._features = features
+        self._on_bad = on_bad
         self._shards = shards
         self._split = split
         self.objective = objective
+        self._lock = threading.Lock()
         self._room_bytes = cache_bytes
-        self._kept: dict[tuple[int, int], Encoded] = {}
+        # With the key of the features that it lacks, if any.
+        self._kept: dict[Place, tuple[Encoded, str]] = {}
+        self._bad: set[Place] = set()
 
-    def at(self, places: Sequence[tuple[int, int]], epoch: int = 0) -> list[Encoded]:
+    @property
+    def keeps_features(self) -> bool:
+        """True when features take the place of pictures."""
+        return self._features is not None
+
+    def at(self, places: Sequence[Place], epoch: int = 0) -> list[Encoded]:
         """The examples at places, each the `nth` of the split within a shard, as that epoch sees them."""
-        found = self._augmented(self._augment, places, epoch) if self._augment else self._encoded(places)
-        return [self.objective.seen(each, epoch) for each in found]
-
-    def _encoded(self, places: Sequence[tuple[int, int]]) -> list[Encoded]:
-        found = {place: self._kept[place] for place in places if place in self._kept}
-        missing = [place for place in dict.fromkeys(places) if place not in found]
+        found = {place: kept for place in places if (kept := self._kept_at(place)) is not None}
+        missing = [place for place in dict.fromkeys(places) if place not in found and place not in self._bad]
         if missing:
             examples = [self._shards.example(self._split, *place) for place in missing]
-            for place, encoded in zip(missing, self.objective.encode(examples), strict=True):
-                found[place] = encoded
-                self._keep(place, encoded)
-        return [found[place] for place in places]
+            for place, example, encoded in zip(missing, examples, self._encode(examples, epoch), strict=True):
+                if isinstance(encoded, DataFault):
+                    self._leave_out(place, encoded)
+                else:
+                    found[place] = self._finished(place, example, encoded)
+        return [self.objective.seen(found[place], epoch) for place in places if place in found]
 
-    def _augmented(self, augment: Augment, places: Sequence[tuple[int, int]], epoch: int) -> list[Encoded]:
-        def change(picture: Image, example: Example, index: int) -> Image:
-            return augment(picture, epoch=epoch, row=example.row, index=index)
+    def batches(self, step: Step) -> list[Batch]:
+        """The forward passes of a step; none of a pass without a good example."""
+        passes = [self.at(places, step.epoch) for places in step.passes]
+        return [self.objective.collate(each) for each in passes if each]
 
-        return self.objective.encode([self._shards.example(self._split, *place) for place in places], change)
+    def _encode(self, examples: Sequence[Example], epoch: int) -> Sequence[Encoded | DataFault]:
+        """Each as a tensor, or what is wrong with it where bad ones are left out."""
+        try:
+            return self.objective.encode(examples, self._change(epoch))
+        except DataFault as fault:
+            if self._on_bad is None:
+                raise
+            if len(examples) == 1:
+                return [fault]
+        return [encoded for example in examples for encoded in self._encode([example], epoch)]
 
-    def _keep(self, place: tuple[int, int], encoded: Encoded) -> None:
-        # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
-        if encoded.size_bytes <= self._room_bytes:
-            self._room_bytes -= encoded.size_bytes
-            self._kept[place] = encoded
+    def _change(self, epoch: int) -> Change | None:
+        augment = self._augment
+        if augment is None:
+            return None
+        return lambda picture, example, index: augment(picture, epoch=epoch, row=example.row, index=index)
+
+    def _leave_out(self, place: Place, fault: DataFault) -> None:
+        with self._lock:
+            if place in self._bad:
+                return
+            self._bad.add(place)
+        if self._on_bad is not None:
+            self._on_bad(fault.message)
+
+    def _finished(self, place: Place, example: Example, encoded: Encoded) -> Encoded:
+        key = ""
+        if self._features is not None and without_pictures(encoded.vision).keys() < encoded.vision.keys():
+            key = self._features.key(example.images)
+            features, kept = self._features.of(encoded.vision, key)
+            encoded = replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
+            key = key if kept else ""
+        if self._augment is None:
+            self._keep(place, encoded, key)
+        return encoded
+
+    def _keep(self, place: Place, encoded: Encoded, key: str) -> None:
+        if key:
+            encoded = replace(encoded, vision=without_pictures(encoded.vision))
+        with self._lock:
+            # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
+            if place not in self._kept and encoded.size_bytes <= self._room_bytes:
+                self._room_bytes -= encoded.size_bytes
+                self._kept[place] = encoded, key
+
+    def _kept_at(self, place: Place) -> Encoded | None:
+        encoded, key = self._kept.get(place, (None, ""))
+        if encoded is None or not key or self._features is None:
+            return encoded
+        features = self._features.kept(key)
+        if features is None:
+            return None
+        return replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
+
+
+def plan(
+    shards: Shards, order: Order, *, start: int, stop: int, lengths: Lengths | None = None
+) -> Iterator[Step]:
+    """What our rank has to do at each step from `start` to before `stop`; shards are fetched ahead of it."""
+    epoch = -1
+    for step in order.steps(start, stop, lengths):
+        if step.epoch != epoch:
+            epoch = step.epoch
+            shards.prefetch(order.shards_from(order.epoch(epoch), step.number))
+        yield step
 
 
 def step_batches(
-    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int
+    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int, lengths: Lengths | None = None
 ) -> Iterator[Sequence[Batch]]:
-    """The forward passes of each optimiser step from `start` to before `stop`."""
-    epoch = -1
-    for step in range(start, stop):
-        if step // order.steps_per_epoch != epoch:
-            epoch = step // order.steps_per_epoch
-            places = order.epoch(epoch)
-            shards.prefetch(order.shards_from(places, step))
-        yield [examples.objective.collate(examples.at(batch, epoch)) for batch in order.batches(places, step)]
+    """The passes of each optimiser step from `start` to before `stop`, made when they are asked for."""
+    return map(examples.batches, plan(shards, order, start=start, stop=stop, lengths=lengths))
 
 
 def ahead(
-    batches: Callable[[], Iterator[Sequence[Batch]]],
+    steps: Callable[[], Iterator[Step]], make: Callable[[Step], Sequence[Batch]], *, workers: int = 1
 ) -> Generator[Sequence[Batch], None, None]:
-    """The same batches, made up to AHEAD steps early in a thread. What fails there is raised here."""
-    ready: queue.Queue[Sequence[Batch] | BaseException | None] = queue.Queue(maxsize=AHEAD)
+    """What `make` makes of each step, in order, made up to AHEAD steps early by so many threads.
+
+    0 of them: made when it is asked for. What fails there is raised here.
+    """
+    if not workers:
+        yield from map(make, steps())
+        return
+    ready: queue.Queue[Future[Sequence[Batch]] | BaseException | None] = queue.Queue(
+        maxsize=AHEAD - 1 + workers
+    )
     closed = threading.Event()
 
-    def offer(item: Sequence[Batch] | BaseException | None) -> None:
+    def offer(item: Future[Sequence[Batch]] | BaseException | None) -> None:
         while not closed.is_set():
             with suppress(queue.Full):
                 ready.put(item, timeout=0.1)
                 return
 
-    def make() -> None:
+    def submit() -> None:
         try:
-            for each in batches():
+            for each in steps():
                 if closed.is_set():
                     return
-                offer(each)
+                offer(pool.submit(make, each))
             offer(None)
         except BaseException as error:  # noqa: BLE001 - raised again by the reader
             offer(error)
 
-    thread = threading.Thread(target=make, name="batches", daemon=True)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    thread = threading.Thread(target=submit, name="steps", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item.result()
     finally:
         closed.set()
         thread.join()
+        pool.shutdown(cancel_futures=True)

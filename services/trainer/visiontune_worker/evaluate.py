@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from visiontune_worker.build import Built
 from visiontune_worker.claim import Sample
 from visiontune_worker.data import Examples
-from visiontune_worker.objectives.objective import Encoded, Result
+from visiontune_worker.objectives.objective import Encoded, Objective, Result
 from visiontune_worker.order import part
 from visiontune_worker.ranks import Ranks
 
@@ -73,9 +74,29 @@ def evaluate(
     objective = held_out.examples.objective
     batches = _Batches(held_out, min(LARGEST_BATCH, 4 * batch_size), ranks, check)
     built.model.eval()
-    with torch.inference_mode(), built.autocast():
-        ours = objective.measure(built.model, batches)
+    if built.sharded:
+        spare = held_out.examples.at(held_out.places[:1])
+        ours = _measure_together(built, objective, list(batches), spare, ranks)
+    else:
+        with torch.inference_mode(), built.autocast():
+            ours = objective.measure(built.model, batches)
     return objective.result(ranks.exchange(ours, check))
+
+
+def _measure_together(
+    built: Built,
+    objective: Objective[Any, Any],
+    batches: Sequence[list[Encoded]],
+    spare: list[Encoded],
+    ranks: Ranks,
+) -> Mapping[str, Any]:
+    """As `measure`, where all ranks have to make the same passes: who has fewer makes some for nothing."""
+    most = max(ranks.exchange(len(batches)))
+    with torch.no_grad(), built.autocast():
+        ours = objective.measure(built.model, batches)
+        for _ in range(most - len(batches)):
+            objective.measure(built.model, [spare])
+    return ours
 
 
 def samples(

@@ -20,6 +20,7 @@ LONGEST_LINE = 4_000  # characters
 LONGEST_SAMPLE_TEXT_BYTES = 8_192
 MOST_METRICS = 200_000
 MOST_LOG_LINES = 10_000
+MOST_NOTICES = 100
 # Reports under way at a time: enough to hide the answer's delay, few enough to repeat cheaply.
 MOST_UNACKNOWLEDGED = 4
 _FRAME_BYTES = 8  # tag and length of a message within another
@@ -41,6 +42,7 @@ class Outbox:
         self._progress: trainer_pb2.Progress | None = None
         self._metrics: deque[trainer_pb2.MetricPoint] = deque(maxlen=MOST_METRICS)
         self._lines: deque[trainer_pb2.LogLine] = deque(maxlen=MOST_LOG_LINES)
+        self._notices: deque[worker_pb2.Notice] = deque(maxlen=MOST_NOTICES)
         self._samples: Sequence[Sample] = ()
         self._before: Mapping[str, float] = {}
         self._base_revision = ""
@@ -66,6 +68,13 @@ class Outbox:
         line = trainer_pb2.LogLine(level=level, message=message[:LONGEST_LINE], time=timestamp())
         with self._lock:
             self._lines.append(line)
+
+    def notice(self, reason: str, message: str) -> None:
+        """Adds an event of the job, which is a line of its log too."""
+        message = message[:LONGEST_LINE]
+        with self._lock:
+            self._notices.append(worker_pb2.Notice(reason=reason, message=message))
+        self.log("warning", message)
 
     def samples(self, samples: Sequence[Sample]) -> None:
         """Says what the model answers to the held-out examples; only the newest is sent."""
@@ -102,6 +111,7 @@ class Outbox:
                 metrics_before=self._before,
                 base_revision=self._base_revision,
             )
+            report.notices.extend(_take(self._notices, MOST_REPORT_BYTES - report.ByteSize()))
             report.metrics.extend(_take(self._metrics, MOST_REPORT_BYTES - report.ByteSize()))
             report.log_lines.extend(_take(self._lines, MOST_REPORT_BYTES - report.ByteSize()))
             self._progress, self._samples, self._before, self._base_revision = None, (), {}, ""
@@ -124,6 +134,7 @@ class Outbox:
             self._progress is not None
             or self._metrics
             or self._lines
+            or self._notices
             or self._samples
             or self._before
             or self._base_revision

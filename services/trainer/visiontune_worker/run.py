@@ -11,14 +11,15 @@ import torch
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
-from visiontune_worker import artifacts, augment, build, checkpoints, evaluate, loop, objectives
+from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives, sharding
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
-from visiontune_worker.data import Examples, ahead, step_batches
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import Cancelled, ConfigurationFault, DataFault, Fault, PassingFault, Preempted
+from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
-from visiontune_worker.objectives.objective import Batch, Result
+from visiontune_worker.notices import Notices
+from visiontune_worker.objectives.objective import Result
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.reports import Outbox
@@ -69,6 +70,8 @@ def run(
         session.measure_before()
         session.train()
         session.measure_after()
+        if session.training.built.sharded:
+            sharding.gather(session.training.built, keep=ranks.leads)
         # Before rank 0 publishes: the others need not wait for that.
         ranks.close()
         if attempt:
@@ -94,34 +97,35 @@ def _prepare(
     built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
     _refuse_other_kinds(built, claim.manifest.facts)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
-    training = _training(claim, built, counts, ranks)
-    if resumed:
-        checkpoints.read(training, resumed)
-        saver.saved_step = training.step
     # However long the others took to load; a branch of the Hub may have moved between their downloads.
     if len(set(ranks.exchange(built.base_revision, interrupts.check))) > 1:
         raise PassingFault(
             "BASE_MODEL_MOVED", "The base model changed while it was loaded. Name a commit as its revision."
         )
     ranks.start(built.device)
-    ranks.share(training.parameters)
-    half = settings.example_cache_bytes // settings.local_ranks // 2
+    if claim.spec.resources.is_sharded and ranks.count > 1:
+        # Of weights that are equal: all ranks read the same files, or drew from the same seed.
+        sharding.shard(built, ranks.count)
+    else:
+        if claim.spec.resources.is_sharded:
+            built.model.to(built.device)
+        ranks.share(built.trainable().values())
+    training = _training(claim, built, counts, ranks)
+    if resumed:
+        checkpoints.read(training, resumed)
+        saver.saved_step = training.step
+    training.notices = Notices(outbox.notice, outbox.log)
+    given = feed.feed(training, claim.spec, claim.manifest, shards, settings)
+    training.spare = lambda: training.objective.collate(given.some(1))
     session = Session(
         outbox=outbox,
         claim=claim,
         interrupts=interrupts,
         training=training,
-        shards=shards,
+        feed=given,
         saver=saver,
-        train_examples=Examples(
-            shards,
-            "train",
-            training.objective,
-            cache_bytes=half,
-            augment=augment.of(claim.spec, claim.manifest.facts),
-        ),
         held_out=HeldOut(
-            Examples(shards, "validation", training.objective, cache_bytes=half),
+            given.held_out,
             evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
         ),
         metrics_before=dict(claim.metrics_before),
@@ -139,9 +143,8 @@ class Session:
     claim: Claim
     interrupts: Interrupts
     training: loop.Training
-    shards: Shards
+    feed: Feed
     saver: checkpoints.Saver
-    train_examples: Examples
     held_out: HeldOut
     metrics_before: Mapping[str, float]
     answers_before: Mapping[str, str]
@@ -163,19 +166,13 @@ class Session:
     def train(self) -> None:
         """Trains from the present step to the last, with evaluations and checkpoints on the way."""
         training = self.training
-        meter = loop.Meter(training, tell=self._tell_points)
-
-        def batches() -> Iterator[Sequence[Batch]]:
-            return step_batches(
-                self.train_examples,
-                self.shards,
-                training.order,
-                start=training.step - training.data_start_step,
-                stop=training.total_steps - training.data_start_step,
-            )
-
+        # Passes over the data are counted from where they began, steps from the first job's beginning.
+        begun = training.data_start_step
+        meter = loop.Meter(
+            training, tell=self._tell_points, ids_at=lambda step: self.feed.ids_at(step - begun)
+        )
         self._tell_phase("training")
-        with closing(ahead(batches)) as source:
+        with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
             loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
             self._save(meter)
@@ -250,13 +247,15 @@ class Session:
     def _evaluate(self) -> Result:
         self._tell_phase("evaluating")
         spec = self.claim.spec
-        return evaluate.evaluate(
+        result = evaluate.evaluate(
             self.training.built,
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
             ranks=self.training.ranks,
             check=self.interrupts.check,
         )
+        self.training.deliver_notices()
+        return result
 
     def _tell_evaluation(self, result: Result) -> None:
         training = self.training
@@ -364,7 +363,7 @@ def _what_trains(session: Session) -> str:
     return (
         f"Training {trainable:,} of {training.built.parameter_count:,} parameters "
         f"on {training.order.examples:,} examples, steps {training.step} to {training.total_steps}, "
-        f"on {_where(training)}."
+        f"on {_where(training)}; examples are {session.feed.how}."
     )
 
 

@@ -48,6 +48,20 @@ class Settings(BaseSettings):
     example_cache_bytes: int = Field(
         default=512 * MIB, ge=0, description="Encoded examples kept in memory for the next epoch."
     )
+    data_workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="Threads that decode and put batches together; 0: the training itself does. By the cores "
+        "when unset.",
+    )
+    feature_cache_bytes: int = Field(
+        default=20 * 1024 * MIB, ge=0, description="Features of frozen vision towers kept on disk."
+    )
+    feature_cache_dir: Path | None = Field(
+        default=None,
+        description="Folder for them that outlives attempts and may be shared; unset: in scratch_dir.",
+    )
     patience_s: float = Field(
         default=600.0, gt=0, description="How long an absent trainer or object store is waited for."
     )

@@ -75,6 +75,7 @@ class Shards:
         self._limit_bytes = limit_bytes
         self._renew = renew
         self._lock = threading.Lock()
+        self._opening = threading.Lock()  # so that no two threads read the same table
         self._files: OrderedDict[int, Future[Path]] = OrderedDict()
         self._open: OrderedDict[tuple[int, str], _Opened] = OrderedDict()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="shards")
@@ -124,21 +125,34 @@ class Shards:
         """All texts of a split in order: captions, and what is said in conversations."""
         for index, count in enumerate(self.counts(split)):
             if count:
-                table = self._read(index, ["messages", "texts"], filters=[("split", "=", split)])
-                for row in table.to_pylist():
+                for row in self.rows(split, index, ["messages", "texts"]):
                     yield from row.get("texts") or ()
                     for message in row.get("messages") or ():
                         yield from (part["text"] for part in message["content"] or () if part["text"])
+
+    def rows(self, split: str, index: int, columns: list[str]) -> list[dict[str, Any]]:
+        """Some columns of a split's examples in a shard, in order. Waits for the shard."""
+        found: list[dict[str, Any]] = self._read(index, columns, [("split", "=", split)]).to_pylist()
+        return found
 
     def path(self, index: int) -> Path:
         """Where a shard lies on disk. Waits until it is there."""
         return self._file(index).result()
 
     def _opened(self, index: int, split: str) -> _Opened:
+        return self._already_open(index, split) or self._newly_opened(index, split)
+
+    def _already_open(self, index: int, split: str) -> _Opened | None:
         with self._lock:
             if (index, split) in self._open:
                 self._open.move_to_end((index, split))
-                return self._open[index, split]
+            return self._open.get((index, split))
+
+    def _newly_opened(self, index: int, split: str) -> _Opened:
+        with self._opening:
+            return self._already_open(index, split) or self._open_now(index, split)
+
+    def _open_now(self, index: int, split: str) -> _Opened:
         table = self._read(index, list(COLUMNS))
         splits = table.column("split").to_pylist()
         opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])

@@ -40,6 +40,8 @@ async def test_a_job_from_claim_to_artifact(trainer: TrainerHandle) -> None:
     await worker.metrics(10, loss=2.0, eval_exact_match=0.5)
     progress = pb.Progress(step=10, total_steps=24, epoch=5.0, phase="training")
     await worker.report(progress=progress, log_lines=[pb.LogLine(level="info", message="hello")])
+    notice = worker_pb2.Notice(reason="MEMORY_SHORT", message="From here on half as many a pass.")
+    await worker.report(notices=[notice])
     await worker.checkpoint(10)
     after = pb.Sample(example="e", prompt="Which digit?", expected="7", after="7", after_step=24)
     await worker.report(samples=[after])
@@ -54,6 +56,7 @@ async def test_a_job_from_claim_to_artifact(trainer: TrainerHandle) -> None:
         "QUEUED",
         "ATTEMPT_LAUNCHED",
         "ATTEMPT_STARTED",
+        "MEMORY_SHORT",
         "CHECKPOINT_SAVED",
         "SUCCEEDED",
     ]

@@ -16,6 +16,8 @@ from visiontune.worker.v1 import worker_pb2
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.faults import Exit, Preempted
 from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.objectives import causal_lm
+from visiontune_worker.objectives.objective import Loss
 
 from tests.support import worker_data, worker_run
 from tests.support.worker_service import Trainer
@@ -224,6 +226,35 @@ def test_a_crash_is_told_and_may_be_tried_again(tmp_path: Path, monkeypatch: pyt
         assert (end.outcome, end.reason) == (worker_pb2.OUTCOME_RETRY, "WORKER_CRASHED")
         assert "cosmic ray" in end.message
         assert trainer.logs[-1].level == "error"
+
+
+def test_trouble_that_was_answered_is_told_as_events_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [worker_data.row(index) for index in range(60)]
+    rows[11] = worker_data.row(11, lambda _: "</s>")
+    asked = worker_data.spec(
+        hyperparameters={"batch_size": 16, "max_steps": 3},
+        evaluation={"max_new_tokens": 2},
+        loading={"batching": "BATCHING_PACKED", "on_bad_example": "ON_BAD_EXAMPLE_SKIP"},
+    )
+    enough = causal_lm.CausalLM.loss
+
+    def short(self: causal_lm.CausalLM, model: torch.nn.Module, batch: causal_lm.Batch) -> Loss:
+        if model.training and batch.examples > 8:
+            torch.empty(2**50, dtype=torch.uint8)  # the allocator's own refusal
+        return enough(self, model, batch)
+
+    monkeypatch.setattr(causal_lm.CausalLM, "loss", short)
+    with worker_run.job(tmp_path, asked, rows) as trainer:
+        assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
+        told = {each.reason: each.message for each in trainer.notices}
+        assert told.keys() == {"EXAMPLE_SKIPPED", "MEMORY_SHORT"}
+        assert "'digit-0011' contains the text '</s>'" in told["EXAMPLE_SKIPPED"]
+        assert "16 example(s)" in told["MEMORY_SHORT"]
+        assert trainer.metrics[3]["pass_examples"] == 8
+        assert trainer.metrics[3]["skipped_examples"] == 1
+        assert sorted(trainer.losses()) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_only_what_was_given_is_asked_for() -> None:
     assert set(body["spec"]) == {"dataset_version", "base_model"}
 
 
+def test_how_examples_reach_the_model_is_told_by_flags() -> None:
+    flags = ("--batching", "length-grouped", "--on-bad-example", "skip")
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", *flags)
+    assert body["spec"]["loading"] == {
+        "batching": "BATCHING_LENGTH_GROUPED",
+        "on_bad_example": "ON_BAD_EXAMPLE_SKIP",
+    }
+
+
 def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(

@@ -35,6 +35,12 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], DatasetFacts]] = {
         {"hyperparameters": {"losses": ["mlm"]}},
         GOOD,
     ),
+    "sharding_alone": (
+        "resources.sharding",
+        PRESET,
+        {"resources": {"sharding": "SHARDING_FULL", "accelerator_count": 1}},
+        GOOD,
+    ),
 }
 
 
@@ -54,9 +60,45 @@ def test_a_rule_names_the_field_and_a_remedy(rule: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    # These have files of their own.
-    elsewhere = {"adaptation", "bad_augmentation", "text_breaking", "objective_not_offered"}
+    # These have files of their own, or tests below.
+    elsewhere = {
+        "adaptation",
+        "bad_augmentation",
+        "batching_not_offered",
+        "objective_not_offered",
+        "sharding_not_offered",
+        "text_breaking",
+    }
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
+
+
+def test_weights_are_divided_where_answers_are_learnt() -> None:
+    resources = {"sharding": "SHARDING_FULL", "accelerator_count": 2}
+    assert check(spec(MODEL, resources=resources), GOOD, registered_family="llava") == []
+    pairs = spec(MODEL, resources=resources, objective="OBJECTIVE_PREFERENCE")
+    facts = DatasetFacts(frozenset({Kind.PREFERENCE}), GOOD.split_counts)
+    [problem] = check(pairs, facts, registered_family="llava")
+    assert problem.rule == "sharding_not_offered"
+
+
+@pytest.mark.parametrize(
+    ("batching", "changed", "remedy"),
+    [
+        ("BATCHING_PACKED", {"packs": False}, "Use BATCHING_LENGTH_GROUPED."),
+        ("BATCHING_LENGTH_GROUPED", {"packs": False}, None),
+        ("BATCHING_PACKED", {}, None),
+    ],
+)
+def test_a_batching_that_the_family_cannot_is_refused_with_the_nearest_that_it_can(
+    batching: str, changed: dict[str, Any], remedy: str | None
+) -> None:
+    families = {"llava": replace(FAMILIES["llava"], **changed)}
+    problems = check(
+        spec(MODEL, loading={"batching": batching}), GOOD, registered_family="llava", families=families
+    )
+    assert [(each.rule, each.remedy) for each in problems] == (
+        [("batching_not_offered", remedy)] if remedy else []
+    )
 
 
 @pytest.mark.parametrize("base", [PRESET, MODEL, {"path": "/m"}, {"hub": {"repo_id": "a/b"}}])

@@ -53,6 +53,7 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
         "resources.spot",
         "resources.queue",
         "resources.priority",
+        "resources.sharding",
         "adaptation.lora",
         "adaptation.quantisation",
         "adaptation.continue_adapter",

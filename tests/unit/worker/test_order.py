@@ -1,5 +1,6 @@
 """The order of examples depends on seed, epoch and step alone, and misses and repeats nothing."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -76,6 +77,66 @@ def test_the_parts_of_all_ranks_are_the_step_of_one_process(ranks: int, accumula
         assert max(map(len, together)) - min(map(len, together)) <= 1
         passes = [each.batches(each.epoch(step // each.steps_per_epoch), step) for each in parts]
         assert all(len(batch) <= 4 for each in passes for batch in each)
+
+
+# Five shards of unlike examples; the last step of an epoch is not full.
+LONG = Order(counts=(40, 0, 33, 37, 12), batch_size=4, accumulation=2, seed=3)
+LENGTHS = [np.random.default_rng(shard).integers(5, 500, count) for shard, count in enumerate(LONG.counts)]
+
+
+def grouped(order: Order, start: int, stop: int) -> list[list[tuple[int, int]]]:
+    steps = order.steps(start, stop, LENGTHS.__getitem__)
+    return [[place for each in step.passes for place in each] for step in steps]
+
+
+def test_grouped_by_length_an_epoch_sees_every_example_once_and_another_order_each_time() -> None:
+    everything = [(shard, nth) for shard, count in enumerate(LONG.counts) for nth in range(count)]
+    length = LONG.steps_per_epoch
+    epochs = [grouped(LONG, number * length, (number + 1) * length) for number in range(2)]
+    for epoch in epochs:
+        assert sorted(place for step in epoch for place in step) == everything
+        assert [len(step) for step in epoch] == [8] * (length - 1) + [2]
+    assert epochs[0] != epochs[1]
+
+
+def test_grouped_steps_hold_examples_of_like_length() -> None:
+    def filled_up(steps: list[list[tuple[int, int]]]) -> int:
+        longs = [[int(LENGTHS[shard][nth]) for shard, nth in step] for step in steps]
+        return sum(max(long) * len(long) - sum(long) for long in longs)
+
+    epoch = LONG.steps_per_epoch
+    plain = [[place for each in step.passes for place in each] for step in LONG.steps(0, epoch)]
+    assert filled_up(grouped(LONG, 0, epoch)) < filled_up(plain) / 2
+    # Neither the longest first nor the shortest: steps keep an order of their own.
+    means = [np.mean([LENGTHS[shard][nth] for shard, nth in step]) for step in grouped(LONG, 0, epoch)]
+    assert means != sorted(means)
+    assert means != sorted(means, reverse=True)
+
+
+@pytest.mark.parametrize("start", [1, 7, LONG.steps_per_epoch - 1, LONG.steps_per_epoch])
+def test_a_grouped_order_goes_on_at_any_step_as_it_would_have(start: int) -> None:
+    stop = 2 * LONG.steps_per_epoch
+    assert grouped(LONG, start, stop) == grouped(LONG, 0, stop)[start:]
+
+
+def test_a_grouped_order_asks_for_the_lengths_of_the_shards_of_its_window_alone() -> None:
+    asked: list[int] = []
+
+    def lengths(shard: int) -> np.ndarray:
+        asked.append(shard)
+        return LENGTHS[shard]
+
+    next(LONG.steps(0, 1, lengths))
+    assert len(asked) <= 2
+    assert LONG.window_steps == 3
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_a_grouped_step_is_the_same_on_any_number_of_ranks(ranks: int) -> None:
+    stop = LONG.steps_per_epoch + 2
+    parts = [grouped(replace(LONG, rank=rank, ranks=ranks), 0, stop) for rank in range(ranks)]
+    together = [[place for ours in step for place in ours] for step in zip(*parts, strict=True)]
+    assert together == grouped(LONG, 0, stop)
 
 
 def test_a_rank_has_no_pass_when_a_step_has_fewer_examples_than_ranks() -> None:

@@ -24,8 +24,12 @@ def test_a_report_carries_everything_once_and_only_the_newest_progress() -> None
     outbox.log("info", "hello")
     outbox.samples([Sample("e", "p", "x", "b", "a", 2)])
     outbox.metrics_before({"loss": 2.0})
+    outbox.notice("MEMORY_SHORT", "smaller passes")
     report = outbox.next(heartbeat=False)
     assert report is not None
+    protovalidate.validate(report)
+    assert [(each.reason, each.message) for each in report.notices] == [("MEMORY_SHORT", "smaller passes")]
+    assert report.log_lines[1].message == "smaller passes"
     assert (report.progress.step, report.progress.remaining.ToMilliseconds()) == (2, 1500)
     assert dict(report.metrics[0].values) == {"loss": 1.0}
     assert (report.log_lines[0].message, report.samples[0].after) == ("hello", "a")

@@ -2747,6 +2747,43 @@ export interface components {
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
+        /** @description How examples reach the model. None of it changes what an example teaches. */
+        Loading: {
+            /** @description How the examples of a pass are laid side by side. */
+            batching?: components["schemas"]["Loading.Batching"];
+            /** @description Whether what a frozen vision tower makes of an image is kept for the next epoch. */
+            featureCache?: components["schemas"]["Loading.FeatureCache"];
+            /** @description What happens when an example turns out to be unusable while training. */
+            onBadExample?: components["schemas"]["Loading.OnBadExample"];
+        };
+        /**
+         * @description How the examples of a pass are laid side by side.
+         *
+         *     - `BATCHING_UNSPECIFIED`: BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else BATCHING_PADDED.
+         *     - `BATCHING_PADDED`: In the order of the epoch, each filled up to the longest of its pass.
+         *     - `BATCHING_LENGTH_GROUPED`: As padded, with examples of like length in the same step, so that little is filled up.
+         *     - `BATCHING_PACKED`: In the order of the epoch, one after another in one row without any filling; none sees the others.
+         * @enum {string}
+         */
+        "Loading.Batching": "BATCHING_UNSPECIFIED" | "BATCHING_PADDED" | "BATCHING_LENGTH_GROUPED" | "BATCHING_PACKED";
+        /**
+         * @description Whether what a frozen vision tower makes of an image is kept for the next epoch.
+         *
+         *     - `FEATURE_CACHE_UNSPECIFIED`: FEATURE_CACHE_AUTO.
+         *     - `FEATURE_CACHE_AUTO`: Kept on the worker's disk where the tower is frozen, the family can, and nothing varies the pictures.
+         *     - `FEATURE_CACHE_OFF`: Never kept.
+         * @enum {string}
+         */
+        "Loading.FeatureCache": "FEATURE_CACHE_UNSPECIFIED" | "FEATURE_CACHE_AUTO" | "FEATURE_CACHE_OFF";
+        /**
+         * @description What happens when an example turns out to be unusable while training.
+         *
+         *     - `ON_BAD_EXAMPLE_UNSPECIFIED`: ON_BAD_EXAMPLE_FAIL.
+         *     - `ON_BAD_EXAMPLE_FAIL`: The job fails and names the example.
+         *     - `ON_BAD_EXAMPLE_SKIP`: The example is named in the log, counted in the metric `skipped_examples`, and left out in every epoch.
+         * @enum {string}
+         */
+        "Loading.OnBadExample": "ON_BAD_EXAMPLE_UNSPECIFIED" | "ON_BAD_EXAMPLE_FAIL" | "ON_BAD_EXAMPLE_SKIP";
         /** @description One line that a worker logged. */
         LogLine: {
             /**
@@ -3207,7 +3244,18 @@ export interface components {
             queue?: string;
             /** @description A priority from the operator's list; empty means the cluster's default. */
             priority?: string;
+            /** @description How weights are divided among several accelerators. */
+            sharding?: components["schemas"]["Resources.Sharding"];
         };
+        /**
+         * @description How weights, gradients and optimiser state are divided among the processes that train together.
+         *
+         *     - `SHARDING_UNSPECIFIED`: SHARDING_NONE.
+         *     - `SHARDING_NONE`: Each process has them whole: fastest where they fit.
+         *     - `SHARDING_FULL`: Each process has a part, and gets the rest of a layer when it is its turn (FSDP): for models that do not fit one accelerator.
+         * @enum {string}
+         */
+        "Resources.Sharding": "SHARDING_UNSPECIFIED" | "SHARDING_NONE" | "SHARDING_FULL";
         /**
          * @description Whether the job may run on machines that are cheaper because they can be taken away at any time.
          *
@@ -3591,6 +3639,8 @@ export interface components {
             augmentation?: components["schemas"]["Augmentation"];
             /** @description An earlier job to go on from: with weights, optimiser and schedule as it left them. `base_model` and `adaptation` are then those of the earlier job. Absent: the training begins at step 0. */
             resumeFrom?: components["schemas"]["ResumeFrom"];
+            /** @description How examples reach the model. */
+            loading?: components["schemas"]["Loading"];
             /** @description What the training minimises. */
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */

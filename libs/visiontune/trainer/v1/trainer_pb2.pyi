@@ -313,6 +313,7 @@ class TrainingJobSpec(_message.Message):
     RESOURCES_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
     RESUME_FROM_FIELD_NUMBER: _builtins.int
+    LOADING_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     PREFERENCE_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
@@ -354,6 +355,10 @@ class TrainingJobSpec(_message.Message):
         """
 
     @_builtins.property
+    def loading(self) -> Global___Loading:
+        """How examples reach the model."""
+
+    @_builtins.property
     def preference(self) -> Global___Preference:
         """Settings of OBJECTIVE_PREFERENCE; refused with others."""
 
@@ -369,16 +374,124 @@ class TrainingJobSpec(_message.Message):
         resources: Global___Resources | None = ...,
         augmentation: _augmentation_pb2.Augmentation | None = ...,
         resume_from: Global___ResumeFrom | None = ...,
+        loading: Global___Loading | None = ...,
         objective: Global___TrainingJobSpec.Objective.ValueType = ...,
         preference: Global___Preference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "objective", b"objective", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
+
+@_typing.final
+class Loading(_message.Message):
+    """How examples reach the model. None of it changes what an example teaches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Batching:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BatchingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._Batching.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        BATCHING_UNSPECIFIED: Loading._Batching.ValueType  # 0
+        """The worker chooses by the model, and its log says what: BATCHING_LENGTH_GROUPED for those of 20 million
+        parameters and more that answer in text, else BATCHING_PADDED.
+        """
+        BATCHING_PADDED: Loading._Batching.ValueType  # 1
+        """In the order of the epoch, each filled up to the longest of its pass."""
+        BATCHING_LENGTH_GROUPED: Loading._Batching.ValueType  # 2
+        """As padded, with examples of like length in the same step, so that little is filled up."""
+        BATCHING_PACKED: Loading._Batching.ValueType  # 3
+        """In the order of the epoch, one after another in one row without any filling; none sees the others."""
+
+    class Batching(_Batching, metaclass=_BatchingEnumTypeWrapper):
+        """How the examples of a pass are laid side by side."""
+
+    BATCHING_UNSPECIFIED: Loading.Batching.ValueType  # 0
+    """The worker chooses by the model, and its log says what: BATCHING_LENGTH_GROUPED for those of 20 million
+    parameters and more that answer in text, else BATCHING_PADDED.
+    """
+    BATCHING_PADDED: Loading.Batching.ValueType  # 1
+    """In the order of the epoch, each filled up to the longest of its pass."""
+    BATCHING_LENGTH_GROUPED: Loading.Batching.ValueType  # 2
+    """As padded, with examples of like length in the same step, so that little is filled up."""
+    BATCHING_PACKED: Loading.Batching.ValueType  # 3
+    """In the order of the epoch, one after another in one row without any filling; none sees the others."""
+
+    class _FeatureCache:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FeatureCacheEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._FeatureCache.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FEATURE_CACHE_UNSPECIFIED: Loading._FeatureCache.ValueType  # 0
+        """FEATURE_CACHE_AUTO."""
+        FEATURE_CACHE_AUTO: Loading._FeatureCache.ValueType  # 1
+        """Kept on the worker's disk where the tower is frozen, the family can, and nothing varies the pictures."""
+        FEATURE_CACHE_OFF: Loading._FeatureCache.ValueType  # 2
+        """Never kept."""
+
+    class FeatureCache(_FeatureCache, metaclass=_FeatureCacheEnumTypeWrapper):
+        """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+
+    FEATURE_CACHE_UNSPECIFIED: Loading.FeatureCache.ValueType  # 0
+    """FEATURE_CACHE_AUTO."""
+    FEATURE_CACHE_AUTO: Loading.FeatureCache.ValueType  # 1
+    """Kept on the worker's disk where the tower is frozen, the family can, and nothing varies the pictures."""
+    FEATURE_CACHE_OFF: Loading.FeatureCache.ValueType  # 2
+    """Never kept."""
+
+    class _OnBadExample:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OnBadExampleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loading._OnBadExample.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ON_BAD_EXAMPLE_UNSPECIFIED: Loading._OnBadExample.ValueType  # 0
+        """ON_BAD_EXAMPLE_FAIL."""
+        ON_BAD_EXAMPLE_FAIL: Loading._OnBadExample.ValueType  # 1
+        """The job fails and names the example."""
+        ON_BAD_EXAMPLE_SKIP: Loading._OnBadExample.ValueType  # 2
+        """The example is named in the log, counted in the metric `skipped_examples`, and left out in every epoch."""
+
+    class OnBadExample(_OnBadExample, metaclass=_OnBadExampleEnumTypeWrapper):
+        """What happens when an example turns out to be unusable while training."""
+
+    ON_BAD_EXAMPLE_UNSPECIFIED: Loading.OnBadExample.ValueType  # 0
+    """ON_BAD_EXAMPLE_FAIL."""
+    ON_BAD_EXAMPLE_FAIL: Loading.OnBadExample.ValueType  # 1
+    """The job fails and names the example."""
+    ON_BAD_EXAMPLE_SKIP: Loading.OnBadExample.ValueType  # 2
+    """The example is named in the log, counted in the metric `skipped_examples`, and left out in every epoch."""
+
+    BATCHING_FIELD_NUMBER: _builtins.int
+    FEATURE_CACHE_FIELD_NUMBER: _builtins.int
+    ON_BAD_EXAMPLE_FIELD_NUMBER: _builtins.int
+    batching: Global___Loading.Batching.ValueType
+    """How the examples of a pass are laid side by side."""
+    feature_cache: Global___Loading.FeatureCache.ValueType
+    """Whether what a frozen vision tower makes of an image is kept for the next epoch."""
+    on_bad_example: Global___Loading.OnBadExample.ValueType
+    """What happens when an example turns out to be unusable while training."""
+    def __init__(
+        self,
+        *,
+        batching: Global___Loading.Batching.ValueType = ...,
+        feature_cache: Global___Loading.FeatureCache.ValueType = ...,
+        on_bad_example: Global___Loading.OnBadExample.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching", "feature_cache", b"feature_cache", "on_bad_example", b"on_bad_example"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Loading: _TypeAlias = Loading  # noqa: Y015
 
 @_typing.final
 class ResumeFrom(_message.Message):
@@ -1121,6 +1234,33 @@ class Resources(_message.Message):
     SPOT_ONLY: Resources.Spot.ValueType  # 2
     """Spot machines only; the job goes on from its newest checkpoint when one is taken away."""
 
+    class _Sharding:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ShardingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Resources._Sharding.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SHARDING_UNSPECIFIED: Resources._Sharding.ValueType  # 0
+        """SHARDING_NONE."""
+        SHARDING_NONE: Resources._Sharding.ValueType  # 1
+        """Each process has them whole: fastest where they fit."""
+        SHARDING_FULL: Resources._Sharding.ValueType  # 2
+        """Each process has a part, and gets the rest of a layer when it is its turn (FSDP): for models that do
+        not fit one accelerator.
+        """
+
+    class Sharding(_Sharding, metaclass=_ShardingEnumTypeWrapper):
+        """How weights, gradients and optimiser state are divided among the processes that train together."""
+
+    SHARDING_UNSPECIFIED: Resources.Sharding.ValueType  # 0
+    """SHARDING_NONE."""
+    SHARDING_NONE: Resources.Sharding.ValueType  # 1
+    """Each process has them whole: fastest where they fit."""
+    SHARDING_FULL: Resources.Sharding.ValueType  # 2
+    """Each process has a part, and gets the rest of a layer when it is its turn (FSDP): for models that do
+    not fit one accelerator.
+    """
+
     ACCELERATOR_FIELD_NUMBER: _builtins.int
     ACCELERATOR_COUNT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
@@ -1129,6 +1269,7 @@ class Resources(_message.Message):
     SPOT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    SHARDING_FIELD_NUMBER: _builtins.int
     accelerator: _builtins.str
     """A name from the operator's list, for example `nvidia-l4`; empty means what the backend has."""
     accelerator_count: _builtins.int
@@ -1145,6 +1286,8 @@ class Resources(_message.Message):
     """A queue from the operator's list; empty means none, or the operator's default."""
     priority: _builtins.str
     """A priority from the operator's list; empty means the cluster's default."""
+    sharding: Global___Resources.Sharding.ValueType
+    """How weights are divided among several accelerators."""
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
         """The job fails when its attempts together ran longer; absent means no limit."""
@@ -1160,10 +1303,11 @@ class Resources(_message.Message):
         spot: Global___Resources.Spot.ValueType = ...,
         queue: _builtins.str = ...,
         priority: _builtins.str = ...,
+        sharding: Global___Resources.Sharding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes", "priority", b"priority", "queue", b"queue", "spot", b"spot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts", "_nodes", b"_nodes", "accelerator", b"accelerator", "accelerator_count", b"accelerator_count", "max_attempts", b"max_attempts", "max_duration", b"max_duration", "nodes", b"nodes", "priority", b"priority", "queue", b"queue", "sharding", b"sharding", "spot", b"spot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015

@@ -328,6 +328,7 @@ class ReportRequest(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     METRICS_BEFORE_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     attempt: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}/attempts/{attempt}`, in every message."""
     sequence: _builtins.int
@@ -354,6 +355,10 @@ class ReportRequest(_message.Message):
     def metrics_before(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Metrics of the untrained model, once."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
+        """What happened to the training since the last report and belongs among the events of its job."""
+
     def __init__(
         self,
         *,
@@ -365,14 +370,41 @@ class ReportRequest(_message.Message):
         samples: _abc.Iterable[_trainer_pb2.Sample] | None = ...,
         base_revision: _builtins.str = ...,
         metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        notices: _abc.Iterable[Global___Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_revision", b"base_revision", "log_lines", b"log_lines", "metrics", b"metrics", "metrics_before", b"metrics_before", "progress", b"progress", "samples", b"samples", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_revision", b"base_revision", "log_lines", b"log_lines", "metrics", b"metrics", "metrics_before", b"metrics_before", "notices", b"notices", "progress", b"progress", "samples", b"samples", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Something that the worker answered by itself, and that whoever reads the result should know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """A code in capitals, for example `OUT_OF_MEMORY_ANSWERED`."""
+    message: _builtins.str
+    """What happened and what was done about it, in a sentence."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class ReportResponse(_message.Message):

@@ -81,6 +81,14 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a worker answered by itself."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One report of an attempt; an empty one is a heartbeat."""
 
@@ -92,3 +100,4 @@ class Report:
     samples: tuple[Sample, ...] = ()
     metrics_before: Mapping[str, float] = field(default_factory=dict)
     base_revision: str = ""
+    notices: tuple[Notice, ...] = ()

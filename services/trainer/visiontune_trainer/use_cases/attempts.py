@@ -253,6 +253,9 @@ async def _store(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, no
         job = job.updated_with(metrics_before=dict(report.metrics_before))
     if report.base_revision and not job.base_revision:
         job = job.updated_with(base_revision=report.base_revision)
+    for notice in report.notices:
+        job, event = job.noted(notice.reason, notice.message, now)
+        await uow.records.add_event(event)
     return job
 
 

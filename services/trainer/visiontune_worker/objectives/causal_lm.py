@@ -1,17 +1,17 @@
 """Next-token cross-entropy on what the assistant says, stop tokens included, and on nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from visiontune_recipes.spec import Spec
+from visiontune_recipes.spec import Batching, Spec
 
 from visiontune_worker.build import Built
 from visiontune_worker.faults import ConfigurationFault, DataFault
-from visiontune_worker.objectives import objective
+from visiontune_worker.objectives import objective, packing
 from visiontune_worker.objectives.conversations import (
     Messages,
     Rendered,
@@ -26,6 +26,8 @@ from visiontune_worker.objectives.objective import Change, Loss, Result
 from visiontune_worker.shards import Example
 
 IGNORED = -100
+# Share by which the loss of packed examples may differ from theirs alone.
+LEAK, LEAK_BF16 = 1e-4, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         self._built = built
         self._max_length = spec.hyperparameters.max_length or 2048
         self._max_new_tokens = spec.evaluation.max_new_tokens or 32
+        self._packs = spec.batching is Batching.PACKED
         self._renderer = Renderer(built.processor, built.family, built.stop_ids)
         self._special = [each for each in built.tokenizer.all_special_tokens if each]
 
@@ -63,12 +66,31 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
-        """A batch padded on the right."""
-        return collate(encoded, self._built.pad_id)
+        """A batch padded on the right, or packed where the spec asks for it."""
+        return packed(encoded, self._built.model) if self._packs else collate(encoded, self._built.pad_id)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> Loss:
         """Cross-entropy summed over the trained tokens, and how many were the likeliest."""
-        return loss(model, batch)
+        return loss(model, replace(batch, inputs=self._built.given_to_model(batch.inputs)))
+
+    def refuse_leaks(self, encoded: Sequence[Encoded]) -> None:
+        """ConfigurationFault when the model's examples, packed, are not as they are alone."""
+        model = self._built.model
+        with torch.no_grad():
+            alone, together = (
+                sum(float(self.loss(model, batch.to(self._built.device)).summed) for batch in batches)
+                for batches in (
+                    [collate([each], self._built.pad_id) for each in encoded],
+                    [packed(encoded, model)],
+                )
+            )
+        precise = all(each.dtype == torch.float32 for each in model.parameters())
+        if abs(together - alone) > (LEAK if precise else LEAK_BF16) * max(1.0, abs(alone)):
+            raise ConfigurationFault(
+                "PACKING_LEAKS",
+                f"Packed, the model's examples see each other: their loss is {together:.4f}, and {alone:.4f} "
+                "when each is alone. Set loading.batching to BATCHING_LENGTH_GROUPED.",
+            )
 
     def after_step(self, model: torch.nn.Module) -> None:
         """Nothing has to be mended."""
@@ -78,7 +100,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         summed, right, tokens, exact = 0.0, 0, 0, 0
         answers: dict[str, str] = {}
         for examples in batches:
-            batch = self.collate(examples)
+            batch = collate(examples, self._built.pad_id)
             found = self.loss(model, batch.to(self._built.device))
             summed, right = summed + found.summed.item(), right + int(found.counts["right"])
             tokens += batch.weight
@@ -105,13 +127,14 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             name: each.to(built.device) for name, each in collate_prompts(examples, built.pad_id).items()
         }
         generated = model.generate(
-            **inputs,
+            **built.given_to_model(inputs),
             max_new_tokens=self._max_new_tokens,
             do_sample=False,
             temperature=None,
             top_p=None,
             top_k=None,
             num_beams=1,
+            synced_gpus=built.sharded,
             eos_token_id=list(built.stop_ids),
             pad_token_id=built.pad_id,
         )
@@ -166,6 +189,20 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
         weight=tokens,
         padded_tokens=len(examples) * max(lengths),
         examples=len(examples),
+        encoded=examples,
+        trained=trained,
+    )
+
+
+def packed(examples: Sequence[Encoded], model: Any) -> Batch:
+    """A batch of one row without padding; see packing."""
+    trained = packing.trained([each.trained for each in examples])
+    return Batch(
+        inputs=packing.inputs(examples, model),
+        weight=int(trained.sum()),
+        padded_tokens=trained.shape[1],
+        examples=len(examples),
+        encoded=examples,
         trained=trained,
     )
 

@@ -50,12 +50,16 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """inputs: keyword arguments of the model. weight: of how many tokens, or pairs, the loss is a sum."""
+    """inputs: keyword arguments of the model. weight: of how many tokens, or pairs, the loss is a sum.
+
+    encoded: what it was made of, so that smaller ones can be made where memory does not suffice for it.
+    """
 
     inputs: Mapping[str, Tensor]
     weight: int
     padded_tokens: int
     examples: int
+    encoded: Sequence[Encoded] = ()
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""

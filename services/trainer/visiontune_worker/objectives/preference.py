@@ -98,6 +98,7 @@ class Preference(objective.Objective[Encoded, Batch]):
             weight=len(encoded),
             padded_tokens=made.padded_tokens,
             examples=len(encoded),
+            encoded=encoded,
             trained=made.trained & (places[None, :] >= starts[:, None]),
         )
 
