@@ -134,7 +134,7 @@ def estimate(row: Mapping[str, Any], *, by_area: bool) -> int:
     if by_area:
         pixels: int = sum(_pixels(each["bytes"]) for each in row.get("images") or ())
         return characters + pixels // PIXELS_A_CHARACTER
-    return characters + IMAGE_CHARACTERS * sum(part["type"] == "image" for part in parts)
+    return characters + IMAGE_CHARACTERS * sum(1 for part in parts if part["type"] == "image")
 
 
 def _pixels(data: bytes) -> int:
