@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 from visiontune.cli import app as cli
 from visiontune.client import Client as Sdk
-from visiontune_gateway.__main__ import provide_api_key
+from visiontune_gateway.local_keys import provide_api_key
 from visiontune_gateway.settings import Settings
 from visiontune_kit.identity import Role
 
