@@ -31,7 +31,7 @@ APART = [f"{SYSTEM}test_{name}.py" for name in ("cli_demo", "make")]
 FIRST = (SYSTEM, "tests/chaos/", "tests/integration/", "tests/contract/", "tests/parity/")
 
 
-class StacksOnce(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+class StacksOnce(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """Hands out files as wholes, and all that share a stack together: it starts once."""
 
     def _split_scope(self, nodeid: str) -> str:
