@@ -1,6 +1,7 @@
 """Families that compare, side by side with what anyone would write with transformers: the same losses."""
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def late_interaction_loss(model: Any, processor: Any, rows: Rows) -> Tensor:
 
 
 def plain_losses(model: Any, processor: Any, steps: Sequence[Rows], spec: Spec) -> list[float]:
-    """A loop without VisionTune."""
+    """A loop without VisionTune: transformers, AdamW, and open_clip's bounds of the temperature."""
     numbers = spec.hyperparameters
     late = model.config.model_type.startswith("col")
     loss_of = late_interaction_loss if late else contrastive_loss
@@ -92,6 +93,10 @@ def plain_losses(model: Any, processor: Any, steps: Sequence[Rows], spec: Spec) 
         torch.nn.utils.clip_grad_norm_(trainable, numbers.max_grad_norm or 1.0)
         made.step()
         made.zero_grad()
+        # As open_clip's loop does. SigLIP without weights begins at the bound, and would leave it.
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith("logit_scale"):
+                parameter.data.clamp_(0, math.log(100))
         losses.append(loss.item())
     return losses
 

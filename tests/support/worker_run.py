@@ -36,7 +36,7 @@ def job(
     asked: Spec | None = None,
     rows: list[dict[str, object]] | None = None,
     shards: int = 2,
-    kind: Kind = Kind.CHAT_WITH_IMAGES,
+    kind: Kind | None = None,
 ) -> Iterator[Trainer]:
     """A job with its data and its trainer: 96 training examples and 12 steps, unless told otherwise."""
     rows = rows or [worker_data.row(index) for index in range(ROWS)]

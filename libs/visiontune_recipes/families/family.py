@@ -82,6 +82,8 @@ class Family:
     features_before: str = ""
     # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
     fills_texts: bool = False
+    # Python that a loaded base model needs before peft takes it, for the model card of an adapter.
+    load_lines: str = ""
     # Python that uses a result, for its model card; empty where that of the objective does.
     use_lines: str = ""
     # Losses that a job may ask for (`hyperparameters.losses`), the first of which it has unless it does.

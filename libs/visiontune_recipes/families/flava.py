@@ -48,12 +48,16 @@ def unused(config: Any) -> str:
     return "|".join(pattern for pattern, losses in _REACHED.items() if not losses & asked)
 
 
+# Transformers does not know, and peft asks.
+LOAD_LINES = "model.flava.get_input_embeddings = lambda: model.flava.text_model.embeddings.word_embeddings\n"
 USE_LINES = """
 from PIL import Image
 
+texts = ["...", "..."]
 picture = Image.open("picture.png").convert("RGB")
-inputs = processor(text=["...", "..."], images=picture, padding="max_length", return_tensors="pt")
-print(model(**inputs, return_loss=False).contrastive_logits_per_image)  # the higher, the better a text fits
+inputs = processor(text=texts, images=[picture] * len(texts), padding="max_length", return_tensors="pt")
+# The higher, the better a text fits.
+print(model(**inputs, return_loss=False).contrastive_logits_per_image[0])
 """
 
 
@@ -139,5 +143,6 @@ FAMILY = Family(
     unused=unused,
     losses=LOSSES,
     prepare=prepare,
+    load_lines=LOAD_LINES,
     use_lines=USE_LINES,
 )

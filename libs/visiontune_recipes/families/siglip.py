@@ -13,7 +13,8 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor. Texts have no mask: what fills them up is attended to."""
     from transformers import SiglipImageProcessor, SiglipProcessor  # noqa: PLC0415
 
-    tokenizer.model_input_names = ["input_ids"]
+    # Both, since only the second is saved.
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = ["input_ids"]
     return SiglipProcessor(  # type: ignore[no-untyped-call]  # transformers
         SiglipImageProcessor(**pictures()), framed(tokenizer, begin="", end=EOS)
     )

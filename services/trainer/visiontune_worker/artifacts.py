@@ -22,7 +22,8 @@ from transformers import AutoProcessor, {model_class}
 base = "{base}"  # {base_note}
 folder = "."  # this folder
 processor = AutoProcessor.from_pretrained(folder)
-model = PeftModel.from_pretrained({model_class}.from_pretrained(base{revision}), folder)
+model = {model_class}.from_pretrained(base{revision})
+{load_lines}model = PeftModel.from_pretrained(model, folder)
 """
 RECALL_TEMPLATE = "processor.chat_template = processor.tokenizer.chat_template  # its class forgets it\n"
 ASK_ABOUT_PICTURE = """
@@ -161,6 +162,7 @@ def _code(built: Built) -> str:
     lines = (WHOLE_LINES if built.peft is None else ADAPTER_LINES).format(
         model_class=built.family.model_class.partition(":")[2],
         base=base.hub.repo_id if base.hub else base.path or "base-model",
+        load_lines=built.family.load_lines,
         revision=f', revision="{base.hub.revision}"' if base.hub else "",
         base_note=f"the downloaded files of {base.model}" if base.model else "what this was trained from",
     )

@@ -150,7 +150,7 @@ def is_built(folder: Path, adaptation: Mapping[str, Any], **fields: Any) -> bool
     for given in steps(made.family, made, 1)[0]:
         with made.autocast():
             loss = trained.objective.loss(made.model, given).summed
-        loss.backward()
+        torch.autograd.backward(loss)
     without = [name for name, each in made.trainable().items() if each.grad is None]
     assert without == []
     return True

@@ -28,7 +28,7 @@ def gradients(made: build.Built) -> tuple[torch.Tensor, dict[str, torch.Tensor |
     made.train()
     torch.manual_seed(5)
     loss = families.objective(made.family, made).loss(made.model, batch(made.family, made)).summed
-    loss.backward()
+    torch.autograd.backward(loss)
     return loss.detach(), {name: each.grad for name, each in made.trainable().items()}
 
 
@@ -47,7 +47,9 @@ def test_activations_that_are_computed_again_change_no_loss_and_no_gradient(
     for name, gradient in kept[1].items():
         # Also in the tower, behind an input that needs no gradient.
         assert gradient is not None, name
-        assert torch.equal(gradient, again[1][name]), name
+        other = again[1][name]
+        assert other is not None, name
+        assert torch.equal(gradient, other), name
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -92,7 +94,8 @@ def test_a_step_whose_gradients_are_no_numbers_is_left_out_in_float16() -> None:
     made.train()
     before = {name: each.detach().clone() for name, each in made.trainable().items()}
     scale = training.scaler.get_scale()
-    next(iter(made.trainable().values())).register_hook(lambda gradient: gradient * float("inf"))
+    weight: Any = next(iter(made.trainable().values()))
+    weight.register_hook(lambda gradient: gradient * float("inf"))
     training.advance(steps(LLAVA, made, 1)[0])
     assert all(torch.equal(before[name], each) for name, each in made.trainable().items())
     assert training.scaler.get_scale() == scale / 2

@@ -164,6 +164,7 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         weight=len(pairs),
         padded_tokens=sum(each.numel() for name, each in inputs.items() if name.endswith(".input_ids")),
         examples=len(pairs),
+        encoded=tuple(pairs),
     )
 
 
