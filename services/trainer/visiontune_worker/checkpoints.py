@@ -171,9 +171,11 @@ def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
     """What trains; all of the model when it was random at the start. Tied weights are saved once."""
     whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
     weights: Mapping[str, torch.Tensor] = (
-        training.built.model.state_dict() if whole else training.built.trainable()
+        training.built.model.state_dict(keep_vars=True) if whole else training.built.trainable()
     )
-    distinct: dict[tuple[int, torch.Size], str] = {}
+    distinct: dict[object, str] = {}
     for name, each in weights.items():
-        distinct.setdefault((each.data_ptr(), each.shape), name)
+        # Divided ones have no address; tied they are one object.
+        place = id(each) if training.built.sharded else (each.data_ptr(), each.shape)
+        distinct.setdefault(place, name)
     return {name: weights[name].detach().contiguous() for name in distinct.values()}
