@@ -100,10 +100,10 @@ def tokens_of(sizes: Sizes, lengths: Lengths, max_length: int) -> Tokens:
 
     def images(of: str) -> int:
         each = sizes.tokens_of_image(getattr(lengths.width_px, of), getattr(lengths.height_px, of))
-        return round(getattr(lengths.images, of) * each)
+        return int(getattr(lengths.images, of) * each)
 
     def whole(of: str) -> int:
-        return min(max_length, round(getattr(lengths.text_tokens, of)) + images(of))
+        return min(max_length, int(getattr(lengths.text_tokens, of)) + images(of))
 
     return Tokens(
         median=whole("median"),
