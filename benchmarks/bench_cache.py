@@ -200,7 +200,8 @@ def _processor(tokenizer: Any) -> Any:
     """The preset's, for one tile of 512 pixels a picture."""
     from transformers import SmolVLMImageProcessor  # noqa: PLC0415 - as in the family's module
 
-    processor = TINY.processor and TINY.processor(tokenizer)
+    assert TINY.processor
+    processor = TINY.processor(tokenizer)
     processor.image_processor = SmolVLMImageProcessor(
         size=SIZE, max_image_size=SIZE, do_image_splitting=False
     )

@@ -171,7 +171,7 @@ class _Bench:
         after_step = self._after_step
 
         class Watch(TrainerCallback):
-            def on_step_end(self, _arguments: Any, state: Any, _control: Any, **_: Any) -> None:
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
                 after_step(state.global_step)
 
         trainer = SFTTrainer(

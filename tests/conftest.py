@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import structlog
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.support.databases import databases_go, shared_server_ends
 from tests.support.proxies import dead_proxy
@@ -31,7 +31,7 @@ APART = [f"{SYSTEM}test_{name}.py" for name in ("cli_demo", "make")]
 FIRST = (SYSTEM, "tests/chaos/", "tests/integration/", "tests/contract/", "tests/parity/")
 
 
-class StacksOnce(LoadFileScheduling):
+class StacksOnce(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out files as wholes, and all that share a stack together: it starts once."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -29,7 +29,7 @@ KILLED = 137
 
 
 @contextmanager
-def job(folder: Path, rows: list[dict[str, Any]] | None = None, **fields: object) -> Iterator[Trainer]:
+def job(folder: Path, rows: list[dict[str, Any]] | None = None, **fields: Any) -> Iterator[Trainer]:
     asked = worker_data.spec(
         hyperparameters={"batch_size": 8, "gradient_accumulation_steps": 2, "epochs": 2},
         evaluation={"max_new_tokens": 2},

@@ -130,11 +130,11 @@ def estimates(shards: Shards, split: str, *, by_area: bool) -> Lengths:
 def estimate(row: Mapping[str, Any], *, by_area: bool) -> int:
     """About how long an example's row is beside others. by_area: images count by size, not all alike."""
     parts = [part for message in row.get("messages") or () for part in message["content"] or ()]
-    characters = sum(len(part["text"] or "") for part in parts)
+    characters: int = sum(len(part["text"] or "") for part in parts)
     if by_area:
-        pixels = sum(_pixels(each["bytes"]) for each in row.get("images") or ())
+        pixels: int = sum(_pixels(each["bytes"]) for each in row.get("images") or ())
         return characters + pixels // PIXELS_A_CHARACTER
-    return characters + IMAGE_CHARACTERS * sum(part["type"] == "image" for part in parts)
+    return characters + IMAGE_CHARACTERS * sum(1 for part in parts if part["type"] == "image")
 
 
 def _pixels(data: bytes) -> int:

@@ -14,7 +14,7 @@ from tests.support.trainer_program import answers, running_program
 pytestmark = pytest.mark.slow
 
 # 96 training examples: 6 steps an epoch.
-NUMBERS = {"batch_size": 16, "learning_rate": 1e-3}
+NUMBERS: Any = {"batch_size": 16, "learning_rate": 1e-3}
 
 
 async def trained(trainer: TrainerHandle, job_id: str, epochs: float = 1, **spec: Any) -> pb.TrainingJob:

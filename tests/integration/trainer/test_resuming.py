@@ -12,7 +12,7 @@ from tests.support.s3 import SeaweedFS
 from tests.support.trainer import PARENT, TrainerHandle, create_request, running_trainer
 
 # 64 training examples: 4 steps an epoch.
-BATCH = {"batch_size": 16}
+BATCH: Any = {"batch_size": 16}
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_an_adapter_on_a_folder_is_merged_or_trained_further_as_the_same_adapter
     tmp_path: Path, snapshot: Path
 ) -> None:
     lora = {"method": "METHOD_LORA", "lora": {"rank": 4}}
-    short = {"max_steps": 2, "learning_rate": 0.01}
+    short: dict[str, object] = {"max_steps": 2, "learning_rate": 0.01}
     with worker_run.job(tmp_path / "first", spec({"path": str(snapshot)}, short, adaptation=lora)) as first:
         assert work(first, tmp_path, snapshot) is Exit.DONE
         adapter = published(first, "adapter")
@@ -84,7 +84,7 @@ def serve_checkpoint(trainer: Trainer, of: Trainer, step: int) -> None:
     "optimiser", ["OPTIMISER_ADAMW", pytest.param("OPTIMISER_ADAFACTOR", marks=pytest.mark.slow)]
 )
 def test_more_epochs_go_on_as_if_there_had_been_no_end(tmp_path: Path, optimiser: str) -> None:
-    preset = {"preset": "tiny-llava"}
+    preset: dict[str, object] = {"preset": "tiny-llava"}
     numbers = {"optimiser": optimiser, "learning_rate": 1e-3}
     with worker_run.job(tmp_path / "whole", spec(preset, {**numbers, "epochs": 2})) as whole:
         assert work(whole, tmp_path) is Exit.DONE
@@ -104,7 +104,7 @@ def test_more_epochs_go_on_as_if_there_had_been_no_end(tmp_path: Path, optimiser
 
 
 def test_other_data_are_passed_over_from_their_beginning_while_steps_count_on(tmp_path: Path) -> None:
-    preset = {"preset": "tiny-llava"}
+    preset: dict[str, object] = {"preset": "tiny-llava"}
     with worker_run.job(tmp_path / "first", spec(preset, {"epochs": 1})) as first:
         assert work(first, tmp_path) is Exit.DONE
         rows = [worker_data.row(index) for index in range(200, 240)]  # 32 examples: 2 steps an epoch
