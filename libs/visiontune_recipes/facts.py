@@ -35,6 +35,26 @@ class SenseCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How a number is spread over examples or images."""
+
+    mean: float
+    median: float
+    p95: float  # by a histogram: an upper bound
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long the examples of a version are, and how large its images."""
+
+    text_tokens: Span  # of an example, estimated without a tokenizer
+    images: Span  # of an example
+    width_px: Span
+    height_px: Span
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetFacts:
     """A dataset version, as far as a recipe depends on it."""
 
@@ -43,6 +63,7 @@ class DatasetFacts:
     # Senses of which no example has a word are absent. None: the texts were not looked at.
     senses: Mapping[Sense, SenseCount] | None = None
     most_messages: int = 0  # of an example; 0 while nothing is known
+    lengths: Lengths | None = None  # None: the version is older than its statistics of tokens
 
     @property
     def train_count(self) -> int:

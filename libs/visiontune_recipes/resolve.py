@@ -142,13 +142,15 @@ def _adaptation(asked: Adaptation, method: Method, *, preset: bool) -> Adaptatio
     if asked.continue_adapter:  # What trains, and how, is what the adapter says.
         return asked.model_copy(update=chosen)
     if method is not Method.FULL:
-        chosen["lora"] = _lora(asked.lora or Lora())
+        chosen["lora"] = resolve_lora(asked.lora)
     defaults = _ALL_PARTS if preset and method is Method.FULL else _PARTS
     chosen |= {part: getattr(asked, part) or default for part, default in zip(PARTS, defaults, strict=True)}
     return asked.model_copy(update=chosen)
 
 
-def _lora(asked: Lora) -> Lora:
+def resolve_lora(asked: Lora | None) -> Lora:
+    """The settings of adapters with every choice made."""
+    asked = asked or Lora()
     rank = asked.rank or 16
     alpha, dropout = _chosen(asked.alpha, 2.0 * rank), _chosen(asked.dropout, 0.0)
     return asked.model_copy(update={"rank": rank, "alpha": alpha, "dropout": dropout})

@@ -49,6 +49,19 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
             name=request.name,
             text_senses=pb.TextSenses(senses=[reading]),
             messages_per_example=pb.Distribution(max=4),
+            token_count=pb.Distribution(
+                count=80,
+                mean=12,
+                median=10,
+                max=40,
+                histogram=[
+                    pb.Bin(lower=0, upper=20, count=77),
+                    pb.Bin(lower=20, upper=40, count=3),
+                ],
+            ),
+            images_per_example=pb.Distribution(count=80, mean=1, median=1, max=1),
+            width_px=pb.Distribution(count=80, mean=32, median=32, max=32),
+            height_px=pb.Distribution(count=80, mean=32, median=32, max=32),
         )
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, watching
+from visiontune.cli import adapting, estimating, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
@@ -228,6 +228,8 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     elif not answer.problems:
         session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
         session.resource(answer.resolved_spec)
+    if not session.is_json and answer.HasField("estimate"):
+        estimating.show(session, answer.estimate)
     for warning in answer.warnings:
         session.err.print(f"[yellow]Warning[/] {_line(warning)}", soft_wrap=True)
     if answer.problems:

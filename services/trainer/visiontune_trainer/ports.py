@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NewType, Protocol, Self
+from typing import Any, NewType, Protocol, Self
 
 from visiontune_recipes.check import Problem
 from visiontune_recipes.facts import DatasetFacts
@@ -36,6 +36,13 @@ class Datasets(Protocol):
 
     async def read_manifest(self, name: str) -> Manifest:
         """Returns the shards with fresh signed URLs. Raises NotFound."""
+
+
+class ModelFolders(Protocol):
+    """Folders with models, below those that the operator allows."""
+
+    def config(self, folder: str) -> Mapping[str, Any] | None:
+        """What config.json says, read from disk; None where this machine cannot read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,7 @@ class AcceleratorKind:
     has_spot: bool
     price_per_hour: float | None  # of one
     spot_price_per_hour: float | None
+    bf16_flops: float | None = None  # of one, in a second
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
+from visiontune_trainer.estimate_wire import estimate_to
 from visiontune_trainer.ports import AcceleratorKind, SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
@@ -108,6 +109,7 @@ def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
         problems=[_problem_to(problem) for problem in plan.problems],
         total_steps=plan.total_steps,
         warnings=[_problem_to(warning) for warning in plan.warnings],
+        estimate=None if plan.resolved is None else estimate_to(plan.needs),
     )
 
 
@@ -246,6 +248,7 @@ def accelerator_to(parent: str, kind: AcceleratorKind) -> pb.Accelerator:
         spot_available=kind.has_spot,
         price_per_hour=kind.price_per_hour,
         spot_price_per_hour=kind.spot_price_per_hour,
+        bf16_flops=kind.bf16_flops,
     )
 
 

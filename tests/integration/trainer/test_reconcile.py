@@ -11,6 +11,7 @@ import pytest
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.domain.next_step import End, Observation, Sight
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.use_cases import fence, reconcile
@@ -34,6 +35,7 @@ class World:
         nothing: Any = None
         tokens = iter(range(1000))
         self.deps = Deps(
+            model_folders=ModelFolders(()),
             unit_of_work=self._begin,
             storage=nothing,
             datasets=nothing,

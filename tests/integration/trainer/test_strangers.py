@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.use_cases.deps import Deps
@@ -39,6 +40,7 @@ class World:
         self.clock = HandClock()
         absent: Any = None  # what this loop does not touch
         self.deps = Deps(
+            model_folders=ModelFolders(()),
             unit_of_work=lambda: UnitOfWork(database),
             storage=absent,
             datasets=absent,

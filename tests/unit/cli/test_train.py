@@ -214,3 +214,37 @@ def test_a_dry_run_shows_what_is_hardly_meant() -> None:
         result = CliRunner().invoke(app, ["train", *arguments, *connection], catch_exceptions=False)
     assert result.exit_code == 0
     assert "Warning spec.augmentation: There is no picture. Remove it." in result.output
+
+
+def test_a_dry_run_says_what_fits() -> None:
+    fits = [
+        {"accelerator": "a100", "neededBytes": str(30 * 2**30), "memoryBytes": str(80 * 2**30), "fits": True},
+        {
+            "accelerator": "l4",
+            "neededBytes": str(30 * 2**30),
+            "memoryBytes": str(24 * 2**30),
+            "fits": False,
+            "duration": "5400s",
+            "cost": 1.05,
+            "changes": [{"field": "adaptation.method", "value": "METHOD_QLORA"}],
+        },
+    ]
+    memory = {"peakBytes": str(9 * 2**30)}
+    estimate = {"totalParameters": "1000", "trainableParameters": "10", "memory": memory, "fits": fits}
+
+    def told(seen: Seen) -> Answer:
+        if seen.path.endswith(":validate"):
+            return as_json({"totalSteps": "3", "estimate": estimate})
+        return gateway(seen)
+
+    with scripted(told) as server:
+        connection = ("--server", server.url, "--api-key", "k", "--project", "p", "--dry-run")
+        command = ["train", "--dataset", "d/v1", "--model", "tiny-llava", *connection]
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        estimate = {"unknownReason": "Nobody knows."}
+        unknown = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "1,000, of which 10 train (1.0%)" in result.output
+    assert "9.00 GiB at its peak" in result.output
+    for word in ("a100", "yes", "l4", "no", "1:30:00", "1.05", "METHOD_QLORA"):
+        assert word in result.output
+    assert "No estimate: Nobody knows." in unknown.output

@@ -1469,6 +1469,11 @@ export interface components {
              * @description The same on spot machines.
              */
             spotPricePerHour?: number;
+            /**
+             * Format: double
+             * @description Floating-point operations of one of them in a second at bfloat16, without sparsity; absent where the operator did not say.
+             */
+            bf16Flops?: number;
         };
         /** @description Which weights change, and how. */
         Adaptation: {
@@ -2029,6 +2034,141 @@ export interface components {
             edits?: components["schemas"]["Edit"][];
             /** @description Rules of which an import would warn. `member` is the example's id. */
             warnings?: components["schemas"]["Problem"][];
+        };
+        /** @description What a job would need, worked out before it starts. docs/estimates.md has the formulas and how far they can be off. */
+        Estimate: {
+            /** @description Why sizes are unknown, in a sentence; then all below is absent or 0. Empty when they are known. */
+            unknownReason?: string;
+            /**
+             * Format: int64
+             * @description Parameters of the model, adapters not counted.
+             */
+            totalParameters?: string;
+            /**
+             * Format: int64
+             * @description Parameters that change, adapters among them.
+             */
+            trainableParameters?: string;
+            /** @description Tokens of an example. */
+            tokens?: components["schemas"]["Estimate.Tokens"];
+            /** @description Memory on processors, or on an accelerator where the job asks for one. */
+            memory?: components["schemas"]["Estimate.Memory"];
+            /** @description One entry a kind of accelerator that the operator lists, in order of name. */
+            fits?: components["schemas"]["Estimate.Fit"][];
+            /**
+             * Format: double
+             * @description Floating-point operations of all training steps.
+             */
+            trainingFlops?: number;
+            /**
+             * Format: double
+             * @description Part of an accelerator's speed that durations take to be reached.
+             */
+            assumedUtilisation?: number;
+        };
+        /** @description Something to change so that a job fits. */
+        "Estimate.Change": {
+            /** @description Path of the field within the spec, for example `hyperparameters.batch_size`. */
+            field?: string;
+            /** @description What to set it to, as in JSON. */
+            value?: string;
+        };
+        /** @description The job on one kind of accelerator, as many of it as the job asks for, or one. */
+        "Estimate.Fit": {
+            /** @description Last segment of an accelerator's name, as `Resources.accelerator` takes it. */
+            accelerator?: string;
+            /**
+             * Format: int64
+             * @description Bytes that one process would hold at once on an accelerator.
+             */
+            neededBytes?: string;
+            /**
+             * Format: int64
+             * @description Bytes of memory of one accelerator; absent where the operator did not say.
+             */
+            memoryBytes?: string;
+            /** @description Whether the job fits; absent where the memory is unknown. */
+            fits?: boolean;
+            /** @description Time of the training steps, without evaluation and saving; absent where the operator did not say how fast the accelerator is. */
+            duration?: string;
+            /**
+             * Format: double
+             * @description Cost of that time in the operator's currency; absent without a duration or a price.
+             */
+            cost?: number;
+            /** @description The least changes with which the job fits; empty when it fits, and when none would do. */
+            changes?: components["schemas"]["Estimate.Change"][];
+        };
+        /** @description Bytes of memory of one process, at the longest examples. The parts are not held all at once, so that `peak` is less than their sum. */
+        "Estimate.Memory": {
+            /**
+             * Format: int64
+             * @description The program and its libraries; with an accelerator its context there.
+             */
+            baseBytes?: string;
+            /**
+             * Format: int64
+             * @description Weights, adapters among them.
+             */
+            weightsBytes?: string;
+            /**
+             * Format: int64
+             * @description Gradients of what trains.
+             */
+            gradientsBytes?: string;
+            /**
+             * Format: int64
+             * @description State of the optimiser.
+             */
+            optimiserBytes?: string;
+            /**
+             * Format: int64
+             * @description Activations kept for the backward pass, those of image tokens apart.
+             */
+            activationsBytes?: string;
+            /**
+             * Format: int64
+             * @description Activations of the vision tower, and of image tokens in the language model.
+             */
+            imageBytes?: string;
+            /**
+             * Format: int64
+             * @description Scores of all entries of the vocabulary at the trained tokens, with their gradients.
+             */
+            logitsBytes?: string;
+            /**
+             * Format: int64
+             * @description Most that is held at once.
+             */
+            peakBytes?: string;
+        };
+        /** @description Tokens of an example, cut to `max_length` where they are more. */
+        "Estimate.Tokens": {
+            /**
+             * Format: int64
+             * @description Half of the examples have no more than this.
+             */
+            median?: string;
+            /**
+             * Format: int64
+             * @description 19 of 20 have no more than this, by the histogram of the version's statistics: an upper bound.
+             */
+            p95?: string;
+            /**
+             * Format: int64
+             * @description The longest.
+             */
+            max?: string;
+            /**
+             * Format: int64
+             * @description Of the median example, those of images; also in `median`.
+             */
+            medianImage?: string;
+            /**
+             * Format: int64
+             * @description Of the longest example, those of images; also in `max`.
+             */
+            maxImage?: string;
         };
         /** @description How the model is measured. */
         Evaluation: {
@@ -2759,7 +2899,7 @@ export interface components {
         /**
          * @description How the examples of a pass are laid side by side.
          *
-         *     - `BATCHING_UNSPECIFIED`: BATCHING_LENGTH_GROUPED for conversations and models that are neither small nor presets, else BATCHING_PADDED.
+         *     - `BATCHING_UNSPECIFIED`: The worker chooses by the model, and its log says what: BATCHING_LENGTH_GROUPED for those of 20 million parameters and more that answer in text, else BATCHING_PADDED.
          *     - `BATCHING_PADDED`: In the order of the epoch, each filled up to the longest of its pass.
          *     - `BATCHING_LENGTH_GROUPED`: As padded, with examples of like length in the same step, so that little is filled up.
          *     - `BATCHING_PACKED`: In the order of the epoch, one after another in one row without any filling; none sees the others.
@@ -3744,6 +3884,8 @@ export interface components {
             totalSteps?: string;
             /** @description What CreateTrainingJob accepts, and is hardly what the user wants. */
             warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
+            /** @description What the job would need; absent when it could not be resolved. */
+            estimate?: components["schemas"]["Estimate"];
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {

@@ -1821,6 +1821,7 @@ class ValidateTrainingJobResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     TOTAL_STEPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
     total_steps: _builtins.int
     """Optimiser steps the job would take; 0 when unknown."""
     @_builtins.property
@@ -1835,6 +1836,10 @@ class ValidateTrainingJobResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.JobProblem]:
         """What CreateTrainingJob accepts, and is hardly what the user wants."""
 
+    @_builtins.property
+    def estimate(self) -> Global___Estimate:
+        """What the job would need; absent when it could not be resolved."""
+
     def __init__(
         self,
         *,
@@ -1842,14 +1847,244 @@ class ValidateTrainingJobResponse(_message.Message):
         problems: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
         total_steps: _builtins.int = ...,
         warnings: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
+        estimate: Global___Estimate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["resolved_spec", b"resolved_spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "resolved_spec", b"resolved_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ValidateTrainingJobResponse: _TypeAlias = ValidateTrainingJobResponse  # noqa: Y015
+
+@_typing.final
+class Estimate(_message.Message):
+    """What a job would need, worked out before it starts. docs/estimates.md has the formulas and how far they can
+    be off.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Memory(_message.Message):
+        """Bytes of memory of one process, at the longest examples. The parts are not held all at once, so that `peak`
+        is less than their sum.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BASE_BYTES_FIELD_NUMBER: _builtins.int
+        WEIGHTS_BYTES_FIELD_NUMBER: _builtins.int
+        GRADIENTS_BYTES_FIELD_NUMBER: _builtins.int
+        OPTIMISER_BYTES_FIELD_NUMBER: _builtins.int
+        ACTIVATIONS_BYTES_FIELD_NUMBER: _builtins.int
+        IMAGE_BYTES_FIELD_NUMBER: _builtins.int
+        LOGITS_BYTES_FIELD_NUMBER: _builtins.int
+        PEAK_BYTES_FIELD_NUMBER: _builtins.int
+        base_bytes: _builtins.int
+        """The program and its libraries; with an accelerator its context there."""
+        weights_bytes: _builtins.int
+        """Weights, adapters among them."""
+        gradients_bytes: _builtins.int
+        """Gradients of what trains."""
+        optimiser_bytes: _builtins.int
+        """State of the optimiser."""
+        activations_bytes: _builtins.int
+        """Activations kept for the backward pass, those of image tokens apart."""
+        image_bytes: _builtins.int
+        """Activations of the vision tower, and of image tokens in the language model."""
+        logits_bytes: _builtins.int
+        """Scores of all entries of the vocabulary at the trained tokens, with their gradients."""
+        peak_bytes: _builtins.int
+        """Most that is held at once."""
+        def __init__(
+            self,
+            *,
+            base_bytes: _builtins.int = ...,
+            weights_bytes: _builtins.int = ...,
+            gradients_bytes: _builtins.int = ...,
+            optimiser_bytes: _builtins.int = ...,
+            activations_bytes: _builtins.int = ...,
+            image_bytes: _builtins.int = ...,
+            logits_bytes: _builtins.int = ...,
+            peak_bytes: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Tokens(_message.Message):
+        """Tokens of an example, cut to `max_length` where they are more."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MEDIAN_FIELD_NUMBER: _builtins.int
+        P95_FIELD_NUMBER: _builtins.int
+        MAX_FIELD_NUMBER: _builtins.int
+        MEDIAN_IMAGE_FIELD_NUMBER: _builtins.int
+        MAX_IMAGE_FIELD_NUMBER: _builtins.int
+        median: _builtins.int
+        """Half of the examples have no more than this."""
+        p95: _builtins.int
+        """19 of 20 have no more than this, by the histogram of the version's statistics: an upper bound."""
+        max: _builtins.int
+        """The longest."""
+        median_image: _builtins.int
+        """Of the median example, those of images; also in `median`."""
+        max_image: _builtins.int
+        """Of the longest example, those of images; also in `max`."""
+        def __init__(
+            self,
+            *,
+            median: _builtins.int = ...,
+            p95: _builtins.int = ...,
+            max: _builtins.int = ...,
+            median_image: _builtins.int = ...,
+            max_image: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["max", b"max", "max_image", b"max_image", "median", b"median", "median_image", b"median_image", "p95", b"p95"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Fit(_message.Message):
+        """The job on one kind of accelerator, as many of it as the job asks for, or one."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ACCELERATOR_FIELD_NUMBER: _builtins.int
+        NEEDED_BYTES_FIELD_NUMBER: _builtins.int
+        MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+        FITS_FIELD_NUMBER: _builtins.int
+        DURATION_FIELD_NUMBER: _builtins.int
+        COST_FIELD_NUMBER: _builtins.int
+        CHANGES_FIELD_NUMBER: _builtins.int
+        accelerator: _builtins.str
+        """Last segment of an accelerator's name, as `Resources.accelerator` takes it."""
+        needed_bytes: _builtins.int
+        """Bytes that one process would hold at once on an accelerator."""
+        memory_bytes: _builtins.int
+        """Bytes of memory of one accelerator; absent where the operator did not say."""
+        fits: _builtins.bool
+        """Whether the job fits; absent where the memory is unknown."""
+        cost: _builtins.float
+        """Cost of that time in the operator's currency; absent without a duration or a price."""
+        @_builtins.property
+        def duration(self) -> _duration_pb2.Duration:
+            """Time of the training steps, without evaluation and saving; absent where the operator did not say how
+            fast the accelerator is.
+            """
+
+        @_builtins.property
+        def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Estimate.Change]:
+            """The least changes with which the job fits; empty when it fits, and when none would do."""
+
+        def __init__(
+            self,
+            *,
+            accelerator: _builtins.str = ...,
+            needed_bytes: _builtins.int = ...,
+            memory_bytes: _builtins.int | None = ...,
+            fits: _builtins.bool | None = ...,
+            duration: _duration_pb2.Duration | None = ...,
+            cost: _builtins.float | None = ...,
+            changes: _abc.Iterable[Global___Estimate.Change] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
+        _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+        _WhichOneofReturnType__fits: _TypeAlias = _typing.Literal["fits"]  # noqa: Y015
+        _WhichOneofArgType__fits: _TypeAlias = _typing.Literal["_fits", b"_fits"]  # noqa: Y015
+        _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+        _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__fits) -> _WhichOneofReturnType__fits | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+
+    @_typing.final
+    class Change(_message.Message):
+        """Something to change so that a job fits."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Path of the field within the spec, for example `hyperparameters.batch_size`."""
+        value: _builtins.str
+        """What to set it to, as in JSON."""
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    UNKNOWN_REASON_FIELD_NUMBER: _builtins.int
+    TOTAL_PARAMETERS_FIELD_NUMBER: _builtins.int
+    TRAINABLE_PARAMETERS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
+    TRAINING_FLOPS_FIELD_NUMBER: _builtins.int
+    ASSUMED_UTILISATION_FIELD_NUMBER: _builtins.int
+    unknown_reason: _builtins.str
+    """Why sizes are unknown, in a sentence; then all below is absent or 0. Empty when they are known."""
+    total_parameters: _builtins.int
+    """Parameters of the model, adapters not counted."""
+    trainable_parameters: _builtins.int
+    """Parameters that change, adapters among them."""
+    training_flops: _builtins.float
+    """Floating-point operations of all training steps."""
+    assumed_utilisation: _builtins.float
+    """Part of an accelerator's speed that durations take to be reached."""
+    @_builtins.property
+    def tokens(self) -> Global___Estimate.Tokens:
+        """Tokens of an example."""
+
+    @_builtins.property
+    def memory(self) -> Global___Estimate.Memory:
+        """Memory on processors, or on an accelerator where the job asks for one."""
+
+    @_builtins.property
+    def fits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Estimate.Fit]:
+        """One entry a kind of accelerator that the operator lists, in order of name."""
+
+    def __init__(
+        self,
+        *,
+        unknown_reason: _builtins.str = ...,
+        total_parameters: _builtins.int = ...,
+        trainable_parameters: _builtins.int = ...,
+        tokens: Global___Estimate.Tokens | None = ...,
+        memory: Global___Estimate.Memory | None = ...,
+        fits: _abc.Iterable[Global___Estimate.Fit] | None = ...,
+        training_flops: _builtins.float = ...,
+        assumed_utilisation: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assumed_utilisation", b"assumed_utilisation", "fits", b"fits", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
 
 @_typing.final
 class CreateTrainingJobRequest(_message.Message):
@@ -2696,6 +2931,7 @@ class Accelerator(_message.Message):
     SPOT_AVAILABLE_FIELD_NUMBER: _builtins.int
     PRICE_PER_HOUR_FIELD_NUMBER: _builtins.int
     SPOT_PRICE_PER_HOUR_FIELD_NUMBER: _builtins.int
+    BF16_FLOPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/accelerators/{accelerator}`; the last segment is what `Resources.accelerator` takes."""
     memory_bytes: _builtins.int
@@ -2708,6 +2944,10 @@ class Accelerator(_message.Message):
     """Price of one of them for an hour, in the operator's currency; absent where the operator did not say."""
     spot_price_per_hour: _builtins.float
     """The same on spot machines."""
+    bf16_flops: _builtins.float
+    """Floating-point operations of one of them in a second at bfloat16, without sparsity; absent where the
+    operator did not say.
+    """
     def __init__(
         self,
         *,
@@ -2717,17 +2957,22 @@ class Accelerator(_message.Message):
         spot_available: _builtins.bool = ...,
         price_per_hour: _builtins.float | None = ...,
         spot_price_per_hour: _builtins.float | None = ...,
+        bf16_flops: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "memory_bytes", b"memory_bytes", "price_per_hour", b"price_per_hour", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bf16_flops", b"_bf16_flops", "_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "bf16_flops", b"bf16_flops", "memory_bytes", b"memory_bytes", "price_per_hour", b"price_per_hour", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "max_count", b"max_count", "memory_bytes", b"memory_bytes", "name", b"name", "price_per_hour", b"price_per_hour", "spot_available", b"spot_available", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bf16_flops", b"_bf16_flops", "_memory_bytes", b"_memory_bytes", "_price_per_hour", b"_price_per_hour", "_spot_price_per_hour", b"_spot_price_per_hour", "bf16_flops", b"bf16_flops", "max_count", b"max_count", "memory_bytes", b"memory_bytes", "name", b"name", "price_per_hour", b"price_per_hour", "spot_available", b"spot_available", "spot_price_per_hour", b"spot_price_per_hour"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bf16_flops: _TypeAlias = _typing.Literal["bf16_flops"]  # noqa: Y015
+    _WhichOneofArgType__bf16_flops: _TypeAlias = _typing.Literal["_bf16_flops", b"_bf16_flops"]  # noqa: Y015
     _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
     _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
     _WhichOneofReturnType__price_per_hour: _TypeAlias = _typing.Literal["price_per_hour"]  # noqa: Y015
     _WhichOneofArgType__price_per_hour: _TypeAlias = _typing.Literal["_price_per_hour", b"_price_per_hour"]  # noqa: Y015
     _WhichOneofReturnType__spot_price_per_hour: _TypeAlias = _typing.Literal["spot_price_per_hour"]  # noqa: Y015
     _WhichOneofArgType__spot_price_per_hour: _TypeAlias = _typing.Literal["_spot_price_per_hour", b"_spot_price_per_hour"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bf16_flops) -> _WhichOneofReturnType__bf16_flops | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
     @_typing.overload

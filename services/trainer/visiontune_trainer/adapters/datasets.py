@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from visiontune.dataset.v1 import dataset_pb2 as pb
 from visiontune.dataset.v1.dataset_pb2_grpc import DatasetServiceStub
-from visiontune_recipes.facts import DatasetFacts, Kind, Sense, SenseCount
+from visiontune_recipes.facts import DatasetFacts, Kind, Lengths, Sense, SenseCount, Span
 
 from visiontune_trainer.ports import DatasetVersion, Manifest
 
@@ -28,7 +28,7 @@ class DatasetClient:
         numbers = await self._stub.GetStatistics(pb.GetStatisticsRequest(name=f"{name}/statistics"))
         senses = _senses(numbers.text_senses) if numbers.HasField("text_senses") else None
         most_messages = int(numbers.messages_per_example.max)
-        facts = DatasetFacts(kinds, dict(version.split_counts), senses, most_messages)
+        facts = DatasetFacts(kinds, dict(version.split_counts), senses, most_messages, lengths_of(numbers))
         return DatasetVersion(version.digest, facts)
 
     async def read_manifest(self, name: str) -> Manifest:
@@ -37,6 +37,32 @@ class DatasetClient:
         ttl.FromTimedelta(_URL_TTL)
         manifest = await self._stub.GetReadManifest(pb.GetReadManifestRequest(name=name, ttl=ttl))
         return Manifest(manifest.SerializeToString())
+
+
+def lengths_of(numbers: pb.Statistics) -> Lengths | None:
+    """How long the examples are; None for versions whose tokens were not counted."""
+    if not numbers.token_count.count:
+        return None
+    return Lengths(
+        text_tokens=_span(numbers.token_count),
+        images=_span(numbers.images_per_example),
+        width_px=_span(numbers.width_px),
+        height_px=_span(numbers.height_px),
+    )
+
+
+def _span(found: pb.Distribution) -> Span:
+    return Span(mean=found.mean, median=found.median, p95=_upper(found, 0.95), max=found.max)
+
+
+def _upper(found: pb.Distribution, share: float) -> float:
+    """Upper edge of the bin up to which at least a share of all values lie."""
+    seen = 0
+    for bar in found.histogram:
+        seen += bar.count
+        if seen >= share * found.count:
+            return min(bar.upper, found.max)
+    return found.max
 
 
 def _senses(found: pb.TextSenses) -> dict[Sense, SenseCount]:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from visiontune_kit.clock import Clock
 
 from visiontune_trainer.domain.next_step import Policy
-from visiontune_trainer.ports import Backend, Datasets, Storage, UnitOfWork
+from visiontune_trainer.ports import Backend, Datasets, ModelFolders, Storage, UnitOfWork
 
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
@@ -62,6 +62,7 @@ class Deps:
     storage: Storage
     datasets: Datasets
     backend: Backend
+    model_folders: ModelFolders
     clock: Clock
     replica: str  # unique among running replicas
     new_token: Callable[[], str]

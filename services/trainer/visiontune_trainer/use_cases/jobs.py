@@ -6,6 +6,7 @@ from datetime import datetime
 from visiontune_kit.errors import NotFound
 from visiontune_recipes import resume_rules
 from visiontune_recipes.check import Problem, check, family_of, warnings
+from visiontune_recipes.estimate.needs import Needs
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
@@ -24,7 +25,7 @@ from visiontune_trainer.domain.problems import (
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
-from visiontune_trainer.use_cases import origins
+from visiontune_trainer.use_cases import estimates, origins
 from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
@@ -53,6 +54,7 @@ class Plan:
     dataset_digest: str = ""
     base_revision: str = ""  # commit of the Hub repository that the job to go on from loaded
     warnings: tuple[Problem, ...] = ()
+    needs: Needs | str = ""  # a sentence says why they are unknown
 
 
 async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
@@ -82,6 +84,7 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         dataset_digest=version.digest,
         base_revision=origin.earlier.base_revision if origin.earlier else "",
         warnings=tuple(warnings(spec, version.facts)),
+        needs=await estimates.estimate(spec, resolved, version.facts, steps - _done(resolved), deps),
     )
 
 
@@ -191,6 +194,10 @@ async def locked_job(uow: UnitOfWork, name: str) -> Job:
     if job is None:
         raise JobNotFound(name)
     return job
+
+
+def _done(spec: Spec) -> int:
+    return (spec.resume_from.step or 0) if spec.resume_from else 0
 
 
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:

@@ -35,6 +35,7 @@ class Accelerator(Pool):
     resource: str = "nvidia.com/gpu"  # the extended resource that counts them
     max_count: int = Field(default=8, ge=1)  # on one node
     device_memory_gib: int | None = Field(default=None, ge=1)  # of one, told to users
+    bf16_tflops: float | None = Field(default=None, gt=0)  # of one, dense: durations are estimated by it
     # Per accelerator, where the trainer's settings for all do not fit.
     cpus: float | None = Field(default=None, gt=0)
     memory_gib: int | None = Field(default=None, ge=1)
@@ -83,6 +84,7 @@ class Places(_Model):
                 self.spot is not None,
                 kind.price_per_hour,
                 kind.spot_price_per_hour,
+                None if kind.bf16_tflops is None else kind.bf16_tflops * 1e12,
             )
             for name, kind in sorted(self.accelerators.items())
         ]

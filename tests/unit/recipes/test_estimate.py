@@ -1,0 +1,116 @@
+"""Sizes, memory and what to change, by numbers known from elsewhere."""
+
+import pytest
+from visiontune_recipes.estimate.memory import Memory, Pass, memory_of, trainable
+from visiontune_recipes.estimate.needs import Change, smaller
+from visiontune_recipes.estimate.sizes import COUNTED, sizes_of, sizes_of_preset
+from visiontune_recipes.presets import PRESETS, Preset
+from visiontune_recipes.spec import (
+    Adaptation,
+    Hyperparameters,
+    Lora,
+    Method,
+    Part,
+    Precision,
+    Spec,
+)
+
+LLAMA_7B = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 32000,
+}
+QWEN2_VL = {
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+    "vision_config": {
+        "depth": 32,
+        "embed_dim": 1280,
+        "mlp_ratio": 4,
+        "num_heads": 16,
+        "hidden_size": 1536,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+    },
+}
+LARGEST = Pass(examples=4, text_tokens=512, image_tokens=576, patches=576)
+WHOLE = Adaptation(
+    method=Method.FULL, vision_tower=Part.TRAIN, projector=Part.TRAIN, language_model=Part.TRAIN
+)
+ADAPTER = Adaptation(
+    method=Method.LORA,
+    lora=Lora(rank=16),
+    vision_tower=Part.FREEZE,
+    projector=Part.FREEZE,
+    language_model=Part.TRAIN,
+)
+
+
+def test_large_models_are_counted_from_their_configs() -> None:
+    llama = sizes_of("text", LLAMA_7B)
+    qwen = sizes_of("qwen2_vl", QWEN2_VL)
+    assert llama is not None
+    assert qwen is not None
+    assert llama.parameters == pytest.approx(6.738e9, rel=0.001)
+    assert qwen.parameters == pytest.approx(2.21e9, rel=0.01)
+    assert llama.language.lora_parameters(16) == 39_976_960  # peft, on all seven matrices
+    assert (qwen.patches(448, 448), qwen.tokens_of_image(448, 448)) == (1024, 256)
+
+
+@pytest.mark.parametrize(
+    "preset", [each for each in PRESETS.values() if each.family in COUNTED], ids=lambda each: each.name
+)
+def test_presets_of_counted_families_have_sizes(preset: Preset) -> None:
+    sizes = sizes_of_preset(preset)
+    assert sizes is not None
+    assert trainable(sizes, WHOLE) == sizes.parameters
+
+
+def test_a_config_that_says_too_little_has_no_sizes() -> None:
+    assert sizes_of("text", {"hidden_size": 8}) is None
+    assert sizes_of("text", {**LLAMA_7B, "num_hidden_layers": "many"}) is None
+
+
+def test_each_way_to_save_memory_saves_its_part() -> None:
+    sizes = sizes_of("text", LLAMA_7B)
+    assert sizes
+    numbers = Hyperparameters(precision=Precision.BF16)
+
+    def memory(adaptation: Adaptation, **changes: object) -> Memory:
+        return memory_of(sizes, adaptation, numbers.model_copy(update=changes), LARGEST, on_gpu=True)
+
+    full, lora = memory(WHOLE), memory(ADAPTER)
+    checkpointed = memory(ADAPTER, gradient_checkpointing=True)
+    quantised = memory(
+        ADAPTER.model_copy(update={"method": Method.QLORA, "quantisation": "QUANTISATION_NF4"})
+    )
+    assert full.optimiser == 8 * sizes.parameters
+    assert lora.optimiser < full.optimiser / 100
+    assert checkpointed.activations < lora.activations / 10
+    assert quantised.weights < lora.weights / 3
+    assert full.peak > lora.peak > checkpointed.peak
+
+
+def test_smaller_specs_keep_the_step_and_end_with_the_fewest_bits() -> None:
+    spec = Spec.model_validate(
+        {
+            "dataset_version": "projects/p/datasets/d/versions/v1",
+            "base_model": {"preset": "tiny-text"},
+            "adaptation": ADAPTER.model_dump(),
+            "hyperparameters": {"batch_size": 4, "gradient_accumulation_steps": 2},
+        }
+    )
+    tried = list(smaller(spec, (Method.FULL, Method.LORA, Method.QLORA)))
+    for _, less in tried:
+        numbers = less.hyperparameters
+        assert (numbers.batch_size or 0) * (numbers.gradient_accumulation_steps or 0) == 8
+    assert tried[0][0] == ()
+    assert tried[1][0][0] == Change("hyperparameters.batch_size", "2")
+    assert tried[-1][0][0] == Change("adaptation.method", "METHOD_QLORA")
