@@ -25,6 +25,7 @@ export const router = createBrowserRouter([
           { path: "datasets/:dataset/versions/:version", lazy: () => import("./pages/version/VersionPage") },
           { path: "jobs", lazy: () => import("./pages/jobs/JobsPage") },
           { path: "jobs/new", lazy: () => import("./pages/jobs/NewJobPage") },
+          { path: "jobs/compare", lazy: () => import("./pages/jobs/ComparePage") },
           { path: "jobs/:job", lazy: () => import("./pages/job/JobPage") },
           { path: "models", lazy: () => import("./pages/models/ModelsPage") },
           { path: "storage", lazy: () => import("./pages/storage/StoragePage") },

@@ -6,6 +6,7 @@ import type {
   Accelerator,
   Artifact,
   Checkpoint,
+  MetricPoint,
   Model,
   ModelFamily,
   Sample,
@@ -43,6 +44,25 @@ export function jobsOfQuery(version: string) {
 
 export function jobQuery(name: string) {
   return queryOptions({ queryKey: ["job", name], queryFn: () => json<TrainingJob>(name) });
+}
+
+/** Everything that a job has measured, for pages that do not follow it. */
+export function metricsQuery(job: string) {
+  return queryOptions({
+    queryKey: ["metrics", job],
+    queryFn: async () => {
+      const points: MetricPoint[] = [];
+      let pageToken: string | undefined;
+      do {
+        const page: { points?: MetricPoint[]; nextPageToken?: string } = await json(`${job}/metrics`, {
+          query: { pageSize: 10_000, pageToken },
+        });
+        points.push(...(page.points ?? []));
+        pageToken = page.nextPageToken;
+      } while (pageToken);
+      return points;
+    },
+  });
 }
 
 export function samplesQuery(job: string) {

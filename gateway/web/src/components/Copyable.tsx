@@ -9,9 +9,11 @@ interface CopyProps {
   value: string;
   /** What is shown; the value when absent. */
   shown?: string;
+  /** Without the value in the hint: it is long, and shown beside. */
+  brief?: boolean;
 }
 
-export function Copyable({ value, shown = value }: CopyProps) {
+export function Copyable({ value, shown = value, brief = false }: CopyProps) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     await navigator.clipboard.writeText(value);
@@ -19,7 +21,7 @@ export function Copyable({ value, shown = value }: CopyProps) {
     setTimeout(() => setCopied(false), 1500);
   };
   return (
-    <Tooltip label={copied ? "Copied" : `Copy ${value}`} multiline maw={420} openDelay={300}>
+    <Tooltip label={copied ? "Copied" : brief ? "Copy" : `Copy ${value}`} multiline maw={420} openDelay={300}>
       <button type="button" className={css.copy} onClick={() => void copy()}>
         <code>{shown}</code>
         <span className="visually-hidden">copy</span>

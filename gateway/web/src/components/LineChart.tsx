@@ -10,7 +10,7 @@ export interface Line {
   name: string;
   samples: readonly Sample[];
   /** One of the chart colours of the theme. */
-  color: "--chart-1" | "--chart-2" | "--chart-3";
+  color: "--chart-1" | "--chart-2" | "--chart-3" | "--chart-4" | "--chart-5" | "--chart-6";
 }
 
 interface LineChartProps {

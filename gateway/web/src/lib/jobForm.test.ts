@@ -1,23 +1,12 @@
 import { expect, test } from "vitest";
 import { ApiError } from "../api/errors";
-import { chosenFor, ELSEWHERE, NUMBERS, problemsOf, specOf, type FormValues } from "./jobForm";
+import { NUMBERS } from "./jobFields";
+import { chosenFor, ELSEWHERE, EMPTY_FORM, problemsOf, specOf, type FormValues } from "./jobForm";
 
 const FORM: FormValues = {
-  displayName: "",
+  ...EMPTY_FORM,
   datasetVersion: "projects/p/datasets/d/versions/v1",
   base: "preset:tiny-llava",
-  hubRepo: "",
-  hubRevision: "",
-  path: "",
-  method: "METHOD_UNSPECIFIED",
-  accelerator: "",
-  acceleratorCount: "",
-  spot: false,
-  queue: "",
-  priority: "",
-  augmentation: "PRESET_UNSPECIFIED",
-  allowTextBreaking: false,
-  numbers: {},
 };
 
 test("what is not typed is not sent", () => {
@@ -115,4 +104,22 @@ test("a policy of augmentation goes along by its name", () => {
     preset: "PRESET_LIGHT",
   });
   expect(specOf(FORM).spec).not.toHaveProperty("augmentation");
+});
+
+test("parts, formats and switches go along; those of LoRA only with it", () => {
+  const form: FormValues = {
+    ...FORM,
+    choices: { visionTower: "PART_FREEZE", precision: "PRECISION_BF16" },
+    switches: { useDora: true, gradientCheckpointing: true },
+  };
+  expect(specOf(form).spec).toMatchObject({
+    adaptation: { visionTower: "PART_FREEZE" },
+    hyperparameters: { precision: "PRECISION_BF16", gradientCheckpointing: true },
+  });
+  expect(specOf(form).spec?.adaptation).not.toHaveProperty("lora");
+  expect(specOf({ ...form, method: "METHOD_QLORA" }).spec?.adaptation).toEqual({
+    method: "METHOD_QLORA",
+    visionTower: "PART_FREEZE",
+    lora: { useDora: true },
+  });
 });

@@ -1,6 +1,16 @@
 /** From what a person typed to the job's spec, and from the server's problems back to the fields. Pure. */
 import { ApiError } from "../api/errors";
 import type { BaseModel, TrainingJobSpec, Validation } from "../api/types";
+import {
+  CHOICES,
+  GROUPS,
+  NUMBERS,
+  SWITCHES,
+  type ChoiceField,
+  type NumberField,
+  type SwitchField,
+} from "./jobFields";
+import { isTree, pruned, snake, type Tree } from "./trees";
 
 /** The texts of the form. Empty means that the service chooses. */
 export interface FormValues {
@@ -11,7 +21,7 @@ export interface FormValues {
   hubRepo: string;
   hubRevision: string;
   path: string;
-  method: "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA";
+  method: Method;
   /** A name from the operator's list; empty for processors. */
   accelerator: string;
   /** On each node; empty means 1. */
@@ -23,66 +33,37 @@ export interface FormValues {
   /** Also where texts may no longer be true of a changed picture. */
   allowTextBreaking: boolean;
   numbers: Partial<Record<NumberField, string>>;
+  choices: Partial<Record<ChoiceField, string>>;
+  switches: Partial<Record<SwitchField, boolean>>;
+  /** What a copied job asks for and the form has no field for. */
+  kept: Partial<TrainingJobSpec>;
 }
+
+export type Method = "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA" | "METHOD_QLORA";
 
 export type AugmentationPreset = "PRESET_UNSPECIFIED" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
 
-export type NumberField = (typeof NUMBERS)[number]["key"];
-
-interface NumberRow {
-  key: string;
-  group: "hyperparameters" | "lora";
-  label: string;
-  hint: string;
-  /** int64 fields travel as text. */
-  long?: boolean;
-  /** Shown at once; the others under "More". */
-  common?: boolean;
-}
-
-export const NUMBERS = [
-  {
-    key: "epochs",
-    group: "hyperparameters",
-    label: "Epochs",
-    hint: "Passes over the training split",
-    common: true,
-  },
-  {
-    key: "learningRate",
-    group: "hyperparameters",
-    label: "Learning rate",
-    hint: "Highest, after warm-up",
-    common: true,
-  },
-  {
-    key: "batchSize",
-    group: "hyperparameters",
-    label: "Batch size",
-    hint: "Examples a forward pass",
-    common: true,
-  },
-  { key: "rank", group: "lora", label: "LoRA rank", hint: "Width of the adapters", common: true },
-  { key: "alpha", group: "lora", label: "LoRA alpha", hint: "Scale is alpha / rank", common: true },
-  {
-    key: "maxSteps",
-    group: "hyperparameters",
-    label: "Most steps",
-    hint: "Stops there, whatever the epochs",
-    long: true,
-  },
-  {
-    key: "gradientAccumulationSteps",
-    group: "hyperparameters",
-    label: "Gradient accumulation",
-    hint: "Passes a step",
-  },
-  { key: "warmupRatio", group: "hyperparameters", label: "Warm-up share", hint: "0 to below 1" },
-  { key: "weightDecay", group: "hyperparameters", label: "Weight decay", hint: "Not on biases and norms" },
-  { key: "maxGradNorm", group: "hyperparameters", label: "Gradient clip", hint: "Global L2 norm" },
-  { key: "maxLength", group: "hyperparameters", label: "Longest example", hint: "Tokens, images included" },
-  { key: "seed", group: "hyperparameters", label: "Seed", hint: "Weights, order, dropout", long: true },
-] as const satisfies readonly NumberRow[];
+/** Everything chosen by the service. */
+export const EMPTY_FORM: FormValues = {
+  displayName: "",
+  datasetVersion: "",
+  base: "",
+  hubRepo: "",
+  hubRevision: "",
+  path: "",
+  method: "METHOD_UNSPECIFIED",
+  accelerator: "",
+  acceleratorCount: "",
+  spot: false,
+  queue: "",
+  priority: "",
+  augmentation: "PRESET_UNSPECIFIED",
+  allowTextBreaking: false,
+  numbers: {},
+  choices: {},
+  switches: {},
+  kept: {},
+};
 
 export type Problems = ReadonlyMap<string, string>;
 
@@ -107,29 +88,42 @@ const PATHS: Readonly<Record<string, string>> = {
   "training_job.spec.resources.accelerator": "accelerator",
   "training_job.spec.resources.accelerator_count": "acceleratorCount",
   ...Object.fromEntries(
-    NUMBERS.map(({ key, group }) => {
-      const parent = group === "lora" ? "adaptation.lora" : "hyperparameters";
-      return [`training_job.spec.${parent}.${snake(key)}`, key];
-    }),
+    [...NUMBERS, ...CHOICES, ...SWITCHES].map(({ key, group }) => [
+      `training_job.spec.${GROUPS[group].join(".")}.${snake(key)}`,
+      key,
+    ]),
   ),
 };
 
 /** Key of the problems that belong to no field of the form. */
 export const ELSEWHERE = "";
 
+/** Settings of LoRA have no meaning beside other methods. */
+export function hasLora({ method }: Pick<FormValues, "method">): boolean {
+  return method === "METHOD_LORA" || method === "METHOD_QLORA";
+}
+
 /** The spec, or what is not yet a number. `undefined` while something required is missing. */
 export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined; problems: Problems } {
   const problems = new Map<string, string>();
-  const groups: Record<NumberRow["group"], Record<string, number | string>> = {
+  const groups: Record<keyof typeof GROUPS, Record<string, number | string | boolean>> = {
     hyperparameters: {},
+    adaptation: {},
     lora: {},
   };
   for (const { key, group, ...row } of NUMBERS) {
     const text = values.numbers[key]?.trim() ?? "";
-    if (text === "" || (group === "lora" && values.method !== "METHOD_LORA")) continue;
+    if (text === "" || (group === "lora" && !hasLora(values))) continue;
     const value = Number(text.replace(",", "."));
     if (Number.isNaN(value)) problems.set(key, `"${text}" is not a number.`);
     else groups[group][key] = "long" in row ? text : value;
+  }
+  for (const { key, group } of CHOICES) {
+    const value = values.choices[key];
+    if (value) groups[group][key] = value;
+  }
+  for (const { key, group } of SWITCHES) {
+    if (values.switches[key] && (group !== "lora" || hasLora(values))) groups[group][key] = true;
   }
   const acceleratorCount = Number(values.acceleratorCount.trim() || "1");
   if (values.accelerator !== "" && Number.isNaN(acceleratorCount))
@@ -137,20 +131,35 @@ export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined;
   const baseModel = baseModelOf(values);
   if (problems.size > 0 || baseModel === undefined || values.datasetVersion === "")
     return { spec: undefined, problems };
-  const lora = Object.keys(groups.lora).length > 0 ? { lora: groups.lora } : {};
-  const adaptation =
-    values.method === "METHOD_UNSPECIFIED" ? {} : { adaptation: { method: values.method, ...lora } };
-  return {
-    spec: {
-      datasetVersion: values.datasetVersion,
-      baseModel,
-      ...adaptation,
-      hyperparameters: groups.hyperparameters,
-      ...augmentationOf(values),
-      ...resourcesOf(values, acceleratorCount),
-    },
-    problems,
+  const method = values.method === "METHOD_UNSPECIFIED" ? {} : { method: values.method };
+  const adaptation = pruned({ ...method, ...groups.adaptation, lora: groups.lora });
+  const typed: TrainingJobSpec = {
+    datasetVersion: values.datasetVersion,
+    baseModel,
+    ...(Object.keys(adaptation).length > 0 && { adaptation }),
+    hyperparameters: groups.hyperparameters,
+    ...augmentationOf(values),
+    ...resourcesOf(values, acceleratorCount),
   };
+  return { spec: over(keptOf(values), typed) as unknown as TrainingJobSpec, problems };
+}
+
+/** What is kept of a copied job beside what is chosen now. */
+function keptOf({ kept, method, augmentation }: FormValues): Tree {
+  const rest: Tree = structuredClone(kept);
+  if (augmentation !== "PRESET_UNSPECIFIED") delete rest["augmentation"];
+  if (!hasLora({ method }) && isTree(rest["adaptation"])) delete rest["adaptation"]["lora"];
+  return pruned(rest);
+}
+
+/** Two trees as one; where both have a value, `above` wins. */
+function over(below: Tree, above: object): Tree {
+  const merged = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const under = merged[key];
+    merged[key] = isTree(under) && isTree(value) ? over(under, value) : value;
+  }
+  return merged;
 }
 
 function augmentationOf({
@@ -209,15 +218,13 @@ export function problemsOf(validation: Validation | undefined, error: Error | nu
 
 /** What the service would take where nothing was typed. */
 export function chosenFor(
-  row: { key: string; group: NumberRow["group"] },
+  row: { key: string; group: keyof typeof GROUPS },
   validation: Validation | undefined,
 ): string {
-  const spec = validation?.resolvedSpec;
-  const group = row.group === "lora" ? spec?.adaptation?.lora : spec?.hyperparameters;
-  const value = (group as Record<string, unknown> | undefined)?.[row.key];
+  const path = [...GROUPS[row.group], row.key];
+  const value = path.reduce<unknown>(
+    (tree, key) => (isTree(tree) ? tree[key] : undefined),
+    validation?.resolvedSpec,
+  );
   return typeof value === "number" || typeof value === "string" ? String(value) : "";
-}
-
-function snake(camel: string): string {
-  return camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -30,4 +30,7 @@ export const pages = {
   report: (name: string) => `/datasets/${idOf(name, "datasets")}/reports/${idOf(name, "validationReports")}`,
   job: (name: string) => `/jobs/${idOf(name, "trainingJobs")}`,
   newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,
+  compare: (jobs: readonly string[]) =>
+    `/jobs/compare?${new URLSearchParams(jobs.map((job) => ["job", lastOf(job)])).toString()}`,
+  copyOf: (job: string) => `/jobs/new?from=${encodeURIComponent(job)}`,
 } as const;

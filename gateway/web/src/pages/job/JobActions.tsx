@@ -3,21 +3,34 @@ import { Button, Modal, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
-import { useNavigate } from "react-router";
+import { Link, useNavigate } from "react-router";
 import { cancelJob, deleteJob, registerModel } from "../../api/jobs";
 import type { TrainingJob } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
 import { hasEnded } from "../../components/JobBadge";
 import { Failure } from "../../components/states";
 import { ID_PATTERN } from "../../lib/ids";
-import { lastOf } from "../../lib/names";
+import { lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
 
 export function JobActions({ job }: { job: TrainingJob }) {
   const name = job.name ?? "";
-  if (!hasEnded(job.state)) return <Cancel name={name} asked={job.cancelRequested ?? false} />;
+  const copy = (
+    <Button component={Link} to={pages.copyOf(name)} size="xs" variant="default">
+      Copy
+    </Button>
+  );
+  if (!hasEnded(job.state)) {
+    return (
+      <>
+        {copy}
+        <Cancel name={name} asked={job.cancelRequested ?? false} />
+      </>
+    );
+  }
   return (
     <>
+      {copy}
       <Delete name={name} />
       {job.state === "STATE_SUCCEEDED" && <Register name={name} />}
     </>

@@ -1,25 +1,45 @@
-/** The worker's log. It follows the newest line until the reader scrolls up. */
+/** The worker's log. It follows the newest line until the reader scrolls up, and shows only lines that hold a text. */
+import { TextInput } from "@mantine/core";
 import { useLayoutEffect, useRef, useState } from "react";
 import type { LogLine } from "../../api/types";
 import { Panel } from "../../components/Page";
 import { Empty } from "../../components/states";
-import { clock, counted } from "../../lib/format";
+import { clock, count, counted } from "../../lib/format";
 import css from "./job.module.css";
 
 const NEAR_END_PX = 40;
 
 export function Logs({ lines }: { lines: readonly LogLine[] }) {
+  const [text, setText] = useState("");
+  const wanted = text.trim().toLowerCase();
+  const shown = lines.filter((line) =>
+    `${line.level ?? ""} ${line.message ?? ""}`.toLowerCase().includes(wanted),
+  );
   const box = useRef<HTMLDivElement>(null);
   const [following, setFollowing] = useState(true);
   useLayoutEffect(() => {
     if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [lines, following]);
+  }, [shown.length, following]);
   if (lines.length === 0) return <Empty title="The worker has logged nothing yet" />;
   return (
     <Panel
       flush
-      title={counted(lines.length, "line")}
-      aside={<span className="muted">{following ? "following" : "scroll to the end to follow"}</span>}
+      title={
+        wanted ? `${count(shown.length)} of ${counted(lines.length, "line")}` : counted(lines.length, "line")
+      }
+      aside={
+        <>
+          <TextInput
+            size="xs"
+            type="search"
+            aria-label="Search the log"
+            placeholder="Search"
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+          />
+          <span className="muted">{following ? "following" : "scroll to the end to follow"}</span>
+        </>
+      }
     >
       <div
         ref={box}
@@ -31,7 +51,7 @@ export function Logs({ lines }: { lines: readonly LogLine[] }) {
           setFollowing(scrollHeight - scrollTop - clientHeight < NEAR_END_PX)
         }
       >
-        {lines.map((line) => (
+        {shown.map((line) => (
           <div key={line.sequence} className={css.logLine} data-level={line.level}>
             <span className="muted">{clock(line.time)}</span>
             <span className="muted">{line.level}</span>

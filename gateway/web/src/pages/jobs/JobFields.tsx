@@ -1,12 +1,13 @@
 /** The fields of a job. What is left empty, the service chooses; its choice is shown in grey. */
 import { Checkbox, SegmentedControl, Select, TextInput } from "@mantine/core";
-import type { Validation } from "../../api/types";
+import type { ModelFamily, Validation } from "../../api/types";
+import { enumLabel } from "../../lib/format";
+import { CHOICES, NUMBERS, SWITCHES, type NumberField } from "../../lib/jobFields";
 import {
   chosenFor,
-  NUMBERS,
+  hasLora,
   type AugmentationPreset,
   type FormValues,
-  type NumberField,
   type Problems,
 } from "../../lib/jobForm";
 import css from "./jobs.module.css";
@@ -15,6 +16,8 @@ export interface Choice {
   value: string;
   label: string;
   hint?: string;
+  /** Why it cannot be chosen with the rest of the form. */
+  refused?: string;
 }
 
 const ELSEWHERE_BASES: readonly Choice[] = [
@@ -25,6 +28,7 @@ const ELSEWHERE_BASES: readonly Choice[] = [
 const METHODS: { value: FormValues["method"]; label: string }[] = [
   { value: "METHOD_UNSPECIFIED", label: "Automatic" },
   { value: "METHOD_LORA", label: "LoRA" },
+  { value: "METHOD_QLORA", label: "QLoRA" },
   { value: "METHOD_FULL", label: "All weights" },
 ];
 
@@ -43,10 +47,12 @@ interface JobFieldsProps {
   accelerators: readonly Choice[];
   problems: Problems;
   validation: Validation | undefined;
+  /** Of the base model, where it is known. */
+  family: ModelFamily | undefined;
 }
 
 export function JobFields(props: JobFieldsProps) {
-  const { values, change, versions, bases, accelerators, problems, validation } = props;
+  const { values, change, versions, bases, accelerators, problems, validation, family } = props;
   const set = (part: Partial<FormValues>) => change({ ...values, ...part });
   const text = (
     key: "displayName" | "hubRepo" | "hubRevision" | "path" | "acceleratorCount" | "queue" | "priority",
@@ -70,7 +76,13 @@ export function JobFields(props: JobFieldsProps) {
       <Select
         label="Base model"
         description={chosen?.hint}
-        data={[...bases, ...ELSEWHERE_BASES]}
+        data={[...bases, ...ELSEWHERE_BASES].map((base) => ({ ...base, disabled: Boolean(base.refused) }))}
+        renderOption={({ option }) => (
+          <span>
+            {option.label}
+            {reasonOf(option.value, bases)}
+          </span>
+        )}
         value={values.base}
         onChange={(value) => set({ base: value ?? "" })}
         error={problems.get("base")}
@@ -98,7 +110,7 @@ export function JobFields(props: JobFieldsProps) {
         <SegmentedControl
           aria-labelledby="method"
           size="sm"
-          data={METHODS}
+          data={METHODS.map((method) => ({ ...method, disabled: !offers(family, method.value) }))}
           value={values.method}
           onChange={(value) => set({ method: value })}
         />
@@ -143,6 +155,8 @@ export function JobFields(props: JobFieldsProps) {
       <details className={css.more}>
         <summary>More settings</summary>
         <Numbers common={false} values={values} set={set} problems={problems} validation={validation} />
+        <Choices values={values} set={set} problems={problems} validation={validation} />
+        <Switches values={values} set={set} problems={problems} />
         <div className={css.where}>
           <TextInput
             label="Queue"
@@ -177,17 +191,57 @@ export function JobFields(props: JobFieldsProps) {
   );
 }
 
-interface NumbersProps {
-  common: boolean;
+function reasonOf(value: string, bases: readonly Choice[]) {
+  const refused = bases.find((base) => base.value === value)?.refused;
+  return refused && <small className={css.refused}>{refused}</small>;
+}
+
+/** Whether a family can be adapted so; one that is not known is left to the server. */
+function offers(family: ModelFamily | undefined, method: FormValues["method"]): boolean {
+  return family?.methods === undefined || method === "METHOD_UNSPECIFIED" || family.methods.includes(method);
+}
+
+interface FieldsProps {
   values: FormValues;
   set: (part: Partial<FormValues>) => void;
   problems: Problems;
   validation: Validation | undefined;
 }
 
-function Numbers({ common, values, set, problems, validation }: NumbersProps) {
+function Choices({ values, set, problems, validation }: FieldsProps) {
+  return (
+    <div className={css.where}>
+      {CHOICES.map((row) => (
+        <Select
+          key={row.key}
+          label={row.label}
+          placeholder={enumLabel(chosenFor(row, validation), row.prefix) || "automatic"}
+          data={row.values.map((value) => ({ value, label: enumLabel(value, row.prefix) }))}
+          value={values.choices[row.key] || null}
+          onChange={(value) => set({ choices: { ...values.choices, [row.key]: value ?? "" } })}
+          error={problems.get(row.key)}
+          clearable
+        />
+      ))}
+    </div>
+  );
+}
+
+function Switches({ values, set, problems }: Omit<FieldsProps, "validation">) {
+  return SWITCHES.filter((row) => row.group !== "lora" || hasLora(values)).map((row) => (
+    <Checkbox
+      key={row.key}
+      label={row.label}
+      checked={values.switches[row.key] ?? false}
+      onChange={(event) => set({ switches: { ...values.switches, [row.key]: event.currentTarget.checked } })}
+      error={problems.get(row.key)}
+    />
+  ));
+}
+
+function Numbers({ common, values, set, problems, validation }: FieldsProps & { common: boolean }) {
   const rows = NUMBERS.filter((row) => "common" in row === common).filter(
-    (row) => row.group !== "lora" || values.method === "METHOD_LORA",
+    (row) => row.group !== "lora" || hasLora(values),
   );
   const write = (key: NumberField, text: string) => set({ numbers: { ...values.numbers, [key]: text } });
   return (

@@ -1,6 +1,7 @@
 /** All training jobs of the project. */
-import { Button } from "@mantine/core";
+import { Button, Checkbox } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "react-router";
 import { jobsQuery } from "../../api/jobs";
 import type { TrainingJob } from "../../api/types";
@@ -17,6 +18,7 @@ import { progressOf } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
+import { MOST_COMPARED } from "../../lib/compare";
 import css from "./jobs.module.css";
 
 const COLUMNS: readonly Column<TrainingJob>[] = [
@@ -34,9 +36,38 @@ const COLUMNS: readonly Column<TrainingJob>[] = [
 
 export function Component() {
   const list = useInfiniteQuery(jobsQuery(useProject()));
+  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const choose = (name: string) =>
+    setChosen((before) =>
+      before.includes(name) ? before.filter((each) => each !== name) : [...before, name],
+    );
+  const compare: Column<TrainingJob> = {
+    name: "Compare",
+    cell: ({ name = "", displayName }) => (
+      <Checkbox
+        size="xs"
+        aria-label={`Compare ${displayName || lastOf(name)}`}
+        checked={chosen.includes(name)}
+        disabled={!chosen.includes(name) && chosen.length >= MOST_COMPARED}
+        onChange={() => choose(name)}
+      />
+    ),
+  };
   const jobs = list.data?.pages.flatMap((page) => page.trainingJobs ?? []) ?? [];
   return (
-    <Page title="Training jobs" actions={<StartButton />}>
+    <Page
+      title="Training jobs"
+      actions={
+        <>
+          {chosen.length > 1 && (
+            <Button component={Link} to={pages.compare(chosen)} size="xs" variant="default">
+              Compare {chosen.length} jobs
+            </Button>
+          )}
+          <StartButton />
+        </>
+      }
+    >
       {list.isPending && <Loading what="jobs" />}
       {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
       {list.isSuccess && jobs.length === 0 && (
@@ -50,7 +81,12 @@ export function Component() {
       )}
       {jobs.length > 0 && (
         <Panel flush>
-          <Table label="Training jobs" columns={COLUMNS} rows={jobs} rowKey={(job) => job.name ?? ""} />
+          <Table
+            label="Training jobs"
+            columns={[compare, ...COLUMNS]}
+            rows={jobs}
+            rowKey={(job) => job.name ?? ""}
+          />
           <More of={list} />
         </Panel>
       )}

@@ -10,16 +10,27 @@ import {
 } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
-import { datasetsQuery } from "../../api/datasets";
-import { acceleratorsQuery, createJob, familiesQuery, modelsQuery, validationQuery } from "../../api/jobs";
-import type { Accelerator, Model, TrainingJobSpec, Validation } from "../../api/types";
+import { datasetsQuery, versionQuery } from "../../api/datasets";
+import {
+  acceleratorsQuery,
+  createJob,
+  familiesQuery,
+  jobQuery,
+  modelsQuery,
+  validationQuery,
+} from "../../api/jobs";
+import type { Accelerator, Model, ModelFamily, TrainingJobSpec, Validation } from "../../api/types";
 import { Facts, Page, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
-import { count, int, measure } from "../../lib/format";
-import { ELSEWHERE, problemsOf, specOf, type FormValues, type Problems } from "../../lib/jobForm";
+import { kindsOf, whyNot } from "../../lib/families";
+import { count, enumLabel, int, measure } from "../../lib/format";
+import { formOf } from "../../lib/jobCopy";
+import { ELSEWHERE, EMPTY_FORM, problemsOf, specOf, type FormValues, type Problems } from "../../lib/jobForm";
 import { idOf, lastOf, pages } from "../../lib/names";
+import { snake } from "../../lib/trees";
 import { useProject } from "../../session/project";
 import { AugmentationPreview } from "./AugmentationPreview";
+import { JobCode } from "./JobCode";
 import { JobFields, type Choice } from "./JobFields";
 import css from "./jobs.module.css";
 
@@ -28,7 +39,8 @@ const CHECK_AFTER_MS = 350;
 export function Component() {
   const project = useProject();
   const [params] = useSearchParams();
-  const asked = params.get("version") ?? "";
+  const copied = params.get("from") ?? "";
+  const earlier = useQuery({ ...jobQuery(copied), enabled: copied !== "" });
   const datasets = useInfiniteQuery(datasetsQuery(project));
   const models = useInfiniteQuery(modelsQuery(project));
   const accelerators = useQuery(acceleratorsQuery(project));
@@ -37,13 +49,16 @@ export function Component() {
   const latest = datasets.data?.pages
     .flatMap((page) => page.datasets ?? [])
     .flatMap((row) => row.latestVersion ?? []);
+  const asked = params.get("version") ?? earlier.data?.spec.datasetVersion ?? "";
   const versions = [...new Set([...(asked ? [asked] : []), ...(latest ?? [])])].map((version) => ({
     value: version,
     label: `${idOf(version, "datasets")} ${lastOf(version)}`,
   }));
-  const bases = models.data?.pages.flatMap((page) => page.models ?? []).map(choiceOf);
-  const queries = [datasets, models, accelerators];
-  const error = datasets.error ?? models.error ?? accelerators.error;
+  const first = useQuery({ ...versionQuery(versions[0]?.value ?? ""), enabled: versions.length > 0 });
+  const bases = models.data?.pages.flatMap((page) => page.models ?? []);
+  const queries = [datasets, models, accelerators, families, ...(copied ? [earlier] : [])];
+  const error = queries.find((query) => query.error)?.error;
+  const ready = queries.every((query) => query.isSuccess) && !first.isLoading;
   return (
     <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
       {[...switchedOff].map((reason) => (
@@ -54,7 +69,7 @@ export function Component() {
       {error && (
         <Failure error={error} retry={() => void Promise.all(queries.map((query) => query.refetch()))} />
       )}
-      {!error && !queries.every((query) => query.isSuccess) && <Loading what="the form" />}
+      {!error && !ready && <Loading what="the form" />}
       {datasets.isSuccess && versions.length === 0 && (
         <Empty title="There is no data to train on yet">
           <Button component={Link} to="/datasets/import" size="xs">
@@ -62,14 +77,37 @@ export function Component() {
           </Button>
         </Empty>
       )}
-      {datasets.isSuccess && bases && accelerators.isSuccess && versions.length > 0 && (
-        <JobForm versions={versions} bases={bases} accelerators={accelerators.data.map(acceleratorOf)} />
+      {ready && bases && accelerators.data && families.data && versions.length > 0 && (
+        <JobForm
+          key={copied}
+          versions={versions}
+          models={bases}
+          families={families.data}
+          accelerators={accelerators.data.map(acceleratorOf)}
+          start={startOf(
+            versions[0]?.value ?? "",
+            earlier.data?.spec,
+            params.get("base") ?? firstFit(bases, families.data, kindsOf(first.data)),
+          )}
+        />
       )}
     </Page>
   );
 }
 
-function choiceOf(model: Model): Choice {
+/** What the form shows first: a job that is copied, or a base model for the data. */
+function startOf(version: string, copied: TrainingJobSpec | undefined, base: string): FormValues {
+  if (copied) return { ...formOf(copied), datasetVersion: version };
+  return { ...EMPTY_FORM, datasetVersion: version, base };
+}
+
+/** The first base model that can be trained on the data. */
+function firstFit(models: readonly Model[], families: readonly ModelFamily[], kinds: string[]): string {
+  const choices = models.map((model) => choiceOf(model, families, kinds));
+  return choices.find((choice) => !choice.refused)?.value ?? "hub";
+}
+
+function choiceOf(model: Model, families: readonly ModelFamily[], kinds: readonly string[]): Choice {
   const name = model.name ?? "";
   const preset = idOf(name, "presets");
   const id = preset || lastOf(name);
@@ -77,7 +115,12 @@ function choiceOf(model: Model): Choice {
     value: preset ? `preset:${preset}` : `model:${name}`,
     label: model.displayName && model.displayName !== id ? `${id} – ${model.displayName}` : id,
     hint: model.description ?? "",
+    refused: whyNot(familyOf(model, families), kinds),
   };
+}
+
+function familyOf(model: Model | undefined, families: readonly ModelFamily[]): ModelFamily | undefined {
+  return families.find((each) => each.family === model?.family);
 }
 
 function acceleratorOf(kind: Accelerator): Choice {
@@ -89,31 +132,27 @@ function acceleratorOf(kind: Accelerator): Choice {
 
 interface JobFormProps {
   versions: Choice[];
-  bases: Choice[];
+  models: readonly Model[];
+  families: readonly ModelFamily[];
   accelerators: Choice[];
+  start: FormValues;
 }
 
-function JobForm({ versions, bases, accelerators }: JobFormProps) {
+function JobForm({ versions, models, families, accelerators, start: first }: JobFormProps) {
   const project = useProject();
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const [values, setValues] = useState<FormValues>({
-    displayName: "",
-    datasetVersion: versions[0]?.value ?? "",
-    base: bases[0]?.value ?? "hub",
-    hubRepo: "",
-    hubRevision: "",
-    path: "",
-    method: "METHOD_UNSPECIFIED",
-    accelerator: "",
-    acceleratorCount: "",
-    spot: false,
-    queue: "",
-    priority: "",
-    augmentation: "PRESET_UNSPECIFIED",
-    allowTextBreaking: false,
-    numbers: {},
+  const [values, setValues] = useState(first);
+  const version = useQuery({
+    ...versionQuery(values.datasetVersion),
+    enabled: values.datasetVersion !== "",
+    placeholderData: keepPreviousData,
   });
+  const bases = models.map((model) => choiceOf(model, families, kindsOf(version.data)));
+  const chosen = models.find((_, index) => bases[index]?.value === values.base);
+  if (values.base.includes(":") && !chosen) {
+    bases.push({ value: values.base, label: lastOf(values.base.replace(/^[a-z]+:/, "")) });
+  }
   const [checked] = useDebouncedValue(values, CHECK_AFTER_MS);
   const { spec } = specOf(checked);
   const validation = useQuery({ ...validationQuery(project, spec), placeholderData: keepPreviousData });
@@ -149,7 +188,9 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
             accelerators={accelerators}
             problems={problems}
             validation={validation.data}
+            family={familyOf(chosen, families)}
           />
+          <Kept values={values} change={change} />
         </Panel>
         {values.augmentation !== "PRESET_UNSPECIFIED" && values.datasetVersion !== "" && (
           <AugmentationPreview
@@ -158,6 +199,7 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
             base={values.base.startsWith("preset:") ? values.base.slice("preset:".length) : ""}
           />
         )}
+        {current && <JobCode displayName={values.displayName} spec={current} />}
       </div>
       <div className={css.verdict}>
         <Verdict
@@ -176,6 +218,20 @@ function JobForm({ versions, bases, accelerators }: JobFormProps) {
         </Button>
       </div>
     </form>
+  );
+}
+
+/** Says that a copied job asks for more than the form shows, and forgets it when asked. */
+function Kept({ values, change }: { values: FormValues; change: (values: FormValues) => void }) {
+  const names = Object.keys(values.kept).map((key) => enumLabel(snake(key), ""));
+  if (names.length === 0) return null;
+  return (
+    <p className={css.hint}>
+      Taken over from the copied job, beside what is shown: {names.join(", ").toLowerCase()}.{" "}
+      <Button size="compact-xs" variant="subtle" onClick={() => change({ ...values, kept: {} })}>
+        Leave it out
+      </Button>
+    </p>
   );
 }
 
