@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import structlog
-from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.databases import databases_go, shared_server_ends
 from tests.support.proxies import dead_proxy
