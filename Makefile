@@ -60,7 +60,7 @@ demo-full: setup ## The same, then LoRA on top of the first result.
 
 # One process more than cores, since tests wait a third of their time. A file's tests stay together, and so do
 # files that share a stack: see tests/conftest.py.
-PROCESSES = $(shell python -c 'import os; print((os.cpu_count() or 1) + 1)')
+PROCESSES = $(shell echo $$(($$(nproc) + 1)))
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
 	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
