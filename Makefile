@@ -58,16 +58,14 @@ demo: setup ## Import scans of digits, train on them, load the result elsewhere.
 demo-full: setup ## The same, then LoRA on top of the first result.
 	visiontune demo --full
 
-# One process more than cores, since tests wait a third of their time. A file's tests stay together, and so do
-# files that share a stack: see tests/conftest.py.
-PROCESSES = $(shell echo $$(($$(nproc) + 1)))
+# One process a core. A file's tests stay together, and so do files that share a stack: see tests/conftest.py.
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: $(VENV)/.dev $(WEB_BUILD) ## Run the tests on PostgreSQL instead of SQLite.
 	VISIONTUNE_TEST_DATABASE=postgresql \
-		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)
