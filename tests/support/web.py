@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.stack import Stack
 
 CHROMIUM = "/usr/bin/chromium"
 # Without these the browser looks for its maker's hosts at every start.
+# A page may wait for a core that trains at the moment; what is wrong is wrong after this too.
+EXPECT_MS = 20_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,6 +66,7 @@ class Visit:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=EXPECT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
