@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from tests.support.stack import Stack
 
 CHROMIUM = "/usr/bin/chromium"
-# Without these the browser looks for its maker's hosts at every start.
 # A page may wait for a core that trains at the moment; what is wrong is wrong after this too.
 EXPECT_MS = 20_000
+# Without these the browser looks for its maker's hosts at every start.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
