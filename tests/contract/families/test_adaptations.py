@@ -74,7 +74,10 @@ def in_plain_peft(made: build.Built, folder: Path, adapter: Path) -> PeftModel:
     assert made.peft is not None
     made.peft.save_pretrained(str(adapter), save_embedding_layers=False)
     model_class = getattr(transformers, made.family.model_class.partition(":")[2])
-    return PeftModel.from_pretrained(model_class.from_pretrained(folder), str(adapter))
+    base = model_class.from_pretrained(folder)
+    if made.family.prepare:
+        made.family.prepare(base, spec_of(folder))  # As its card says.
+    return PeftModel.from_pretrained(base, str(adapter))
 
 
 def parts(made: build.Built, names: Mapping[str, Any]) -> set[str | None]:
@@ -115,7 +118,8 @@ def test_what_was_trained_is_what_plain_peft_loads(
     shake(made)
     given = batch(family, made)
     plain = in_plain_peft(made, base(family), tmp_path)
-    assert torch.equal(outputs(plain, given), outputs(made.model, given))
+    # Attention of torch itself takes another path where nothing needs a gradient.
+    assert torch.allclose(outputs(plain, given), outputs(made.model, given), atol=1e-6)
     # Merged in float32, saved and loaded as a whole model.
     plain.merge_and_unload().save_pretrained(tmp_path / "merged")
     model_class = getattr(transformers, family.model_class.partition(":")[2])
