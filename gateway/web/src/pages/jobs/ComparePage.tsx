@@ -84,7 +84,7 @@ function Reached({ jobs }: { jobs: readonly TrainingJob[] }) {
   const labels = labelsOf(jobs);
   const columns: Column<TrainingJob>[] = [
     { name: "Job", cell: (job) => <Link to={pages.job(job.name ?? "")}>{labels[jobs.indexOf(job)]}</Link> },
-    { name: "State", cell: (job) => <JobBadge state={job.state} /> },
+    { name: "State", cell: (job) => <JobBadge state={job.state} />, wide: true },
     { name: "Before → after", cell: (job) => progressOf(job) ?? "–", number: true },
   ];
   return (

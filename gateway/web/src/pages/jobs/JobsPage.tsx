@@ -43,6 +43,7 @@ export function Component() {
     );
   const compare: Column<TrainingJob> = {
     name: "Compare",
+    wide: true,
     cell: ({ name = "", displayName }) => (
       <Checkbox
         size="xs"

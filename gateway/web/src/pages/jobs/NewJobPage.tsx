@@ -30,6 +30,7 @@ import { idOf, lastOf, pages } from "../../lib/names";
 import { snake } from "../../lib/trees";
 import { useProject } from "../../session/project";
 import { AugmentationPreview } from "./AugmentationPreview";
+import { EstimateView } from "./EstimateView";
 import { JobCode } from "./JobCode";
 import { JobFields, type Choice } from "./JobFields";
 import css from "./jobs.module.css";
@@ -198,6 +199,9 @@ function JobForm({ versions, models, families, accelerators, start: first }: Job
             preset={values.augmentation}
             base={values.base.startsWith("preset:") ? values.base.slice("preset:".length) : ""}
           />
+        )}
+        {problems.size === 0 && validation.data?.estimate && (
+          <EstimateView estimate={validation.data.estimate} />
         )}
         {current && <JobCode displayName={values.displayName} spec={current} />}
       </div>
