@@ -25,7 +25,9 @@ def processor(tokenizer: Any) -> Any:
     from transformers import ColQwen2Processor, Qwen2VLImageProcessor  # noqa: PLC0415
 
     size = {"shortest_edge": 4 * 28 * 28, "longest_edge": 9 * 28 * 28}
-    return ColQwen2Processor(Qwen2VLImageProcessor(size=size), tokenizer)
+    # What stands before an image cannot know of it, and without training a query finds its best there.
+    prompt = "<|image_pad|><|vision_end|>Describe the image.<|im_end|><|endoftext|>"
+    return ColQwen2Processor(Qwen2VLImageProcessor(size=size), tokenizer, visual_prompt_prefix=prompt)
 
 
 TINY = Preset(

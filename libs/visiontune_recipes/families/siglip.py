@@ -1,12 +1,13 @@
 """SigLIP: like CLIP, with a loss for each pair by itself (Zhai et al. 2023, arXiv:2303.15343)."""
 
+import math
 from typing import Any
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.family import Family, LoraTargets, Parts
 from visiontune_recipes.families.preset import EOS, Preset
 from visiontune_recipes.families.towers import TEXT, VISION, framed, pictures
-from visiontune_recipes.spec import Method
+from visiontune_recipes.spec import Method, Spec
 
 
 def processor(tokenizer: Any) -> Any:
@@ -18,6 +19,13 @@ def processor(tokenizer: Any) -> Any:
     return SiglipProcessor(  # type: ignore[no-untyped-call]  # transformers
         SiglipImageProcessor(**pictures()), framed(tokenizer, begin="", end=EOS)
     )
+
+
+def prepare(model: Any, spec: Spec) -> None:
+    """Begins a model without weights where the paper did: from transformers' 1 and 0 none learns."""
+    if spec.base_model.preset is not None:
+        model.logit_scale.data.fill_(math.log(10))
+        model.logit_bias.data.fill_(-10)
 
 
 TINY = Preset(
@@ -51,4 +59,5 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
     fills_texts=True,
+    prepare=prepare,
 )
