@@ -55,10 +55,10 @@ def _adamw(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
 def _adamw_8bit(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
     try:
         # Made for accelerators and only installed for them.
-        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415
+        from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415
     except ImportError as error:
         raise without_bitsandbytes("OPTIMISER_ADAMW_8BIT", "OPTIMISER_ADAFACTOR") from error
-    made: torch.optim.Optimizer = AdamW8bit(found, lr=rate)
+    made: torch.optim.Optimizer = AdamW8bit(found, lr=rate)  # type: ignore[no-untyped-call]  # bitsandbytes
     return made
 
 
