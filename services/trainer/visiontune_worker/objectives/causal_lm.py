@@ -92,9 +92,6 @@ class CausalLM(objective.Objective[Encoded, Batch]):
                 "when each is alone. Set loading.batching to BATCHING_LENGTH_GROUPED.",
             )
 
-    def after_step(self, model: torch.nn.Module) -> None:
-        """Nothing has to be mended."""
-
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and token accuracy with the answer given, exact match by greedy generation without it."""
         summed, right, tokens, exact = 0.0, 0, 0, 0

@@ -112,9 +112,6 @@ class Preference(objective.Objective[Encoded, Batch]):
         margins = margins.detach()
         return Loss(losses.sum(), {"preferred": (margins > 0).sum(), "margin": margins.sum()})
 
-    def after_step(self, model: torch.nn.Module) -> None:
-        """Nothing has to be mended."""
-
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and margin of held-out pairs, and what the model answers by itself."""
         summed, margin, preferred, pairs = 0.0, 0.0, 0, 0
