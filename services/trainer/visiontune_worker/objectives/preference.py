@@ -14,7 +14,7 @@ from visiontune_recipes.spec import Spec
 from visiontune_worker.build import Built
 from visiontune_worker.faults import DataFault
 from visiontune_worker.objectives import causal_lm, objective
-from visiontune_worker.objectives.causal_lm import CausalLM
+from visiontune_worker.objectives.causal_lm import Batch, CausalLM, predicted
 from visiontune_worker.objectives.conversations import up_to_last_answer
 from visiontune_worker.objectives.objective import Change, Loss, Result
 from visiontune_worker.shards import Example
@@ -36,16 +36,6 @@ class Encoded(objective.Encoded):
     def size_bytes(self) -> int:
         """Memory that it holds: both hold the same pictures."""
         return self.chosen.size_bytes + sum(each.nbytes for each in self.rejected.text.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch(objective.Batch):
-    """The chosen ones, then the rejected ones in their order; weight is the number of pairs.
-
-    trained: bool [2 · pairs, length], True on the last answers and their stop tokens.
-    """
-
-    trained: Tensor
 
 
 def preference_loss(margins: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -88,15 +78,17 @@ class Preference(objective.Objective[Encoded, Batch]):
         ]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
-        """A batch padded on the right."""
+        """The chosen ones, then the rejected ones in their order; weight is the number of pairs.
+
+        Padded on the right. trained: True on the last answers and their stop tokens.
+        """
         both = [*(each.chosen for each in encoded), *(each.rejected for each in encoded)]
         made = causal_lm.collate(both, self._built.pad_id)
         places = torch.arange(made.trained.shape[1])
         starts = torch.tensor([each.answer_start for each in both])
-        return Batch(
-            inputs=made.inputs,
+        return replace(
+            made,
             weight=len(encoded),
-            padded_tokens=made.padded_tokens,
             examples=len(encoded),
             encoded=encoded,
             trained=made.trained & (places[None, :] >= starts[:, None]),
@@ -145,11 +137,8 @@ class Preference(objective.Objective[Encoded, Batch]):
 
 def log_probabilities(model: Any, batch: Batch) -> Tensor:
     """Log-probability of each row's trained tokens together: float32 [rows]."""
-    before_trained = functional.pad(batch.trained[:, 1:], (0, 1))
-    logits = model(**batch.inputs, use_cache=False, logits_to_keep=before_trained).logits.float()
-    targets = batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
-    found = -functional.cross_entropy(logits, targets, reduction="none")
-    rows = before_trained.nonzero()[:, 0]
+    found = -functional.cross_entropy(*predicted(model, batch), reduction="none")
+    rows = batch.trained[:, 1:].nonzero()[:, 0]
     return found.new_zeros(len(batch.trained)).index_add(0, rows, found)
 
 
