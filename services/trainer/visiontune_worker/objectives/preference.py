@@ -38,6 +38,10 @@ class Encoded(objective.Encoded):
         return self.chosen.size_bytes + sum(each.nbytes for each in self.rejected.text.values())
 
 
+# What peft begins with zeros; beside embeddings it is the first factor.
+_ZERO_FACTORS = (".lora_B.", ".lora_embedding_A.")
+
+
 def preference_loss(margins: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """The loss of each pair, float32 [pairs].
 
@@ -143,9 +147,11 @@ def log_probabilities(model: Any, batch: Batch) -> Tensor:
 
 
 def _changes_nothing(built: Built) -> bool:
-    """True when all that trains is an adapter that leaves the model as it is: its second factors are 0."""
+    """True when all that trains is an adapter that leaves the model as it is: one of its factors is 0."""
     weights = built.model.named_parameters()
-    return built.peft is not None and not any(w.any() for name, w in weights if ".lora_B." in name)
+    return built.peft is not None and not any(
+        weight.any() for name, weight in weights if any(factor in name for factor in _ZERO_FACTORS)
+    )
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:
