@@ -60,7 +60,7 @@ def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.B
     return build.build(spec_of(family, *trains, method=method), build.Sources(texts=worker_data.texts()))
 
 
-def switched(family: Family, method: str, parts: Mapping[str, str] = {}, **numbers: Any) -> build.Built:
+def switched(family: Family, method: str, parts: Mapping[str, Any] = {}, **numbers: Any) -> build.Built:
     """The preset adapted part by part, also by adapters, which could not be loaded without its weights."""
     fields: dict[str, Any] = {"hyperparameters": numbers, "adaptation": {"method": method, **parts}}
     asked = worker_data.spec({"preset": preset_of(family).name}, **fields)

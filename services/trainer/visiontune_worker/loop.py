@@ -112,7 +112,7 @@ class Training:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
-        self.objective.after_step(self.built.model)
+        self.objective.after_step()
         self.step += 1
         return Measured(total, sharding.whole(norm), examples, padded_tokens)
 

@@ -100,7 +100,7 @@ def test_what_follows_the_last_answer_is_left_out() -> None:
 def test_the_loss_is_the_cross_entropy_that_the_model_itself_computes() -> None:
     encoded = [encode(ONE_TURN), encode(TWO_TURNS), encode(NO_IMAGE)]
     batch = causal_lm.collate(encoded, tiny().pad_id)
-    labels = batch.inputs["input_ids"].masked_fill(~batch.trained, causal_lm.IGNORED)
+    labels = batch.inputs["input_ids"].masked_fill(~batch.trained, -100)
     with torch.inference_mode():
         summed = causal_lm.loss(tiny().model, batch).summed
         theirs = tiny().model(**batch.inputs, labels=labels).loss

@@ -25,7 +25,6 @@ from visiontune_worker.objectives.joining import along_first, along_text, mask
 from visiontune_worker.objectives.objective import Change, Loss, Result
 from visiontune_worker.shards import Example
 
-IGNORED = -100
 # Share by which the loss of packed examples may differ from theirs alone.
 LEAK, LEAK_BF16 = 1e-4, 0.02
 
@@ -54,7 +53,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         self._max_new_tokens = spec.evaluation.max_new_tokens or 32
         self._packs = spec.batching is Batching.PACKED
         self._renderer = Renderer(built.processor, built.family, built.stop_ids)
-        self._special = [each for each in built.tokenizer.all_special_tokens if each]
+        self._special = built.tokenizer.all_special_tokens
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
         """Token ids and pixels, by a processor whose template marks the answers. See Objective."""
@@ -91,9 +90,6 @@ class CausalLM(objective.Objective[Encoded, Batch]):
                 f"Packed, the model's examples see each other: their loss is {together:.4f}, and {alone:.4f} "
                 "when each is alone. Set loading.batching to BATCHING_LENGTH_GROUPED.",
             )
-
-    def after_step(self, model: torch.nn.Module) -> None:
-        """Nothing has to be mended."""
 
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and token accuracy with the answer given, exact match by greedy generation without it."""
@@ -217,15 +213,20 @@ def collate_prompts(examples: Sequence[Encoded], pad_id: int) -> dict[str, Tenso
 
 
 def loss(model: torch.nn.Module, batch: Batch) -> Loss:
-    """Cross-entropy summed over the trained tokens, and in `right` how many of them were the likeliest.
+    """Cross-entropy summed over the trained tokens, and in `right` how many of them were the likeliest."""
+    logits, targets = predicted(model, batch)
+    right = (logits.detach().argmax(-1) == targets).sum()
+    return Loss(functional.cross_entropy(logits, targets, reduction="sum"), {"right": right})
+
+
+def predicted(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits, float32 [trained tokens, vocabulary], and the trained tokens, row by row.
 
     Logits are made for the positions before trained tokens only: the vocabulary is often the largest axis.
     """
     before_trained = functional.pad(batch.trained[:, 1:], (0, 1))
     logits = model(**batch.inputs, use_cache=False, logits_to_keep=before_trained).logits.float()
-    targets = batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
-    right = (logits.detach().argmax(-1) == targets).sum()
-    return Loss(functional.cross_entropy(logits, targets, reduction="sum"), {"right": right})
+    return logits, batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
 
 
 def _inputs(

@@ -79,7 +79,7 @@ class Contrastive(Comparing):
         found = (getattr(self._head, name, None) for name in ("logit_scale", "logit_bias"))
         return [each for each in found if each is not None]
 
-    def after_step(self, model: Any) -> None:
+    def after_step(self) -> None:
         """Keeps the temperature within bounds, which the loss alone would leave."""
         with torch.no_grad():
             self._head.logit_scale.clamp_(0, MOST_SCALE)

@@ -5,7 +5,6 @@ a query for its image. See `maxsim` for what a score and the loss are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -61,9 +60,6 @@ class LateInteraction(Comparing):
     def own_parameters(self) -> Sequence[torch.nn.Parameter]:
         """None: the temperature is fixed."""
         return ()
-
-    def after_step(self, model: Any) -> None:
-        """Nothing has to be mended."""
 
     def metrics(self, found: Compared) -> Mapping[str, float]:
         """How the right images rank among all different held-out ones, negatives among them."""

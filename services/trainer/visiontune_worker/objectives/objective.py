@@ -135,8 +135,8 @@ class Objective(Protocol[E, B]):
             total += loss.detach()
         return total
 
-    def after_step(self, model: torch.nn.Module) -> None:
-        """What has to hold after each change of the weights."""
+    def after_step(self) -> None:
+        """Mends what has to hold after each change of the weights; by default nothing has to."""
 
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[E]]) -> Mapping[str, Any]:
         """What a rank finds on its part of the held-out examples, as JSON; called in inference mode.

@@ -14,7 +14,7 @@ from visiontune_recipes.spec import Spec
 from visiontune_worker.build import Built
 from visiontune_worker.faults import DataFault
 from visiontune_worker.objectives import causal_lm, objective
-from visiontune_worker.objectives.causal_lm import CausalLM
+from visiontune_worker.objectives.causal_lm import Batch, CausalLM, predicted
 from visiontune_worker.objectives.conversations import up_to_last_answer
 from visiontune_worker.objectives.objective import Change, Loss, Result
 from visiontune_worker.shards import Example
@@ -38,14 +38,8 @@ class Encoded(objective.Encoded):
         return self.chosen.size_bytes + sum(each.nbytes for each in self.rejected.text.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch(objective.Batch):
-    """The chosen ones, then the rejected ones in their order; weight is the number of pairs.
-
-    trained: bool [2 · pairs, length], True on the last answers and their stop tokens.
-    """
-
-    trained: Tensor
+# What peft begins with zeros; beside embeddings it is the first factor.
+_ZERO_FACTORS = (".lora_B.", ".lora_embedding_A.")
 
 
 def preference_loss(margins: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -88,15 +82,17 @@ class Preference(objective.Objective[Encoded, Batch]):
         ]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
-        """A batch padded on the right."""
+        """The chosen ones, then the rejected ones in their order; weight is the number of pairs.
+
+        Padded on the right. trained: True on the last answers and their stop tokens.
+        """
         both = [*(each.chosen for each in encoded), *(each.rejected for each in encoded)]
         made = causal_lm.collate(both, self._built.pad_id)
         places = torch.arange(made.trained.shape[1])
         starts = torch.tensor([each.answer_start for each in both])
-        return Batch(
-            inputs=made.inputs,
+        return replace(
+            made,
             weight=len(encoded),
-            padded_tokens=made.padded_tokens,
             examples=len(encoded),
             encoded=encoded,
             trained=made.trained & (places[None, :] >= starts[:, None]),
@@ -111,9 +107,6 @@ class Preference(objective.Objective[Encoded, Batch]):
         losses = preference_loss(margins, label_smoothing=self._label_smoothing)
         margins = margins.detach()
         return Loss(losses.sum(), {"preferred": (margins > 0).sum(), "margin": margins.sum()})
-
-    def after_step(self, model: torch.nn.Module) -> None:
-        """Nothing has to be mended."""
 
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
         """Loss and margin of held-out pairs, and what the model answers by itself."""
@@ -148,18 +141,17 @@ class Preference(objective.Objective[Encoded, Batch]):
 
 def log_probabilities(model: Any, batch: Batch) -> Tensor:
     """Log-probability of each row's trained tokens together: float32 [rows]."""
-    before_trained = functional.pad(batch.trained[:, 1:], (0, 1))
-    logits = model(**batch.inputs, use_cache=False, logits_to_keep=before_trained).logits.float()
-    targets = batch.inputs["input_ids"][:, 1:][batch.trained[:, 1:]]
-    found = -functional.cross_entropy(logits, targets, reduction="none")
-    rows = before_trained.nonzero()[:, 0]
+    found = -functional.cross_entropy(*predicted(model, batch), reduction="none")
+    rows = batch.trained[:, 1:].nonzero()[:, 0]
     return found.new_zeros(len(batch.trained)).index_add(0, rows, found)
 
 
 def _changes_nothing(built: Built) -> bool:
-    """True when all that trains is an adapter that leaves the model as it is: its second factors are 0."""
+    """True when all that trains is an adapter that leaves the model as it is: one of its factors is 0."""
     weights = built.model.named_parameters()
-    return built.peft is not None and not any(w.any() for name, w in weights if ".lora_B." in name)
+    return built.peft is not None and not any(
+        weight.any() for name, weight in weights if any(factor in name for factor in _ZERO_FACTORS)
+    )
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:
