@@ -39,7 +39,7 @@ class Gathered:
 
     digest: ExamplesDigest = field(default_factory=ExamplesDigest)
     statistics: StatisticsBuilder = field(default_factory=StatisticsBuilder)
-    kinds: set[str] = field(default_factory=set)
+    kinds: set[Kind] = field(default_factory=set)
     splits: bytearray = field(default_factory=bytearray)
     splits_of_image: dict[str, tuple[str, set[str]]] = field(default_factory=dict)  # path, splits by sha256
 
@@ -64,7 +64,7 @@ class Gathered:
             digest=self.digest.digest(),
             manifest_sha256=manifest_sha256(format_name, carrier.columns, counts, carrier.shards),
             format=format_name,
-            kinds=tuple(sorted(map(Kind, self.kinds))),
+            kinds=tuple(sorted(self.kinds)),
             shards=tuple(carrier.shards),
             statistics=self.statistics.build(counts),
             row_splits=bytes(self.splits),
@@ -79,14 +79,13 @@ class Carrier:
     changed: Mapping[str, Example | None]
     scratch: Path
     finished: Callable[[Shard], None]  # hears of each shard that is written anew
+    columns: list[str] = field(init=False)  # of all shards
     touched: set[int] = field(default_factory=set)  # shards with a change
     shards: list[Shard] = field(default_factory=list)  # of the new version
     shared: dict[int, int] = field(default_factory=dict)  # index in the new version -> in the base
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns of all shards."""
-        return list(pq.read_schema(self.base[0].examples()).names)
+    def __post_init__(self) -> None:
+        self.columns = list(pq.read_schema(self.base[0].examples()).names)
 
     def rows(self) -> Iterator[tuple[int, int, Example, Example | None]]:
         """Shard, row in it, example and what becomes of it, of all; notes which shards have a change."""

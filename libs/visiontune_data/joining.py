@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from visiontune_data.carrying import BaseShard
-from visiontune_data.example import Example, canonical, content_id, content_of
+from visiontune_data.example import Example, content_id
+from visiontune_data.manifest import line_of
 from visiontune_data.twins import Picture
 
 _GENERATED = re.compile(r"([0-9a-f]{16})(-\d+)?")  # an id of content_id, or of a copy
@@ -39,7 +40,7 @@ class Base:
 class _Known(NamedTuple):
     row: int
     split: str
-    line: bytes  # digest of all that the version's digest is about
+    line: bytes  # sha256 of its line_of
 
 
 @dataclass(slots=True)
@@ -118,4 +119,4 @@ def _images_of(example: Example) -> tuple[str, ...]:
 
 
 def _line(example: Example) -> bytes:
-    return hashlib.sha256(canonical([example.id, example.split, *content_of(example)])).digest()
+    return hashlib.sha256(line_of(example)).digest()

@@ -23,13 +23,17 @@ class ExamplesDigest:
 
     def add(self, example: Example) -> None:
         """Adds the next example."""
-        line = canonical([example.id, example.split, *content_of(example)])
-        self._of_split[example.split].update(line + b"\n")
+        self._of_split[example.split].update(line_of(example) + b"\n")
 
     def digest(self) -> str:
         """`sha256:` and 64 hexadecimal digits."""
         splits = {name: found.hexdigest() for name, found in self._of_split.items()}
         return f"sha256:{hashlib.sha256(canonical({'layout': _LAYOUT, 'splits': splits})).hexdigest()}"
+
+
+def line_of(example: Example) -> bytes:
+    """All of an example that the digest is about."""
+    return canonical([example.id, example.split, *content_of(example)])
 
 
 def manifest_sha256(

@@ -10,8 +10,6 @@ from visiontune_data.limits import Limits
 from visiontune_data.records import Record
 from visiontune_data.report import Place, Problem
 
-SIDECARS = ("txt", "json")
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -18,7 +18,6 @@ from visiontune_data.shards import ROW_GROUP_ROWS
 from visiontune_data.text import shorten
 
 _BATCH_ROWS = 16
-_MAGIC = b"PAR1"
 _IMAGE = {"bytes", "path"}
 
 Take = Callable[[str, bytes], None]

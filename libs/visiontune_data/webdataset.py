@@ -9,7 +9,7 @@ import json
 import posixpath
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from visiontune_data.example import Kind
 from visiontune_data.exported import CannotExport, ExportedExample
@@ -63,7 +63,7 @@ class WebDatasetWriter:
         self.pack(path, io.BytesIO(data), len(data))
 
 
-def _lone_caption(example: ExportedExample) -> Any:
+def _lone_caption(example: ExportedExample) -> str | None:
     """The caption that a .txt can hold as it is; None where the .json has to."""
     if example.messages or len(example.texts) != 1:
         return None

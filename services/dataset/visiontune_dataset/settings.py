@@ -20,7 +20,7 @@ class Settings(ServerSettings):
     storage_target: str = Field("127.0.0.1:8701", description="host:port of the storage service.")
     trainer_target: str = Field(
         "127.0.0.1:8703",
-        description="host:port of the trainer, asked before a version is deleted; empty: there is none.",
+        description="host:port of the trainer, asked before datasets and versions go; empty: there is none.",
     )
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running imports."

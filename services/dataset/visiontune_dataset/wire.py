@@ -26,7 +26,8 @@ from visiontune_dataset.domain.datasets import Dataset, Version
 from visiontune_dataset.domain.exports import Export, ExportState
 from visiontune_dataset.domain.failures import ExampleNotFound, VersionNotFound
 from visiontune_dataset.domain.imports import GoesOn, ImportState, unavailable_reason
-from visiontune_dataset.ports import SignedUrl, StoredReport
+from visiontune_dataset.ports import SignedUrl
+from visiontune_dataset.ports.database import StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
 from visiontune_dataset.use_cases.previews import Preview, PreviewAugmentation

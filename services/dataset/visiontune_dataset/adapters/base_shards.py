@@ -11,13 +11,6 @@ from visiontune_dataset.adapters.http_file import HttpFile
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.ports import ReadableShard
 
-_TIMEOUT_S = 30.0
-
-
-def client() -> httpx.Client:
-    """A client for signed URLs."""
-    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
-
 
 def base_shard(shard: ReadableShard, http: httpx.Client) -> BaseShard:
     """The shard, read by ranges as far as it is asked for."""

@@ -40,14 +40,14 @@ from visiontune_dataset.domain.failures import (
     StaleEtag,
     VersionNotFound,
 )
-from visiontune_dataset.ports import StoredReport
+from visiontune_dataset.ports.database import StoredReport
 
 _STATISTICS = TypeAdapter(Statistics)
 _REPORT = TypeAdapter(Report)
 
 
 class Datasets:
-    """See ports.Datasets."""
+    """See ports.database.Datasets."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -123,7 +123,7 @@ class Datasets:
 
 
 class Versions:
-    """See ports.Versions."""
+    """See ports.database.Versions."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -234,7 +234,7 @@ class Versions:
 
 
 class Reports:
-    """See ports.Reports."""
+    """See ports.database.Reports."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -290,7 +290,7 @@ class Reports:
 
 
 class Exports:
-    """See ports.Exports."""
+    """See ports.database.Exports."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -313,7 +313,7 @@ class Exports:
 
 
 class UnitOfWork(database.UnitOfWork):
-    """See ports.UnitOfWork."""
+    """See ports.database.UnitOfWork."""
 
     datasets: Datasets
     versions: Versions

@@ -24,7 +24,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 
 
 class Drafts:
-    """See ports.Drafts."""
+    """See ports.database.Drafts."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from visiontune_data.export import Archive, CannotExport, ExportedExample, ExportSummary, export
 
 from visiontune_dataset.adapters.child import tell
-from visiontune_dataset.adapters.http_file import HttpFile
+from visiontune_dataset.adapters.http_file import HttpFile, client
 from visiontune_dataset.ports import ReadableShard
 
 _TELL_EVERY_S = 1.0
@@ -47,10 +47,7 @@ def run(connection: Connection, task: Task) -> None:
 
 
 def _export(connection: Connection, task: Task) -> ExportSummary | Unfit:
-    with (
-        httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False) as http,
-        task.file.open("wb") as out,
-    ):
+    with client() as http, task.file.open("wb") as out:
         examples = _examples(task, http, connection)
         try:
             return export(examples, task.format_name, out, archive=task.archive)

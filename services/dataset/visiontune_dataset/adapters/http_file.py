@@ -7,11 +7,17 @@ from typing_extensions import Buffer
 
 from visiontune_dataset.adapters.seekable import Seekable
 
+_TIMEOUT_S = 30.0
 _TRIES = 5
 
 
 class Unreadable(Exception):  # noqa: N818 (named for what happened)
     """The object store did not give the bytes, though asked several times."""
+
+
+def client() -> httpx.Client:
+    """A client for signed URLs."""
+    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
 
 
 def is_part(answer: httpx.Response, start: int) -> bool:

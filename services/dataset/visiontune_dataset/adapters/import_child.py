@@ -16,9 +16,9 @@ from visiontune_data.inputs import Input
 from visiontune_data.joining import Base
 from visiontune_data.limits import KIB, MIB
 
-from visiontune_dataset.adapters.base_shards import base_shard, client
+from visiontune_dataset.adapters.base_shards import base_shard
 from visiontune_dataset.adapters.child import tell
-from visiontune_dataset.adapters.http_file import Unreadable, is_part
+from visiontune_dataset.adapters.http_file import Unreadable, client, is_part
 from visiontune_dataset.adapters.image_fetch import ImageFetcher
 from visiontune_dataset.adapters.known_images import KnownImages
 from visiontune_dataset.ports import ImportFile, ReadableBase, ReadableShard
@@ -26,7 +26,6 @@ from visiontune_dataset.ports import ImportFile, ReadableBase, ReadableShard
 _CHUNK_BYTES = 256 * KIB
 _SKIP_BYTES = 1 * MIB  # a gap that is read over rather than asked for anew
 _TRIES = 5
-_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class HttpSource:
     def __init__(self, url: str, size: int) -> None:
         self.size = size
         self._url = url
-        self._client = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._client = client()
         self._answer: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._rest = b""

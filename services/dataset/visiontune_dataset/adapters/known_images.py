@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from visiontune_data.previews import example_of
 
-from visiontune_dataset.adapters.http_file import HttpFile
+from visiontune_dataset.adapters.http_file import HttpFile, client
 from visiontune_dataset.ports import ReadableShard
 
-_TIMEOUT_S = 30.0
 Where = tuple[int, int, str, int]  # shard, row, column and place in it
 
 
@@ -21,9 +20,7 @@ class KnownImages:
     """Implements visiontune_data.foreign.Resolve. Reads nothing before it is first asked."""
 
     shards: Sequence[ReadableShard]
-    _http: httpx.Client = field(
-        default_factory=lambda: httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
-    )
+    _http: httpx.Client = field(default_factory=client)
     _places: dict[str, Where] | None = None
     _files: dict[int, Any] = field(default_factory=dict)
     _group: tuple[tuple[int, int, str], pa.ChunkedArray] | None = None  # the last that was read

@@ -13,9 +13,9 @@ from visiontune_data.example import Example
 from visiontune_data.ingest import Options
 from visiontune_data.rewrite import Changes, Rewritten, rewrite
 
-from visiontune_dataset.adapters.base_shards import base_shard, client
+from visiontune_dataset.adapters.base_shards import base_shard
 from visiontune_dataset.adapters.child import tell
-from visiontune_dataset.adapters.http_file import read_whole
+from visiontune_dataset.adapters.http_file import client, read_whole
 from visiontune_dataset.ports import ReadableShard
 
 

@@ -114,11 +114,6 @@ class CommitJob(MakesVersion):
     kind = KIND
 
     @property
-    def draft_name(self) -> str:
-        """The draft's resource name."""
-        return f"{self.dataset_name}/drafts/{self.draft}"
-
-    @property
     def owner(self) -> str:
         """The resource on whose behalf storage keeps what this commit makes."""
         return f"{self.dataset_name}/commits/{self.id}"

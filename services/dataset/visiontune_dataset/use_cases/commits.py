@@ -11,7 +11,8 @@ from visiontune_dataset.domain.datasets import Dataset
 from visiontune_dataset.domain.drafts import CommitJob
 from visiontune_dataset.domain.failures import DraftNotFound
 from visiontune_dataset.domain.imports import ImportState, check_kinds
-from visiontune_dataset.ports import Deps, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, VersionRun
+from visiontune_dataset.ports.database import UnitOfWork
 from visiontune_dataset.use_cases.drafts import edited_by, uploaded_objects
 from visiontune_dataset.use_cases.imports import project_limits
 from visiontune_dataset.use_cases.making import Making, Origin, empty_scratch, scratch_of

@@ -18,19 +18,17 @@ async def delete_version(
 ) -> None:
     """Hides it; when its undo window is over, or with `purge` now, it goes. `sweep` goes on from here.
 
-    Raises VersionNotFound, ImportRunning; without `force` InUseByJobs, TrainerUnavailable, and VersionInUse
-    while a draft edits it, or URLs that were given to a reader may still read it.
+    Raises DatasetNotFound, VersionNotFound, ImportRunning; without `force` InUseByJobs, TrainerUnavailable,
+    and VersionInUse while a draft edits it, or URLs that were given to a reader may still read it.
     """
     now = deps.clock.now()
-    if not force:
-        name = f"projects/{project}/datasets/{dataset_id}/versions/v{number}"
-        if jobs := await deps.jobs.using(name):
-            raise InUseByJobs(name, jobs)
+    async with deps.unit_of_work() as uow:
+        await uow.datasets.get(project, dataset_id)
+        version = await uow.versions.get(project, dataset_id, number, deleted=purge)
     if force:
-        async with deps.unit_of_work() as uow:
-            await uow.datasets.get(project, dataset_id)
-            version = await uow.versions.get(project, dataset_id, number, deleted=purge)
         await drafts.delete_drafts_on(version, deps)
+    elif jobs := await deps.jobs.using(version.name):
+        raise InUseByJobs(version.name, jobs)
     async with deps.unit_of_work() as uow:
         dataset = await uow.datasets.get(project, dataset_id, lock=True)
         found = await uow.versions.get(project, dataset_id, number, deleted=purge)
@@ -55,7 +53,10 @@ async def delete_version(
 
 
 async def undelete_version(project: str, dataset_id: str, number: int, deps: Deps) -> Version:
-    """Brings a deleted version back; one that is there stays as it is. Raises VersionNotFound."""
+    """Brings a deleted version back; one that is there stays as it is.
+
+    Raises DatasetNotFound, VersionNotFound.
+    """
     now = deps.clock.now()
     async with deps.unit_of_work() as uow:
         dataset = await uow.datasets.get(project, dataset_id, lock=True)

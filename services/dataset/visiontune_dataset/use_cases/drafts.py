@@ -23,7 +23,8 @@ from visiontune_dataset.domain.failures import (
     StaleEtag,
     TooManyDrafts,
 )
-from visiontune_dataset.ports import Deps, UnitOfWork
+from visiontune_dataset.ports import Deps
+from visiontune_dataset.ports.database import UnitOfWork
 
 _MOST_DRAFTS = 100  # of a dataset
 log = logs.get(__name__)

@@ -19,7 +19,8 @@ from visiontune_dataset.domain.imports import (
     check_kinds,
     operation_name,
 )
-from visiontune_dataset.ports import Deps, ImportFile, ReadableBase, ReadableShard, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, ImportFile, ReadableBase, ReadableShard, VersionRun
+from visiontune_dataset.ports.database import UnitOfWork
 from visiontune_dataset.use_cases.making import Making, Origin, empty_scratch, scratch_of
 from visiontune_dataset.use_cases.shards import readable
 

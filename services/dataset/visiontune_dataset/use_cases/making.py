@@ -19,7 +19,8 @@ from visiontune_dataset.domain.datasets import Dataset, StoredShard, Version
 from visiontune_dataset.domain.failures import ImportRefused
 from visiontune_dataset.domain.imports import ImportState, Stage
 from visiontune_dataset.domain.work import MakesVersion
-from visiontune_dataset.ports import Deps, StoredReport, UnitOfWork, VersionRun
+from visiontune_dataset.ports import Deps, VersionRun
+from visiontune_dataset.ports.database import StoredReport, UnitOfWork
 
 J = TypeVar("J", bound=MakesVersion)
 _PROGRESS_EVERY_S = 1.0

@@ -16,7 +16,8 @@ from visiontune_data.statistics import Statistics
 
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.domain.failures import ExampleNotFound, FilterInvalid, VersionNotFound
-from visiontune_dataset.ports import Deps, SignedUrl, StoredReport
+from visiontune_dataset.ports import Deps, SignedUrl
+from visiontune_dataset.ports.database import StoredReport
 
 
 @dataclass(frozen=True, slots=True)
