@@ -3,15 +3,6 @@
 from visiontune.methods.drafts import Drafts
 from visiontune.methods.storage import Storage
 from visiontune.methods.training import Training
-from visiontune.trainer.v1 import trainer_pb2
-
-FINAL_STATES = frozenset(
-    {
-        trainer_pb2.TrainingJob.STATE_SUCCEEDED,
-        trainer_pb2.TrainingJob.STATE_FAILED,
-        trainer_pb2.TrainingJob.STATE_CANCELLED,
-    }
-)
 
 
 class Client(Storage, Drafts, Training):

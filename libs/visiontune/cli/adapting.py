@@ -3,8 +3,6 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from visiontune import names
-
 if TYPE_CHECKING:
     from visiontune.client import Client
     from visiontune.trainer.v1 import trainer_pb2
@@ -94,7 +92,7 @@ def resume(
     client: "Client", spec: "trainer_pb2.TrainingJobSpec", earlier: str, *, is_from_file: bool
 ) -> None:
     """Has the job go on from an earlier one, whose own choices hold unless a file makes others."""
-    job = names.full(earlier, client.project, "trainingJobs")
+    job = client.job_name(earlier)
     if not is_from_file:
         spec.CopyFrom(client.get_job(job.partition("/checkpoints/")[0]).resolved_spec)
     spec.resume_from.Clear()

@@ -7,6 +7,7 @@ import typer
 
 from visiontune import names
 from visiontune.cli.failures import Failed
+from visiontune.cli.importing import finish_import
 from visiontune.cli.session import Session, talks
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ ModeOption = Annotated[
 
 def base(
     session: Session, dataset: str, version: str, mode: Mode | None
-) -> "tuple[str, dataset_pb2.ImportMode.ValueType]":
+) -> "tuple[str, dataset_pb2.ImportMode.ValueType] | None":
     """The base's name and the mode, as a request has them. Raises Failed for a mode without a base."""
     from visiontune.dataset.v1 import dataset_pb2
 
     if not version:
         if mode:
             raise Failed("--mode says what becomes of another version's examples.", "Add --base-version N.")
-        return "", dataset_pb2.IMPORT_MODE_UNSPECIFIED
+        return None
     return base_name(session, dataset, version), dataset_pb2.ImportMode.Value(
         f"IMPORT_MODE_{(mode or Mode.APPEND).name}"
     )
@@ -73,7 +74,6 @@ def filter_(
     ] = "",
 ) -> None:
     """Make a version of those examples of another for which a filter holds, as docs/filters.md explains."""
-    from visiontune.cli.importing import finish_import
     from visiontune.dataset.v1 import dataset_pb2
 
     client = session.client

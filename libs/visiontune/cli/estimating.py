@@ -1,10 +1,10 @@
 """What `visiontune train --dry-run` says of what a job would need."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from visiontune.cli.progress import seconds
 from visiontune.cli.session import Session
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _row(fit: "trainer_pb2.Estimate.Fit") -> list[str]:
         gib(fit.needed_bytes),
         gib(fit.memory_bytes) if fit.HasField("memory_bytes") else "-",
         fits,
-        str(timedelta(seconds=fit.duration.seconds)) if fit.HasField("duration") else "-",
+        seconds(fit.duration.seconds) if fit.HasField("duration") else "-",
         f"{fit.cost:.2f}" if fit.HasField("cost") else "-",
         changes or ("nothing helps" if fit.HasField("fits") and not fit.fits else ""),
     ]

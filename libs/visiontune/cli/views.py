@@ -24,13 +24,8 @@ COLOURS = {
     "RETRYING": "yellow",
     "RUNNING": "cyan",
 }
-# The measure that says most about a model, by what it was trained for, as jobs and evaluations name it.
-ACCURACY = (
-    *("exact_match", "eval_exact_match"),
-    *("preference_accuracy", "eval_preference_accuracy"),
-    *("image_to_text_recall_at_1", "eval_image_to_text_recall_at_1"),
-    *("ndcg_at_5", "eval_ndcg_at_5"),
-)
+# The measures that say most about a model: it has the one of what it was trained for.
+ACCURACY = ("exact_match", "preference_accuracy", "image_to_text_recall_at_1", "ndcg_at_5")
 
 
 def when(time: "Timestamp") -> str:
@@ -55,8 +50,9 @@ def share(used: int, limit: int) -> str:
 
 
 def accuracy(metrics: "dict[str, float]") -> float | None:
-    """Held-out accuracy by either of its names; None when it was not measured."""
-    return next((metrics[name] for name in ACCURACY if name in metrics), None)
+    """Held-out accuracy as jobs name it, or evaluations; None when it was not measured."""
+    found = (key for name in ACCURACY for key in (name, f"eval_{name}") if key in metrics)
+    return next((metrics[key] for key in found), None)
 
 
 def quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How the client calls any method, and what the resources share: names, pages, operations."""
+"""How the client calls any method, and what the resources share: pages, operations."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict, Parse, ParseDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # noqa: F401 (registers the details of errors for parsing)
 
-from visiontune import errors, names, watch
+from visiontune import errors, watch
 from visiontune.identity.v1 import identity_pb2
 from visiontune.transcode import call_for
 from visiontune.transport import Transport, json_of
@@ -23,7 +23,7 @@ _OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["Operations"]
 
 
 class Calls:
-    """One server and project; calls any method, waits for operations, makes short names full."""
+    """One server and project; calls any method, waits for operations."""
 
     def __init__(
         self,
@@ -117,16 +117,6 @@ class Calls:
         if operation.HasField("error"):
             raise errors.from_status(MessageToDict(operation.error))
         return operation
-
-    # Names
-
-    def dataset_name(self, name: str) -> str:
-        """`projects/…/datasets/…` of a short or a full name."""
-        return names.full(name, self.project, "datasets")
-
-    def job_name(self, name: str) -> str:
-        """`projects/…/trainingJobs/…` of a short or a full name."""
-        return names.full(name, self.project, "trainingJobs")
 
 
 def rpc(service: ServiceDescriptor, name: str) -> MethodDescriptor:

@@ -187,6 +187,10 @@ class Datasets(Calls):
         request = dataset_pb2.GetExportRequest(name=name)
         return self.call(rpc(_DATASETS, "GetExport"), request, dataset_pb2.Export())
 
+    def dataset_name(self, name: str) -> str:
+        """`projects/…/datasets/…` of a short or a full name."""
+        return names.full(name, self.project, "datasets")
+
     def version_name(self, name: str) -> str:
         """`projects/…/versions/…` of `digits/v1` or a full name; `digits` means its newest version."""
         if "/versions/" in name or (not name.startswith("projects/") and "/" in name):

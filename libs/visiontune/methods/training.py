@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-from visiontune import watch
-from visiontune.methods.calling import parse, rpc, with_request_id
-from visiontune.methods.datasets import Datasets
+from visiontune import names, watch
+from visiontune.methods.calling import Calls, parse, rpc, with_request_id
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune.transcode import call_for
 
 _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 
 
-class Training(Datasets):
+class Training(Calls):
     """Training jobs, what they tell, and models."""
 
     # Jobs
@@ -105,6 +104,10 @@ class Training(Datasets):
             trainer_pb2.ListArtifactsResponse(),
             "artifacts",
         )
+
+    def job_name(self, name: str) -> str:
+        """`projects/…/trainingJobs/…` of a short or a full name."""
+        return names.full(name, self.project, "trainingJobs")
 
     # Models
 
