@@ -76,7 +76,7 @@ test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large
 # Beside the environment, not in it: colpali-engine asks for older versions of torch and peft.
 PEERS := open_clip_torch==3.3.0 colpali-engine==0.3.18
 
-build/peers: Makefile
+build/peers: $(VENV)/.uv Makefile
 	$(BIN)/uv pip install --quiet --no-deps --target $@ $(PEERS)
 	@touch $@
 

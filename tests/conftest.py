@@ -1,4 +1,4 @@
-"""Fixtures that every test folder may take: real servers, one a session; environments; and what clears up."""
+"""For every test folder: fixtures of real servers, what failures log, and where and when files run."""
 
 from typing import Any
 

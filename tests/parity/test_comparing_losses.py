@@ -14,7 +14,7 @@ from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
 from visiontune_worker import build, loop, objectives
-from visiontune_worker.data import Examples, step_batches
+from visiontune_worker.data import Examples, plan
 from visiontune_worker.order import Order
 
 from tests.support import pairs, worker_data
@@ -131,7 +131,7 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(tmp_path: Path, name: st
     examples = Examples(shards, "train", objective, cache_bytes=10**8)
     ours = [
         training.advance(batches).loss.item()
-        for batches in step_batches(examples, shards, order, start=0, stop=STEPS)
+        for batches in map(examples.batches, plan(shards, order, start=0, stop=STEPS))
     ]
 
     assert ours == pytest.approx(plain, abs=1e-4)

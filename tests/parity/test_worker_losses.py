@@ -11,7 +11,7 @@ from PIL import Image
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Spec
 from visiontune_worker import build, checkpoints, loop, objectives
-from visiontune_worker.data import Examples, step_batches
+from visiontune_worker.data import Examples, plan
 from visiontune_worker.order import Order
 
 from tests.support import worker_data
@@ -97,7 +97,7 @@ def test_the_first_ten_losses_are_those_of_a_plain_loop(tmp_path: Path, accumula
     built.train()
     ours = [
         training.advance(batches)[0].item()
-        for batches in step_batches(examples, shards, order, start=0, stop=STEPS)
+        for batches in map(examples.batches, plan(shards, order, start=0, stop=STEPS))
     ]
 
     assert ours == pytest.approx(plain, abs=1e-5)
@@ -120,7 +120,7 @@ def test_dropout_draws_the_same_after_a_resume(tmp_path: Path) -> None:
 
     def losses(trained: loop.Training, stop: int) -> list[float]:
         examples = Examples(shards, "train", trained.objective, cache_bytes=10**8)
-        steps = step_batches(examples, shards, trained.order, start=trained.step, stop=stop)
+        steps = map(examples.batches, plan(shards, trained.order, start=trained.step, stop=stop))
         return [trained.advance(batches).loss.item() for batches in steps]
 
     straight = losses(training(), 6)

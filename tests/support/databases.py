@@ -180,18 +180,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def _emptied() -> str:
     """URL of one database that is empty again: to make another takes half a second."""
-    if REUSED in _made:
-        shared().run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            "DROP SCHEMA public CASCADE",
-            "CREATE SCHEMA public",
-            database=REUSED,
-        )
-    else:
-        shared().make_database(REUSED)
-        _made[REUSED] = PROGRAMS  # it belongs to no test
-    return shared().url(REUSED)
+    url = _reused()
+    shared().run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        "DROP SCHEMA public CASCADE",
+        "CREATE SCHEMA public",
+        database=REUSED,
+    )
+    return url
+
+
+@cache
+def _reused() -> str:
+    """URL of a database that belongs to no test."""
+    return shared().make_database(REUSED)
 
 
 async def create_tables(url: str, metadata: MetaData) -> None:

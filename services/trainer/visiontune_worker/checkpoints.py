@@ -53,11 +53,7 @@ def state_of(training: Training, spec: Spec) -> State:
 
 def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> None:
     """Writes a checkpoint of the state after `training.step` steps."""
-    write_state(state_of(training, spec), training, spec_digest, folder)
-
-
-def write_state(state: State, training: Training, spec_digest: str, folder: Path) -> None:
-    """Writes a checkpoint whose tensors were asked for."""
+    state = state_of(training, spec)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_file(dict(state.weights), folder / WEIGHTS)
@@ -142,13 +138,12 @@ class Saver:
         """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
         self.wait()
         self.saved_step = training.step
-        if self._attempt is None and not training.built.sharded:
-            return
-        state = state_of(training, self._spec)
         if self._attempt is None:
+            if training.built.sharded:
+                state_of(training, self._spec)  # The rank that saves cannot ask alone.
             return
         folder = self._scratch / f"step-{training.step}"
-        write_state(state, training, self._spec_digest, folder)
+        write(training, self._spec, self._spec_digest, folder)
         self._pending = self._pool.submit(self._upload, self._attempt, folder, training.step, training.epoch)
 
     def wait(self) -> None:
@@ -169,13 +164,10 @@ class Saver:
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:
     """What trains; all of the model when it was random at the start. Tied weights are saved once."""
-    whole = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
+    was_random = spec.base_model.preset is not None and spec.adaptation.method is Method.FULL
     weights: Mapping[str, torch.Tensor] = (
-        training.built.model.state_dict(keep_vars=True) if whole else training.built.trainable()
+        training.built.model.state_dict(keep_vars=True) if was_random else training.built.trainable()
     )
-    distinct: dict[object, str] = {}
-    for name, each in weights.items():
-        # Divided ones have no address; tied they are one object.
-        place = id(each) if training.built.sharded else (each.data_ptr(), each.shape)
-        distinct.setdefault(place, name)
-    return {name: weights[name].detach().contiguous() for name in distinct.values()}
+    # Tied ones are one object under several names.
+    names = {id(each): name for name, each in weights.items()}
+    return {name: weights[name].detach().contiguous() for name in names.values()}

@@ -2,10 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from visiontune_worker.augment import Augment
@@ -74,6 +75,10 @@ class Examples:
         passes = [self.at(places, step.epoch) for places in step.passes]
         return [self.objective.collate(each) for each in passes if each]
 
+    def first(self, places: Iterable[Place], count: int) -> list[Encoded]:
+        """As many good examples, those that come first at places, as the first epoch sees them."""
+        return list(islice(chain.from_iterable(self.at([place]) for place in places), count))
+
     def _encode(self, examples: Sequence[Example], epoch: int) -> Sequence[Encoded | DataFault]:
         """Each as a tensor, or what is wrong with it where bad ones are left out."""
         try:
@@ -141,17 +146,10 @@ def plan(
         yield step
 
 
-def step_batches(
-    examples: Examples, shards: Shards, order: Order, *, start: int, stop: int, lengths: Lengths | None = None
-) -> Iterator[Sequence[Batch]]:
-    """The passes of each optimiser step from `start` to before `stop`, made when they are asked for."""
-    return map(examples.batches, plan(shards, order, start=start, stop=stop, lengths=lengths))
-
-
 def ahead(
     steps: Callable[[], Iterator[Step]], make: Callable[[Step], Sequence[Batch]], *, workers: int = 1
 ) -> Generator[Sequence[Batch], None, None]:
-    """What `make` makes of each step, in order, made up to AHEAD steps early by so many threads.
+    """What `make` makes of each step, in order, made up to AHEAD + `workers` steps early by so many threads.
 
     0 of them: made when it is asked for. What fails there is raised here.
     """

@@ -75,7 +75,7 @@ def evaluate(
     batches = _Batches(held_out, min(LARGEST_BATCH, 4 * batch_size), ranks, check)
     built.model.eval()
     if built.sharded:
-        spare = held_out.examples.at(held_out.places[:1])
+        spare = held_out.examples.first(held_out.places, 1)
         ours = _measure_together(built, objective, list(batches), spare, ranks)
     else:
         with torch.inference_mode(), built.autocast():

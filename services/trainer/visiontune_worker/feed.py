@@ -61,9 +61,8 @@ class Feed:
         return f"{laid_out}, features are kept" if self.train.keeps_features else laid_out
 
     def some(self, count: int) -> list[Any]:
-        """The first examples of the first epoch."""
-        places = self.order.epoch(0)[:count]
-        return self.train.at([(int(shard), int(nth)) for shard, nth in places])
+        """The first good examples of the first epoch."""
+        return self.train.first(((int(shard), int(nth)) for shard, nth in self.order.epoch(0)), count)
 
     def ids_at(self, step: int) -> list[str]:
         """Ids of the examples of a step, those of all ranks."""

@@ -154,7 +154,7 @@ class Training:
                 short = shortage.measure(error, self.built.device, largest)
             # Here, where nothing refers to the failed pass any more.
             self.optimiser.zero_grad(set_to_none=True)
-            self._make_smaller(short, passes)
+            self._make_smaller(short)
 
     def _backward_together(
         self, batches: Sequence[Batch], weight: int, passes: Sequence[Sequence[bool]]
@@ -182,11 +182,11 @@ class Training:
             for start in range(0, batch.examples, most)
         ]
 
-    def _make_smaller(self, short: Shortage, passes: Sequence[Batch]) -> None:
+    def _make_smaller(self, short: Shortage) -> None:
         most = shortage.smaller(short.shape[0])
         # Where ranks compare their examples the others wait inside of the step, and would not begin it anew.
         couples = OBJECTIVES[self.built.family.objective].couples_examples and self.ranks.count > 1
-        if most is None or couples or not all(each.encoded for each in passes):
+        if most is None or couples:
             raise EnvironmentFault("OUT_OF_MEMORY", f"At step {self.step + 1}: {short} {shortage.REMEDY}")
         self.most_examples = most
         if self.built.device.type == "cuda":

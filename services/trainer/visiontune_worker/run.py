@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -349,12 +349,8 @@ def _sources(
         layers=layers,
         adapter_base=claim.adapter_base,
         processor=resumed / checkpoints.PROCESSOR if resumed else None,
-        texts=_texts(shards),
+        texts=shards.texts("train"),
     )
-
-
-def _texts(shards: Shards) -> Iterator[str]:
-    yield from shards.texts("train")
 
 
 def _what_trains(session: Session) -> str:

@@ -67,6 +67,13 @@ async def test_on_other_data_the_passes_begin_anew_and_the_steps_do_not(trainer:
     job = await trainer.call("CreateTrainingJob", request)
     resumed = job.resolved_spec.resume_from
     assert (resumed.step, resumed.data_start_step, job.progress.total_steps) == (8, 8, 12)
+    worker = await trainer.claimed(job)
+    await worker.checkpoint(12, b"state of step 12")
+    await worker.succeed()
+    trainer.backend.exits(worker.attempt, 0)
+    job = await trainer.create("third", dataset="talk", **asked(2, job.name))
+    resumed = job.resolved_spec.resume_from  # The data is that of the second, which began it at step 8.
+    assert (resumed.step, resumed.data_start_step, job.progress.total_steps) == (12, 8, 16)
 
 
 async def test_what_cannot_be_gone_on_from_is_refused(trainer: TrainerHandle) -> None:

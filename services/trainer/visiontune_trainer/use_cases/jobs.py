@@ -84,7 +84,7 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         dataset_digest=version.digest,
         base_revision=origin.earlier.base_revision if origin.earlier else "",
         warnings=tuple(warnings(spec, version.facts)),
-        needs=await estimates.estimate(spec, resolved, version.facts, steps - _done(resolved), deps),
+        needs=await estimates.estimate(spec, resolved, version.facts, steps - resolved.first_step, deps),
     )
 
 
@@ -194,10 +194,6 @@ async def locked_job(uow: UnitOfWork, name: str) -> Job:
     if job is None:
         raise JobNotFound(name)
     return job
-
-
-def _done(spec: Spec) -> int:
-    return (spec.resume_from.step or 0) if spec.resume_from else 0
 
 
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:

@@ -39,7 +39,7 @@ async def find(project: str, spec: Spec, deps: Deps) -> Origin:
     ]
     if spec.resume_from and earlier and checkpoint:
         is_same_data = spec.dataset_version == earlier.resolved.dataset_version
-        start = 0 if is_same_data else checkpoint.step
+        start = earlier.resolved.data_start_step if is_same_data else checkpoint.step
         resumed = ResumeFrom(checkpoint=checkpoint.name, step=checkpoint.step, data_start_step=start)
         spec = spec.model_copy(update={"resume_from": resumed})
     return Origin(

@@ -75,6 +75,7 @@ class CausalLM(objective.Objective[Encoded, Batch]):
     def refuse_leaks(self, encoded: Sequence[Encoded]) -> None:
         """ConfigurationFault when the model's examples, packed, are not as they are alone."""
         model = self._built.model
+        model.eval()  # Dropout would tell them apart.
         with torch.no_grad():
             alone, together = (
                 sum(float(self.loss(model, batch.to(self._built.device)).summed) for batch in batches)

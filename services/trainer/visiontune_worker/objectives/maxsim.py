@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from visiontune_worker.objectives.contrastive_losses import row_loss
+
 # As colpali-engine and its published models have it.
 TEMPERATURE = 0.02
 # Values of a table of likenesses at a time; the gradient needs none of them, only where the best were.
@@ -44,9 +46,7 @@ def in_batch_loss(scores: Tensor, known: Tensor) -> Tensor:
     shape, True where document and query belong together; off the diagonal they are left out.
     colpali-engine calls it ColbertLoss; the paper (arXiv:2407.01449) takes only the hardest of the documents.
     """
-    pairs = torch.arange(len(scores), device=scores.device)
-    others = pairs[:, None] != pairs[None, :]
-    return functional.cross_entropy((scores / TEMPERATURE).masked_fill(known & others, -torch.inf), pairs)
+    return row_loss(scores / TEMPERATURE, known)
 
 
 def given_loss(right: Tensor, wrong: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Batch:
     weight: int
     padded_tokens: int
     examples: int
-    encoded: Sequence[Encoded] = ()
+    encoded: Sequence[Encoded]
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
@@ -137,6 +137,7 @@ class Objective(Protocol[E, B]):
 
     def after_step(self) -> None:
         """Mends what has to hold after each change of the weights; by default nothing has to."""
+        return
 
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[E]]) -> Mapping[str, Any]:
         """What a rank finds on its part of the held-out examples, as JSON; called in inference mode.
