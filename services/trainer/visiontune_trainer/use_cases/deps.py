@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from visiontune_kit.clock import Clock
 
 from visiontune_trainer.domain.next_step import Policy
-from visiontune_trainer.ports import Backend, Datasets, ModelFolders, Storage, UnitOfWork
+from visiontune_trainer.ports import Backend, Datasets, HubConfigs, ModelFolders, Storage, UnitOfWork
 
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
@@ -63,6 +63,7 @@ class Deps:
     datasets: Datasets
     backend: Backend
     model_folders: ModelFolders
+    hub_configs: HubConfigs
     clock: Clock
     replica: str  # unique among running replicas
     new_token: Callable[[], str]
