@@ -42,7 +42,7 @@ def job(chromium: Browser, stack: Stack, version: str) -> str:
         page = visit.open(version)
         page.get_by_role("link", name="Train on this version").click()
         expect(page.get_by_text("Ready to start")).to_be_visible()
-        page.get_by_text("More settings").click()
+        page.get_by_text("Advanced").click()
         page.get_by_label("Most steps").fill(str(STEPS))
         page.get_by_label("Name of the job").fill("A short one")
         page.get_by_role("button", name="Start training").click()

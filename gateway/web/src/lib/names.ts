@@ -22,6 +22,11 @@ export function versionOf(name: string): string {
   return name.split("/").slice(0, 6).join("/");
 }
 
+/** `projects/p/trainingJobs/j` of anything below a job. */
+export function jobOf(name: string): string {
+  return name.split("/").slice(0, 4).join("/");
+}
+
 export const pages = {
   dataset: (name: string) => `/datasets/${idOf(name, "datasets")}`,
   version: (name: string) => `/datasets/${idOf(name, "datasets")}/versions/${idOf(name, "versions")}`,
@@ -32,5 +37,6 @@ export const pages = {
   newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,
   compare: (jobs: readonly string[]) =>
     `/jobs/compare?${new URLSearchParams(jobs.map((job) => ["job", lastOf(job)])).toString()}`,
+  goOnFrom: (job: string) => `/jobs/new?resume=${encodeURIComponent(job)}`,
   copyOf: (job: string) => `/jobs/new?from=${encodeURIComponent(job)}`,
 } as const;

@@ -31,6 +31,11 @@ export function JobActions({ job }: { job: TrainingJob }) {
   return (
     <>
       {copy}
+      {job.state === "STATE_SUCCEEDED" && (
+        <Button component={Link} to={pages.goOnFrom(name)} size="xs" variant="default">
+          Go on
+        </Button>
+      )}
       <Delete name={name} />
       {job.state === "STATE_SUCCEEDED" && <Register name={name} />}
     </>
