@@ -255,11 +255,33 @@ def test_a_result_becomes_a_model_that_the_next_job_can_start_from(visit: Visit,
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("short-reader")
     dialog.get_by_role("button", name="Register").click()
+    expect(page.get_by_role("heading", name="short-reader")).to_be_visible()
+    page.get_by_role("link", name="Train on top").click()
+    expect(page.get_by_role("combobox", name="Base model")).to_have_value("short-reader")
+    expect(page.get_by_text("Ready to start")).to_be_visible()
+
+
+def test_a_model_tells_where_it_comes_from_and_how_it_is_used(
+    visit: Visit, stack: Stack, version: str, job: str
+) -> None:
+    stack.client().register_model("told", f"projects/default/trainingJobs/{job.rpartition('/')[2]}")
+    page = visit.open("/models?family=llava")
+    expect(page.get_by_role("table", name="Presets")).not_to_contain_text("tiny-clip")
+    page.get_by_role("combobox", name="Learnt from").click()
+    page.get_by_role("option", name="digits-1", exact=True).click()
+    page.get_by_role("table", name="Registered models").get_by_role("link", name="told", exact=True).click()
+    lineage = page.get_by_role("list", name="Lineage")
+    expect(lineage.get_by_role("link", name="digits-1 v1")).to_have_attribute("href", version)
+    expect(lineage.get_by_role("link", name=job.rpartition("/")[2])).to_have_attribute("href", job)
+    expect(lineage.get_by_role("listitem").last).to_contain_text("preset tiny-")
+    expect(page.get_by_label("Load it, in that folder")).to_contain_text("from_pretrained")
+    link = page.get_by_role("link", name="config.json", exact=True)
+    assert "model_type" in page.request.get(link.get_attribute("href") or "").json()
+    assert not visit.overflows()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
-    expect(page.get_by_role("table", name="Registered models")).to_contain_text("short-reader")
-    page = visit.open("/jobs/new")
-    page.get_by_role("combobox", name="Base model").click()
-    expect(page.get_by_role("option", name="short-reader")).to_be_visible()
+    expect(page.get_by_role("link", name="told", exact=True)).to_have_count(0)
 
 
 def test_a_running_job_can_be_cancelled(visit: Visit, version: str) -> None:

@@ -51,6 +51,20 @@ export async function json<Answer>(path: string, call: Call = {}): Promise<Answe
   return (await response.json()) as Answer;
 }
 
+/** Every entry of a list that comes in pages. */
+export async function all<Key extends string, Entry>(path: string, key: Key, query: Query): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  let pageToken: string | undefined;
+  do {
+    const page: { [K in Key]?: Entry[] } & { nextPageToken?: string } = await json(path, {
+      query: { ...query, pageToken },
+    });
+    entries.push(...(page[key] ?? []));
+    pageToken = page.nextPageToken;
+  } while (pageToken);
+  return entries;
+}
+
 async function reach(address: string, init: RequestInit): Promise<Response> {
   try {
     const response = await fetch(address, init);

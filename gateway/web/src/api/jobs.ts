@@ -1,13 +1,13 @@
 /** TrainerService: training jobs, what they report, and models. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
-import { json, send } from "./http";
+import { all, json, send } from "./http";
 import type {
   Accelerator,
   Artifact,
   Checkpoint,
+  LogLine,
   MetricPoint,
-  Model,
   ModelFamily,
   Sample,
   TrainingJob,
@@ -50,19 +50,13 @@ export function jobQuery(name: string) {
 export function metricsQuery(job: string) {
   return queryOptions({
     queryKey: ["metrics", job],
-    queryFn: async () => {
-      const points: MetricPoint[] = [];
-      let pageToken: string | undefined;
-      do {
-        const page: { points?: MetricPoint[]; nextPageToken?: string } = await json(`${job}/metrics`, {
-          query: { pageSize: 10_000, pageToken },
-        });
-        points.push(...(page.points ?? []));
-        pageToken = page.nextPageToken;
-      } while (pageToken);
-      return points;
-    },
+    queryFn: () => all<"points", MetricPoint>(`${job}/metrics`, "points", { pageSize: 10_000 }),
   });
+}
+
+/** Every line that the workers of a job logged and the service keeps. */
+export function allLogLines(job: string): Promise<LogLine[]> {
+  return all<"logLines", LogLine>(`${job}/logLines`, "logLines", { pageSize: 1000 });
 }
 
 export function samplesQuery(job: string) {
@@ -85,18 +79,6 @@ export function artifactsQuery(job: string) {
     queryKey: ["artifacts", job],
     queryFn: async () => (await json<{ artifacts?: Artifact[] }>(`${job}/artifacts`)).artifacts ?? [],
     refetchInterval: 300_000,
-  });
-}
-
-export function modelsQuery(project: string) {
-  return infiniteQueryOptions({
-    queryKey: ["models", project],
-    queryFn: ({ pageParam }) =>
-      json<{ models?: Model[]; nextPageToken?: string }>(`${project}/models`, {
-        query: { pageToken: pageParam },
-      }),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
 }
 
@@ -149,12 +131,4 @@ export function cancelJob(name: string): Promise<TrainingJob> {
 
 export async function deleteJob(name: string): Promise<void> {
   await send(name, { method: "DELETE", query: { requestId: requestId() } });
-}
-
-export function registerModel(project: string, id: string, trainingJob: string): Promise<Model> {
-  return json<Model>(`${project}/models`, {
-    method: "POST",
-    query: { modelId: id, requestId: requestId() },
-    body: { trainingJob },
-  });
 }

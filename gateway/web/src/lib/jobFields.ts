@@ -21,7 +21,7 @@ export const SECTIONS = [
   { key: "parts", label: "Parts of the model" },
   { key: "loading", label: "How examples reach the model" },
   { key: "objective", label: "What is minimised" },
-  { key: "evaluation", label: "Evaluation and checkpoints" },
+  { key: "evaluation", label: "Evaluation, checkpoints and result" },
   { key: "place", label: "Where it runs" },
   { key: "going", label: "Going on" },
 ] as const;
@@ -239,6 +239,10 @@ export const FIELDS: readonly FieldRow[] = [
   number("evaluation", "evaluation.sampleCount", "Samples", "Examples whose answers are kept"),
   long("evaluation", "checkpointing.everySteps", "Save every … steps", "Once an epoch when empty"),
   number("evaluation", "checkpointing.keep", "Checkpoints kept", "Older ones are deleted"),
+
+  toggle("evaluation", "publish.merged", "Publish the whole model too, with the adapter in it", {
+    needs: "lora",
+  }),
 
   number("place", "resources.nodes", "Nodes", "Machines that train together", { option: "--nodes" }),
   choice("place", "resources.sharding", "Sharding", "Full: weights are divided (FSDP)", [

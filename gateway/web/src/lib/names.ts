@@ -34,6 +34,9 @@ export const pages = {
   export: (name: string) => `/datasets/${idOf(name, "datasets")}/exports/${idOf(name, "operations")}`,
   report: (name: string) => `/datasets/${idOf(name, "datasets")}/reports/${idOf(name, "validationReports")}`,
   job: (name: string) => `/jobs/${idOf(name, "trainingJobs")}`,
+  model: (name: string) => `/models/${idOf(name, "models")}`,
+  /** The form of a job on a base model: `preset:tiny-llava`, `model:projects/…/models/…`. */
+  trainOn: (base: string) => `/jobs/new?base=${encodeURIComponent(base)}`,
   newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,
   compare: (jobs: readonly string[]) =>
     `/jobs/compare?${new URLSearchParams(jobs.map((job) => ["job", lastOf(job)])).toString()}`,

@@ -18,11 +18,12 @@ export function Standing({ job, connected }: { job: TrainingJob; connected: bool
     ["Step", int(totalSteps) > 0 ? `${count(step)} of ${count(totalSteps)}` : count(step)],
     ["Epoch", measure(Number((epoch ?? 0).toFixed(2)))],
   ];
-  if (!ended && phase) rows.push(["Doing", phase]);
-  if (seconds !== undefined) rows.push(["Time", duration(seconds)]);
-  if (!ended && left !== undefined) rows.push(["Left", `about ${duration(left)}`]);
+  // While it runs nothing comes or goes, so that what is read stays where it is.
+  if (!ended) rows.push(["Doing", phase ?? "–"]);
+  if (!ended || seconds !== undefined) rows.push(["Time", seconds === undefined ? "–" : duration(seconds)]);
+  if (!ended) rows.push(["Left", left === undefined ? "–" : `about ${duration(left)}`]);
   const gain = progressOf(job);
-  if (gain !== undefined) rows.push(["Held out, before → now", gain]);
+  if (!ended || gain !== undefined) rows.push(["Held out, before → now", gain ?? "–"]);
   return (
     <Panel>
       <div className={css.standing}>
