@@ -284,12 +284,16 @@ def test_a_model_tells_where_it_comes_from_and_how_it_is_used(
     expect(page.get_by_role("link", name="told", exact=True)).to_have_count(0)
 
 
-def test_a_running_job_can_be_cancelled(visit: Visit, version: str) -> None:
+def test_a_job_can_be_paused_resumed_and_cancelled(visit: Visit, version: str) -> None:
     page = visit.open(version)
     page.get_by_role("link", name="Train on this version").click()
     page.get_by_label("Epochs").fill("500")
     expect(page.get_by_text("Ready to start")).to_be_visible()
     page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible(timeout=90_000)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.get_by_role("button", name="Cancel job").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel job").click()
     expect(page.get_by_text("Cancelled", exact=True)).to_be_visible(timeout=90_000)

@@ -129,6 +129,15 @@ export function cancelJob(name: string): Promise<TrainingJob> {
   return json<TrainingJob>(`${name}:cancel`, { method: "POST", body: { requestId: requestId() } });
 }
 
+/** Frees the job's machine once a checkpoint is saved. */
+export function pauseJob(name: string): Promise<TrainingJob> {
+  return json<TrainingJob>(`${name}:pause`, { method: "POST", body: { requestId: requestId() } });
+}
+
+export function resumeJob(name: string): Promise<TrainingJob> {
+  return json<TrainingJob>(`${name}:resume`, { method: "POST", body: { requestId: requestId() } });
+}
+
 export async function deleteJob(name: string): Promise<void> {
   await send(name, { method: "DELETE", query: { requestId: requestId() } });
 }

@@ -4,7 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate } from "react-router";
-import { cancelJob, deleteJob } from "../../api/jobs";
+import { cancelJob, deleteJob, pauseJob, resumeJob } from "../../api/jobs";
 import { registerModel } from "../../api/models";
 import type { TrainingJob } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
@@ -25,6 +25,7 @@ export function JobActions({ job }: { job: TrainingJob }) {
     return (
       <>
         {copy}
+        {!job.cancelRequested && <PauseOrResume job={job} />}
         <Cancel name={name} asked={job.cancelRequested ?? false} />
       </>
     );
@@ -39,6 +40,21 @@ export function JobActions({ job }: { job: TrainingJob }) {
       )}
       <Delete name={name} />
       {job.state === "STATE_SUCCEEDED" && <Register job={job} />}
+    </>
+  );
+}
+
+/** A job that waits or runs can be paused; one that is paused, or about to be, can go on. */
+function PauseOrResume({ job }: { job: TrainingJob }) {
+  const name = job.name ?? "";
+  const halts = job.state === "STATE_PAUSED" || (job.pauseRequested ?? false);
+  const act = useMutation({ mutationFn: () => (halts ? resumeJob(name) : pauseJob(name)) });
+  return (
+    <>
+      <Button size="xs" variant="default" loading={act.isPending} onClick={() => act.mutate()}>
+        {halts ? "Resume" : "Pause"}
+      </Button>
+      {act.isError && <Failure error={act.error} />}
     </>
   );
 }

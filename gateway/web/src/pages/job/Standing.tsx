@@ -40,5 +40,6 @@ export function Standing({ job, connected }: { job: TrainingJob; connected: bool
 
 function sentence(job: TrainingJob): string {
   if (job.cancelRequested && !hasEnded(job.state)) return "Stopping, as asked.";
+  if (job.pauseRequested) return "Pausing, as asked: a checkpoint is saved first.";
   return job.stateMessage || "Waiting for the first report.";
 }
