@@ -265,10 +265,13 @@ def test_a_model_tells_where_it_comes_from_and_how_it_is_used(
     visit: Visit, stack: Stack, version: str, job: str
 ) -> None:
     stack.client().register_model("told", f"projects/default/trainingJobs/{job.rpartition('/')[2]}")
-    page = visit.open("/models?family=llava")
-    expect(page.get_by_role("table", name="Presets")).not_to_contain_text("tiny-clip")
+    page = visit.open("/models?base=presets/tiny-clip")
+    expect(page.get_by_role("heading", name="No such models")).to_be_visible()
+    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_role("table", name="Presets")).to_contain_text("tiny-clip")
     page.get_by_role("combobox", name="Learnt from").click()
     page.get_by_role("option", name="digits-1", exact=True).click()
+    expect(page.get_by_role("table", name="Presets")).to_have_count(0)
     page.get_by_role("table", name="Registered models").get_by_role("link", name="told", exact=True).click()
     lineage = page.get_by_role("list", name="Lineage")
     expect(lineage.get_by_role("link", name="digits-1 v1")).to_have_attribute("href", version)

@@ -51,18 +51,24 @@ export async function json<Answer>(path: string, call: Call = {}): Promise<Answe
   return (await response.json()) as Answer;
 }
 
+/** The entries of a page of a list, and the token of the next page. */
+export type ListPage<Entry> = readonly [
+  entries: readonly Entry[] | undefined,
+  nextPageToken: string | undefined,
+];
+
 /** Every entry of a list that comes in pages. */
-export async function all<Key extends string, Entry>(path: string, key: Key, query: Query): Promise<Entry[]> {
-  const entries: Entry[] = [];
+export async function all<Entry>(
+  pageAt: (pageToken: string | undefined) => Promise<ListPage<Entry>>,
+): Promise<Entry[]> {
+  const found: Entry[] = [];
   let pageToken: string | undefined;
   do {
-    const page: { [K in Key]?: Entry[] } & { nextPageToken?: string } = await json(path, {
-      query: { ...query, pageToken },
-    });
-    entries.push(...(page[key] ?? []));
-    pageToken = page.nextPageToken;
+    const [entries, next] = await pageAt(pageToken);
+    found.push(...(entries ?? []));
+    pageToken = next;
   } while (pageToken);
-  return entries;
+  return found;
 }
 
 async function reach(address: string, init: RequestInit): Promise<Response> {

@@ -7,9 +7,9 @@ import type {
   Artifact,
   Checkpoint,
   LogLine,
-  MetricPoint,
   ModelFamily,
   Sample,
+  Schemas,
   TrainingJob,
   TrainingJobSpec,
   Validation,
@@ -50,13 +50,24 @@ export function jobQuery(name: string) {
 export function metricsQuery(job: string) {
   return queryOptions({
     queryKey: ["metrics", job],
-    queryFn: () => all<"points", MetricPoint>(`${job}/metrics`, "points", { pageSize: 10_000 }),
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListMetricsResponse"]>(`${job}/metrics`, {
+          query: { pageSize: 10_000, pageToken },
+        });
+        return [page.points, page.nextPageToken];
+      }),
   });
 }
 
 /** Every line that the workers of a job logged and the service keeps. */
 export function allLogLines(job: string): Promise<LogLine[]> {
-  return all<"logLines", LogLine>(`${job}/logLines`, "logLines", { pageSize: 1000 });
+  return all(async (pageToken) => {
+    const page = await json<Schemas["ListLogLinesResponse"]>(`${job}/logLines`, {
+      query: { pageSize: 1000, pageToken },
+    });
+    return [page.logLines, page.nextPageToken];
+  });
 }
 
 export function samplesQuery(job: string) {

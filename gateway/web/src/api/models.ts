@@ -3,7 +3,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { ApiError } from "./errors";
 import { all, json, send } from "./http";
-import type { ArtifactFile, Model } from "./types";
+import type { ArtifactFile, Model, Schemas } from "./types";
 
 /** Which models are wanted: of a family, that learnt from a dataset, that came from another model. */
 export interface ModelFilter {
@@ -32,7 +32,13 @@ export function modelQuery(name: string) {
 export function modelFilesQuery(name: string) {
   return queryOptions({
     queryKey: ["modelFiles", name],
-    queryFn: () => all<"files", ArtifactFile>(`${name}/files`, "files", { pageSize: 1000 }),
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListModelFilesResponse"]>(`${name}/files`, {
+          query: { pageSize: 1000, pageToken },
+        });
+        return [page.files, page.nextPageToken];
+      }),
     refetchInterval: 300_000,
   });
 }

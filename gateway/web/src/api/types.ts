@@ -1,7 +1,7 @@
 /** Short names for the generated types of the resources, the one place that knows how the generator names them. */
 import type { components } from "./schema.gen";
 
-type Schemas = components["schemas"];
+export type Schemas = components["schemas"];
 
 export type Caller = Schemas["Caller"];
 export type AugmentationPreview = Schemas["PreviewAugmentationResponse"];

@@ -156,8 +156,8 @@ function Filters({ filter, change }: FiltersProps) {
             data={[...all].map((value) => ({ value, label: lastOf(value) }))}
             value={chosen || null}
             onChange={(value) => {
-              const { [key]: _, ...others } = filter;
-              change(value ? { ...others, [key]: value } : others);
+              const others = Object.entries(filter).filter(([each]) => each !== key);
+              change(Object.fromEntries(value ? [...others, [key, value]] : others));
             }}
             clearable
             searchable
