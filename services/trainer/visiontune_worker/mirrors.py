@@ -7,6 +7,7 @@ import importlib.util
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ PACKAGES: Mapping[str, str] = {
     "wandb": "wandb",
 }
 MOST_WAITING = 10_000
-FAREWELL_S = 15.0
+# A machine that takes itself away does not wait longer.
+FAREWELL_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +46,15 @@ class Mirrors:
 
     def tell(self, step: int, values: Mapping[str, float]) -> None:
         """Has values of a step passed on, from any thread."""
-        if self._trackers and not self._waiting.full():
-            self._waiting.put((step, dict(values)))
+        if self._trackers:
+            with suppress(queue.Full):
+                self._waiting.put_nowait((step, dict(values)))
 
     def close(self) -> None:
         """Passes on what is waiting and ends the runs, within FAREWELL_S."""
         if self._thread.is_alive():
-            self._waiting.put(None)
+            with suppress(queue.Full):
+                self._waiting.put_nowait(None)
             self._thread.join(FAREWELL_S)
 
     def _pass_on(self) -> None:

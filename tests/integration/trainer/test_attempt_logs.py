@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from visiontune.storage.v1 import storage_pb2
 from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune.worker.v1 import worker_pb2
 from visiontune_kit.identity import Role
 from visiontune_trainer.adapters.storage import StorageClient
 
@@ -76,7 +77,7 @@ async def test_a_log_that_storage_does_not_take_is_told_and_its_lines_stay(train
     await worker.report(log_lines=[pb.LogLine(message="hello")])
     quota = storage_pb2.Quota(name=QUOTA, limit_bytes=1)
     await trainer.storage.call("UpdateQuota", storage_pb2.UpdateQuotaRequest(quota=quota), role=Role.OPERATOR)
-    await worker.finish(2, reason="DATA_ERROR")  # FAILED
+    await worker.finish(worker_pb2.OUTCOME_FAILED, reason="DATA_ERROR")
 
     async def is_told() -> bool:
         return (await trainer.events(job.name))[-1] == "LOG_NOT_KEPT"
@@ -103,7 +104,7 @@ async def test_a_job_that_is_deleted_while_its_log_is_stored_leaves_nothing(
     monkeypatch.setattr(StorageClient, "put", put_and_delete)
     worker = await trainer.claimed(job)
     await worker.report(log_lines=[pb.LogLine(message="hello")])
-    await worker.finish(2)
+    await worker.finish(worker_pb2.OUTCOME_FAILED)
     await eventually(lambda: stored)
     await eventually(lambda: _is_swept(trainer))
 

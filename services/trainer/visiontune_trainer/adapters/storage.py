@@ -67,7 +67,9 @@ class StorageClient:
         )
         pieces = (content[start : start + _PIECE_BYTES] for start in range(0, len(content), _PIECE_BYTES))
         requests = [first, *(pb.UploadBytesRequest(body=HttpBody(data=piece)) for piece in pieces)]
-        done = await self._stub.UploadBytes(requests, timeout=_COMPLETE_TIMEOUT_S)
+        # A list, of which the channel reads the first.
+        call = self._stub.UploadBytes(requests, timeout=_COMPLETE_TIMEOUT_S)  # type: ignore[arg-type]  # grpc takes any iterable
+        done = await call
         return StoredObject(done.object, done.owner, done.size_bytes, done.sha256)
 
     async def complete_upload(self, upload: str) -> StoredObject:
