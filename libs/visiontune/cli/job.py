@@ -114,8 +114,22 @@ def resume(
 
 @app.command("logs")
 @talks
-def logs(session: Session, job: JobName) -> None:
-    """Print what the job's workers logged."""
+def logs(
+    session: Session,
+    job: JobName,
+    download: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fetch the whole log of each attempt that has ended into this folder.",
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
+    """Print what the job's workers logged, or download it."""
+    if download is not None:
+        _fetch_logs(session, job, download)
+        return
     found = session.client.list_log_lines(job)
     if session.is_json:
         session.resources(found)
@@ -207,6 +221,25 @@ def delete(session: Session, job: JobName) -> None:
         session.raw({})
     else:
         session.say(f"Deleted {escape(job)}.")
+
+
+def _fetch_logs(session: Session, job: str, folder: Path) -> None:
+    from visiontune import uploads
+
+    found = list(session.client.list_attempt_logs(job))
+    try:
+        with step(session.err, f"Downloading {size(sum(log.file.size_bytes for log in found))}"):
+            uploads.download([log.file for log in found], folder)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}.") from error
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["ATTEMPT", "FILE", "SIZE"],
+        ([str(log.attempt), str(folder / log.file.path), size(log.file.size_bytes)] for log in found),
+        empty="No attempt has ended yet. See what there is: visiontune job logs JOB",
+    )
 
 
 def _wait(

@@ -79,6 +79,15 @@ class Training(Calls):
             "log_lines",
         )
 
+    def list_attempt_logs(self, job: str) -> Iterator[trainer_pb2.AttemptLog]:
+        """The whole logs of the attempts that have ended, oldest first, with signed URLs."""
+        return self.pages(
+            rpc(_TRAINER, "ListAttemptLogs"),
+            trainer_pb2.ListAttemptLogsRequest(parent=self.job_name(job)),
+            trainer_pb2.ListAttemptLogsResponse(),
+            "logs",
+        )
+
     def list_metrics(self, job: str) -> Iterator[trainer_pb2.MetricPoint]:
         """A job's metric points in order of step."""
         return self.pages(

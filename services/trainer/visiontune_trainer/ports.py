@@ -88,6 +88,12 @@ class Storage(Protocol):
     async def create_upload(self, folder: Folder, file: NewFile) -> PreparedUpload:
         """Repeating it for the same file of the same folder returns the same upload, signed afresh."""
 
+    async def put(self, folder: Folder, path: str, content: bytes) -> StoredObject:
+        """Stores a small file of a folder in one call. Repeating it returns the same.
+
+        Raises QuotaExceeded, TooManyObjects, TooLargeForOneCall.
+        """
+
     async def complete_upload(self, upload: str) -> StoredObject:
         """Repeating it returns the same."""
 
@@ -244,6 +250,9 @@ class Records(Protocol):
     async def log_lines(self, job: str, after: int, limit: int) -> list[LogLine]:
         """By sequence, after that one."""
 
+    async def log_lines_of_attempt(self, job: str, attempt: int, after: int, limit: int) -> list[LogLine]:
+        """An attempt's lines by sequence, after that one."""
+
     async def changed_log_lines(self, job: str, after: int, upto: int, limit: int) -> list[LogLine]:
         """Lines by change."""
 
@@ -255,7 +264,7 @@ class Records(Protocol):
 
 
 class Folders(Protocol):
-    """Checkpoints and artifacts."""
+    """Checkpoints, artifacts and logs."""
 
     async def get(self, job: str, path: str, attempt: int) -> Folder | None:
         """Returns the folder, or None."""
@@ -271,6 +280,9 @@ class Folders(Protocol):
 
     async def of(self, job: str, *states: FolderState) -> list[Folder]:
         """A job's folders in these states, by path."""
+
+    async def logs_to_keep(self, limit: int) -> list[Folder]:
+        """Folders for logs of attempts that have ended, of all jobs, oldest first."""
 
     async def doomed(self, limit: int) -> list[Folder]:
         """Folders of all jobs whose objects are to be deleted."""

@@ -30,6 +30,7 @@ _METHODS = {
         "ListEvents",
         "ListMetrics",
         "ListLogLines",
+        "ListAttemptLogs",
         "ListCheckpoints",
         "ListSamples",
         "ListArtifacts",
@@ -147,6 +148,17 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         page, token = _cut(request, found, limit, lambda line: [line.sequence])
         return pb.ListLogLinesResponse(
             log_lines=[wire.log_line_to(line) for line in page], next_page_token=token
+        )
+
+    async def ListAttemptLogs(
+        self, request: pb.ListAttemptLogsRequest, context: Any
+    ) -> pb.ListAttemptLogsResponse:
+        found = await records.list_logs(request.parent, self._deps)
+        page, token = _slice(request, found, default=100, most=1_000)
+        objects = [file.object for folder in page for file in folder.files]
+        urls = await records.sign_objects(project_of(request.parent), objects, self._deps)
+        return pb.ListAttemptLogsResponse(
+            logs=[wire.log_to(folder, urls) for folder in page], next_page_token=token
         )
 
     async def ListCheckpoints(

@@ -187,6 +187,17 @@ def artifact_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.Artifact:
     )
 
 
+def log_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.AttemptLog:
+    """Returns the kept log of an attempt with a URL for its file."""
+    [file] = folder.files
+    return pb.AttemptLog(
+        name=folder.name,
+        attempt=folder.attempt,
+        file=file_to(file, urls),
+        create_time=time_to(folder.committed_at),
+    )
+
+
 def file_to(file: StoredFile, urls: Mapping[str, SignedUrl]) -> pb.ArtifactFile:
     """Returns a file with its URL."""
     signed = urls[file.object]

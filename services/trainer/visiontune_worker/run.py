@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -12,9 +13,20 @@ import torch
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
-from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives, sharding
+from visiontune_worker import (
+    artifacts,
+    build,
+    checkpoints,
+    evaluate,
+    feed,
+    loop,
+    objectives,
+    sharding,
+    system,
+)
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest, Sample
+from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import (
     Cancelled,
@@ -27,6 +39,7 @@ from visiontune_worker.faults import (
 )
 from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.mirrors import mirrors_of
 from visiontune_worker.notices import Notices
 from visiontune_worker.objectives.objective import Result
 from visiontune_worker.order import Order
@@ -54,7 +67,13 @@ def run(
     """
     ranks = ranks or Ranks()
     scratch = settings.own_scratch_dir
+    # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
+    outbox = attempt.outbox if attempt else Outbox("")
     with ExitStack() as stack:
+        if attempt:
+            mirrors = mirrors_of(claim, settings)
+            stack.callback(mirrors.close)
+            outbox.mirror = mirrors.tell
         transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
         stack.callback(transfer.close)
         shards = Shards(
@@ -69,13 +88,18 @@ def run(
         stack.callback(uploads.close)
         saver = checkpoints.Saver(attempt, uploads, claim.spec, claim.spec_digest, scratch / "checkpoints")
         stack.callback(saver.close)
-        # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
-        outbox = attempt.outbox if attempt else Outbox("")
         session = _prepare(outbox, claim, settings, interrupts, shards, transfer, saver, ranks)
         if attempt and (revision := session.training.built.base_revision):
             # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
             attempt.outbox.base_revision(revision)
             attempt.flush()
+        if attempt:
+            sampler = system.Sampler(
+                session.tell_system,
+                system.accelerators(settings.local_ranks if session.on_accelerator else 0),
+                ranks_here=settings.local_ranks,
+            )
+            stack.callback(sampler.close)
         session.measure_before()
         session.train()
         session.measure_after()
@@ -137,6 +161,7 @@ def _prepare(
             given.held_out,
             evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
         ),
+        eta=Eta(training.total_steps, claim.spec.evaluation.every_steps or training.total_steps),
         metrics_before=dict(claim.metrics_before),
         answers_before={each.example: each.before for each in claim.samples},
     )
@@ -155,11 +180,27 @@ class Session:
     feed: Feed
     saver: checkpoints.Saver
     held_out: HeldOut
+    eta: Eta
     metrics_before: Mapping[str, float]
     answers_before: Mapping[str, str]
     metrics_after: Mapping[str, float] | None = None
     samples: Sequence[Sample] = ()
     measured_step: int = -1
+
+    @property
+    def on_accelerator(self) -> bool:
+        """True where the model is not on the processor."""
+        return self.training.built.device.type != "cpu"
+
+    def tell_system(self, values: Mapping[str, float]) -> None:
+        """Tells what the attempt takes of its machine, from any thread.
+
+        Not before its first step where an earlier attempt made the last one: values of an older attempt go
+        when a newer one tells any at the same step.
+        """
+        training = self.training
+        if training.step > self.claim.resume_step or not training.step:
+            self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
 
     def measure_before(self) -> None:
         """Measures the untrained model, unless an earlier attempt did."""
@@ -182,6 +223,7 @@ class Session:
             training, tell=self._tell_points, ids_at=lambda step: self.feed.ids_at(step - begun)
         )
         self._tell_phase("training")
+        self.eta.begin(training.step)
         with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
             loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
@@ -246,6 +288,7 @@ class Session:
             training.built.train()
             self._tell_phase("training")
             meter.pause()
+            self.eta.begin(training.step)
         # After what was due at this step, since the next attempt begins behind it. At the end there is
         # nothing left to pause.
         if paused is not None and not last:
@@ -267,7 +310,7 @@ class Session:
 
     def _evaluate(self) -> Result:
         self._tell_phase("evaluating")
-        spec = self.claim.spec
+        spec, began = self.claim.spec, time.monotonic()
         result = evaluate.evaluate(
             self.training.built,
             self.held_out,
@@ -276,6 +319,7 @@ class Session:
             check=partial(self.interrupts.check, but=Paused),
         )
         self.training.deliver_notices()
+        self.eta.evaluation_s = time.monotonic() - began
         return result
 
     def _tell_evaluation(self, result: Result) -> None:
@@ -293,17 +337,17 @@ class Session:
     def _tell_points(self, points: Sequence[loop.Point]) -> None:
         for point in points:
             self.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
-        self._tell_phase("training", points[-1].values.get("samples_per_second"))
+        self.eta.stepped(self.training.step)
+        self._tell_phase("training")
 
-    def _tell_phase(self, phase: str, samples_per_second: float | None = None) -> None:
+    def _tell_phase(self, phase: str) -> None:
         training = self.training
-        examples = (training.total_steps - training.step) * training.order.examples_per_step
         self.outbox.progress(
             step=training.step,
             total_steps=training.total_steps,
             epoch=training.epoch,
             phase=phase,
-            remaining_s=examples / samples_per_second if samples_per_second else None,
+            remaining_s=self.eta.remaining_s(training.step, phase, self.saver.took_s),
         )
 
 

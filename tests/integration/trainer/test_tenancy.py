@@ -32,6 +32,7 @@ REQUESTS: dict[str, Any] = {
     "ListEvents": pb.ListEventsRequest(parent=JOB),
     "ListMetrics": pb.ListMetricsRequest(parent=JOB),
     "ListLogLines": pb.ListLogLinesRequest(parent=JOB),
+    "ListAttemptLogs": pb.ListAttemptLogsRequest(parent=JOB),
     "ListCheckpoints": pb.ListCheckpointsRequest(parent=JOB),
     "ListSamples": pb.ListSamplesRequest(parent=JOB),
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),

@@ -249,7 +249,10 @@ def test_a_crash_is_told_and_may_be_tried_again(tmp_path: Path, monkeypatch: pyt
         end = finished(trainer)
         assert (end.outcome, end.reason) == (worker_pb2.OUTCOME_RETRY, "WORKER_CRASHED")
         assert "cosmic ray" in end.message
-        assert trainer.logs[-1].level == "error"
+        trace, said = trainer.logs[-2:]
+        assert (trace.level, said.level) == ("error", "error")
+        assert "in crash\n" in trace.message
+        assert said.message == end.message
 
 
 def test_trouble_that_was_answered_is_told_as_events_and_counted(

@@ -1251,6 +1251,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/trainingJobs/{training_job}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each
+         * @description Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most 8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+         */
+        get: operations["ListAttemptLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/trainingJobs/{training_job}/checkpoints": {
         parameters: {
             query?: never;
@@ -1661,6 +1681,23 @@ export interface components {
              * @description When the URL stops working.
              */
             expireTime?: string;
+        };
+        /** @description The whole log of an attempt that has ended. */
+        AttemptLog: {
+            /** @description `…/trainingJobs/{job}/logs/{log}`, where the last segment is `attempt-{attempt}`. */
+            name?: string;
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             */
+            attempt?: number;
+            /** @description Plain text in UTF-8: a line's time, level and message. */
+            file?: components["schemas"]["ArtifactFile"];
+            /**
+             * Format: date-time
+             * @description When it was stored.
+             */
+            createTime?: string;
         };
         /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
         Augmentation: {
@@ -2844,6 +2881,13 @@ export interface components {
         ListArtifactsResponse: {
             /** @description In order of name. */
             artifacts?: components["schemas"]["Artifact"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
+        /** @description Answer of ListAttemptLogs. */
+        ListAttemptLogsResponse: {
+            /** @description Oldest first. */
+            logs?: components["schemas"]["AttemptLog"][];
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
@@ -6331,6 +6375,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListLogLinesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListAttemptLogs: {
+        parameters: {
+            query?: {
+                /** @description Most logs in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAttemptLogsResponse"];
                 };
             };
             default: components["responses"]["Error"];

@@ -1511,6 +1511,44 @@ class LogLine(_message.Message):
 Global___LogLine: _TypeAlias = LogLine  # noqa: Y015
 
 @_typing.final
+class AttemptLog(_message.Message):
+    """The whole log of an attempt that has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`…/trainingJobs/{job}/logs/{log}`, where the last segment is `attempt-{attempt}`."""
+    attempt: _builtins.int
+    """Number of the attempt, from 1."""
+    @_builtins.property
+    def file(self) -> Global___ArtifactFile:
+        """Plain text in UTF-8: a line's time, level and message."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        file: Global___ArtifactFile | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "file", b"file", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptLog: _TypeAlias = AttemptLog  # noqa: Y015
+
+@_typing.final
 class Checkpoint(_message.Message):
     """State from which training can go on."""
 
@@ -2777,6 +2815,64 @@ class ListLogLinesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLogLinesResponse: _TypeAlias = ListLogLinesResponse  # noqa: Y015
+
+@_typing.final
+class ListAttemptLogsRequest(_message.Message):
+    """Request of ListAttemptLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    page_size: _builtins.int
+    """Most logs in the answer; 100 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptLogsRequest: _TypeAlias = ListAttemptLogsRequest  # noqa: Y015
+
+@_typing.final
+class ListAttemptLogsResponse(_message.Message):
+    """Answer of ListAttemptLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptLog]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        logs: _abc.Iterable[Global___AttemptLog] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logs", b"logs", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptLogsResponse: _TypeAlias = ListAttemptLogsResponse  # noqa: Y015
 
 @_typing.final
 class ListCheckpointsRequest(_message.Message):

@@ -96,6 +96,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.FromString,
                 _registered_method=True)
+        self.ListAttemptLogs = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
+                _registered_method=True)
         self.ListCheckpoints = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/ListCheckpoints',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListCheckpointsRequest.SerializeToString,
@@ -251,6 +256,16 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttemptLogs(self, request, context):
+        """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+        some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+        8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+        logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCheckpoints(self, request, context):
         """Lists a job's complete checkpoints, newest first.
         """
@@ -396,6 +411,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ListLogLines,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.SerializeToString,
+            ),
+            'ListAttemptLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttemptLogs,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.SerializeToString,
             ),
             'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCheckpoints,
@@ -778,6 +798,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/ListLogLines',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttemptLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

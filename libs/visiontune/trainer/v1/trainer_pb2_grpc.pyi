@@ -74,6 +74,12 @@ class TrainerServiceStub:
     """Lists a job's metric points in order of step."""
     ListLogLines: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListLogLinesRequest, _trainer_pb2.ListLogLinesResponse]
     """Lists a job's log lines, oldest first."""
+    ListAttemptLogs: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListAttemptLogsRequest, _trainer_pb2.ListAttemptLogsResponse]
+    """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+    some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+    8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+    logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+    """
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]
@@ -153,6 +159,12 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """Lists a job's metric points in order of step."""
     ListLogLines: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListLogLinesRequest, _trainer_pb2.ListLogLinesResponse]  # type: ignore[assignment]
     """Lists a job's log lines, oldest first."""
+    ListAttemptLogs: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListAttemptLogsRequest, _trainer_pb2.ListAttemptLogsResponse]  # type: ignore[assignment]
+    """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+    some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+    8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+    logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+    """
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]  # type: ignore[assignment]
@@ -301,6 +313,18 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.ListLogLinesResponse, _abc.Awaitable[_trainer_pb2.ListLogLinesResponse]]:
         """Lists a job's log lines, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ListAttemptLogs(
+        self,
+        request: _trainer_pb2.ListAttemptLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListAttemptLogsResponse, _abc.Awaitable[_trainer_pb2.ListAttemptLogsResponse]]:
+        """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+        some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+        8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+        logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+        """
 
     @_abc_1.abstractmethod
     def ListCheckpoints(

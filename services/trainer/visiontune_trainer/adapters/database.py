@@ -28,7 +28,7 @@ from visiontune_trainer.adapters.rows import (
     newest_order,
     tells,
 )
-from visiontune_trainer.domain.folders import Folder, FolderState
+from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Event, Job, project_of
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import AT_REST, FINAL, WITH_WORKER
@@ -146,6 +146,11 @@ class _Records:
         conditions = (columns.job == job, columns.sequence > after)
         return await self._lines.some(*conditions, order=[columns.sequence], limit=limit)
 
+    async def log_lines_of_attempt(self, job: str, attempt: int, after: int, limit: int) -> list[LogLine]:
+        columns = tables.LOG_LINES.c
+        conditions = (columns.job == job, columns.attempt == attempt, columns.sequence > after)
+        return await self._lines.some(*conditions, order=[columns.sequence], limit=limit)
+
     async def changed_log_lines(self, job: str, after: int, upto: int, limit: int) -> list[LogLine]:
         return await _changed(self._lines, tables.LOG_LINES, job, after, upto, limit)
 
@@ -180,6 +185,11 @@ class _Folders:
         return await self._folders.some(
             columns.job == job, columns.state.in_(states), order=[columns.path, columns.attempt]
         )
+
+    async def logs_to_keep(self, limit: int) -> list[Folder]:
+        columns = tables.FOLDERS.c
+        conditions = (columns.state == FolderState.OPEN, columns.path.startswith(LOG_PREFIX, autoescape=True))
+        return await self._folders.some(*conditions, order=[columns.created_at, columns.job], limit=limit)
 
     async def doomed(self, limit: int) -> list[Folder]:
         columns = tables.FOLDERS.c

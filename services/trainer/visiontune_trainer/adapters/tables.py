@@ -160,6 +160,7 @@ ATTEMPTS = Table(
     Column("claimed_at", UtcDateTime),
     Column("heartbeat_at", UtcDateTime),
     Column("acknowledged", BigInteger, nullable=False),
+    Column("lines_before", BigInteger, nullable=False),
     Column("waiting", PlainText, nullable=False),
     Column("waiting_since", UtcDateTime),
     Column("ended_at", UtcDateTime),

@@ -143,6 +143,7 @@ class Attempt:
     claimed_at: datetime | None = None
     heartbeat_at: datetime | None = None
     acknowledged: int = 0  # sequence of the last report taken
+    lines_before: int = 0  # that earlier attempts had logged
     waiting: str = ""  # why its worker has not started, as last told
     waiting_since: datetime | None = None  # since when that
     ended_at: datetime | None = None

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from visiontune_trainer.domain.job import Progress
 
-# A job keeps this many lines; what comes after is dropped, and the last line says so.
+# An attempt and a job keep this many lines; what comes after is dropped, and the last line says so.
 MOST_LOG_LINES = 20_000
+MOST_LOG_LINES_OF_JOB = 100_000
 LONGEST_LOG_LINE = 4_000
 _EVAL = "eval_"
 

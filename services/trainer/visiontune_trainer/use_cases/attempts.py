@@ -18,6 +18,7 @@ from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
     LONGEST_LOG_LINE,
     MOST_LOG_LINES,
+    MOST_LOG_LINES_OF_JOB,
     LogLine,
     MetricPoint,
     Order,
@@ -27,7 +28,7 @@ from visiontune_trainer.domain.reports import (
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
 from visiontune_trainer.use_cases import fence, files, models, origins, records
-from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
+from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
 TOKEN_PREFIX = "vtw_"  # noqa: S105 - what tokens begin with
@@ -199,7 +200,7 @@ async def finish(command: Finish, deps: Deps) -> State:
         await files.abandon(artifacts, deps)
         raise
     faults.point("finish.after_commit")
-    deps.wakeups.notify(job.name, RECONCILER, SWEEPER)
+    deps.wakeups.notify(job.name, RECONCILER, SWEEPER, LOG_KEEPER)
     return state
 
 
@@ -280,9 +281,10 @@ async def _store_metric(uow: UnitOfWork, job: Job, attempt: Attempt, point: Metr
 
 async def _store_log_lines(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, now: datetime) -> Job:
     lines = list(report.log_lines)
-    room = MOST_LOG_LINES - job.log_lines
+    room = min(MOST_LOG_LINES - (job.log_lines - attempt.lines_before), MOST_LOG_LINES_OF_JOB - job.log_lines)
     if len(lines) > room > 0:
-        last = f"More than {MOST_LOG_LINES:,} lines; the rest is dropped."
+        last = f"More than {MOST_LOG_LINES:,} lines of an attempt, or more than {MOST_LOG_LINES_OF_JOB:,} "
+        last += "of the job; the rest is dropped."
         lines = [*lines[: room - 1], LogLine(job.name, now, "warning", last, attempt.number)]
     stored = [
         replace(

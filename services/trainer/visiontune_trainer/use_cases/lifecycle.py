@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from visiontune_trainer.domain.folders import Folder, FolderState, beyond
+from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState, beyond
 from visiontune_trainer.domain.job import Attempt, Job
 from visiontune_trainer.domain.next_step import End, Pause, Retry
 from visiontune_trainer.domain.states import State
@@ -39,7 +39,11 @@ async def end_attempt(
         changes["ran_s"] = job.ran_s + attempt.ran_s(now)
         finished = state if finished_by_worker else None
         await uow.jobs.save_attempt(replace(attempt, ended_at=now, finished_state=finished))
-        await doom(uow, await uow.folders.of(job.name, FolderState.OPEN))
+        opened = await uow.folders.of(job.name, FolderState.OPEN)
+        await doom(uow, [folder for folder in opened if not folder.is_log])
+        log = Folder(job.name, f"{LOG_PREFIX}{attempt.number}", attempt.number, created_at=now)
+        if await uow.folders.get(log.job, log.path, log.attempt) is None:
+            await uow.folders.add(log)
     job, event = job.moved(state, step.reason, step.message, now, **changes)
     if job.ended:
         checkpoints = [
