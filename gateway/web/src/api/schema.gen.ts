@@ -1239,8 +1239,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists predictions of the same held-out examples before and after training
-         * @description Lists predictions of the same held-out examples before and after training.
+         * Lists predictions of the same held-out examples before, during and after training
+         * @description Lists predictions of the same held-out examples before, during and after training.
          */
         get: operations["ListSamples"];
         put?: never;
@@ -1657,6 +1657,26 @@ export interface components {
             /** @description A model of this project: `projects/{project}/models/{model}`. */
             model?: string;
         };
+        /** @description The best evaluation of a job, by the measure that the job is judged by. */
+        BestEvaluation: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done when it was measured.
+             */
+            step?: string;
+            /** @description `Evaluation.best_metric`, or what is taken in its place. */
+            metric?: string;
+            /**
+             * Format: double
+             * @description Its value there.
+             */
+            value?: number;
+            /**
+             * Format: int32
+             * @description Evaluations in a row, up to the newest, that were not better by more than `EarlyStopping.min_delta`.
+             */
+            evaluationsWithoutProgress?: number;
+        };
         /** @description One bar of a histogram. */
         Bin: {
             /**
@@ -1713,8 +1733,10 @@ export interface components {
              * @description When it was complete.
              */
             createTime?: string;
+            /** @description True for that of the best evaluation, as far as it was known when the newest checkpoint was saved. */
+            isBest?: boolean;
         };
-        /** @description When the state is saved. */
+        /** @description When the state is saved, and which one becomes the result. */
         Checkpointing: {
             /**
              * Format: int64
@@ -1723,10 +1745,21 @@ export interface components {
             everySteps?: string;
             /**
              * Format: int32
-             * @description Checkpoints kept; older ones are deleted. 2 when absent.
+             * @description Checkpoints kept; older ones are deleted, but for the best one. 2 when absent.
              */
             keep?: number;
+            /** @description Which state becomes the result. */
+            publish?: components["schemas"]["Checkpointing.Publish"];
         };
+        /**
+         * @description Which state becomes the result.
+         *
+         *     - `PUBLISH_UNSPECIFIED`: PUBLISH_BEST with `Evaluation.early_stopping`, else PUBLISH_LAST.
+         *     - `PUBLISH_LAST`: That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step; none is saved for its sake.
+         *     - `PUBLISH_BEST`: That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better than all before.
+         * @enum {string}
+         */
+        "Checkpointing.Publish": "PUBLISH_UNSPECIFIED" | "PUBLISH_LAST" | "PUBLISH_BEST";
         /** @description How far a collection of garbage is. */
         CollectGarbageMetadata: {
             /** @description `projects/{project}`, or `projects/-` for the whole bucket. */
@@ -2002,6 +2035,19 @@ export interface components {
             /** @description Changes with every change. */
             readonly etag?: string;
         };
+        /** @description When a training ends before its last step. */
+        EarlyStopping: {
+            /**
+             * Format: int32
+             * @description Evaluations in a row without progress that end the training; 3 when absent.
+             */
+            patience?: number;
+            /**
+             * Format: double
+             * @description Progress is to be better by more than this than at the last progress; 0 when absent.
+             */
+            minDelta?: number;
+        };
         /**
          * @description One edit of one example.
          *
@@ -2170,7 +2216,7 @@ export interface components {
              */
             maxImage?: string;
         };
-        /** @description How the model is measured. */
+        /** @description How the model is measured. docs/evaluation.md says what each measure is. */
         Evaluation: {
             /**
              * Format: int64
@@ -2189,9 +2235,15 @@ export interface components {
             maxNewTokens?: number;
             /**
              * Format: int32
-             * @description Held-out examples whose predictions are kept before and after.
+             * @description Held-out examples whose predictions are kept before, while and after the model is trained.
              */
             sampleCount?: number;
+            /** @description Measures that are reported beside `loss` and `token_accuracy`; when empty all of the objective's, and of those that compare answers the ones that suit the held-out answers: `exact_match` and `vqa_accuracy` where at least half of them have five words or fewer, else `rouge_l`. */
+            metrics?: string[];
+            /** @description The measure by which one evaluation is better than another; `loss` when empty. It is reported in any case. */
+            bestMetric?: string;
+            /** @description End the training when evaluations get no better; absent means that it goes on to its last step. */
+            earlyStopping?: components["schemas"]["EarlyStopping"];
         };
         /** @description Something that happened to a job. */
         Event: {
@@ -2991,7 +3043,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`, `eval_token_accuracy`. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. */
             values?: {
                 [key: string]: number;
             };
@@ -3245,6 +3297,8 @@ export interface components {
             phase?: string;
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
+            /** @description The best evaluation so far; absent before the first one of the trained model. */
+            best?: components["schemas"]["BestEvaluation"];
         };
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
@@ -3459,13 +3513,25 @@ export interface components {
             expected?: string;
             /** @description What the untrained model generated; empty until known. */
             before?: string;
-            /** @description What the newest evaluated model generated; empty until known. */
+            /** @description What the newest evaluated model generated, after the end the published one; empty until known. */
             after?: string;
             /**
              * Format: int64
-             * @description Step at which `after` was generated.
+             * @description Step whose model generated `after`.
              */
             afterStep?: string;
+            /** @description What it said at each evaluation, the untrained model's first; filled only where ListSamples is asked for it, and ignored where a worker tells it. Of more than 100 evaluations some in between are left out. */
+            answers?: components["schemas"]["SampleAnswer"][];
+        };
+        /** @description What the model said about a held-out example at one step. */
+        SampleAnswer: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done.
+             */
+            step?: string;
+            /** @description What it generated. */
+            text?: string;
         };
         /**
          * @description How grave a problem is.
@@ -3711,7 +3777,7 @@ export interface components {
             readonly metricsBefore?: {
                 [key: string]: number;
             };
-            /** @description The newest evaluation, by name; after the end, the final one. */
+            /** @description The newest evaluation, by name; after the end, that of the state that was published. */
             readonly metricsAfter?: {
                 [key: string]: number;
             };
@@ -6180,6 +6246,10 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only the sample of this example, `…/versions/{version}/examples/{example}`; empty means all. */
+                example?: string;
+                /** @description Fill `Sample.answers`, too. A page then has 4 samples at most. */
+                withAnswers?: boolean;
             };
             header?: never;
             path: {
