@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, estimating, watching
+from visiontune.cli import adapting, estimating, evaluating, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
+from visiontune.cli.evaluating import Publish
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
 
@@ -112,6 +113,21 @@ def train(
         OnBadExample | None,
         typer.Option(help="Fail on an example that cannot be trained on, or name it, count it and go on."),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Report this measure of held-out examples; several may be given."),
+    ] = None,
+    best_metric: Annotated[
+        str,
+        typer.Option(help="The measure by which one evaluation is better than another; loss when absent."),
+    ] = "",
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many evaluations in a row without progress, and publish the best."),
+    ] = None,
+    publish: Annotated[
+        Publish | None, typer.Option(help="Which state becomes the result; best with --patience, else last.")
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -152,6 +168,7 @@ def train(
     if augmentation is not None:
         spec.augmentation.CopyFrom(policy(augmentation))
     _load(spec, batching, on_bad_example)
+    evaluating.evaluate(spec, metric or (), best_metric, patience, publish)
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id
