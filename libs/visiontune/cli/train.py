@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, estimating, watching
+from visiontune.cli import adapting, estimating, seeing, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
@@ -128,6 +128,16 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the job and show every choice; start nothing.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show examples as the model would get them; start nothing.")
+    ] = False,
+    preview_count: Annotated[
+        int | None, typer.Option(help="How many of them; 4 when absent.", min=1, max=16)
+    ] = None,
+    preview_row: Annotated[
+        list[int] | None,
+        typer.Option(help="Row of an example to show; repeat it for more. Else what training sees first."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Watch until the job ends. Ctrl-C leaves it running.")] = True,
 ) -> None:
     """Train a model on a dataset version.
@@ -157,6 +167,9 @@ def train(
         request.training_job_id = job_id
     choose_data(session.client, spec, dataset)
     choose_model(session.client, spec, model)
+    if preview:
+        seeing.preview(session, request.training_job, preview_row, preview_count)
+        return
     if dry_run:
         check(session, request.training_job)
         return

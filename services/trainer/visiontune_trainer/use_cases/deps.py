@@ -11,6 +11,7 @@ from visiontune_kit.clock import Clock
 
 from visiontune_trainer.domain.next_step import Policy
 from visiontune_trainer.ports import Backend, Datasets, ModelFolders, Storage, UnitOfWork
+from visiontune_trainer.preview_ports import Previewer
 
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
@@ -63,6 +64,7 @@ class Deps:
     datasets: Datasets
     backend: Backend
     model_folders: ModelFolders
+    previewer: Previewer
     clock: Clock
     replica: str  # unique among running replicas
     new_token: Callable[[], str]

@@ -1,5 +1,6 @@
 """What users ask about jobs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,18 +18,18 @@ from visiontune_trainer.domain.next_step import End
 from visiontune_trainer.domain.problems import (
     JobEnded,
     JobExists,
-    JobNotFound,
     JobRuns,
     SpecRefused,
     VisionTrainingDisabled,
 )
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import UnitOfWork
-from visiontune_trainer.use_cases import estimates, origins
+from visiontune_trainer.preview_ports import Shown
+from visiontune_trainer.use_cases import estimates, origins, previews
 from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
+from visiontune_trainer.use_cases.lookups import existing_job, locked_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,17 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         warnings=tuple(warnings(spec, version.facts)),
         needs=await estimates.estimate(spec, resolved, version.facts, steps - resolved.first_step, deps),
     )
+
+
+async def preview_examples(project: str, spec: Spec, rows: Sequence[int], count: int, deps: Deps) -> Shown:
+    """Shows a job's examples as its model would get them, rows or the first `count` of the training.
+
+    Raises SpecRefused, VisionTrainingDisabled, and what Previewer raises.
+    """
+    made = await plan(project, spec, deps)
+    if made.problems or made.resolved is None:
+        raise SpecRefused(made.problems)
+    return await previews.show(made.resolved.at(made.base_revision), rows, count, deps)
 
 
 async def create_job(command: CreateJob, deps: Deps) -> Job:
@@ -178,22 +190,6 @@ async def delete_job(name: str, deps: Deps) -> None:
         await uow.jobs.delete(name)
         await uow.commit()
     deps.wakeups.notify(name, SWEEPER)
-
-
-async def existing_job(uow: UnitOfWork, name: str) -> Job:
-    """Returns the job. Raises JobNotFound."""
-    job = await uow.jobs.get(name)
-    if job is None:
-        raise JobNotFound(name)
-    return job
-
-
-async def locked_job(uow: UnitOfWork, name: str) -> Job:
-    """Returns the job, held until the transaction ends. Raises JobNotFound."""
-    job = await uow.jobs.lock(name)
-    if job is None:
-        raise JobNotFound(name)
-    return job
 
 
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:

@@ -1,18 +1,20 @@
 """Models: registered results of jobs, from which later jobs can start."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from visiontune_recipes.spec import Base
 
-from visiontune_trainer.domain.folders import FolderState
+from visiontune_trainer.domain.folders import FolderState, StoredFile
 from visiontune_trainer.domain.job import Job
 from visiontune_trainer.domain.models import Model, result_of
 from visiontune_trainer.domain.problems import ModelExists, ModelNotFound, NoResult
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import UnitOfWork
+from visiontune_trainer.ports import SignedFiles, UnitOfWork
+from visiontune_trainer.use_cases import records
 from visiontune_trainer.use_cases.deps import Deps
-from visiontune_trainer.use_cases.jobs import locked_job
+from visiontune_trainer.use_cases.lookups import locked_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +105,17 @@ async def chain_of(uow: UnitOfWork, base: Base) -> list[Model]:
             break
         base = model.base_model
     return chain
+
+
+def below(chain: Sequence[Model]) -> Base | None:
+    """What the first model of a chain sits on, when it is an adapter."""
+    return chain[0].base_model if chain and chain[0].is_adapter else None
+
+
+async def signed(
+    model: Model, deps: Deps, wanted: Callable[[StoredFile], bool] = lambda _: True
+) -> SignedFiles:
+    """Returns a model's files, those that are wanted, with where to GET each."""
+    files = tuple(filter(wanted, model.files))
+    urls = await records.sign_objects(model.project, [file.object for file in files], deps)
+    return SignedFiles(model.name, files, urls, is_adapter=model.is_adapter)

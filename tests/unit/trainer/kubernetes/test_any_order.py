@@ -102,7 +102,7 @@ class ClusterClock:
 
 
 class NoManifest:
-    async def read_manifest(self, name: str) -> bytes:
+    async def read_manifest(self, name: str, ttl: timedelta) -> bytes:
         return b""
 
 
@@ -172,6 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
             unit_of_work=lambda: UnitOfWork(World.database),
             storage=None,  # type: ignore[arg-type]  # no artifacts here
             datasets=NoManifest(),  # type: ignore[arg-type]  # all that a claim asks
+            previewer=None,  # type: ignore[arg-type]  # nobody asks
             backend=backend,
             clock=ClusterClock(self.cluster),
             replica="r",
