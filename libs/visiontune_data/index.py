@@ -141,7 +141,7 @@ class VersionIndex:
 
     def ordered(self, rows: Sequence[int], order: Order) -> list[int]:
         """The rows with most of something first; among equals the first of them."""
-        amounts = np.concatenate([_amounts(shard, order) for shard in self.shards] or [np.empty(0)])
+        amounts = np.concatenate([_amounts(shard, order) for shard in self.shards] or [np.empty(0, np.int64)])
         return [rows[place] for place in np.argsort(-amounts[list(rows)], kind="stable")]
 
     def preview(self, row: int) -> str:
@@ -257,15 +257,14 @@ class _Shard:
         return np.bincount(rows, minlength=len(self.index)) > 0
 
 
-def _amounts(index: ShardIndex, order: Order) -> npt.NDArray[np.float64]:
+def _amounts(index: ShardIndex, order: Order) -> npt.NDArray[np.int64]:
     """How much of it each row of a shard has."""
     if order is Order.TEXT_BYTES:
-        lengths: npt.NDArray[np.float64] = (
-            pc.binary_length(index.texts).to_numpy(zero_copy_only=False).astype(float)
-        )
+        lengths: npt.NDArray[np.int64] = pc.binary_length(index.texts).to_numpy(zero_copy_only=False)
         return lengths
-    pixels = index.image_numbers["width"] * index.image_numbers["height"]
-    return np.bincount(index.image_rows, weights=pixels, minlength=len(index))
+    pixels = np.zeros(len(index), np.int64)
+    np.add.at(pixels, index.image_rows, index.image_numbers["width"] * index.image_numbers["height"])
+    return pixels
 
 
 def _compared(numbers: npt.NDArray[np.int64], wanted: Compare) -> Mask:

@@ -133,7 +133,9 @@ class Examples(preview_pb2_grpc.ExamplePreviewServiceServicer):
     ) -> trainer_pb2.PreviewTrainingExamplesResponse:
         with self._turns.taken():
             try:
-                return self._loaded().show(request, context.is_active)
+                shown: trainer_pb2.PreviewTrainingExamplesResponse
+                shown = self._loaded().show(request, context.is_active)
+                return shown
             except Fault as fault:
                 context.abort(_CODES[type(fault)], fault.message)
                 raise
