@@ -241,6 +241,7 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     elif not answer.problems:
         session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
         session.resource(answer.resolved_spec)
+        estimating.show_choices(session, answer.choices)
     if not session.is_json and answer.HasField("estimate"):
         estimating.show(session, answer.estimate)
     for warning in answer.warnings:

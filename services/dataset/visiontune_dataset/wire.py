@@ -367,6 +367,7 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         distinct_answer_count=found.distinct_answer_count,
         duplicate_example_count=found.duplicate_example_count,
         token_count=_distribution_to(found.token_count),
+        answer_token_count=_distribution_to(found.answer_token_count),
         aspect_ratio=_distribution_to(found.aspect_ratio),
         size_bytes=_distribution_to(found.size_bytes),
         brightness=_distribution_to(found.brightness),

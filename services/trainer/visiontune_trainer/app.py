@@ -13,6 +13,7 @@ from visiontune_kit.tokens import ServiceTokens, TokenMinter
 from visiontune_trainer import rpc, worker_rpc
 from visiontune_trainer.adapters.database import UnitOfWork
 from visiontune_trainer.adapters.datasets import DatasetClient
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_trainer.adapters.storage import StorageClient
@@ -42,6 +43,7 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
         ),
         model_folders=ModelFolders(settings.roots()),
         previewer=_remote(settings) or child,
+        hub_configs=HubConfigs(enabled=settings.read_hub),
         backend=backend or BACKENDS[settings.backend](settings),
         clock=clock or SystemClock(),
         replica=secrets.token_hex(8),

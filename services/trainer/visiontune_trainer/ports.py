@@ -70,6 +70,13 @@ class ModelFolders(Protocol):
         """What config.json says, read from disk; None where this machine cannot read it."""
 
 
+class HubConfigs(Protocol):
+    """Repositories on the Hugging Face Hub, where the operator lets the trainer look at them."""
+
+    async def config(self, repo_id: str, revision: str) -> Mapping[str, Any] | str:
+        """What config.json says; or a sentence why none can be read. revision: empty for the main branch."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewFile:
     """A file that a worker wants to store."""
@@ -126,6 +133,7 @@ class AcceleratorKind:
     price_per_hour: float | None  # of one
     spot_price_per_hour: float | None
     bf16_flops: float | None = None  # of one, in a second
+    has_bf16: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ class Settings(ServerSettings):
         ),
         description="Hub repositories, and folders, whose own Python code workers may run, by commas.",
     )
+    read_hub: bool = Field(
+        False,
+        description="Read config.json of models on the Hugging Face Hub, so that jobs on them are estimated. "
+        "Its library's own variables say where that is: HF_ENDPOINT, HF_HOME, HF_TOKEN.",
+    )
     enable_vision_training: bool = Field(
         True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses families that see."
     )

@@ -93,6 +93,10 @@ async def test_an_example_tells_its_tags_and_problems(service: DatasetHandle) ->
     assert (found.brightness.count, found.size_bytes.count, found.token_count.count) == (240, 240, 240)
     assert found.aspect_ratio.min == pytest.approx(4 / 3)
     assert found.token_count.max == len("What digit is this?") // 4 + 1 + len("It is number 100.") // 4 + 1
+    assert (found.answer_token_count.count, found.answer_token_count.max) == (
+        240,
+        len("It is number 100.") // 4 + 1,
+    )
 
 
 async def test_what_cannot_be_read_is_refused_with_its_place(service: DatasetHandle) -> None:

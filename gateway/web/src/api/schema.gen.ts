@@ -2085,6 +2085,13 @@ export interface components {
              * @description Part of an accelerator's speed that durations take to be reached.
              */
             assumedUtilisation?: number;
+            /** @description Time of the training steps where the job asks to run, by what earlier jobs of this project reached there with the same model. Absent: there are none. */
+            duration?: string;
+            /**
+             * Format: double
+             * @description Examples a second that those jobs reached.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Something to change so that a job fits. */
         "Estimate.Change": {
@@ -2118,6 +2125,11 @@ export interface components {
             cost?: number;
             /** @description The least changes with which the job fits; empty when it fits, and when none would do. */
             changes?: components["schemas"]["Estimate.Change"][];
+            /**
+             * Format: double
+             * @description Examples a second that earlier jobs of this project reached with the same model on as many of these accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Bytes of memory of one process, at the longest examples. The parts are not held all at once, so that `peak` is less than their sum. */
         "Estimate.Memory": {
@@ -2161,6 +2173,16 @@ export interface components {
              * @description Most that is held at once.
              */
             peakBytes?: string;
+            /**
+             * Format: int64
+             * @description Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with an accelerator, on which they are not.
+             */
+            dataBytes?: string;
+            /**
+             * Format: int64
+             * @description Activations and scores of a pass that measures, when gradients and activations of training are gone.
+             */
+            evaluationBytes?: string;
         };
         /** @description Tokens of an example, cut to `max_length` where they are more. */
         "Estimate.Tokens": {
@@ -3738,6 +3760,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description Of `token_count`, tokens of what the assistant says, rejected answers among them; of examples with messages. Empty for versions that are older than this field. */
+            answerTokenCount?: components["schemas"]["Distribution"];
             /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
             textSenses?: components["schemas"]["TextSenses"];
         };
@@ -4046,6 +4070,17 @@ export interface components {
             warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
             /** @description What the job would need; absent when it could not be resolved. */
             estimate?: components["schemas"]["Estimate"];
+            /** @description What was chosen for fields of the spec that were left open, in the order of the spec. */
+            choices?: components["schemas"]["ValidateTrainingJobResponse.Choice"][];
+        };
+        /** @description A field that was left open. */
+        "ValidateTrainingJobResponse.Choice": {
+            /** @description Path of the field, for example `training_job.spec.hyperparameters.batch_size`. */
+            field?: string;
+            /** @description What it became, as in JSON. */
+            value?: string;
+            /** @description Why. */
+            reason?: string;
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {

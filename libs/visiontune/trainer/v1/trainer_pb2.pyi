@@ -1817,11 +1817,40 @@ class ValidateTrainingJobResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Choice(_message.Message):
+        """A field that was left open."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Path of the field, for example `training_job.spec.hyperparameters.batch_size`."""
+        value: _builtins.str
+        """What it became, as in JSON."""
+        reason: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            value: _builtins.str = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESOLVED_SPEC_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     TOTAL_STEPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     total_steps: _builtins.int
     """Optimiser steps the job would take; 0 when unknown."""
     @_builtins.property
@@ -1840,6 +1869,10 @@ class ValidateTrainingJobResponse(_message.Message):
     def estimate(self) -> Global___Estimate:
         """What the job would need; absent when it could not be resolved."""
 
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.Choice]:
+        """What was chosen for fields of the spec that were left open, in the order of the spec."""
+
     def __init__(
         self,
         *,
@@ -1848,10 +1881,11 @@ class ValidateTrainingJobResponse(_message.Message):
         total_steps: _builtins.int = ...,
         warnings: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
         estimate: Global___Estimate | None = ...,
+        choices: _abc.Iterable[Global___ValidateTrainingJobResponse.Choice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "resolved_spec", b"resolved_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1881,6 +1915,8 @@ class Estimate(_message.Message):
         IMAGE_BYTES_FIELD_NUMBER: _builtins.int
         LOGITS_BYTES_FIELD_NUMBER: _builtins.int
         PEAK_BYTES_FIELD_NUMBER: _builtins.int
+        DATA_BYTES_FIELD_NUMBER: _builtins.int
+        EVALUATION_BYTES_FIELD_NUMBER: _builtins.int
         base_bytes: _builtins.int
         """The program and its libraries; with an accelerator its context there."""
         weights_bytes: _builtins.int
@@ -1897,6 +1933,12 @@ class Estimate(_message.Message):
         """Scores of all entries of the vocabulary at the trained tokens, with their gradients."""
         peak_bytes: _builtins.int
         """Most that is held at once."""
+        data_bytes: _builtins.int
+        """Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with
+        an accelerator, on which they are not.
+        """
+        evaluation_bytes: _builtins.int
+        """Activations and scores of a pass that measures, when gradients and activations of training are gone."""
         def __init__(
             self,
             *,
@@ -1908,10 +1950,12 @@ class Estimate(_message.Message):
             image_bytes: _builtins.int = ...,
             logits_bytes: _builtins.int = ...,
             peak_bytes: _builtins.int = ...,
+            data_bytes: _builtins.int = ...,
+            evaluation_bytes: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "data_bytes", b"data_bytes", "evaluation_bytes", b"evaluation_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1964,6 +2008,7 @@ class Estimate(_message.Message):
         DURATION_FIELD_NUMBER: _builtins.int
         COST_FIELD_NUMBER: _builtins.int
         CHANGES_FIELD_NUMBER: _builtins.int
+        MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
         accelerator: _builtins.str
         """Last segment of an accelerator's name, as `Resources.accelerator` takes it."""
         needed_bytes: _builtins.int
@@ -1974,6 +2019,10 @@ class Estimate(_message.Message):
         """Whether the job fits; absent where the memory is unknown."""
         cost: _builtins.float
         """Cost of that time in the operator's currency; absent without a duration or a price."""
+        measured_samples_per_second: _builtins.float
+        """Examples a second that earlier jobs of this project reached with the same model on as many of these
+        accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+        """
         @_builtins.property
         def duration(self) -> _duration_pb2.Duration:
             """Time of the training steps, without evaluation and saving; absent where the operator did not say how
@@ -1994,21 +2043,26 @@ class Estimate(_message.Message):
             duration: _duration_pb2.Duration | None = ...,
             cost: _builtins.float | None = ...,
             changes: _abc.Iterable[Global___Estimate.Change] | None = ...,
+            measured_samples_per_second: _builtins.float | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
         _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
         _WhichOneofReturnType__fits: _TypeAlias = _typing.Literal["fits"]  # noqa: Y015
         _WhichOneofArgType__fits: _TypeAlias = _typing.Literal["_fits", b"_fits"]  # noqa: Y015
+        _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+        _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
         _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
         _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__fits) -> _WhichOneofReturnType__fits | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
 
@@ -2044,6 +2098,8 @@ class Estimate(_message.Message):
     FITS_FIELD_NUMBER: _builtins.int
     TRAINING_FLOPS_FIELD_NUMBER: _builtins.int
     ASSUMED_UTILISATION_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
     unknown_reason: _builtins.str
     """Why sizes are unknown, in a sentence; then all below is absent or 0. Empty when they are known."""
     total_parameters: _builtins.int
@@ -2054,6 +2110,8 @@ class Estimate(_message.Message):
     """Floating-point operations of all training steps."""
     assumed_utilisation: _builtins.float
     """Part of an accelerator's speed that durations take to be reached."""
+    measured_samples_per_second: _builtins.float
+    """Examples a second that those jobs reached."""
     @_builtins.property
     def tokens(self) -> Global___Estimate.Tokens:
         """Tokens of an example."""
@@ -2066,6 +2124,12 @@ class Estimate(_message.Message):
     def fits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Estimate.Fit]:
         """One entry a kind of accelerator that the operator lists, in order of name."""
 
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Time of the training steps where the job asks to run, by what earlier jobs of this project reached there
+        with the same model. Absent: there are none.
+        """
+
     def __init__(
         self,
         *,
@@ -2077,12 +2141,16 @@ class Estimate(_message.Message):
         fits: _abc.Iterable[Global___Estimate.Fit] | None = ...,
         training_flops: _builtins.float = ...,
         assumed_utilisation: _builtins.float = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        measured_samples_per_second: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "duration", b"duration", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assumed_utilisation", b"assumed_utilisation", "fits", b"fits", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "assumed_utilisation", b"assumed_utilisation", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+    _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
 
 Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
 

@@ -55,6 +55,7 @@ def lengths_of(numbers: pb.Statistics) -> Lengths | None:
         return None
     return Lengths(
         text_tokens=_span(numbers.token_count),
+        answer_tokens=_span(numbers.answer_token_count) if numbers.answer_token_count.count else None,
         images=_span(numbers.images_per_example),
         width_px=_span(numbers.width_px),
         height_px=_span(numbers.height_px),

@@ -7,6 +7,7 @@ from datetime import datetime
 from visiontune_kit.errors import NotFound
 from visiontune_recipes import resume_rules
 from visiontune_recipes.check import Problem, check, family_of, warnings
+from visiontune_recipes.estimate.fitting import Choice, choices, fitted
 from visiontune_recipes.estimate.needs import Needs
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import resolve, total_steps
@@ -56,6 +57,7 @@ class Plan:
     base_revision: str = ""  # commit of the Hub repository that the job to go on from loaded
     warnings: tuple[Problem, ...] = ()
     needs: Needs | str = ""  # a sentence says why they are unknown
+    choices: tuple[Choice, ...] = ()
 
 
 async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
@@ -68,6 +70,11 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         problems += [_unknown_version(spec.dataset_version), *_without_dataset(spec, family)]
         return Plan(problems=tuple(problems), family=family)
     resolved = resolve(spec, version.facts, parameter_count=origin.parameter_count)
+    work = await estimates.find_work(resolved.base_model, version.facts, deps)
+    filled, why = fitted(
+        spec, resolved, None if isinstance(work, str) else work[1], estimates.place(resolved, deps)
+    )
+    resolved = resolve(filled, version.facts, parameter_count=origin.parameter_count)
     found = family_of(resolved, family)
     name = found.name if found else family
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
@@ -85,7 +92,10 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         dataset_digest=version.digest,
         base_revision=origin.earlier.base_revision if origin.earlier else "",
         warnings=tuple(warnings(spec, version.facts)),
-        needs=await estimates.estimate(spec, resolved, version.facts, steps - resolved.first_step, deps),
+        needs=work
+        if isinstance(work, str)
+        else await estimates.estimate(project, spec, resolved, *work, steps - resolved.first_step, deps),
+        choices=tuple(choices(spec, resolved, why)),
     )
 
 
