@@ -1,7 +1,7 @@
 """Examples are shown as the training sees them, by a child of the trainer over shards in a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +127,64 @@ async def test_what_cannot_be_shown_is_said(trainer: TrainerHandle, monkeypatch:
     with pytest.raises(errors.FailedPrecondition) as missing:
         await show(trainer)
     assert missing.value.reason == "PreviewNotInstalled"
+
+
+@pytest.fixture
+def long_texts(trainer: TrainerHandle) -> Iterator[None]:
+    """Statistics that do not tell whether all fits, and the rows with most of everything."""
+    trainer.datasets.most_tokens, trainer.datasets.largest = 3000, [5, 3]
+    yield
+    trainer.datasets.most_tokens, trainer.datasets.largest = 40, []
+
+
+async def validated(trainer: TrainerHandle, **spec: Any) -> Any:
+    job = create_request(**spec).training_job
+    request = pb.ValidateTrainingJobRequest(parent=PARENT, training_job=job)
+    return await trainer.call("ValidateTrainingJob", request)
+
+
+async def test_where_statistics_suffice_nobody_looks_at_examples(trainer: TrainerHandle) -> None:
+    before = trainer.datasets.listings
+    answer = await validated(trainer)
+    assert (list(answer.problems), list(answer.warnings)) == ([], [])
+    assert trainer.datasets.listings == before
+
+
+@pytest.mark.usefixtures("long_texts")
+async def test_an_example_that_is_too_long_is_named_before_the_job_starts(trainer: TrainerHandle) -> None:
+    short = pb.Hyperparameters(max_length=20)
+    answer = await validated(trainer, hyperparameters=short)
+    [problem] = answer.problems
+    assert (problem.field, problem.rule) == (
+        "training_job.spec.hyperparameters.max_length",
+        "example_too_long",
+    )
+    counts = {each.id: each.inputs[0].token_count for each in (await show(trainer, rows=[5, 3])).examples}
+    most = max(counts.values())
+    assert any(f"Example '{id_}' (row " in problem.message for id_, count in counts.items() if count == most)
+    assert f"has {most} tokens, images included, and 20 are read" in problem.message
+    assert "of an answer" in problem.message
+    assert f"Set it to {most} or more" in problem.remedy
+    with pytest.raises(errors.InvalidArgument, match="Nothing is cut") as refused:
+        await trainer.create("short", hyperparameters=short)
+    assert refused.value.reason == "SpecRefused"
+    fits = pb.Hyperparameters(max_length=most)
+    assert list((await validated(trainer, hyperparameters=fits)).problems) == []
+
+
+@pytest.mark.usefixtures("long_texts")
+async def test_what_is_left_out_or_only_estimated_is_a_warning(
+    trainer: TrainerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = pb.Hyperparameters(max_length=20)
+    skip = pb.Loading(on_bad_example=pb.Loading.ON_BAD_EXAMPLE_SKIP)
+    answer = await validated(trainer, hyperparameters=short, loading=skip)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert "longer ones are left out" in warning.message
+    monkeypatch.setattr(preview, "find_spec", lambda _: None)
+    answer = await validated(trainer, hyperparameters=short)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert "The longest example has about 3,016 tokens" in warning.message
+    assert "That is estimated" in warning.message

@@ -10,6 +10,7 @@ from visiontune_recipes.check import Problem, check, family_of, warnings
 from visiontune_recipes.estimate.fitting import Choice, choices, fitted
 from visiontune_recipes.estimate.needs import Needs
 from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.lengths import reach as reach_of
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
 
@@ -26,7 +27,7 @@ from visiontune_trainer.domain.problems import (
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.preview_ports import Shown
-from visiontune_trainer.use_cases import estimates, origins, previews
+from visiontune_trainer.use_cases import estimates, lengths, origins, previews
 from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
@@ -60,8 +61,11 @@ class Plan:
     choices: tuple[Choice, ...] = ()
 
 
-async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
-    """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled."""
+async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool = True) -> Plan:
+    """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled.
+
+    looks_at_lengths: whether examples that are too long are looked for where nothing else is wrong.
+    """
     origin = await origins.find(project, spec, deps)
     spec, family, problems = origin.spec, origin.family, list(origin.problems)
     try:
@@ -84,6 +88,12 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
     steps = total_steps(resolved, version.facts)
     if origin.earlier:
         problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
+    cautions = warnings(spec, version.facts)
+    if looks_at_lengths and not problems and found is not None and not isinstance(work, str):
+        reach = reach_of(work[1].sizes, version.facts, found, resolved)
+        too_long, is_sure = await lengths.check(resolved, reach, deps)
+        if too_long is not None:
+            (problems if is_sure and not resolved.skips_bad_examples else cautions).append(too_long)
     return Plan(
         problems=tuple(problems),
         resolved=resolved,
@@ -91,7 +101,7 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         family=name,
         dataset_digest=version.digest,
         base_revision=origin.earlier.base_revision if origin.earlier else "",
-        warnings=tuple(warnings(spec, version.facts)),
+        warnings=tuple(cautions),
         needs=work
         if isinstance(work, str)
         else await estimates.estimate(project, spec, resolved, *work, steps - resolved.first_step, deps),
@@ -104,7 +114,7 @@ async def preview_examples(project: str, spec: Spec, rows: Sequence[int], count:
 
     Raises SpecRefused, VisionTrainingDisabled, and what Previewer raises.
     """
-    made = await plan(project, spec, deps)
+    made = await plan(project, spec, deps, looks_at_lengths=False)
     if made.problems or made.resolved is None:
         raise SpecRefused(made.problems)
     return await previews.show(made.resolved.at(made.base_revision), rows, count, deps)
