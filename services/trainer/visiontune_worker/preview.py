@@ -36,6 +36,8 @@ from visiontune_worker.settings import names, paths
 _MOST_WAITING = 8
 _MESSAGE_BYTES = 64 * 1024 * 1024 + 64 * 1024
 _IDLE_CHECK_S = 0.2
+# Who started it for a call tries to connect every two seconds.
+_FIRST_CALL_WITHIN_S = 30.0
 _CODES = {
     ConfigurationFault: grpc.StatusCode.INVALID_ARGUMENT,
     DataFault: grpc.StatusCode.INVALID_ARGUMENT,
@@ -85,11 +87,11 @@ class Turns:
     def __init__(self, call_most_s: float) -> None:
         self._call_most_s = call_most_s
         self._at_work = threading.Lock()
-        self._used_at = time.monotonic()
+        self._used_at = time.monotonic() + _FIRST_CALL_WITHIN_S
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last call; 0 while one is worked on."""
+        """Seconds since the last call; 0 while one is worked on, and below that before the first one."""
         return 0.0 if self._at_work.locked() else time.monotonic() - self._used_at
 
     @contextmanager
