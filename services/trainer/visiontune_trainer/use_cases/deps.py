@@ -16,6 +16,7 @@ from visiontune_trainer.preview_ports import Previewer
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
 SWEEPER = "loop:sweep"
+LOG_KEEPER = "loop:logs"
 
 
 class Wakeups:
