@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, estimating, evaluating, watching
+from visiontune.cli import adapting, estimating, evaluating, seeing, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
 from visiontune.cli.evaluating import State
 from visiontune.cli.failures import Failed
@@ -147,6 +147,16 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the job and show every choice; start nothing.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show examples as the model would get them; start nothing.")
+    ] = False,
+    preview_count: Annotated[
+        int | None, typer.Option(help="How many of them; 4 when absent.", min=1, max=16)
+    ] = None,
+    preview_row: Annotated[
+        list[int] | None,
+        typer.Option(help="Row of an example to show; repeat it for more. Else what training sees first."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Watch until the job ends. Ctrl-C leaves it running.")] = True,
 ) -> None:
     """Train a model on a dataset version.
@@ -179,6 +189,9 @@ def train(
         request.training_job_id = job_id
     choose_data(session.client, spec, dataset)
     choose_model(session.client, spec, model)
+    if preview:
+        seeing.preview(session, request.training_job, preview_row, preview_count)
+        return
     if dry_run:
         check(session, request.training_job)
         return
@@ -250,6 +263,7 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     elif not answer.problems:
         session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
         session.resource(answer.resolved_spec)
+        estimating.show_choices(session, answer.choices)
     if not session.is_json and answer.HasField("estimate"):
         estimating.show(session, answer.estimate)
     for warning in answer.warnings:

@@ -24,6 +24,7 @@ NAME = "visiontune.trainer.v1.TrainerService"
 _METHODS = {
     Role.VIEWER: (
         "ValidateTrainingJob",
+        "PreviewTrainingExamples",
         "GetTrainingJob",
         "ListTrainingJobs",
         "WatchTrainingJob",
@@ -81,6 +82,16 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     ) -> pb.ValidateTrainingJobResponse:
         spec = wire.spec_from(request.training_job.spec)
         return wire.plan_to(await jobs.plan(project_of(request.parent), spec, self._deps))
+
+    async def PreviewTrainingExamples(
+        self, request: pb.PreviewTrainingExamplesRequest, context: Any
+    ) -> pb.PreviewTrainingExamplesResponse:
+        spec = wire.spec_from(request.training_job.spec)
+        count = pages.clamp(request.count, default=4, most=16)
+        shown = await jobs.preview_examples(
+            project_of(request.parent), spec, list(request.rows), count, self._deps
+        )
+        return pb.PreviewTrainingExamplesResponse.FromString(shown.message)
 
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Any) -> pb.TrainingJob:
         uid = new_id("uid")

@@ -20,7 +20,7 @@ from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
-from visiontune_trainer.estimate_wire import estimate_to
+from visiontune_trainer.estimate_wire import choice_to, estimate_to
 from visiontune_trainer.ports import AcceleratorKind, SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
@@ -129,6 +129,7 @@ def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
         total_steps=plan.total_steps,
         warnings=[_problem_to(warning) for warning in plan.warnings],
         estimate=None if plan.resolved is None else estimate_to(plan.needs),
+        choices=[choice_to(choice) for choice in plan.choices],
     )
 
 

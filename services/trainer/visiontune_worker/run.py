@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
 from visiontune_worker import (
@@ -29,7 +28,6 @@ from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import (
     Cancelled,
-    ConfigurationFault,
     DataFault,
     Fault,
     PassingFault,
@@ -128,7 +126,7 @@ def _prepare(
     sources = _sources(claim, settings, shards, transfer, resumed)
     on_cpu = settings.device == "cpu"
     built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
-    _refuse_other_kinds(built, claim.manifest.facts)
+    build.refuse_other_kinds(built, claim.manifest.facts)
     measuring.refuse_other_metrics(built, claim.spec)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
     # However long the others took to load; a branch of the Hub may have moved between their downloads.
@@ -381,17 +379,6 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
         ranks,
         data_start_step=claim.spec.data_start_step,
     )
-
-
-def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
-    """What a model of the Hub or a folder takes is known only once it is here."""
-    family = built.family
-    if refused := sorted(facts.kinds - set(family.takes)):
-        raise ConfigurationFault(
-            "KIND_NOT_TAKEN",
-            f"The model is of the family {family.name}, which cannot train on examples of kind "
-            f"{', '.join(refused)}. It takes {', '.join(family.takes)}.",
-        )
 
 
 def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:

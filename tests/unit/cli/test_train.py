@@ -241,16 +241,21 @@ def test_a_dry_run_says_what_fits() -> None:
             "memoryBytes": str(24 * 2**30),
             "fits": False,
             "duration": "5400s",
+            "measuredSamplesPerSecond": 4.5,
             "cost": 1.05,
             "changes": [{"field": "adaptation.method", "value": "METHOD_QLORA"}],
         },
     ]
     memory = {"peakBytes": str(9 * 2**30)}
-    estimate = {"totalParameters": "1000", "trainableParameters": "10", "memory": memory, "fits": fits}
+    speed = {"duration": "7200s", "measuredSamplesPerSecond": 3.25}
+    counts = {"totalParameters": "1000", "trainableParameters": "10"}
+    estimate = {**counts, "memory": memory, "fits": fits, **speed}
+    path = "training_job.spec.hyperparameters.batch_size"
+    choice = {"field": path, "value": "2", "reason": "So that the job fits l4."}
 
     def told(seen: Seen) -> Answer:
         if seen.path.endswith(":validate"):
-            return as_json({"totalSteps": "3", "estimate": estimate})
+            return as_json({"totalSteps": "3", "estimate": estimate, "choices": [choice]})
         return gateway(seen)
 
     with scripted(told) as server:
@@ -263,4 +268,8 @@ def test_a_dry_run_says_what_fits() -> None:
     assert "9.00 GiB at its peak" in result.output
     for word in ("a100", "yes", "l4", "no", "1 h 30 min", "1.05", "METHOD_QLORA"):
         assert word in result.output
+    assert "by 3.25 examples/s of an earlier job" in result.output
+    assert "1 h 30 min, by 4.5 examples/s of an earlier job" in result.output
+    told_why = next(line for line in result.output.splitlines() if line.startswith("hyperparameters.batch"))
+    assert told_why.split(maxsplit=2)[1:] == ["2", "So that the job fits l4."]
     assert "No estimate: Nobody knows." in unknown.output

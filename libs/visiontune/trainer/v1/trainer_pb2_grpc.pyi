@@ -38,6 +38,13 @@ class TrainerServiceStub:
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
     """
+    PreviewTrainingExamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+    """
     CreateTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
     GetTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainingJobRequest, _trainer_pb2.TrainingJob]
@@ -122,6 +129,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ValidateTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ValidateTrainingJobRequest, _trainer_pb2.ValidateTrainingJobResponse]  # type: ignore[assignment]
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+    """
+    PreviewTrainingExamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]  # type: ignore[assignment]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
     """
     CreateTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
@@ -210,6 +224,19 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.ValidateTrainingJobResponse, _abc.Awaitable[_trainer_pb2.ValidateTrainingJobResponse]]:
         """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
         Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewTrainingExamples(
+        self,
+        request: _trainer_pb2.PreviewTrainingExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.PreviewTrainingExamplesResponse, _abc.Awaitable[_trainer_pb2.PreviewTrainingExamplesResponse]]:
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
         """
 
     @_abc_1.abstractmethod

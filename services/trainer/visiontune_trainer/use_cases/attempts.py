@@ -3,15 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from visiontune_kit import faults
 from visiontune_kit.errors import NotFound, Unauthenticated
 from visiontune_recipes.spec import Base, Spec
 
-from visiontune_trainer.domain.folders import CHECKPOINT_PREFIX, Folder, FolderState, StoredFile
+from visiontune_trainer.domain.folders import CHECKPOINT_PREFIX, Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
-from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.next_step import End, Pause, Policy, Retry, after_retryable, paused
 from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
@@ -27,23 +26,13 @@ from visiontune_trainer.domain.reports import (
     to_thin,
 )
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
+from visiontune_trainer.ports import Manifest, SignedFiles, UnitOfWork
 from visiontune_trainer.use_cases import fence, files, models, origins, records
 from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
+_URL_TTL = timedelta(hours=6)
 TOKEN_PREFIX = "vtw_"  # noqa: S105 - what tokens begin with
-
-
-@dataclass(frozen=True, slots=True)
-class SignedFiles:
-    """Files with where to GET each, by object."""
-
-    name: str
-    files: tuple[StoredFile, ...]
-    urls: Mapping[str, SignedUrl]
-    step: int = 0
-    is_adapter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +140,8 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         manifest=await _manifest(job, deps),
         resume_from=await _signed_checkpoint(checkpoint, deps),
         best=await _signed_checkpoint(best, deps),
-        adapter_base=chain[0].base_model if chain and chain[0].is_adapter else None,
-        model_files=tuple([await _signed_model(model, deps) for model in chain]),
+        adapter_base=models.below(chain),
+        model_files=tuple([await models.signed(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
         metrics_before=job.metrics_before,
         base_revision=job.base_revision,
@@ -331,7 +320,7 @@ async def _finished(uow: UnitOfWork, attempt_name: str) -> State | None:
 async def _manifest(job: Job, deps: Deps) -> Manifest:
     """Raises DatasetGone; NotFound would tell the worker that its job is gone."""
     try:
-        return await deps.datasets.read_manifest(job.resolved.dataset_version)
+        return await deps.datasets.read_manifest(job.resolved.dataset_version, _URL_TTL)
     except NotFound as error:
         raise DatasetGone(job.resolved.dataset_version) from error
 
@@ -361,8 +350,3 @@ async def _signed_checkpoint(found: Folder | None, deps: Deps) -> SignedFiles | 
     if found is None:
         return None
     return SignedFiles(found.name, found.files, await records.sign(found, deps), step=found.step)
-
-
-async def _signed_model(model: Model, deps: Deps) -> SignedFiles:
-    urls = await records.sign_objects(model.project, [file.object for file in model.files], deps)
-    return SignedFiles(model.name, model.files, urls, is_adapter=model.is_adapter)

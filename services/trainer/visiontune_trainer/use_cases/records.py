@@ -7,7 +7,7 @@ from visiontune_trainer.domain.job import Event, Job, project_of
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.ports import SignedUrl
 from visiontune_trainer.use_cases.deps import Deps
-from visiontune_trainer.use_cases.jobs import existing_job
+from visiontune_trainer.use_cases.lookups import existing_job
 
 _MOST_OBJECTS = 1_000
 
