@@ -75,12 +75,12 @@ class Tower:
         inputs: of one example, since company would change last digits; without a text where the model looks
         at pictures by themselves.
         """
-        found = {}
+        found: dict[str, Tensor] = {}
         for name in pictures(inputs):
             others = set(pictures(inputs)) - {name}
             given = self._run({other: each for other, each in inputs.items() if other not in others})
             if self._built.family.features_by_tile:
-                given = [each.unflatten(0, inputs[name].shape[:2]) for each in given]
+                given = [each.reshape(*inputs[name].shape[:2], *each.shape[1:]) for each in given]
             found |= {f"{FEATURES}{name}.{call:02}": each for call, each in enumerate(given)}
             self._sizes[name] = inputs[name].shape[_leading(inputs[name]) :]
         return found
@@ -128,7 +128,8 @@ class Tower:
     def _run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         moved = {name: each.to(self._built.device) for name, each in inputs.items()}
         model = self._built.model
-        self._now.given = given = []
+        given: list[Tensor] = []
+        self._now.given = given
         try:
             with torch.no_grad(), self._built.autocast():
                 if "input_ids" in moved:
