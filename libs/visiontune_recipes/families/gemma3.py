@@ -101,4 +101,5 @@ FAMILY = Family(
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
     features_before=r"model\.multi_modal_projector",
+    gguf=True,
 )

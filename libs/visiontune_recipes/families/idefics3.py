@@ -105,4 +105,5 @@ FAMILY = Family(
     packs=True,
     features_before=r"model\.connector",
     presets=(TINY,),
+    gguf=True,
 )

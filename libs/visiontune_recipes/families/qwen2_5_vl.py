@@ -62,4 +62,5 @@ FAMILY = Family(
     packs=True,
     features_before=qwen2_vl.FAMILY.features_before,
     presets=(TINY,),
+    gguf=True,
 )

@@ -62,4 +62,5 @@ FAMILY = Family(
     packs=True,
     features_before=r"model\.visual\.(merger|deepstack_merger_list\.\d+)",
     presets=(TINY,),
+    gguf=True,
 )

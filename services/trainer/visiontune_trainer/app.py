@@ -18,7 +18,7 @@ from visiontune_trainer.adapters.storage import StorageClient
 from visiontune_trainer.compute.backend import BACKENDS
 from visiontune_trainer.ports import Backend
 from visiontune_trainer.settings import Settings
-from visiontune_trainer.use_cases import sweep
+from visiontune_trainer.use_cases import attempt_logs, sweep
 from visiontune_trainer.use_cases.attempts import TOKEN_PREFIX
 from visiontune_trainer.use_cases.deps import Deps
 from visiontune_trainer.use_cases.reconcile import Reconciler
@@ -54,6 +54,9 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
     async def sweep_for_ever() -> None:
         await sweep.run(deps)
 
+    async def keep_logs_for_ever() -> None:
+        await attempt_logs.run(deps)
+
     return Program(
         name="trainer",
         settings=settings,
@@ -69,7 +72,7 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
         ],
         access=rpc.ACCESS,
         database=database,
-        background=[reconciler.run, sweep_for_ever],
+        background=[reconciler.run, sweep_for_ever, keep_logs_for_ever],
         unscoped=rpc.UNSCOPED,
     )
 

@@ -45,6 +45,16 @@ class Settings(ServerSettings):
         ),
         description="Hub repositories, and folders, whose own Python code workers may run, by commas.",
     )
+    report_to: str = Field(
+        "",
+        validation_alias=AliasChoices("VISIONTUNE_TRAINER_REPORT_TO", "VISIONTUNE_WORKER_REPORT_TO"),
+        description="Trackers that get workers' metrics too, by commas: mlflow, tensorboard, trackio, wandb.",
+    )
+    report_dir: str = Field(
+        "",
+        validation_alias=AliasChoices("VISIONTUNE_TRAINER_REPORT_DIR", "VISIONTUNE_WORKER_REPORT_DIR"),
+        description="Folder, where workers run, for TensorBoard's files.",
+    )
     enable_vision_training: bool = Field(
         True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses families that see."
     )
@@ -101,6 +111,11 @@ class Settings(ServerSettings):
     cancel_grace_s: float = Field(
         15.0, ge=0, description="Seconds that a worker gets to obey before it is stopped."
     )
+    pause_grace_s: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that a worker gets to save and leave for a pause before it is stopped.",
+    )
     retry_first_s: float = Field(1.0, ge=0, description="Seconds before the second attempt; doubles.")
     retry_most_s: float = Field(60.0, ge=0, description="Most seconds between two attempts.")
 
@@ -110,6 +125,7 @@ class Settings(ServerSettings):
             heartbeat_timeout=timedelta(seconds=self.heartbeat_timeout_s),
             start_timeout=timedelta(seconds=self.start_timeout_s),
             cancel_grace=timedelta(seconds=self.cancel_grace_s),
+            pause_grace=timedelta(seconds=self.pause_grace_s),
             backoff_first=timedelta(seconds=self.retry_first_s),
             backoff_most=timedelta(seconds=self.retry_most_s),
         )
@@ -126,6 +142,8 @@ class Settings(ServerSettings):
             or f"{own_host}:{self.worker_port or self.port}",
             "VISIONTUNE_WORKER_MODEL_ROOTS": self.model_roots,
             "VISIONTUNE_WORKER_TRUSTED_REPOSITORIES": self.trusted_repositories,
+            "VISIONTUNE_WORKER_REPORT_TO": self.report_to,
+            "VISIONTUNE_WORKER_REPORT_DIR": self.report_dir,
             "VISIONTUNE_OTLP_ENDPOINT": self.otlp_endpoint,
             "VISIONTUNE_WORKER_TLS_CA_FILE": str(self.tls_ca_file or ""),
             "VISIONTUNE_WORKER_TLS_CERTIFICATE_FILE": str(self.tls_certificate_file or ""),

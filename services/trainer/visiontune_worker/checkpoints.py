@@ -5,6 +5,7 @@ Nothing in it depends on the number of ranks. What a step draws at random follow
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ class Saver:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self.saved_step = -1
+        self.took_s = 0.0  # to write and to store the last one
 
     def save(self, training: Training) -> None:
         """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
@@ -142,9 +144,12 @@ class Saver:
             if training.built.sharded:
                 state_of(training, self._spec)  # The rank that saves cannot ask alone.
             return
+        began = time.monotonic()
         folder = self._scratch / f"step-{training.step}"
         write(training, self._spec, self._spec_digest, folder)
-        self._pending = self._pool.submit(self._upload, self._attempt, folder, training.step, training.epoch)
+        self._pending = self._pool.submit(
+            self._upload, self._attempt, folder, training.step, training.epoch, began
+        )
 
     def wait(self) -> None:
         """Waits until the last checkpoint is committed."""
@@ -156,10 +161,11 @@ class Saver:
         """Lets a running upload end and forgets about its fate."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _upload(self, attempt: Attempt, folder: Path, step: int, epoch: float) -> None:
+    def _upload(self, attempt: Attempt, folder: Path, step: int, epoch: float, began: float) -> None:
         files = upload_folder(attempt, self._transfer, folder, f"checkpoints/step-{step}")
         attempt.commit_checkpoint(step=step, epoch=epoch, files=files)
         shutil.rmtree(folder, ignore_errors=True)
+        self.took_s = time.monotonic() - began
 
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:

@@ -2,22 +2,44 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
-from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loop, objectives, sharding
+from visiontune_worker import (
+    artifacts,
+    build,
+    checkpoints,
+    evaluate,
+    feed,
+    loop,
+    objectives,
+    sharding,
+    system,
+)
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.claim import Claim, Manifest
+from visiontune_worker.claim import Claim, Manifest, Sample
+from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import Cancelled, ConfigurationFault, DataFault, Fault, PassingFault, Preempted
+from visiontune_worker.faults import (
+    Cancelled,
+    ConfigurationFault,
+    DataFault,
+    Fault,
+    PassingFault,
+    Paused,
+    Preempted,
+)
 from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.mirrors import mirrors_of
 from visiontune_worker.notices import Notices
 from visiontune_worker.objectives.objective import Result
 from visiontune_worker.order import Order
@@ -45,7 +67,13 @@ def run(
     """
     ranks = ranks or Ranks()
     scratch = settings.own_scratch_dir
+    # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
+    outbox = attempt.outbox if attempt else Outbox("")
     with ExitStack() as stack:
+        if attempt:
+            mirrors = mirrors_of(claim, settings)
+            stack.callback(mirrors.close)
+            outbox.mirror = mirrors.tell
         transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
         stack.callback(transfer.close)
         shards = Shards(
@@ -60,13 +88,18 @@ def run(
         stack.callback(uploads.close)
         saver = checkpoints.Saver(attempt, uploads, claim.spec, claim.spec_digest, scratch / "checkpoints")
         stack.callback(saver.close)
-        # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
-        outbox = attempt.outbox if attempt else Outbox("")
         session = _prepare(outbox, claim, settings, interrupts, shards, transfer, saver, ranks)
         if attempt and (revision := session.training.built.base_revision):
             # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
             attempt.outbox.base_revision(revision)
             attempt.flush()
+        if attempt:
+            sampler = system.Sampler(
+                session.tell_system,
+                system.accelerators(settings.local_ranks if session.on_accelerator else 0),
+                ranks_here=settings.local_ranks,
+            )
+            stack.callback(sampler.close)
         session.measure_before()
         session.train()
         session.measure_after()
@@ -128,6 +161,7 @@ def _prepare(
             given.held_out,
             evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
         ),
+        eta=Eta(training.total_steps, claim.spec.evaluation.every_steps or training.total_steps),
         metrics_before=dict(claim.metrics_before),
         answers_before={each.example: each.before for each in claim.samples},
     )
@@ -146,10 +180,27 @@ class Session:
     feed: Feed
     saver: checkpoints.Saver
     held_out: HeldOut
+    eta: Eta
     metrics_before: Mapping[str, float]
     answers_before: Mapping[str, str]
     metrics_after: Mapping[str, float] | None = None
+    samples: Sequence[Sample] = ()
     measured_step: int = -1
+
+    @property
+    def on_accelerator(self) -> bool:
+        """True where the model is not on the processor."""
+        return self.training.built.device.type != "cpu"
+
+    def tell_system(self, values: Mapping[str, float]) -> None:
+        """Tells what the attempt takes of its machine, from any thread.
+
+        Not before its first step where an earlier attempt made the last one: values of an older attempt go
+        when a newer one tells any at the same step.
+        """
+        training = self.training
+        if training.step > self.claim.resume_step or not training.step:
+            self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
 
     def measure_before(self) -> None:
         """Measures the untrained model, unless an earlier attempt did."""
@@ -172,6 +223,7 @@ class Session:
             training, tell=self._tell_points, ids_at=lambda step: self.feed.ids_at(step - begun)
         )
         self._tell_phase("training")
+        self.eta.begin(training.step)
         with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
             loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
@@ -187,9 +239,6 @@ class Session:
         """Uploads the trained model and ends the attempt well."""
         self._tell_phase("publishing")
         claim, training = self.claim, self.training
-        kind = artifacts.artifact_id(claim.spec)
-        folder = scratch / kind
-        shutil.rmtree(folder, ignore_errors=True)
         story = artifacts.Story(
             training_job=claim.training_job,
             spec=claim.spec.at(training.built.base_revision),
@@ -198,13 +247,18 @@ class Session:
             metrics_before=self.metrics_before,
             metrics_after=self.metrics_after or {},
             steps=training.step,
+            samples=self.samples,
         )
-        artifacts.write(training.built, story, folder)
-        self.interrupts.check()
-        files = upload_folder(attempt, transfer, folder, f"artifacts/{kind}")
+        uploaded = {}
+        for artifact in artifacts.names(claim.spec):
+            folder = scratch / artifact
+            shutil.rmtree(folder, ignore_errors=True)
+            artifacts.write(training.built, story, artifact, folder)
+            self.interrupts.check(but=Paused)
+            uploaded[artifact] = upload_folder(attempt, transfer, folder, f"artifacts/{artifact}")
+            shutil.rmtree(folder, ignore_errors=True)
         attempt.succeed(
-            artifact=kind,
-            files=files,
+            artifacts=uploaded,
             metrics=self.metrics_after or {},
             parameter_count=training.built.parameter_count,
         )
@@ -212,8 +266,11 @@ class Session:
     def _after_step(self, meter: loop.Meter) -> None:
         training, spec = self.training, self.claim.spec
         last = training.step == training.total_steps
+        paused: Paused | None = None
         try:
             training.ranks.check(self.interrupts)
+        except Paused as order:
+            paused = order
         except Preempted:
             self._save(meter)
             self.saver.wait()
@@ -231,6 +288,13 @@ class Session:
             training.built.train()
             self._tell_phase("training")
             meter.pause()
+            self.eta.begin(training.step)
+        # After what was due at this step, since the next attempt begins behind it. At the end there is
+        # nothing left to pause.
+        if paused is not None and not last:
+            self._save(meter)
+            self.saver.wait()
+            raise paused
 
     def _save(self, meter: loop.Meter) -> None:
         if self.saver.saved_step == self.training.step:
@@ -246,15 +310,16 @@ class Session:
 
     def _evaluate(self) -> Result:
         self._tell_phase("evaluating")
-        spec = self.claim.spec
+        spec, began = self.claim.spec, time.monotonic()
         result = evaluate.evaluate(
             self.training.built,
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
             ranks=self.training.ranks,
-            check=self.interrupts.check,
+            check=partial(self.interrupts.check, but=Paused),
         )
         self.training.deliver_notices()
+        self.eta.evaluation_s = time.monotonic() - began
         return result
 
     def _tell_evaluation(self, result: Result) -> None:
@@ -264,24 +329,25 @@ class Session:
         count = self.claim.spec.evaluation.sample_count or 0
         untrained = training.step == self.claim.spec.first_step
         after = {} if untrained else result.answers
-        self.outbox.samples(evaluate.samples(self.held_out, count, self.answers_before, after, training.step))
+        self.samples = evaluate.samples(self.held_out, count, self.answers_before, after, training.step)
+        self.outbox.samples(self.samples)
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
         self.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
 
     def _tell_points(self, points: Sequence[loop.Point]) -> None:
         for point in points:
             self.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
-        self._tell_phase("training", points[-1].values.get("samples_per_second"))
+        self.eta.stepped(self.training.step)
+        self._tell_phase("training")
 
-    def _tell_phase(self, phase: str, samples_per_second: float | None = None) -> None:
+    def _tell_phase(self, phase: str) -> None:
         training = self.training
-        examples = (training.total_steps - training.step) * training.order.examples_per_step
         self.outbox.progress(
             step=training.step,
             total_steps=training.total_steps,
             epoch=training.epoch,
             phase=phase,
-            remaining_s=examples / samples_per_second if samples_per_second else None,
+            remaining_s=self.eta.remaining_s(training.step, phase, self.saver.took_s),
         )
 
 

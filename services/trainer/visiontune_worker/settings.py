@@ -75,6 +75,14 @@ class Settings(BaseSettings):
         validation_alias="VISIONTUNE_OTLP_ENDPOINT",
         description="OTLP gRPC collector; empty: none.",
     )
+    report_to: str = Field(
+        default="",
+        description="Trackers that get the metrics as well, by commas: mlflow, tensorboard, trackio, wandb. "
+        "Their packages have to be installed; where they are and with which key, their own variables say.",
+    )
+    report_dir: Path | None = Field(
+        default=None, description="Folder for TensorBoard's files, which outlives the worker."
+    )
     device: str = Field(
         default="auto",
         pattern="^(auto|cpu)$",
@@ -120,6 +128,11 @@ class Settings(BaseSettings):
     def trusted(self) -> frozenset[str]:
         """`trusted_repositories`, one by one."""
         return frozenset(filter(None, map(str.strip, self.trusted_repositories.split(","))))
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """`report_to`, one by one."""
+        return tuple(filter(None, map(str.strip, self.report_to.split(","))))
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -25,11 +25,14 @@ REQUESTS: dict[str, Any] = {
     "GetTrainingJob": pb.GetTrainingJobRequest(name=JOB),
     "ListTrainingJobs": pb.ListTrainingJobsRequest(parent=PARENT),
     "CancelTrainingJob": pb.CancelTrainingJobRequest(name=JOB),
+    "PauseTrainingJob": pb.PauseTrainingJobRequest(name=JOB),
+    "ResumeTrainingJob": pb.ResumeTrainingJobRequest(name=JOB),
     "DeleteTrainingJob": pb.DeleteTrainingJobRequest(name=JOB),
     "WatchTrainingJob": pb.WatchTrainingJobRequest(name=JOB),
     "ListEvents": pb.ListEventsRequest(parent=JOB),
     "ListMetrics": pb.ListMetricsRequest(parent=JOB),
     "ListLogLines": pb.ListLogLinesRequest(parent=JOB),
+    "ListAttemptLogs": pb.ListAttemptLogsRequest(parent=JOB),
     "ListCheckpoints": pb.ListCheckpointsRequest(parent=JOB),
     "ListSamples": pb.ListSamplesRequest(parent=JOB),
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),
@@ -37,6 +40,8 @@ REQUESTS: dict[str, Any] = {
     "GetAcceleratorUsage": pb.GetAcceleratorUsageRequest(parent=PARENT),
     "ListAccelerators": pb.ListAcceleratorsRequest(parent=PARENT),
     "GetModel": pb.GetModelRequest(name=MODEL),
+    "ListModelFiles": pb.ListModelFilesRequest(parent=MODEL),
+    "DeleteModel": pb.DeleteModelRequest(name=MODEL),
     "RegisterModel": pb.RegisterModelRequest(
         parent=PARENT, model_id="mine", model=pb.Model(training_job=JOB)
     ),

@@ -26,7 +26,7 @@ COMMANDS = [
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
     *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
-    *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts")],
+    *[["job", verb] for verb in ("list", "show", "watch", "pause", "resume", "cancel", "logs", "artifacts")],
 ]  # fmt: skip
 
 

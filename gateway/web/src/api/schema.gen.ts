@@ -1131,6 +1131,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/trainingJobs/{training_job}:pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once
+         * @description Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["PauseTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}:resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a paused job go on from its newest checkpoint: it is QUEUED again
+         * @description Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause goes on as well. Repeating it, or resuming a job that is not paused, is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["ResumeTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/trainingJobs/{training_job}:watch": {
         parameters: {
             query?: never;
@@ -1203,6 +1243,26 @@ export interface paths {
          * @description Lists a job's log lines, oldest first.
          */
         get: operations["ListLogLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each
+         * @description Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most 8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+         */
+        get: operations["ListAttemptLogs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1303,10 +1363,34 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns one registered model
-         * @description Returns one registered model.
+         * Returns one registered model with its lineage
+         * @description Returns one registered model with its lineage.
          */
         get: operations["GetModel"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a registered model; its files too, unless its job or another model still has them
+         * @description Deletes a registered model; its files too, unless its job or another model still has them. FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered adapters sit on it. ABORTED when `etag` is given and stale.
+         */
+        delete: operations["DeleteModel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/models/{model}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a registered model's files, by path, with a signed URL for each
+         * @description Lists a registered model's files, by path, with a signed URL for each. They are there also when the job that made them is deleted.
+         */
+        get: operations["ListModelFiles"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1564,7 +1648,7 @@ export interface components {
         };
         /** @description A result of a job: a folder of files. */
         Artifact: {
-            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads) or `report`. */
+            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads), `merged` (full weights with the adapter in them) or `report`. */
             name?: string;
             /** @description The files. */
             files?: components["schemas"]["ArtifactFile"][];
@@ -1597,6 +1681,23 @@ export interface components {
              * @description When the URL stops working.
              */
             expireTime?: string;
+        };
+        /** @description The whole log of an attempt that has ended. */
+        AttemptLog: {
+            /** @description `…/trainingJobs/{job}/logs/{log}`, where the last segment is `attempt-{attempt}`. */
+            name?: string;
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             */
+            attempt?: number;
+            /** @description Plain text in UTF-8: a line's time, level and message. */
+            file?: components["schemas"]["ArtifactFile"];
+            /**
+             * Format: date-time
+             * @description When it was stored.
+             */
+            createTime?: string;
         };
         /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
         Augmentation: {
@@ -2395,6 +2496,36 @@ export interface components {
             /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
             unavailableReason?: string;
         };
+        /** @description One training behind a model. What it names may be deleted since; what it says of it stays. */
+        Generation: {
+            /** @description The model that the result was registered as; absent when the next one went on from the job itself. */
+            model?: components["schemas"]["Generation.Link"];
+            /** @description The job. Absent in the last generation when its model was deleted before this one was registered. */
+            trainingJob?: components["schemas"]["Generation.Link"];
+            /** @description The data; absent when the job was deleted before the model was registered. */
+            datasetVersion?: components["schemas"]["Generation.Link"];
+            /** @description Digest of the data, `sha256:…`. */
+            datasetDigest?: string;
+            /** @description Digest of the resolved spec, `sha256:…`. */
+            specDigest?: string;
+            /** @description What the training started from; a Hub repository at the commit that was loaded. */
+            baseModel?: components["schemas"]["BaseModel"];
+            /** @description Metrics before training, by name. */
+            metricsBefore?: {
+                [key: string]: number;
+            };
+            /** @description Metrics after training, by name. */
+            metricsAfter?: {
+                [key: string]: number;
+            };
+        };
+        /** @description A resource that a model came from. */
+        "Generation.Link": {
+            /** @description Its name, for example `projects/{project}/trainingJobs/{training_job}`. */
+            name?: string;
+            /** @description True when it is not there any more, or another one has its name. */
+            deleted?: boolean;
+        };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
             /** @description One entry a kind, in order of its name. */
@@ -2753,6 +2884,13 @@ export interface components {
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
+        /** @description Answer of ListAttemptLogs. */
+        ListAttemptLogsResponse: {
+            /** @description Oldest first. */
+            logs?: components["schemas"]["AttemptLog"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListCheckpoints. */
         ListCheckpointsResponse: {
             /** @description Newest first. */
@@ -2823,6 +2961,13 @@ export interface components {
         ListModelFamiliesResponse: {
             /** @description In order of name. */
             families?: components["schemas"]["ModelFamily"][];
+        };
+        /** @description Answer of ListModelFiles. */
+        ListModelFilesResponse: {
+            /** @description In order of path. */
+            files?: components["schemas"]["ArtifactFile"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
         };
         /** @description Answer of ListModels. */
         ListModelsResponse: {
@@ -3032,6 +3177,17 @@ export interface components {
              * @description When it was registered; absent for a preset.
              */
             readonly createTime?: string;
+            /** @description Which of the job's artifacts it is: `model`, `adapter` or `merged`. Empty when registering means what was trained: `model` or `adapter`. `merged` is there when the job was asked for it (`spec.publish.merged`). */
+            artifact?: string;
+            /** @description The trainings behind it, newest first: its own, then that of the model that it started from, or of the job that it went on from, and so on. `base_model` of the last is where it all began. Only GetModel tells it. */
+            readonly lineage?: components["schemas"]["Generation"][];
+            /**
+             * Format: int64
+             * @description Bytes of its files; 0 for a preset.
+             */
+            readonly sizeBytes?: string;
+            /** @description Given to DeleteModel, it makes sure that the same model is meant. Empty for a preset. */
+            readonly etag?: string;
         };
         /** @description A family of models that can be trained. */
         ModelFamily: {
@@ -3051,6 +3207,8 @@ export interface components {
             presets?: string[];
             /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
             unavailableReason?: string;
+            /** @description True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second file for what sees. */
+            ggufConvertible?: boolean;
         };
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
@@ -3245,6 +3403,11 @@ export interface components {
             phase?: string;
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
+        };
+        /** @description What a job publishes beside what it trained. */
+        Publish: {
+            /** @description Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and inference servers load without peft. Added up in float32, kept in the number format of the base. Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA. */
+            merged?: boolean;
         };
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
@@ -3741,9 +3904,11 @@ export interface components {
             readonly etag?: string;
             /**
              * Format: int32
-             * @description Attempts among `attempt` that ended because their machine was taken away, and so do not count against `resources.max_attempts`.
+             * @description Attempts among `attempt` that ended because their machine was taken away or a user paused the job, and so do not count against `resources.max_attempts`.
              */
             readonly unchargedAttempts?: number;
+            /** @description Set from the time at which a user asked to pause until the job is PAUSED, or goes on after all. */
+            readonly pauseRequested?: boolean;
         };
         /**
          * @description Where a job stands. Only the service changes it; every change is an event.
@@ -3756,9 +3921,10 @@ export interface components {
          *     - `STATE_SUCCEEDED`: Ended well; artifacts are there. Final.
          *     - `STATE_FAILED`: Ended badly; `error` says why. Final.
          *     - `STATE_CANCELLED`: Stopped by a user. Final.
+         *     - `STATE_PAUSED`: Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints.
          * @enum {string}
          */
-        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED";
+        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED" | "STATE_PAUSED";
         /** @description What to train. Fields left unset are resolved by the service and recorded in `resolved_spec`. */
         TrainingJobSpec: {
             /** @description Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`. */
@@ -3785,6 +3951,8 @@ export interface components {
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
             preference?: components["schemas"]["Preference"];
+            /** @description What is published beside what was trained. */
+            publish?: components["schemas"]["Publish"];
         };
         /**
          * @description What a training minimises, where a model and its data leave a choice.
@@ -6027,6 +6195,74 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PauseTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ResumeTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     WatchTrainingJob: {
         parameters: {
             query?: {
@@ -6144,6 +6380,35 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ListAttemptLogs: {
+        parameters: {
+            query?: {
+                /** @description Most logs in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAttemptLogsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListCheckpoints: {
         parameters: {
             query?: {
@@ -6238,6 +6503,12 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only models of this family, for example `llava`; empty: of any. */
+                family?: string;
+                /** @description Only models that learnt from this dataset, or from this version of one, themselves or in an earlier generation; empty: from any. */
+                dataset?: string;
+                /** @description Only models that started from this, themselves or in an earlier generation: a model of this project, `presets/{preset}`, a Hub repository as `owner/name`, or a folder that begins with `/`; empty: from any. */
+                base?: string;
             };
             header?: never;
             path: {
@@ -6310,6 +6581,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteModel: {
+        parameters: {
+            query?: {
+                /** @description The model's `etag`, so that no other one of its name is deleted; empty means no protection. */
+                etag?: string;
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListModelFiles: {
+        parameters: {
+            query?: {
+                /** @description Most files in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListModelFilesResponse"];
                 };
             };
             default: components["responses"]["Error"];

@@ -12,21 +12,23 @@ from visiontune_recipes.spec import Base, Spec
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
 from visiontune_trainer.domain.models import Model
-from visiontune_trainer.domain.next_step import End, Policy, Retry, after_retryable
+from visiontune_trainer.domain.next_step import End, Pause, Policy, Retry, after_retryable, paused
 from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
     LONGEST_LOG_LINE,
     MOST_LOG_LINES,
+    MOST_LOG_LINES_OF_JOB,
     LogLine,
     MetricPoint,
+    Order,
     Report,
     Sample,
 )
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
 from visiontune_trainer.use_cases import fence, files, models, origins, records
-from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
+from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
 TOKEN_PREFIX = "vtw_"  # noqa: S105 - what tokens begin with
@@ -67,7 +69,7 @@ class Acknowledgement:
     """The answer to a report."""
 
     sequence: int
-    cancel: bool
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Finish:
     """How an attempt ended, as its worker says."""
 
     attempt: str
-    outcome: str  # SUCCEEDED, FAILED, RETRY or CANCELLED
+    outcome: str  # SUCCEEDED, FAILED, RETRY, CANCELLED or PAUSED
     reason: str = ""
     message: str = ""
     artifacts: Mapping[str, tuple[files.UploadedFile, ...]] = field(default_factory=dict)  # by artifact
@@ -166,7 +168,6 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
     async with deps.unit_of_work() as uow:
         job, attempt = await fence.claimed(uow, report.attempt)
         attempt = replace(attempt, heartbeat_at=now)
-        cancel = job.cancel_requested_at is not None
         if report.sequence > attempt.acknowledged:
             changed = await _store(uow, job, attempt, report, now)
             attempt = replace(attempt, acknowledged=report.sequence)
@@ -177,7 +178,7 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
         await uow.commit()
     faults.point("report.after_commit")
     deps.wakeups.notify(job.name)
-    return Acknowledgement(attempt.acknowledged, cancel)
+    return Acknowledgement(attempt.acknowledged, _order_for(job))
 
 
 async def finish(command: Finish, deps: Deps) -> State:
@@ -199,7 +200,7 @@ async def finish(command: Finish, deps: Deps) -> State:
         await files.abandon(artifacts, deps)
         raise
     faults.point("finish.after_commit")
-    deps.wakeups.notify(job.name, RECONCILER, SWEEPER)
+    deps.wakeups.notify(job.name, RECONCILER, SWEEPER, LOG_KEEPER)
     return state
 
 
@@ -219,7 +220,7 @@ async def _end(command: Finish, artifacts: list[Folder], deps: Deps) -> State:
     return job.state
 
 
-def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | End:
+def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | Pause | End:
     """Decides what follows from a worker's own word."""
     message = command.message or "The worker gave no message."
     if command.outcome == "SUCCEEDED":
@@ -228,9 +229,19 @@ def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Re
         return End(State.CANCELLED, Reason.CANCELLED, "Stopped as asked.")
     if command.outcome == "FAILED":
         return End(State.FAILED, command.reason or Reason.FAILED, message)
+    if command.outcome == "PAUSED":
+        if job.pause_requested_at is not None:
+            return paused()
+        return Retry(Reason.RESUMED, "A user resumed it while it was being paused.", now, charged=False)
     # Told to stop, but not by a user: by its backend.
     reason = command.reason or (Reason.PREEMPTED if command.outcome == "CANCELLED" else Reason.WORKER_EXITED)
     return after_retryable(job, reason, message, now, policy, charged=reason != Reason.PREEMPTED)
+
+
+def _order_for(job: Job) -> Order:
+    if job.cancel_requested_at is not None:
+        return Order.CANCEL
+    return Order.CONTINUE if job.pause_requested_at is None else Order.PAUSE
 
 
 def _results(job: Job, command: Finish) -> dict[str, object]:
@@ -270,9 +281,10 @@ async def _store_metric(uow: UnitOfWork, job: Job, attempt: Attempt, point: Metr
 
 async def _store_log_lines(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, now: datetime) -> Job:
     lines = list(report.log_lines)
-    room = MOST_LOG_LINES - job.log_lines
+    room = min(MOST_LOG_LINES - (job.log_lines - attempt.lines_before), MOST_LOG_LINES_OF_JOB - job.log_lines)
     if len(lines) > room > 0:
-        last = f"More than {MOST_LOG_LINES:,} lines; the rest is dropped."
+        last = f"More than {MOST_LOG_LINES:,} lines of an attempt, or more than {MOST_LOG_LINES_OF_JOB:,} "
+        last += "of the job; the rest is dropped."
         lines = [*lines[: room - 1], LogLine(job.name, now, "warning", last, attempt.number)]
     stored = [
         replace(

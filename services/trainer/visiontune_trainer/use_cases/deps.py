@@ -15,6 +15,7 @@ from visiontune_trainer.ports import Backend, Datasets, ModelFolders, Storage, U
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
 SWEEPER = "loop:sweep"
+LOG_KEEPER = "loop:logs"
 
 
 class Wakeups:

@@ -1,4 +1,4 @@
-"""What users read about a job: events, metrics, lines, samples, checkpoints, artifacts."""
+"""What users read about a job: events, metrics, lines, logs, samples, checkpoints, artifacts."""
 
 from visiontune_trainer.domain.folders import Folder, FolderState, newest_first
 from visiontune_trainer.domain.job import Event, project_of
@@ -45,8 +45,14 @@ async def list_checkpoints(job: str, deps: Deps) -> list[Folder]:
 
 async def list_artifacts(job: str, deps: Deps) -> list[tuple[Folder, dict[str, SignedUrl]]]:
     """Returns the artifacts by name, each with a signed URL by object."""
-    folders = [folder for folder in await _committed(job, deps) if not folder.is_checkpoint]
+    folders = [folder for folder in await _committed(job, deps) if folder.is_artifact]
     return [(folder, await sign(folder, deps)) for folder in folders]
+
+
+async def list_logs(job: str, deps: Deps) -> list[Folder]:
+    """Returns the logs of the attempts that have ended, by attempt."""
+    logs = [folder for folder in await _committed(job, deps) if folder.is_log]
+    return sorted(logs, key=lambda folder: folder.attempt)
 
 
 async def sign(folder: Folder, deps: Deps) -> dict[str, SignedUrl]:
