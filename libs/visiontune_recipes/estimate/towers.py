@@ -23,7 +23,8 @@ def _towers(
     layers, others, side = tower_of({"vision_config": tower})
     language = layers_of(text, gated=False, biased=True)
     pooler = 1 if pooled else 0
-    beside = int(text.get("max_position_embeddings", 0)) + 4 + pooler * int(text.get("type_vocab_size", 2))
+    positions = int(text.get("max_position_embeddings", 0))
+    beside = positions + 4 + pooler * int(text.get("type_vocab_size", 2))
     return Sizes(
         language=language,
         vocabulary=int(text.get("vocab_size", 0)),
@@ -34,6 +35,7 @@ def _towers(
         patch_values=3 * int(config[vision]["patch_size"]) ** 2,
         vision_others=others + (side**2 + 2 * first + 2) * layers.width + pooler * layers.width**2,
         language_others=beside * language.width + pooler * language.width**2,
+        positions=positions,
         projector_parameters=projector(layers.width, language.width),
     )
 

@@ -11,14 +11,13 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit.errors import InvalidArgument, Violation
 from visiontune_recipes.check import Problem
 from visiontune_recipes.families import Family
-from visiontune_recipes.presets import PRESETS, Preset
+from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Spec
 
 from visiontune_trainer.domain.folders import Folder, StoredFile
 from visiontune_trainer.domain.job import Event, Job, Progress
-from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.problems import SPEC_FIELD
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
 from visiontune_trainer.estimate_wire import choice_to, estimate_to
@@ -77,6 +76,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         next_attempt_time=time_to(job.next_attempt_at),
         etag=f'"{job.updated}"',
         uncharged_attempts=job.uncharged,
+        pause_requested=job.pause_requested_at is not None,
     )
 
 
@@ -93,13 +93,32 @@ def progress_to(progress: Progress) -> pb.Progress:
         epoch=progress.epoch,
         phase=progress.phase,
         remaining=None if progress.remaining_s is None else duration_to(progress.remaining_s),
+        best=None
+        if progress.best_step is None
+        else pb.BestEvaluation(
+            step=progress.best_step,
+            metric=progress.best_metric,
+            value=progress.best_value,
+            evaluations_without_progress=progress.evaluations_without_progress,
+        ),
     )
 
 
 def progress_from(message: pb.Progress) -> Progress:
     """Returns the progress that a worker reports."""
     remaining_s = message.remaining.ToTimedelta().total_seconds() if message.HasField("remaining") else None
-    return Progress(message.step, message.total_steps, message.epoch, message.phase, remaining_s)
+    best = message.best
+    return Progress(
+        message.step,
+        message.total_steps,
+        message.epoch,
+        message.phase,
+        remaining_s,
+        best_step=best.step if message.HasField("best") else None,
+        best_metric=best.metric,
+        best_value=best.value,
+        evaluations_without_progress=best.evaluations_without_progress,
+    )
 
 
 def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
@@ -166,7 +185,12 @@ def sample_to(sample: Sample) -> pb.Sample:
     )
 
 
-def checkpoint_to(folder: Folder) -> pb.Checkpoint:
+def answer_to(answer: SampleAnswer) -> pb.SampleAnswer:
+    """Returns an answer as a message."""
+    return pb.SampleAnswer(step=answer.step, text=answer.text)
+
+
+def checkpoint_to(folder: Folder, best_step: int | None) -> pb.Checkpoint:
     """Returns a committed checkpoint as a message."""
     return pb.Checkpoint(
         name=folder.name,
@@ -175,6 +199,7 @@ def checkpoint_to(folder: Folder) -> pb.Checkpoint:
         attempt=folder.attempt,
         size_bytes=folder.size_bytes,
         create_time=time_to(folder.committed_at),
+        is_best=folder.step == best_step,
     )
 
 
@@ -184,6 +209,17 @@ def artifact_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.Artifact:
         name=folder.name,
         files=[file_to(file, urls) for file in folder.files],
         size_bytes=folder.size_bytes,
+        create_time=time_to(folder.committed_at),
+    )
+
+
+def log_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.AttemptLog:
+    """Returns the kept log of an attempt with a URL for its file."""
+    [file] = folder.files
+    return pb.AttemptLog(
+        name=folder.name,
+        attempt=folder.attempt,
+        file=file_to(file, urls),
         create_time=time_to(folder.committed_at),
     )
 
@@ -200,32 +236,6 @@ def file_to(file: StoredFile, urls: Mapping[str, SignedUrl]) -> pb.ArtifactFile:
     )
 
 
-def model_to(model: Model) -> pb.Model:
-    """Returns a registered model as a message."""
-    return pb.Model(
-        name=model.name,
-        display_name=model.display_name,
-        description=model.description,
-        family=model.family,
-        training_job=model.training_job,
-        base_model=base_to(model.base_model),
-        is_adapter=model.is_adapter,
-        parameter_count=model.parameter_count,
-        create_time=time_to(model.created_at),
-    )
-
-
-def preset_to(preset: Preset) -> pb.Model:
-    """Returns a preset as a message."""
-    return pb.Model(
-        name=f"presets/{preset.name}",
-        display_name=preset.name,
-        description=preset.description,
-        family=preset.family,
-        parameter_count=preset.parameter_count,
-    )
-
-
 def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
     """Returns a family as a message."""
     return pb.ModelFamily(
@@ -237,6 +247,7 @@ def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
         unavailable_reason=unavailable_reason,
+        gguf_convertible=family.gguf,
     )
 
 

@@ -55,6 +55,13 @@ async def test_examples_thumbnails_and_counts_agree(s3: SeaweedFS, tmp_path: Pat
             names = [f"{version.name}/examples/{n}" for n in numbers[1:8]]
             assert [each.example for each in thumbnails.thumbnails] == names
             assert thumbnails.total_size == len(numbers)
+        wide = [f"r{n}" for n in range(240) if n % 3]
+        by_pixels = await listed(service, parent=version.name, order_by="image_pixels desc")
+        assert sorted(by_pixels) == sorted(await listed(service, parent=version.name))
+        assert by_pixels[: len(wide)] == wide
+        longest = await listed(service, parent=version.name, filter="id:10", order_by="text_bytes desc")
+        assert longest[0] == "r100"
+        assert longest[-1] == "r109"  # says least
         for split in ("train", "validation"):
             found = await listed(service, parent=version.name, split=split, query="a cat")
             again = await listed(service, parent=version.name, filter=f"split = {split}", query="a cat")

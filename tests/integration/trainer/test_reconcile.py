@@ -41,6 +41,7 @@ class World:
             unit_of_work=self._begin,
             storage=nothing,
             datasets=nothing,
+            previewer=nothing,
             backend=backend,
             clock=self,
             replica="r-1",

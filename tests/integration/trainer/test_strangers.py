@@ -46,6 +46,7 @@ class World:
             unit_of_work=lambda: UnitOfWork(database),
             storage=absent,
             datasets=absent,
+            previewer=absent,
             backend=self.backend,
             clock=self.clock,
             replica="r",

@@ -2226,6 +2226,7 @@ class ListExamplesRequest(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     page_size: _builtins.int
@@ -2240,6 +2241,10 @@ class ListExamplesRequest(_message.Message):
     """
     query: _builtins.str
     """Only examples with this in a message or caption, in upper or lower case; empty means all."""
+    order_by: _builtins.str
+    """What comes first: `text_bytes desc`, most text, or `image_pixels desc`, most pixels of all images together;
+    among equals the lower row. Empty means row order.
+    """
     def __init__(
         self,
         *,
@@ -2249,10 +2254,11 @@ class ListExamplesRequest(_message.Message):
         split: _builtins.str = ...,
         filter: _builtins.str = ...,
         query: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2273,7 +2279,7 @@ class ListExamplesResponse(_message.Message):
     """Examples in all that match the request."""
     @_builtins.property
     def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """In row order."""
+        """In row order, unless `order_by` says otherwise."""
 
     def __init__(
         self,
