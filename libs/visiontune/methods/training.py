@@ -48,6 +48,16 @@ class Training(Calls):
         request = trainer_pb2.CancelTrainingJobRequest(name=self.job_name(name))
         return self.call(rpc(_TRAINER, "CancelTrainingJob"), request, trainer_pb2.TrainingJob())
 
+    def pause_job(self, name: str) -> trainer_pb2.TrainingJob:
+        """Asks a job to save where it is and to leave its machine."""
+        request = trainer_pb2.PauseTrainingJobRequest(name=self.job_name(name))
+        return self.call(rpc(_TRAINER, "PauseTrainingJob"), request, trainer_pb2.TrainingJob())
+
+    def resume_job(self, name: str) -> trainer_pb2.TrainingJob:
+        """Lets a paused job go on from where it was."""
+        request = trainer_pb2.ResumeTrainingJobRequest(name=self.job_name(name))
+        return self.call(rpc(_TRAINER, "ResumeTrainingJob"), request, trainer_pb2.TrainingJob())
+
     def delete_job(self, name: str) -> None:
         """Deletes an ended job; a registered model keeps its files."""
         request = trainer_pb2.DeleteTrainingJobRequest(name=self.job_name(name))

@@ -193,7 +193,7 @@ class Jobs(Protocol):
         """Names of jobs that are not in a final state and start from the registered model."""
 
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
-        """Jobs of all projects that are not in a final state, those with a worker first, then oldest first.
+        """Jobs of all projects that are not at rest, those with a worker first, then oldest first.
 
         Each with its current attempt, None without a worker.
         """

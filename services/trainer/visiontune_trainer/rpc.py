@@ -17,7 +17,7 @@ from visiontune_recipes.presets import Preset
 from visiontune_trainer import model_wire, wire
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
-from visiontune_trainer.use_cases import catalogue, jobs, models, records, usage, watch
+from visiontune_trainer.use_cases import catalogue, jobs, models, pauses, records, usage, watch
 from visiontune_trainer.use_cases.deps import Deps
 
 NAME = "visiontune.trainer.v1.TrainerService"
@@ -43,6 +43,8 @@ _METHODS = {
     Role.EDITOR: (
         "CreateTrainingJob",
         "CancelTrainingJob",
+        "PauseTrainingJob",
+        "ResumeTrainingJob",
         "DeleteTrainingJob",
         "RegisterModel",
         "DeleteModel",
@@ -107,6 +109,12 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def CancelTrainingJob(self, request: pb.CancelTrainingJobRequest, context: Any) -> pb.TrainingJob:
         return wire.job_to(await jobs.cancel_job(request.name, self._deps))
+
+    async def PauseTrainingJob(self, request: pb.PauseTrainingJobRequest, context: Any) -> pb.TrainingJob:
+        return wire.job_to(await pauses.pause_job(request.name, self._deps))
+
+    async def ResumeTrainingJob(self, request: pb.ResumeTrainingJobRequest, context: Any) -> pb.TrainingJob:
+        return wire.job_to(await pauses.resume_job(request.name, self._deps))
 
     async def DeleteTrainingJob(self, request: pb.DeleteTrainingJobRequest, context: Any) -> Empty:
         await jobs.delete_job(request.name, self._deps)

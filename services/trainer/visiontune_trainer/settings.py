@@ -101,6 +101,11 @@ class Settings(ServerSettings):
     cancel_grace_s: float = Field(
         15.0, ge=0, description="Seconds that a worker gets to obey before it is stopped."
     )
+    pause_grace_s: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that a worker gets to save and leave for a pause before it is stopped.",
+    )
     retry_first_s: float = Field(1.0, ge=0, description="Seconds before the second attempt; doubles.")
     retry_most_s: float = Field(60.0, ge=0, description="Most seconds between two attempts.")
 
@@ -110,6 +115,7 @@ class Settings(ServerSettings):
             heartbeat_timeout=timedelta(seconds=self.heartbeat_timeout_s),
             start_timeout=timedelta(seconds=self.start_timeout_s),
             cancel_grace=timedelta(seconds=self.cancel_grace_s),
+            pause_grace=timedelta(seconds=self.pause_grace_s),
             backoff_first=timedelta(seconds=self.retry_first_s),
             backoff_most=timedelta(seconds=self.retry_most_s),
         )

@@ -76,6 +76,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         next_attempt_time=time_to(job.next_attempt_at),
         etag=f'"{job.updated}"',
         uncharged_attempts=job.uncharged,
+        pause_requested=job.pause_requested_at is not None,
     )
 
 

@@ -79,7 +79,7 @@ def report_from(request: pb.ReportRequest) -> Report:
 
 def acknowledgement_to(given: Acknowledgement) -> pb.ReportResponse:
     """Returns the answer to a report."""
-    order = pb.ReportResponse.ORDER_CANCEL if given.cancel else pb.ReportResponse.ORDER_CONTINUE
+    order = pb.ReportResponse.Order.Value(f"ORDER_{given.order}")
     return pb.ReportResponse(acknowledged=given.sequence, order=order)
 
 

@@ -17,7 +17,7 @@ from visiontune_kit.settings import read
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import CLAIM, MANIFEST, Claim
 from visiontune_worker.control import Leader
-from visiontune_worker.faults import Ending, Exit, Fault, PassingFault, Preempted, Stale
+from visiontune_worker.faults import Ending, Exit, Fault, PassingFault, Paused, Preempted, Stale
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.settings import Settings
 
@@ -220,9 +220,10 @@ def _end(attempt: Attempt, ending: Ending) -> Exit:
     reason = ending.reason if isinstance(ending, Fault) else type(ending).__name__.upper()
     if isinstance(ending, Fault):
         attempt.outbox.log("error", ending.message)
+    paused = isinstance(ending, Paused)
     try:
         attempt.end(
-            OUTCOMES[ending.exit_code],
+            worker_pb2.OUTCOME_PAUSED if paused else OUTCOMES[ending.exit_code],
             reason=reason,
             message=str(ending),
             patience_s=HURRY_S if isinstance(ending, Preempted) else None,

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,15 @@ from visiontune_worker import artifacts, build, checkpoints, evaluate, feed, loo
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest, Sample
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import Cancelled, ConfigurationFault, DataFault, Fault, PassingFault, Preempted
+from visiontune_worker.faults import (
+    Cancelled,
+    ConfigurationFault,
+    DataFault,
+    Fault,
+    PassingFault,
+    Paused,
+    Preempted,
+)
 from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.notices import Notices
@@ -203,7 +212,7 @@ class Session:
             folder = scratch / artifact
             shutil.rmtree(folder, ignore_errors=True)
             artifacts.write(training.built, story, artifact, folder)
-            self.interrupts.check()
+            self.interrupts.check(but=Paused)
             uploaded[artifact] = upload_folder(attempt, transfer, folder, f"artifacts/{artifact}")
             shutil.rmtree(folder, ignore_errors=True)
         attempt.succeed(
@@ -215,8 +224,11 @@ class Session:
     def _after_step(self, meter: loop.Meter) -> None:
         training, spec = self.training, self.claim.spec
         last = training.step == training.total_steps
+        paused: Paused | None = None
         try:
             training.ranks.check(self.interrupts)
+        except Paused as order:
+            paused = order
         except Preempted:
             self._save(meter)
             self.saver.wait()
@@ -234,6 +246,12 @@ class Session:
             training.built.train()
             self._tell_phase("training")
             meter.pause()
+        # After what was due at this step, since the next attempt begins behind it. At the end there is
+        # nothing left to pause.
+        if paused is not None and not last:
+            self._save(meter)
+            self.saver.wait()
+            raise paused
 
     def _save(self, meter: loop.Meter) -> None:
         if self.saver.saved_step == self.training.step:
@@ -255,7 +273,7 @@ class Session:
             self.held_out,
             batch_size=spec.hyperparameters.batch_size or 1,
             ranks=self.training.ranks,
-            check=self.interrupts.check,
+            check=partial(self.interrupts.check, but=Paused),
         )
         self.training.deliver_notices()
         return result

@@ -155,7 +155,9 @@ async def test_an_end_that_nobody_saw_is_guessed_from_the_workers_last_word(data
 
 async def test_jobs_with_a_worker_come_before_those_that_wait(database: Database) -> None:
     async with UnitOfWork(database) as uow:
-        for number, state in enumerate((State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING)):
+        for number, state in enumerate(
+            (State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING, State.PAUSED)
+        ):
             created_at = NOW + timedelta(seconds=number)
             job = make_job(name=f"{JOB}-{number}", state=state, created_at=created_at, attempt=2)
             await uow.jobs.add(job)

@@ -1131,6 +1131,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/trainingJobs/{training_job}:pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once
+         * @description Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["PauseTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}:resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a paused job go on from its newest checkpoint: it is QUEUED again
+         * @description Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause goes on as well. Repeating it, or resuming a job that is not paused, is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["ResumeTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/trainingJobs/{training_job}:watch": {
         parameters: {
             query?: never;
@@ -3820,9 +3860,11 @@ export interface components {
             readonly etag?: string;
             /**
              * Format: int32
-             * @description Attempts among `attempt` that ended because their machine was taken away, and so do not count against `resources.max_attempts`.
+             * @description Attempts among `attempt` that ended because their machine was taken away or a user paused the job, and so do not count against `resources.max_attempts`.
              */
             readonly unchargedAttempts?: number;
+            /** @description Set from the time at which a user asked to pause until the job is PAUSED, or goes on after all. */
+            readonly pauseRequested?: boolean;
         };
         /**
          * @description Where a job stands. Only the service changes it; every change is an event.
@@ -3835,9 +3877,10 @@ export interface components {
          *     - `STATE_SUCCEEDED`: Ended well; artifacts are there. Final.
          *     - `STATE_FAILED`: Ended badly; `error` says why. Final.
          *     - `STATE_CANCELLED`: Stopped by a user. Final.
+         *     - `STATE_PAUSED`: Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints.
          * @enum {string}
          */
-        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED";
+        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED" | "STATE_PAUSED";
         /** @description What to train. Fields left unset are resolved by the service and recorded in `resolved_spec`. */
         TrainingJobSpec: {
             /** @description Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`. */
@@ -6075,6 +6118,74 @@ export interface operations {
         };
     };
     CancelTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PauseTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ResumeTrainingJob: {
         parameters: {
             query?: never;
             header?: never;

@@ -50,6 +50,8 @@ class TrainingJob(_message.Message):
         """Ended badly; `error` says why. Final."""
         STATE_CANCELLED: TrainingJob._State.ValueType  # 7
         """Stopped by a user. Final."""
+        STATE_PAUSED: TrainingJob._State.ValueType  # 8
+        """Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job stands. Only the service changes it; every change is an event."""
@@ -70,6 +72,8 @@ class TrainingJob(_message.Message):
     """Ended badly; `error` says why. Final."""
     STATE_CANCELLED: TrainingJob.State.ValueType  # 7
     """Stopped by a user. Final."""
+    STATE_PAUSED: TrainingJob.State.ValueType  # 8
+    """Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints."""
 
     @_typing.final
     class MetricsBeforeEntry(_message.Message):
@@ -132,6 +136,7 @@ class TrainingJob(_message.Message):
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     UNCHARGED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/trainingJobs/{job}`."""
     uid: _builtins.str
@@ -155,9 +160,11 @@ class TrainingJob(_message.Message):
     etag: _builtins.str
     """Changes with every change."""
     uncharged_attempts: _builtins.int
-    """Attempts among `attempt` that ended because their machine was taken away, and so do not count
-    against `resources.max_attempts`.
+    """Attempts among `attempt` that ended because their machine was taken away or a user paused the job, and so
+    do not count against `resources.max_attempts`.
     """
+    pause_requested: _builtins.bool
+    """Set from the time at which a user asked to pause until the job is PAUSED, or goes on after all."""
     @_builtins.property
     def spec(self) -> Global___TrainingJobSpec:
         """What to train, as asked: unset fields are chosen by the service."""
@@ -218,10 +225,11 @@ class TrainingJob(_message.Message):
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         uncharged_attempts: _builtins.int = ...,
+        pause_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid", "uncharged_attempts", b"uncharged_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "pause_requested", b"pause_requested", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid", "uncharged_attempts", b"uncharged_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2420,6 +2428,58 @@ class CancelTrainingJobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTrainingJobRequest: _TypeAlias = CancelTrainingJobRequest  # noqa: Y015
+
+@_typing.final
+class PauseTrainingJobRequest(_message.Message):
+    """Request of PauseTrainingJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseTrainingJobRequest: _TypeAlias = PauseTrainingJobRequest  # noqa: Y015
+
+@_typing.final
+class ResumeTrainingJobRequest(_message.Message):
+    """Request of ResumeTrainingJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeTrainingJobRequest: _TypeAlias = ResumeTrainingJobRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTrainingJobRequest(_message.Message):

@@ -61,6 +61,16 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
                 _registered_method=True)
+        self.PauseTrainingJob = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/PauseTrainingJob',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+                _registered_method=True)
+        self.ResumeTrainingJob = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ResumeTrainingJob',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+                _registered_method=True)
         self.DeleteTrainingJob = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/DeleteTrainingJob',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteTrainingJobRequest.SerializeToString,
@@ -179,6 +189,25 @@ class TrainerServiceServicer:
     def CancelTrainingJob(self, request, context):
         """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
         FAILED_PRECONDITION when the job has already ended otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseTrainingJob(self, request, context):
+        """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+        PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+        neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTrainingJob(self, request, context):
+        """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+        goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -331,6 +360,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
             'CancelTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTrainingJob,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
+            ),
+            'PauseTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTrainingJob,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
+            ),
+            'ResumeTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTrainingJob,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
             ),
             'DeleteTrainingJob': grpc.unary_unary_rpc_method_handler(
@@ -549,6 +588,60 @@ class TrainerService:
             target,
             '/visiontune.trainer.v1.TrainerService/CancelTrainingJob',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/PauseTrainingJob',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ResumeTrainingJob',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
             options,
             channel_credentials,

@@ -48,6 +48,17 @@ class TrainerServiceStub:
     """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
     FAILED_PRECONDITION when the job has already ended otherwise.
     """
+    PauseTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PauseTrainingJobRequest, _trainer_pb2.TrainingJob]
+    """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+    PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+    neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
+    """
+    ResumeTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ResumeTrainingJobRequest, _trainer_pb2.TrainingJob]
+    """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+    goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
+    """
     DeleteTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteTrainingJobRequest, _empty_pb2.Empty]
     """Deletes an ended job with its checkpoints and artifacts. A registered model keeps its files.
     FAILED_PRECONDITION while the job runs.
@@ -115,6 +126,17 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     CancelTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CancelTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
     """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
     FAILED_PRECONDITION when the job has already ended otherwise.
+    """
+    PauseTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PauseTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
+    """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+    PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+    neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
+    """
+    ResumeTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ResumeTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
+    """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+    goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
     """
     DeleteTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteTrainingJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an ended job with its checkpoints and artifacts. A registered model keeps its files.
@@ -210,6 +232,29 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
         """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
         FAILED_PRECONDITION when the job has already ended otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseTrainingJob(
+        self,
+        request: _trainer_pb2.PauseTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
+        """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+        PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+        neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTrainingJob(
+        self,
+        request: _trainer_pb2.ResumeTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
+        """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+        goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
         """
 
     @_abc_1.abstractmethod

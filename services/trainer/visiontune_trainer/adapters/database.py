@@ -31,7 +31,7 @@ from visiontune_trainer.adapters.rows import (
 from visiontune_trainer.domain.folders import Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Event, Job, project_of
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
-from visiontune_trainer.domain.states import FINAL, WITH_WORKER
+from visiontune_trainer.domain.states import AT_REST, FINAL, WITH_WORKER
 from visiontune_trainer.domain.usage import MachineTime
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class _Jobs:
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
         columns, of_attempt = tables.JOBS.c, tables.ATTEMPTS.c
         jobs = await self._jobs.some(
-            columns.state.not_in(FINAL),
+            columns.state.not_in(AT_REST),
             order=[columns.state.in_(WITH_WORKER).desc(), columns.created_at, columns.name],
             limit=_MOST_UNFINISHED,
         )

@@ -137,6 +137,7 @@ JOBS = Table(
     Column("parameter_count", BigInteger, nullable=False),
     Column("base_revision", String(100), nullable=False),
     Column("cancel_requested_at", UtcDateTime),
+    Column("pause_requested_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("next_attempt_at", UtcDateTime),

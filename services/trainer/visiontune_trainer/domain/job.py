@@ -73,6 +73,7 @@ class Job:
     parameter_count: int = 0
     base_revision: str = ""  # commit of the Hub repository that the first attempt loaded
     cancel_requested_at: datetime | None = None
+    pause_requested_at: datetime | None = None  # None again once it is paused, or goes on after all
     started_at: datetime | None = None
     ended_at: datetime | None = None
     next_attempt_at: datetime | None = None

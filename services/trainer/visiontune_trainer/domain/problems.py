@@ -60,10 +60,17 @@ class JobExists(AlreadyExists):
 
 
 class JobEnded(FailedPrecondition):
-    """Too late to cancel."""
+    """Too late to cancel, pause or resume."""
 
-    def __init__(self, name: str, state: str) -> None:
-        super().__init__(f"{name} has already ended ({state}); there is nothing to cancel.", resource=name)
+    def __init__(self, name: str, state: str, verb: str) -> None:
+        super().__init__(f"{name} has already ended ({state}); there is nothing to {verb}.", resource=name)
+
+
+class JobBeingCancelled(FailedPrecondition):
+    """A user asked to stop; the job cannot be paused or resumed any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is being cancelled. Create the job anew to train it.", resource=name)
 
 
 class JobRuns(FailedPrecondition):

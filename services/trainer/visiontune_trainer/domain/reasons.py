@@ -14,6 +14,9 @@ class Reason(StrEnum):
     SUCCEEDED = "SUCCEEDED"  # the artifacts are there
     CANCEL_REQUESTED = "CANCEL_REQUESTED"  # a user asked to stop
     CANCELLED = "CANCELLED"  # it has stopped
+    PAUSE_REQUESTED = "PAUSE_REQUESTED"  # a user asked to pause
+    PAUSED = "PAUSED"  # no worker is left; the newest checkpoint waits
+    RESUMED = "RESUMED"  # a user asked to go on
     HEARTBEAT_LOST = "HEARTBEAT_LOST"  # the worker lives, but says nothing
     START_TIMEOUT = "START_TIMEOUT"  # the worker never claimed its attempt
     WORKER_LOST = "WORKER_LOST"  # no trace of the worker is left

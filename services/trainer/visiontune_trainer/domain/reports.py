@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from visiontune_trainer.domain.job import Progress
 
@@ -86,6 +87,14 @@ class Notice:
 
     reason: str
     message: str
+
+
+class Order(StrEnum):
+    """What a worker is told in answer to a report; values as in worker.proto without the prefix."""
+
+    CONTINUE = "CONTINUE"
+    PAUSE = "PAUSE"
+    CANCEL = "CANCEL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from visiontune_recipes.spec import Base, Spec
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
 from visiontune_trainer.domain.models import Model
-from visiontune_trainer.domain.next_step import End, Policy, Retry, after_retryable
+from visiontune_trainer.domain.next_step import End, Pause, Policy, Retry, after_retryable, paused
 from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
@@ -20,6 +20,7 @@ from visiontune_trainer.domain.reports import (
     MOST_LOG_LINES,
     LogLine,
     MetricPoint,
+    Order,
     Report,
     Sample,
 )
@@ -67,7 +68,7 @@ class Acknowledgement:
     """The answer to a report."""
 
     sequence: int
-    cancel: bool
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Finish:
     """How an attempt ended, as its worker says."""
 
     attempt: str
-    outcome: str  # SUCCEEDED, FAILED, RETRY or CANCELLED
+    outcome: str  # SUCCEEDED, FAILED, RETRY, CANCELLED or PAUSED
     reason: str = ""
     message: str = ""
     artifacts: Mapping[str, tuple[files.UploadedFile, ...]] = field(default_factory=dict)  # by artifact
@@ -166,7 +167,6 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
     async with deps.unit_of_work() as uow:
         job, attempt = await fence.claimed(uow, report.attempt)
         attempt = replace(attempt, heartbeat_at=now)
-        cancel = job.cancel_requested_at is not None
         if report.sequence > attempt.acknowledged:
             changed = await _store(uow, job, attempt, report, now)
             attempt = replace(attempt, acknowledged=report.sequence)
@@ -177,7 +177,7 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
         await uow.commit()
     faults.point("report.after_commit")
     deps.wakeups.notify(job.name)
-    return Acknowledgement(attempt.acknowledged, cancel)
+    return Acknowledgement(attempt.acknowledged, _order_for(job))
 
 
 async def finish(command: Finish, deps: Deps) -> State:
@@ -219,7 +219,7 @@ async def _end(command: Finish, artifacts: list[Folder], deps: Deps) -> State:
     return job.state
 
 
-def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | End:
+def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | Pause | End:
     """Decides what follows from a worker's own word."""
     message = command.message or "The worker gave no message."
     if command.outcome == "SUCCEEDED":
@@ -228,9 +228,19 @@ def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Re
         return End(State.CANCELLED, Reason.CANCELLED, "Stopped as asked.")
     if command.outcome == "FAILED":
         return End(State.FAILED, command.reason or Reason.FAILED, message)
+    if command.outcome == "PAUSED":
+        if job.pause_requested_at is not None:
+            return paused()
+        return Retry(Reason.RESUMED, "A user resumed it while it was being paused.", now, charged=False)
     # Told to stop, but not by a user: by its backend.
     reason = command.reason or (Reason.PREEMPTED if command.outcome == "CANCELLED" else Reason.WORKER_EXITED)
     return after_retryable(job, reason, message, now, policy, charged=reason != Reason.PREEMPTED)
+
+
+def _order_for(job: Job) -> Order:
+    if job.cancel_requested_at is not None:
+        return Order.CANCEL
+    return Order.CONTINUE if job.pause_requested_at is None else Order.PAUSE
 
 
 def _results(job: Job, command: Finish) -> dict[str, object]:

@@ -150,7 +150,7 @@ async def cancel_job(name: str, deps: Deps) -> Job:
         if job.state is State.CANCELLED or job.cancel_requested_at is not None:
             return job
         if job.ended:
-            raise JobEnded(name, job.state)
+            raise JobEnded(name, job.state, "cancel")
         job, event = job.updated_with(cancel_requested_at=now).noted(
             Reason.CANCEL_REQUESTED, "A user asked to stop.", now
         )

@@ -18,6 +18,7 @@ from visiontune_trainer.domain.next_step import (
     End,
     Launch,
     Observation,
+    Pause,
     Retry,
     Sight,
     Step,
@@ -169,7 +170,7 @@ class Reconciler:
             return _launch_of(job, attempt, token)
         if isinstance(step, Tell) and attempt is not None:
             await _tell(uow, job, attempt, step.waiting, now)
-        if isinstance(step, Retry | End):
+        if isinstance(step, Retry | Pause | End):
             job = await _keep_output(uow, job, seen, now)
             job = await end_attempt(uow, job, attempt, step, now)
             log.info("attempt_ended", job=job.name, attempt=job.attempt, state=job.state, reason=job.reason)
