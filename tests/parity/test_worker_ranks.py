@@ -160,6 +160,20 @@ def test_adapters_beside_divided_weights_are_merged_into_whole_ones(tmp_path: Pa
     assert all(torch.allclose(each, expected[name], atol=1e-6) for name, each in whole.state_dict().items())
 
 
+def test_a_pause_that_one_rank_hears_saves_on_all_and_one_process_goes_on(
+    tmp_path: Path, alone: dict[int, dict[str, float]]
+) -> None:
+    with job(tmp_path, resources=SHARDED) as trainer:
+        assert ranks(trainer, tmp_path, at="0:5:pause") == {Exit.DONE}
+        assert worker_run.exit_codes(tmp_path) == {0: Exit.DONE, 1: Exit.DONE}
+        assert ending(trainer).outcome == worker_pb2.OUTCOME_PAUSED
+        assert sorted(trainer.checkpoints) == [5]
+        trainer.finished.clear()
+        trainer.next_attempt()
+        assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
+        assert losses(trainer.metrics) == pytest.approx(losses(alone), abs=1e-5)
+
+
 def test_a_checkpoint_of_divided_weights_fits_one_process_and_one_of_whole_weights_divided_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[int, dict[str, float]]
 ) -> None:

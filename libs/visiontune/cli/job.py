@@ -114,8 +114,22 @@ def resume(
 
 @app.command("logs")
 @talks
-def logs(session: Session, job: JobName) -> None:
-    """Print what the job's workers logged."""
+def logs(
+    session: Session,
+    job: JobName,
+    download: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fetch the whole log of each attempt that has ended into this folder.",
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
+    """Print what the job's workers logged, or download it."""
+    if download is not None:
+        _fetch_logs(session, job, download)
+        return
     found = session.client.list_log_lines(job)
     if session.is_json:
         session.resources(found)
@@ -157,11 +171,33 @@ def artifacts(
 
 @app.command("samples")
 @talks
-def samples(session: Session, job: JobName) -> None:
-    """Show what the model said about held-out examples before and after training."""
-    found = list(session.client.list_samples(job))
+def samples(
+    session: Session,
+    job: JobName,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Show what it said at every evaluation, example by example.")
+    ] = False,
+    example: Annotated[
+        str, typer.Option(help="Only this example: its row in the version, or its full name.")
+    ] = "",
+) -> None:
+    """Show what the model said about held-out examples before, while and after it was trained."""
+    if example and "/" not in example:
+        example = f"{session.client.get_job(job).spec.dataset_version}/examples/{example}"
+    found = list(session.client.list_samples(job, example=example, with_answers=steps))
     if session.is_json:
         session.resources(found)
+        return
+    if steps:
+        session.table(
+            ["EXAMPLE", "STEP", "ANSWER", "EXPECTED"],
+            (
+                [names.short(s.example), f"{each.step:,}", views.quoted(each.text), views.quoted(s.expected)]
+                for s in found
+                for each in s.answers
+            ),
+            empty="No samples yet.",
+        )
         return
     session.table(
         ["EXAMPLE", "PROMPT", "EXPECTED", "BEFORE", "AFTER"],
@@ -207,6 +243,25 @@ def delete(session: Session, job: JobName) -> None:
         session.raw({})
     else:
         session.say(f"Deleted {escape(job)}.")
+
+
+def _fetch_logs(session: Session, job: str, folder: Path) -> None:
+    from visiontune import uploads
+
+    found = list(session.client.list_attempt_logs(job))
+    try:
+        with step(session.err, f"Downloading {size(sum(log.file.size_bytes for log in found))}"):
+            uploads.download([log.file for log in found], folder)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}.") from error
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["ATTEMPT", "FILE", "SIZE"],
+        ([str(log.attempt), str(folder / log.file.path), size(log.file.size_bytes)] for log in found),
+        empty="No attempt has ended yet. See what there is: visiontune job logs JOB",
+    )
 
 
 def _wait(

@@ -21,6 +21,9 @@ REQUESTS: dict[str, Any] = {
     "ValidateTrainingJob": pb.ValidateTrainingJobRequest(
         parent=PARENT, training_job=create_request().training_job
     ),
+    "PreviewTrainingExamples": pb.PreviewTrainingExamplesRequest(
+        parent=PARENT, training_job=create_request().training_job
+    ),
     "CreateTrainingJob": create_request("mine"),
     "GetTrainingJob": pb.GetTrainingJobRequest(name=JOB),
     "ListTrainingJobs": pb.ListTrainingJobsRequest(parent=PARENT),
@@ -32,6 +35,7 @@ REQUESTS: dict[str, Any] = {
     "ListEvents": pb.ListEventsRequest(parent=JOB),
     "ListMetrics": pb.ListMetricsRequest(parent=JOB),
     "ListLogLines": pb.ListLogLinesRequest(parent=JOB),
+    "ListAttemptLogs": pb.ListAttemptLogsRequest(parent=JOB),
     "ListCheckpoints": pb.ListCheckpointsRequest(parent=JOB),
     "ListSamples": pb.ListSamplesRequest(parent=JOB),
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),
@@ -95,7 +99,11 @@ async def test_a_strangers_own_project_is_no_way_in(trainer: TrainerHandle) -> N
     stolen_data, stolen_model = create_request("mine"), create_request("mine", project="other")
     stolen_data.parent = "projects/other"
     stolen_model.training_job.spec.base_model.model = MODEL
+    stolen_look = pb.PreviewTrainingExamplesRequest(
+        parent="projects/other", training_job=stolen_data.training_job
+    )
     requests = {
+        "PreviewTrainingExamples": stolen_look,
         "GetTrainingJob": pb.GetTrainingJobRequest(name="projects/other/trainingJobs/digits"),
         "GetModel": pb.GetModelRequest(name="projects/other/models/better"),
         "RegisterModel": pb.RegisterModelRequest(

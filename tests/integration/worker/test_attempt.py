@@ -47,7 +47,7 @@ def test_a_job_is_trained_told_and_published(tmp_path: Path) -> None:
         end = finished(trainer)
         folder = trainer.store.folder / "artifacts" / "model"
         assert end.outcome == worker_pb2.OUTCOME_SUCCEEDED
-        assert set(end.metrics) == {"loss", "exact_match", "token_accuracy"}
+        assert set(end.metrics) == {"loss", "exact_match", "vqa_accuracy", "token_accuracy"}
         assert end.parameter_count == 625_728
         assert sorted(trainer.losses()) == list(range(1, STEPS + 1))
         assert {"eval_loss", "eval_exact_match"} <= trainer.metrics[STEPS].keys()
@@ -249,7 +249,10 @@ def test_a_crash_is_told_and_may_be_tried_again(tmp_path: Path, monkeypatch: pyt
         end = finished(trainer)
         assert (end.outcome, end.reason) == (worker_pb2.OUTCOME_RETRY, "WORKER_CRASHED")
         assert "cosmic ray" in end.message
-        assert trainer.logs[-1].level == "error"
+        trace, said = trainer.logs[-2:]
+        assert (trace.level, said.level) == ("error", "error")
+        assert "in crash\n" in trace.message
+        assert said.message == end.message
 
 
 def test_trouble_that_was_answered_is_told_as_events_and_counted(

@@ -41,6 +41,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
                 _registered_method=True)
+        self.PreviewTrainingExamples = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
+                _registered_method=True)
         self.CreateTrainingJob = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/CreateTrainingJob',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CreateTrainingJobRequest.SerializeToString,
@@ -95,6 +100,11 @@ class TrainerServiceStub:
                 '/visiontune.trainer.v1.TrainerService/ListLogLines',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.FromString,
+                _registered_method=True)
+        self.ListAttemptLogs = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
                 _registered_method=True)
         self.ListCheckpoints = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/ListCheckpoints',
@@ -160,6 +170,17 @@ class TrainerServiceServicer:
     def ValidateTrainingJob(self, request, context):
         """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
         Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewTrainingExamples(self, request, context):
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,6 +272,16 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttemptLogs(self, request, context):
+        """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+        some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+        8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+        logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCheckpoints(self, request, context):
         """Lists a job's complete checkpoints, newest first.
         """
@@ -259,7 +290,7 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSamples(self, request, context):
-        """Lists predictions of the same held-out examples before and after training.
+        """Lists predictions of the same held-out examples before, during and after training.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -342,6 +373,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.SerializeToString,
             ),
+            'PreviewTrainingExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewTrainingExamples,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.SerializeToString,
+            ),
             'CreateTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTrainingJob,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CreateTrainingJobRequest.FromString,
@@ -396,6 +432,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ListLogLines,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.SerializeToString,
+            ),
+            'ListAttemptLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttemptLogs,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.SerializeToString,
             ),
             'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCheckpoints,
@@ -481,6 +522,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/ValidateTrainingJob',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewTrainingExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -778,6 +846,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/ListLogLines',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttemptLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

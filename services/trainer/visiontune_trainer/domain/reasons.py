@@ -11,6 +11,7 @@ class Reason(StrEnum):
     WAITING = "WAITING"  # the worker has not started; the message says why
     ATTEMPT_STARTED = "ATTEMPT_STARTED"  # the worker claimed the attempt
     CHECKPOINT_SAVED = "CHECKPOINT_SAVED"  # a checkpoint is complete
+    LOG_NOT_KEPT = "LOG_NOT_KEPT"  # storage does not take the log of an attempt
     SUCCEEDED = "SUCCEEDED"  # the artifacts are there
     CANCEL_REQUESTED = "CANCEL_REQUESTED"  # a user asked to stop
     CANCELLED = "CANCELLED"  # it has stopped

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import datetime
 
-from visiontune_trainer.domain.folders import Folder, FolderState, beyond
+from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState, beyond
 from visiontune_trainer.domain.job import Attempt, Job
 from visiontune_trainer.domain.next_step import End, Pause, Retry
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 
-# Checkpoints of a job that has ended, by state: nothing can go on from those of the others.
+# Checkpoints of a job that has ended, by state, beside the best: nothing can go on from those of the others.
 _KEPT_CHECKPOINTS = {State.SUCCEEDED: 1}
 
 
@@ -39,13 +39,17 @@ async def end_attempt(
         changes["ran_s"] = job.ran_s + attempt.ran_s(now)
         finished = state if finished_by_worker else None
         await uow.jobs.save_attempt(replace(attempt, ended_at=now, finished_state=finished))
-        await doom(uow, await uow.folders.of(job.name, FolderState.OPEN))
+        opened = await uow.folders.of(job.name, FolderState.OPEN)
+        await doom(uow, [folder for folder in opened if not folder.is_log])
+        log = Folder(job.name, f"{LOG_PREFIX}{attempt.number}", attempt.number, created_at=now)
+        if await uow.folders.get(log.job, log.path, log.attempt) is None:
+            await uow.folders.add(log)
     job, event = job.moved(state, step.reason, step.message, now, **changes)
     if job.ended:
         checkpoints = [
             folder for folder in await uow.folders.of(job.name, FolderState.COMMITTED) if folder.is_checkpoint
         ]
-        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0)))
+        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0), job.best_step))
     await uow.jobs.save(job)
     await uow.records.add_event(event)
     return job

@@ -34,7 +34,7 @@ from visiontune_trainer.domain.reports import LogLine
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.attempts import hash_of
-from visiontune_trainer.use_cases.deps import RECONCILER, Deps, within
+from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, Deps, within
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.usage import Meter
 
@@ -148,7 +148,7 @@ class Reconciler:
                 return step
             launch = await self._record(uow, fresh, attempt, step, seen, now)
             await uow.commit()
-        deps.wakeups.notify(job.name)
+        deps.wakeups.notify(job.name, LOG_KEEPER)
         return launch
 
     async def _record(
@@ -181,7 +181,7 @@ class Reconciler:
         job, event = job.moved(
             State.STARTING, Reason.ATTEMPT_LAUNCHED, f"Starts attempt {number}.", now, attempt=number
         )
-        attempt = Attempt(job.name, number, hash_of(token), created_at=now)
+        attempt = Attempt(job.name, number, hash_of(token), created_at=now, lines_before=job.log_lines)
         await uow.jobs.save(job)
         await uow.jobs.add_attempt(attempt)
         await uow.records.add_event(event)
