@@ -296,6 +296,12 @@ class Preference(Message):
     label_smoothing: float | None = Field(default=None, ge=0, lt=0.5)
 
 
+class Publish(Message):
+    """What is published beside what was trained."""
+
+    merged: bool | None = None
+
+
 class Spec(Message):
     """A training job, as asked or resolved."""
 
@@ -313,6 +319,12 @@ class Spec(Message):
     # None where the model's family leaves no choice, resolved too, likewise.
     objective: Unset[Objective] = None
     preference: Preference | None = None
+    publish: Publish | None = None
+
+    @property
+    def publishes_merged(self) -> bool:
+        """True when a whole model is published beside the adapter."""
+        return self.publish is not None and bool(self.publish.merged)
 
     @property
     def first_step(self) -> int:

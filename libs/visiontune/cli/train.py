@@ -112,6 +112,9 @@ def train(
         OnBadExample | None,
         typer.Option(help="Fail on an example that cannot be trained on, or name it, count it and go on."),
     ] = None,
+    merged: Annotated[
+        bool | None, typer.Option(help="Also publish a whole model with the adapter in its weights.")
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -152,6 +155,8 @@ def train(
     if augmentation is not None:
         spec.augmentation.CopyFrom(policy(augmentation))
     _load(spec, batching, on_bad_example)
+    if merged is not None:
+        spec.publish.merged = merged
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id

@@ -147,18 +147,52 @@ class Training(Calls):
             "accelerators",
         )
 
-    def list_models(self) -> Iterator[trainer_pb2.Model]:
-        """What a job can start from: presets first, then the project's models."""
+    def list_models(
+        self, *, family: str = "", dataset: str = "", base: str = ""
+    ) -> Iterator[trainer_pb2.Model]:
+        """What a job can start from: presets first, then the project's models.
+
+        family, dataset, base: only those of a family, or that came from a dataset or version, from a model,
+        a preset, a repository or a folder, themselves or in an earlier generation; by full names.
+        """
         return self.pages(
             rpc(_TRAINER, "ListModels"),
-            trainer_pb2.ListModelsRequest(parent=self.project),
+            trainer_pb2.ListModelsRequest(parent=self.project, family=family, dataset=dataset, base=base),
             trainer_pb2.ListModelsResponse(),
             "models",
         )
 
-    def register_model(self, model_id: str, job: str, *, description: str = "") -> trainer_pb2.Model:
-        """Gives the result of a job a name from which later jobs can start."""
-        model = trainer_pb2.Model(training_job=self.job_name(job), description=description)
+    def get_model(self, name: str) -> trainer_pb2.Model:
+        """A registered model with its lineage."""
+        request = trainer_pb2.GetModelRequest(name=self.model_name(name))
+        return self.call(rpc(_TRAINER, "GetModel"), request, trainer_pb2.Model())
+
+    def list_model_files(self, name: str) -> Iterator[trainer_pb2.ArtifactFile]:
+        """A registered model's files with signed URLs."""
+        return self.pages(
+            rpc(_TRAINER, "ListModelFiles"),
+            trainer_pb2.ListModelFilesRequest(parent=self.model_name(name)),
+            trainer_pb2.ListModelFilesResponse(),
+            "files",
+        )
+
+    def delete_model(self, name: str, *, etag: str = "") -> None:
+        """Deletes a registered model, and its files unless its job or another model has them."""
+        request = trainer_pb2.DeleteModelRequest(name=self.model_name(name), etag=etag)
+        self._transport.call(call_for(rpc(_TRAINER, "DeleteModel"), with_request_id(request)))
+
+    def model_name(self, name: str) -> str:
+        """`projects/…/models/…` of a short or a full name."""
+        return names.full(name, self.project, "models")
+
+    def register_model(
+        self, model_id: str, job: str, *, description: str = "", artifact: str = ""
+    ) -> trainer_pb2.Model:
+        """Gives the result of a job a name from which later jobs can start.
+
+        artifact: `merged` for the whole model beside an adapter; empty for what was trained.
+        """
+        model = trainer_pb2.Model(training_job=self.job_name(job), description=description, artifact=artifact)
         request = trainer_pb2.RegisterModelRequest(parent=self.project, model_id=model_id, model=model)
         return self.call(rpc(_TRAINER, "RegisterModel"), request, trainer_pb2.Model())
 

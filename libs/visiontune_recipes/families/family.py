@@ -97,6 +97,8 @@ class Family:
     # for a processor that no template can tell what is an answer. ValueError says what it does not take.
     encode: Callable[[Any, Sequence[Mapping[str, Any]]], Mapping[str, Any]] | None = None
     most_messages: int = 0  # of a conversation; 0: as many as there are
+    # llama.cpp's convert_hf_to_gguf.py takes whole models of it.
+    gguf: bool = False
 
 
 def table(*families: Family) -> Mapping[str, Family]:

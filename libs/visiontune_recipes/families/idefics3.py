@@ -105,4 +105,5 @@ FAMILY = Family(
     packs=True,
     features_before="model.connector",
     presets=(TINY,),
+    gguf=True,
 )

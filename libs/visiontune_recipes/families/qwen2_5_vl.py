@@ -61,4 +61,5 @@ FAMILY = Family(
     chat_template=qwen2_vl.chat_template(qwen2_vl.SYSTEM),
     packs=True,
     presets=(TINY,),
+    gguf=True,
 )

@@ -138,4 +138,5 @@ FAMILY = Family(
     packs=True,
     features_before="model.visual.merger",
     presets=(TINY,),
+    gguf=True,
 )

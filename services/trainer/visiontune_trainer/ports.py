@@ -11,7 +11,7 @@ from visiontune_recipes.spec import Resources
 
 from visiontune_trainer.domain.folders import Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Event, Job
-from visiontune_trainer.domain.models import Model
+from visiontune_trainer.domain.models import Model, ModelFilter
 from visiontune_trainer.domain.next_step import Observation
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.usage import MachineTime
@@ -195,6 +195,9 @@ class Jobs(Protocol):
     ) -> list[Job]:
         """Newest first, after the position (created_at, name)."""
 
+    async def starting_from(self, model: str, limit: int) -> list[str]:
+        """Names of jobs that are not in a final state and start from the registered model."""
+
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
         """Jobs of all projects that are not at rest, those with a worker first, then oldest first.
 
@@ -291,11 +294,22 @@ class Models(Protocol):
     async def get(self, name: str) -> Model | None:
         """Returns the model, or None."""
 
+    async def lock(self, name: str) -> Model | None:
+        """Returns the model, which cannot be deleted until the transaction ends."""
+
     async def add(self, model: Model, /) -> None:
         """Adds a model. Raises Aborted when another call adds it too."""
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Model]:
+    async def delete(self, name: str) -> None:
+        """Deletes the model; not its files."""
+
+    async def page(
+        self, project: str, wanted: ModelFilter, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Model]:
         """Newest first, after the position (created_at, name)."""
+
+    async def adapters_on(self, model: str, limit: int) -> list[str]:
+        """Names of the adapters that are loaded on top of the model."""
 
     async def made_of(self, owner: str) -> bool:
         """Tells whether a model's files belong to `owner`."""

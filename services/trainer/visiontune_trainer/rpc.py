@@ -14,7 +14,7 @@ from visiontune_kit.identity import Role
 from visiontune_kit.server import ShuttingDown, stopping
 from visiontune_recipes.presets import Preset
 
-from visiontune_trainer import wire
+from visiontune_trainer import model_wire, wire
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.use_cases import catalogue, jobs, models, pauses, records, usage, watch
@@ -36,6 +36,7 @@ _METHODS = {
         "ListArtifacts",
         "ListModels",
         "GetModel",
+        "ListModelFiles",
         "ListModelFamilies",
         "GetAcceleratorUsage",
         "ListAccelerators",
@@ -47,6 +48,7 @@ _METHODS = {
         "ResumeTrainingJob",
         "DeleteTrainingJob",
         "RegisterModel",
+        "DeleteModel",
     ),
 }
 ACCESS: Mapping[str, Role] = {
@@ -187,15 +189,26 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         position = pages.decode(request, request.page_token)
         after = None if position and len(position) == 1 else pages.time_and_name(position)
         last_preset = str(position[0]) if position else ""
-        presets = [] if after else catalogue.presets_after(last_preset, self._deps)
-        registered = await models.list_models(project_of(request.parent), after, limit + 1, self._deps)
+        wanted = model_wire.filter_from(request)
+        presets = [] if after else catalogue.presets_after(last_preset, wanted, self._deps)
+        project = project_of(request.parent)
+        registered = await models.list_models(project, wanted, after, limit + 1, self._deps)
         found: list[Preset | Model] = [*presets, *registered]
         page, token = _cut(request, found, limit, _position_of_model)
-        messages = [wire.model_to(each) if isinstance(each, Model) else wire.preset_to(each) for each in page]
-        return pb.ListModelsResponse(models=messages, next_page_token=token)
+        return pb.ListModelsResponse(models=map(model_wire.listed_to, page), next_page_token=token)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:
-        return wire.model_to(await models.get_model(request.name, self._deps))
+        return model_wire.model_to(*await models.get_model(request.name, self._deps))
+
+    async def ListModelFiles(
+        self, request: pb.ListModelFilesRequest, context: Any
+    ) -> pb.ListModelFilesResponse:
+        start, limit = _number(request, 0), pages.clamp(request.page_size, default=100, most=1_000)
+        files, urls = await models.list_files(request.parent, start, limit + 1, self._deps)
+        page, token = _cut(request, files, limit, lambda _: [start + limit])
+        return pb.ListModelFilesResponse(
+            files=[wire.file_to(file, urls) for file in page], next_page_token=token
+        )
 
     async def RegisterModel(self, request: pb.RegisterModelRequest, context: Any) -> pb.Model:
         if not request.model.training_job:
@@ -205,10 +218,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             project=project_of(request.parent),
             uid=new_id("uid"),
             training_job=request.model.training_job,
+            artifact=request.model.artifact,
             display_name=request.model.display_name,
             description=request.model.description,
         )
-        return wire.model_to(await models.register_model(command, self._deps))
+        return model_wire.model_to(await models.register_model(command, self._deps))
+
+    async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> Empty:
+        await models.delete_model(request.name, request.etag, self._deps)
+        return Empty()
 
     async def GetAcceleratorUsage(
         self, request: pb.GetAcceleratorUsageRequest, context: Any

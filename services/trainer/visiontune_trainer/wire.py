@@ -11,12 +11,11 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit.errors import InvalidArgument, Violation
 from visiontune_recipes.check import Problem
 from visiontune_recipes.families import Family
-from visiontune_recipes.presets import PRESETS, Preset
+from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Spec
 
 from visiontune_trainer.domain.folders import Folder, StoredFile
 from visiontune_trainer.domain.job import Event, Job, Progress
-from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
 from visiontune_trainer.domain.states import State
@@ -211,32 +210,6 @@ def file_to(file: StoredFile, urls: Mapping[str, SignedUrl]) -> pb.ArtifactFile:
     )
 
 
-def model_to(model: Model) -> pb.Model:
-    """Returns a registered model as a message."""
-    return pb.Model(
-        name=model.name,
-        display_name=model.display_name,
-        description=model.description,
-        family=model.family,
-        training_job=model.training_job,
-        base_model=base_to(model.base_model),
-        is_adapter=model.is_adapter,
-        parameter_count=model.parameter_count,
-        create_time=time_to(model.created_at),
-    )
-
-
-def preset_to(preset: Preset) -> pb.Model:
-    """Returns a preset as a message."""
-    return pb.Model(
-        name=f"presets/{preset.name}",
-        display_name=preset.name,
-        description=preset.description,
-        family=preset.family,
-        parameter_count=preset.parameter_count,
-    )
-
-
 def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
     """Returns a family as a message."""
     return pb.ModelFamily(
@@ -248,6 +221,7 @@ def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
         unavailable_reason=unavailable_reason,
+        gguf_convertible=family.gguf,
     )
 
 

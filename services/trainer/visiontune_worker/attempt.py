@@ -127,8 +127,7 @@ class Attempt:
     def succeed(
         self,
         *,
-        artifact: str,
-        files: Sequence[worker_pb2.UploadedFile],
+        artifacts: Mapping[str, Sequence[worker_pb2.UploadedFile]],
         metrics: Mapping[str, float],
         parameter_count: int,
     ) -> None:
@@ -139,7 +138,10 @@ class Attempt:
             worker_pb2.FinishAttemptRequest(
                 attempt=self.name,
                 outcome=worker_pb2.OUTCOME_SUCCEEDED,
-                artifacts=[worker_pb2.ArtifactUploads(artifact=artifact, files=files)],
+                artifacts=[
+                    worker_pb2.ArtifactUploads(artifact=artifact, files=files)
+                    for artifact, files in artifacts.items()
+                ],
                 metrics=metrics,
                 parameter_count=parameter_count,
                 end_time=timestamp(),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from huggingface_hub import ModelCard, hf_hub_download
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.utils.hub import cached_file, extract_commit_hash
@@ -20,6 +22,8 @@ from visiontune_recipes.spec import Adaptation, Base, Method, Spec
 from visiontune_worker import modules, presets, quantised
 from visiontune_worker.faults import ConfigurationFault, PassingFault
 from visiontune_worker.template import tokenizer_of
+
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,20 @@ def commit_of(base: Base) -> str:
     except (OSError, ValueError) as error:
         raise _unloadable(base.hub.repo_id, error) from error
     return extract_commit_hash(config, None) or ""
+
+
+def card_of(base: Base, sources: Sources) -> Mapping[str, Any]:
+    """What the card among a base's files tells machines; empty where there is none to be read."""
+    try:
+        if base.hub is not None:
+            path = Path(hf_hub_download(base.hub.repo_id, CARD, revision=base.hub.revision or "main"))
+        elif base.path is not None:
+            path = Path(base.path) / CARD
+        else:
+            path = sources.layers[-1].folder / CARD if sources.layers else Path()
+        return ModelCard.load(path).data.to_dict() if path.is_file() else {}
+    except (OSError, ValueError, yaml.YAMLError):  # A missing card is no reason to fail, nor is a broken one.
+        return {}
 
 
 def _load_processor(family: Family, location: str | Path, **keywords: Any) -> Any:

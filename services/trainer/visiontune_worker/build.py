@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ class Built:
     parameter_count: int
     base: Base
     base_revision: str = ""
+    # What the base's own card tells machines: its licence, what it came from.
+    base_card: Mapping[str, Any] = field(default_factory=dict)
     # What the model is given in place of the inputs that a batch has.
     given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     # The ranks have a part of the weights each: they have to run the model together, pass by pass.
@@ -121,7 +123,8 @@ def build(
     if spec.adaptation.quantisation is None and not spec.resources.is_sharded:
         model.to(device)
     base = sources.base_of(spec)
-    built = Built(model, adapted, processor, family, device, precision, parameter_count, base, commit)
+    told = bases.card_of(spec.base_model, sources)
+    built = Built(model, adapted, processor, family, device, precision, parameter_count, base, commit, told)
     if model.can_generate():
         template.use_for_training(processor, family, built.stop_ids)
     return built

@@ -25,7 +25,7 @@ from visiontune_worker import (
     system,
 )
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.claim import Claim, Manifest
+from visiontune_worker.claim import Claim, Manifest, Sample
 from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import (
@@ -184,6 +184,7 @@ class Session:
     metrics_before: Mapping[str, float]
     answers_before: Mapping[str, str]
     metrics_after: Mapping[str, float] | None = None
+    samples: Sequence[Sample] = ()
     measured_step: int = -1
 
     @property
@@ -238,9 +239,6 @@ class Session:
         """Uploads the trained model and ends the attempt well."""
         self._tell_phase("publishing")
         claim, training = self.claim, self.training
-        kind = artifacts.artifact_id(claim.spec)
-        folder = scratch / kind
-        shutil.rmtree(folder, ignore_errors=True)
         story = artifacts.Story(
             training_job=claim.training_job,
             spec=claim.spec.at(training.built.base_revision),
@@ -249,13 +247,18 @@ class Session:
             metrics_before=self.metrics_before,
             metrics_after=self.metrics_after or {},
             steps=training.step,
+            samples=self.samples,
         )
-        artifacts.write(training.built, story, folder)
-        self.interrupts.check(but=Paused)
-        files = upload_folder(attempt, transfer, folder, f"artifacts/{kind}")
+        uploaded = {}
+        for artifact in artifacts.names(claim.spec):
+            folder = scratch / artifact
+            shutil.rmtree(folder, ignore_errors=True)
+            artifacts.write(training.built, story, artifact, folder)
+            self.interrupts.check(but=Paused)
+            uploaded[artifact] = upload_folder(attempt, transfer, folder, f"artifacts/{artifact}")
+            shutil.rmtree(folder, ignore_errors=True)
         attempt.succeed(
-            artifact=kind,
-            files=files,
+            artifacts=uploaded,
             metrics=self.metrics_after or {},
             parameter_count=training.built.parameter_count,
         )
@@ -326,7 +329,8 @@ class Session:
         count = self.claim.spec.evaluation.sample_count or 0
         untrained = training.step == self.claim.spec.first_step
         after = {} if untrained else result.answers
-        self.outbox.samples(evaluate.samples(self.held_out, count, self.answers_before, after, training.step))
+        self.samples = evaluate.samples(self.held_out, count, self.answers_before, after, training.step)
+        self.outbox.samples(self.samples)
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
         self.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
 

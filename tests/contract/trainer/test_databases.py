@@ -19,7 +19,8 @@ from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import errors
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters import tables
-from visiontune_trainer.adapters.database import LostRace, UnitOfWork
+from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.rows import LostRace
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State

@@ -40,6 +40,8 @@ REQUESTS: dict[str, Any] = {
     "GetAcceleratorUsage": pb.GetAcceleratorUsageRequest(parent=PARENT),
     "ListAccelerators": pb.ListAcceleratorsRequest(parent=PARENT),
     "GetModel": pb.GetModelRequest(name=MODEL),
+    "ListModelFiles": pb.ListModelFilesRequest(parent=MODEL),
+    "DeleteModel": pb.DeleteModelRequest(name=MODEL),
     "RegisterModel": pb.RegisterModelRequest(
         parent=PARENT, model_id="mine", model=pb.Model(training_job=JOB)
     ),

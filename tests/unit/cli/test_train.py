@@ -83,6 +83,11 @@ def test_how_examples_reach_the_model_is_told_by_flags() -> None:
     }
 
 
+def test_a_whole_model_beside_the_adapter_is_asked_for_by_a_flag() -> None:
+    body, _ = train("--dataset", "d/v1", "--model", "mine", "--merged")
+    assert body["spec"]["publish"] == {"merged": True}
+
+
 def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(

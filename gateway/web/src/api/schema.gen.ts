@@ -1363,10 +1363,34 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns one registered model
-         * @description Returns one registered model.
+         * Returns one registered model with its lineage
+         * @description Returns one registered model with its lineage.
          */
         get: operations["GetModel"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a registered model; its files too, unless its job or another model still has them
+         * @description Deletes a registered model; its files too, unless its job or another model still has them. FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered adapters sit on it. ABORTED when `etag` is given and stale.
+         */
+        delete: operations["DeleteModel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/models/{model}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a registered model's files, by path, with a signed URL for each
+         * @description Lists a registered model's files, by path, with a signed URL for each. They are there also when the job that made them is deleted.
+         */
+        get: operations["ListModelFiles"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1624,7 +1648,7 @@ export interface components {
         };
         /** @description A result of a job: a folder of files. */
         Artifact: {
-            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads) or `report`. */
+            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads), `merged` (full weights with the adapter in them) or `report`. */
             name?: string;
             /** @description The files. */
             files?: components["schemas"]["ArtifactFile"][];
@@ -2472,6 +2496,36 @@ export interface components {
             /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
             unavailableReason?: string;
         };
+        /** @description One training behind a model. What it names may be deleted since; what it says of it stays. */
+        Generation: {
+            /** @description The model that the result was registered as; absent when the next one went on from the job itself. */
+            model?: components["schemas"]["Generation.Link"];
+            /** @description The job. Absent in the last generation when its model was deleted before this one was registered. */
+            trainingJob?: components["schemas"]["Generation.Link"];
+            /** @description The data; absent when the job was deleted before the model was registered. */
+            datasetVersion?: components["schemas"]["Generation.Link"];
+            /** @description Digest of the data, `sha256:…`. */
+            datasetDigest?: string;
+            /** @description Digest of the resolved spec, `sha256:…`. */
+            specDigest?: string;
+            /** @description What the training started from; a Hub repository at the commit that was loaded. */
+            baseModel?: components["schemas"]["BaseModel"];
+            /** @description Metrics before training, by name. */
+            metricsBefore?: {
+                [key: string]: number;
+            };
+            /** @description Metrics after training, by name. */
+            metricsAfter?: {
+                [key: string]: number;
+            };
+        };
+        /** @description A resource that a model came from. */
+        "Generation.Link": {
+            /** @description Its name, for example `projects/{project}/trainingJobs/{training_job}`. */
+            name?: string;
+            /** @description True when it is not there any more, or another one has its name. */
+            deleted?: boolean;
+        };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
             /** @description One entry a kind, in order of its name. */
@@ -2908,6 +2962,13 @@ export interface components {
             /** @description In order of name. */
             families?: components["schemas"]["ModelFamily"][];
         };
+        /** @description Answer of ListModelFiles. */
+        ListModelFilesResponse: {
+            /** @description In order of path. */
+            files?: components["schemas"]["ArtifactFile"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListModels. */
         ListModelsResponse: {
             /** @description Presets first, then the project's models, newest first. */
@@ -3116,6 +3177,17 @@ export interface components {
              * @description When it was registered; absent for a preset.
              */
             readonly createTime?: string;
+            /** @description Which of the job's artifacts it is: `model`, `adapter` or `merged`. Empty when registering means what was trained: `model` or `adapter`. `merged` is there when the job was asked for it (`spec.publish.merged`). */
+            artifact?: string;
+            /** @description The trainings behind it, newest first: its own, then that of the model that it started from, or of the job that it went on from, and so on. `base_model` of the last is where it all began. Only GetModel tells it. */
+            readonly lineage?: components["schemas"]["Generation"][];
+            /**
+             * Format: int64
+             * @description Bytes of its files; 0 for a preset.
+             */
+            readonly sizeBytes?: string;
+            /** @description Given to DeleteModel, it makes sure that the same model is meant. Empty for a preset. */
+            readonly etag?: string;
         };
         /** @description A family of models that can be trained. */
         ModelFamily: {
@@ -3135,6 +3207,8 @@ export interface components {
             presets?: string[];
             /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
             unavailableReason?: string;
+            /** @description True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second file for what sees. */
+            ggufConvertible?: boolean;
         };
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
@@ -3329,6 +3403,11 @@ export interface components {
             phase?: string;
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
+        };
+        /** @description What a job publishes beside what it trained. */
+        Publish: {
+            /** @description Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and inference servers load without peft. Added up in float32, kept in the number format of the base. Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA. */
+            merged?: boolean;
         };
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
@@ -3872,6 +3951,8 @@ export interface components {
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
             preference?: components["schemas"]["Preference"];
+            /** @description What is published beside what was trained. */
+            publish?: components["schemas"]["Publish"];
         };
         /**
          * @description What a training minimises, where a model and its data leave a choice.
@@ -6422,6 +6503,12 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only models of this family, for example `llava`; empty: of any. */
+                family?: string;
+                /** @description Only models that learnt from this dataset, or from this version of one, themselves or in an earlier generation; empty: from any. */
+                dataset?: string;
+                /** @description Only models that started from this, themselves or in an earlier generation: a model of this project, `presets/{preset}`, a Hub repository as `owner/name`, or a folder that begins with `/`; empty: from any. */
+                base?: string;
             };
             header?: never;
             path: {
@@ -6494,6 +6581,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteModel: {
+        parameters: {
+            query?: {
+                /** @description The model's `etag`, so that no other one of its name is deleted; empty means no protection. */
+                etag?: string;
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListModelFiles: {
+        parameters: {
+            query?: {
+                /** @description Most files in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListModelFilesResponse"];
                 };
             };
             default: components["responses"]["Error"];

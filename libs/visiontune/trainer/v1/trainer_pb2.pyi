@@ -324,6 +324,7 @@ class TrainingJobSpec(_message.Message):
     LOADING_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     PREFERENCE_FIELD_NUMBER: _builtins.int
+    PUBLISH_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
     """Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`."""
     objective: Global___TrainingJobSpec.Objective.ValueType
@@ -370,6 +371,10 @@ class TrainingJobSpec(_message.Message):
     def preference(self) -> Global___Preference:
         """Settings of OBJECTIVE_PREFERENCE; refused with others."""
 
+    @_builtins.property
+    def publish(self) -> Global___Publish:
+        """What is published beside what was trained."""
+
     def __init__(
         self,
         *,
@@ -385,14 +390,42 @@ class TrainingJobSpec(_message.Message):
         loading: Global___Loading | None = ...,
         objective: Global___TrainingJobSpec.Objective.ValueType = ...,
         preference: Global___Preference | None = ...,
+        publish: Global___Publish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "publish", b"publish", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "publish", b"publish", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
+
+@_typing.final
+class Publish(_message.Message):
+    """What a job publishes beside what it trained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGED_FIELD_NUMBER: _builtins.int
+    merged: _builtins.bool
+    """Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and
+    inference servers load without peft. Added up in float32, kept in the number format of the base.
+    Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA.
+    """
+    def __init__(
+        self,
+        *,
+        merged: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__merged: _TypeAlias = _typing.Literal["merged"]  # noqa: Y015
+    _WhichOneofArgType__merged: _TypeAlias = _typing.Literal["_merged", b"_merged"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__merged) -> _WhichOneofReturnType__merged | None: ...
+
+Global___Publish: _TypeAlias = Publish  # noqa: Y015
 
 @_typing.final
 class Loading(_message.Message):
@@ -1613,7 +1646,7 @@ class Artifact(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights),
-    `adapter` (what peft loads) or `report`.
+    `adapter` (what peft loads), `merged` (full weights with the adapter in them) or `report`.
     """
     size_bytes: _builtins.int
     """Bytes of all files."""
@@ -1696,6 +1729,10 @@ class Model(_message.Message):
     IS_ADAPTER_FIELD_NUMBER: _builtins.int
     PARAMETER_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    LINEAGE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/models/{model}`; for a preset `presets/{preset}`."""
     display_name: _builtins.str
@@ -1710,6 +1747,14 @@ class Model(_message.Message):
     """True when it is an adapter."""
     parameter_count: _builtins.int
     """Parameters; 0 when unknown."""
+    artifact: _builtins.str
+    """Which of the job's artifacts it is: `model`, `adapter` or `merged`. Empty when registering means what was
+    trained: `model` or `adapter`. `merged` is there when the job was asked for it (`spec.publish.merged`).
+    """
+    size_bytes: _builtins.int
+    """Bytes of its files; 0 for a preset."""
+    etag: _builtins.str
+    """Given to DeleteModel, it makes sure that the same model is meant. Empty for a preset."""
     @_builtins.property
     def base_model(self) -> Global___BaseModel:
         """What it was trained from, when it is an adapter: it is loaded on top of this."""
@@ -1717,6 +1762,12 @@ class Model(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was registered; absent for a preset."""
+
+    @_builtins.property
+    def lineage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Generation]:
+        """The trainings behind it, newest first: its own, then that of the model that it started from, or of the job
+        that it went on from, and so on. `base_model` of the last is where it all began. Only GetModel tells it.
+        """
 
     def __init__(
         self,
@@ -1730,14 +1781,144 @@ class Model(_message.Message):
         is_adapter: _builtins.bool = ...,
         parameter_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        artifact: _builtins.str = ...,
+        lineage: _abc.Iterable[Global___Generation] | None = ...,
+        size_bytes: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "family", b"family", "is_adapter", b"is_adapter", "name", b"name", "parameter_count", b"parameter_count", "training_job", b"training_job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "base_model", b"base_model", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "family", b"family", "is_adapter", b"is_adapter", "lineage", b"lineage", "name", b"name", "parameter_count", b"parameter_count", "size_bytes", b"size_bytes", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Generation(_message.Message):
+    """One training behind a model. What it names may be deleted since; what it says of it stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Link(_message.Message):
+        """A resource that a model came from."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        DELETED_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """Its name, for example `projects/{project}/trainingJobs/{training_job}`."""
+        deleted: _builtins.bool
+        """True when it is not there any more, or another one has its name."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            deleted: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class MetricsBeforeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class MetricsAfterEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    TRAINING_JOB_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    DATASET_DIGEST_FIELD_NUMBER: _builtins.int
+    SPEC_DIGEST_FIELD_NUMBER: _builtins.int
+    BASE_MODEL_FIELD_NUMBER: _builtins.int
+    METRICS_BEFORE_FIELD_NUMBER: _builtins.int
+    METRICS_AFTER_FIELD_NUMBER: _builtins.int
+    dataset_digest: _builtins.str
+    """Digest of the data, `sha256:…`."""
+    spec_digest: _builtins.str
+    """Digest of the resolved spec, `sha256:…`."""
+    @_builtins.property
+    def model(self) -> Global___Generation.Link:
+        """The model that the result was registered as; absent when the next one went on from the job itself."""
+
+    @_builtins.property
+    def training_job(self) -> Global___Generation.Link:
+        """The job. Absent in the last generation when its model was deleted before this one was registered."""
+
+    @_builtins.property
+    def dataset_version(self) -> Global___Generation.Link:
+        """The data; absent when the job was deleted before the model was registered."""
+
+    @_builtins.property
+    def base_model(self) -> Global___BaseModel:
+        """What the training started from; a Hub repository at the commit that was loaded."""
+
+    @_builtins.property
+    def metrics_before(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Metrics before training, by name."""
+
+    @_builtins.property
+    def metrics_after(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Metrics after training, by name."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Generation.Link | None = ...,
+        training_job: Global___Generation.Link | None = ...,
+        dataset_version: Global___Generation.Link | None = ...,
+        dataset_digest: _builtins.str = ...,
+        spec_digest: _builtins.str = ...,
+        base_model: Global___BaseModel | None = ...,
+        metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        metrics_after: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset_version", b"dataset_version", "model", b"model", "training_job", b"training_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset_digest", b"dataset_digest", "dataset_version", b"dataset_version", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "model", b"model", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Generation: _TypeAlias = Generation  # noqa: Y015
 
 @_typing.final
 class ModelFamily(_message.Message):
@@ -1753,6 +1934,7 @@ class ModelFamily(_message.Message):
     METHODS_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    GGUF_CONVERTIBLE_FIELD_NUMBER: _builtins.int
     family: _builtins.str
     """Its name, for example `llava`."""
     description: _builtins.str
@@ -1764,6 +1946,10 @@ class ModelFamily(_message.Message):
     unavailable_reason: _builtins.str
     """Why jobs of it are refused here, as where the operator has switched vision training off; empty: they
     are not.
+    """
+    gguf_convertible: _builtins.bool
+    """True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second
+    file for what sees.
     """
     @_builtins.property
     def takes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1788,10 +1974,11 @@ class ModelFamily(_message.Message):
         methods: _abc.Iterable[Global___Adaptation.Method.ValueType] | None = ...,
         presets: _abc.Iterable[_builtins.str] | None = ...,
         unavailable_reason: _builtins.str = ...,
+        gguf_convertible: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "gguf_convertible", b"gguf_convertible", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2870,22 +3057,38 @@ class ListModelsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`."""
     page_size: _builtins.int
     """Most models in the answer; 50 when 0, and more than 1,000 means 1,000."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    family: _builtins.str
+    """Only models of this family, for example `llava`; empty: of any."""
+    dataset: _builtins.str
+    """Only models that learnt from this dataset, or from this version of one, themselves or in an earlier
+    generation; empty: from any.
+    """
+    base: _builtins.str
+    """Only models that started from this, themselves or in an earlier generation: a model of this project,
+    `presets/{preset}`, a Hub repository as `owner/name`, or a folder that begins with `/`; empty: from any.
+    """
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        family: _builtins.str = ...,
+        dataset: _builtins.str = ...,
+        base: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "dataset", b"dataset", "family", b"family", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2940,6 +3143,94 @@ class GetModelRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class ListModelFilesRequest(_message.Message):
+    """Request of ListModelFiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/models/{model}`."""
+    page_size: _builtins.int
+    """Most files in the answer; 100 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelFilesRequest: _TypeAlias = ListModelFilesRequest  # noqa: Y015
+
+@_typing.final
+class ListModelFilesResponse(_message.Message):
+    """Answer of ListModelFiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactFile]:
+        """In order of path."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___ArtifactFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelFilesResponse: _TypeAlias = ListModelFilesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteModelRequest(_message.Message):
+    """Request of DeleteModel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/models/{model}`."""
+    etag: _builtins.str
+    """The model's `etag`, so that no other one of its name is deleted; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelRequest: _TypeAlias = DeleteModelRequest  # noqa: Y015
 
 @_typing.final
 class RegisterModelRequest(_message.Message):

@@ -126,10 +126,20 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
                 _registered_method=True)
+        self.ListModelFiles = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListModelFiles',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.FromString,
+                _registered_method=True)
         self.RegisterModel = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/RegisterModel',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/DeleteModel',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.GetAcceleratorUsage = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/GetAcceleratorUsage',
@@ -285,7 +295,15 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Returns one registered model.
+        """Returns one registered model with its lineage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelFiles(self, request, context):
+        """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+        that made them is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -294,6 +312,15 @@ class TrainerServiceServicer:
     def RegisterModel(self, request, context):
         """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
         ALREADY_EXISTS when the id is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Deletes a registered model; its files too, unless its job or another model still has them.
+        FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+        adapters sit on it. ABORTED when `etag` is given and stale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -415,10 +442,20 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetModelRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.SerializeToString,
             ),
+            'ListModelFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelFiles,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.SerializeToString,
+            ),
             'RegisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterModel,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetAcceleratorUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAcceleratorUsage,
@@ -934,6 +971,33 @@ class TrainerService:
             _registered_method=True)
 
     @staticmethod
+    def ListModelFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListModelFiles',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RegisterModel(request,
             target,
             options=(),
@@ -950,6 +1014,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/RegisterModel',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/DeleteModel',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

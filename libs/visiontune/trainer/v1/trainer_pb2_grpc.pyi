@@ -89,10 +89,19 @@ class TrainerServiceStub:
     ListModels: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]
     """Lists the models that a job can start from: presets first, then this project's."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetModelRequest, _trainer_pb2.Model]
-    """Returns one registered model."""
+    """Returns one registered model with its lineage."""
+    ListModelFiles: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFilesRequest, _trainer_pb2.ListModelFilesResponse]
+    """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+    that made them is deleted.
+    """
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.RegisterModelRequest, _trainer_pb2.Model]
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
+    """
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteModelRequest, _empty_pb2.Empty]
+    """Deletes a registered model; its files too, unless its job or another model still has them.
+    FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+    adapters sit on it. ABORTED when `etag` is given and stale.
     """
     GetAcceleratorUsage: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
@@ -165,10 +174,19 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that a job can start from: presets first, then this project's."""
     GetModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetModelRequest, _trainer_pb2.Model]  # type: ignore[assignment]
-    """Returns one registered model."""
+    """Returns one registered model with its lineage."""
+    ListModelFiles: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFilesRequest, _trainer_pb2.ListModelFilesResponse]  # type: ignore[assignment]
+    """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+    that made them is deleted.
+    """
     RegisterModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.RegisterModelRequest, _trainer_pb2.Model]  # type: ignore[assignment]
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
+    """
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteModelRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a registered model; its files too, unless its job or another model still has them.
+    FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+    adapters sit on it. ABORTED when `etag` is given and stale.
     """
     GetAcceleratorUsage: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]  # type: ignore[assignment]
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
@@ -346,7 +364,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.Model, _abc.Awaitable[_trainer_pb2.Model]]:
-        """Returns one registered model."""
+        """Returns one registered model with its lineage."""
+
+    @_abc_1.abstractmethod
+    def ListModelFiles(
+        self,
+        request: _trainer_pb2.ListModelFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListModelFilesResponse, _abc.Awaitable[_trainer_pb2.ListModelFilesResponse]]:
+        """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+        that made them is deleted.
+        """
 
     @_abc_1.abstractmethod
     def RegisterModel(
@@ -356,6 +384,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.Model, _abc.Awaitable[_trainer_pb2.Model]]:
         """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
         ALREADY_EXISTS when the id is taken.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _trainer_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a registered model; its files too, unless its job or another model still has them.
+        FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+        adapters sit on it. ABORTED when `etag` is given and stale.
         """
 
     @_abc_1.abstractmethod

@@ -95,6 +95,13 @@ class Folder:
         return self.path == f"{ARTIFACT_PREFIX}adapter"
 
 
+def key_of(owner: str) -> tuple[str, str, int]:
+    """Returns job, path and attempt of the folder whose objects belong to `owner`."""
+    name, _, attempt = owner.rpartition("/attempts/")
+    *job, kind, artifact = name.split("/")
+    return "/".join(job), f"{kind}/{artifact}", int(attempt)
+
+
 def check_path(path: str) -> None:
     """Raises FilePathRefused unless `path` stays below whatever folder it is joined to."""
     if not _PATH.fullmatch(path):

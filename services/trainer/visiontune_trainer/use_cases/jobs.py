@@ -89,7 +89,7 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
 
 
 async def create_job(command: CreateJob, deps: Deps) -> Job:
-    """Makes a job in state QUEUED. Raises SpecRefused, JobExists, VisionTrainingDisabled."""
+    """Makes a job in state QUEUED. Raises SpecRefused, JobExists, VisionTrainingDisabled, ModelNotFound."""
     made = await plan(command.project, command.spec, deps)
     if made.problems or made.resolved is None:
         raise SpecRefused(made.problems)
@@ -117,6 +117,7 @@ async def create_job(command: CreateJob, deps: Deps) -> Job:
             if existing.uid == command.uid:
                 return existing
             raise JobExists(command.name)
+        await origins.hold(uow, command.spec.base_model)
         await uow.jobs.add(job)
         await uow.records.add_event(event)
         await uow.commit()
