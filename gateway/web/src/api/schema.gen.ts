@@ -3136,7 +3136,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`, `eval_token_accuracy`. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`, `eval_token_accuracy`. Every ten seconds the load of the first process's machine: `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes, `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several the mean, the hottest, all, the fullest. */
             values?: {
                 [key: string]: number;
             };
@@ -3401,7 +3401,7 @@ export interface components {
             epoch?: number;
             /** @description What the worker is doing: `loading`, `evaluating`, `training`, `saving`, `publishing`. */
             phase?: string;
-            /** @description Expected time to the end; absent while unknown. */
+            /** @description Expected time to the end: steps at the pace of the last minutes, evaluations and publishing as far as one of the kind was measured. Absent while unknown. */
             remaining?: string;
         };
         /** @description What a job publishes beside what it trained. */

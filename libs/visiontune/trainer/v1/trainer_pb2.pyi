@@ -256,7 +256,9 @@ class Progress(_message.Message):
     """What the worker is doing: `loading`, `evaluating`, `training`, `saving`, `publishing`."""
     @_builtins.property
     def remaining(self) -> _duration_pb2.Duration:
-        """Expected time to the end; absent while unknown."""
+        """Expected time to the end: steps at the pace of the last minutes, evaluations and publishing as far as one
+        of the kind was measured. Absent while unknown.
+        """
 
     def __init__(
         self,
@@ -1446,7 +1448,10 @@ class MetricPoint(_message.Message):
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
         `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`,
-        `eval_token_accuracy`.
+        `eval_token_accuracy`. Every ten seconds the load of the first process's machine: `system_cpu_percent` (of
+        a core) and `system_memory_bytes` of the attempt's processes, `system_memory_peak_bytes` of the first,
+        `system_disk_read_bytes_per_second`; with NVIDIA accelerators `system_gpu_percent`, `system_gpu_celsius`,
+        `system_gpu_watts` and `system_gpu_memory_bytes`: of several the mean, the hottest, all, the fullest.
         """
 
     @_builtins.property
