@@ -47,7 +47,7 @@ def test_a_job_is_trained_told_and_published(tmp_path: Path) -> None:
         end = finished(trainer)
         folder = trainer.store.folder / "artifacts" / "model"
         assert end.outcome == worker_pb2.OUTCOME_SUCCEEDED
-        assert set(end.metrics) == {"loss", "exact_match", "token_accuracy"}
+        assert set(end.metrics) == {"loss", "exact_match", "vqa_accuracy", "token_accuracy"}
         assert end.parameter_count == 625_728
         assert sorted(trainer.losses()) == list(range(1, STEPS + 1))
         assert {"eval_loss", "eval_exact_match"} <= trainer.metrics[STEPS].keys()
@@ -167,6 +167,8 @@ def test_a_paused_worker_goes_on_as_if_it_had_not_stopped(
         assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
         assert finished(trainer).outcome == worker_pb2.OUTCOME_SUCCEEDED
         assert trainer.losses() == uninterrupted
+        evaluated = [line.message.split(":")[0] for line in trainer.logs if "Evaluated" in line.message]
+        assert evaluated == [f"Evaluated at step {step}" for step in (0, 6, STEPS)]
 
 
 def test_a_stale_worker_leaves_without_touching_anything(
