@@ -6,7 +6,7 @@ What is pickled are named tuples: they take a fifth of the time of dataclasses, 
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -64,6 +64,37 @@ class Result(NamedTuple):
     brightness: int = 0
     phash: int | None = None
     saved_bytes: int = 0
+
+
+class Decoded:
+    """The images that decoded, by path. To ask for one waits for it, in the order of the tasks."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._coming = iter(results)
+        self._there: dict[str, Result] = {}
+
+    def find(self, path: str) -> Result | None:
+        """What came of an image; None when nobody gave it to decode."""
+        while path not in self._there:
+            result = next(self._coming, None)
+            if result is None:
+                return None
+            self._there[result.task.path] = result
+        return self._there[path]
+
+    def __contains__(self, path: str) -> bool:
+        found = self.find(path)
+        return found is not None and bool(found.sha256)
+
+    def __getitem__(self, path: str) -> Result:
+        if path not in self:
+            raise KeyError(path)
+        return self._there[path]
+
+    def items(self) -> Iterator[tuple[str, Result]]:
+        """All that decoded; waits for the last."""
+        self._there.update((result.task.path, result) for result in self._coming)
+        return ((path, result) for path, result in self._there.items() if result.sha256)
 
 
 class Decoder:

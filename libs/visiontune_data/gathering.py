@@ -1,7 +1,7 @@
 """From records to drafts, and from drafts to examples: first without the decoded images, then with them."""
 
 import itertools
-import json
+import pickle
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from visiontune_data import checks, pairs, records
 from visiontune_data.archive.refused import Refused, refuse
 from visiontune_data.choosing import Choice, RecordFile
-from visiontune_data.decoding import Result
+from visiontune_data.decoding import Decoded
 from visiontune_data.example import (
     Draft,
     Example,
@@ -36,7 +36,7 @@ from visiontune_data.splits import Splitter
 from visiontune_data.spool import Extent, Spool
 from visiontune_data.statistics import StatisticsBuilder
 from visiontune_data.text import shorten
-from visiontune_data.twins import Twins
+from visiontune_data.twins import Picture, Twins
 from visiontune_data.videos import Videos
 
 SAMPLE_RECORDS = 100
@@ -104,27 +104,31 @@ class Drafts:
         problems: Sequence[str] = (),
     ) -> None:
         """Spools one, with the rules that its record breaks."""
-        messages = [[m.role, [part.code for part in m.content]] for m in draft.messages]
-        line = [place.member, place.line, draft.id, image_paths, messages, draft.texts, split]
+        messages = [(m.role, [part.code for part in m.content]) for m in draft.messages]
         metadata = canonical(draft.metadata).decode() if draft.metadata else ""
-        self.spool.append([canonical([*line, metadata, problems]) + b"\n"])
+        row = (
+            place.member, place.line, draft.id, tuple(image_paths), messages, draft.texts, split, metadata,
+            tuple(problems),
+        )  # fmt: skip
+        self.spool.append([pickle.dumps(row)])
         self.count += 1
 
     def __iter__(self) -> Iterator[tuple[Place, Example, "Paths"]]:
         """Place, example without images (split as the data names it, or ""), and the images' paths."""
-        with self.spool.path.open("rb") as lines:
-            for line in lines:
-                member, number, id_, image_paths, messages, texts, split, metadata, problems = json.loads(
-                    line
+        with self.spool.path.open("rb") as rows:
+            for _ in range(self.count):
+                # From our own scratch, in a sixth of the time that JSON takes.
+                member, number, id_, image_paths, messages, texts, split, metadata, problems = pickle.load(  # noqa: S301
+                    rows
                 )
                 example = Example(
                     id=id_ or "",
                     images=(),
                     messages=tuple(Message(role, tuple(map(Part.of, codes))) for role, codes in messages),
-                    texts=tuple(texts),
+                    texts=texts,
                     split=split or "",
                     metadata_json=metadata,
-                    problems=tuple(problems),
+                    problems=problems,
                 )
                 yield Place(member, number), example, Paths(*image_paths)
 
@@ -246,10 +250,13 @@ def _find_images(
 
 @dataclass(slots=True)
 class Assembly:
-    """The drafts whose images decoded, as examples; ids, splits and statistics are decided over all."""
+    """The drafts whose images decoded, as examples; ids, splits and statistics are decided over all.
+
+    `gather`, then `settle`, then what was decided can be asked for.
+    """
 
     drafts: Drafts
-    images: dict[str, Result]
+    images: Decoded
     limits: Limits
     joining: Joining = field(default_factory=Joining)
     twins: Twins = field(default_factory=Twins.none)
@@ -259,12 +266,11 @@ class Assembly:
     kinds: set[Kind] = field(default_factory=set)
     _accepted: bytearray = field(default_factory=bytearray)
     _copies: Counter[str] = field(default_factory=Counter)  # of records without an id
-    _split_sizes: Counter[str] = field(default_factory=Counter)  # as the data names them
-    _splits_of_image: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _named: list[str] = field(default_factory=list)  # splits as the data names them, "" where it does not
+    _digests: list[tuple[str, ...]] = field(default_factory=list)
 
     def gather(self, report: Report) -> None:
-        """The pass that decides; reports what only shows over all examples."""
-        splits = {self.twins.eldest(sha): split for sha, split in self.joining.split_of_image.items()}
+        """The pass over all drafts, each as soon as its images are decoded."""
         for place, draft, paths in self.drafts:
             example = self._complete(place, draft, paths, report)
             self._accepted.append(example is not None)
@@ -272,15 +278,21 @@ class Assembly:
                 report.skipped_count += 1
                 continue
             self.ids[example.id] = place.line
-            alike = [self.twins.eldest(image.sha256) for image in example.images]
-            settled = self.joining.split_of(example.id) or next(filter(None, map(splits.get, alike)), None)
-            self.splitter.add(example.id, alike, example.split or None, settled)
+            self._named.append(example.split)
+            self._digests.append(tuple(image.sha256 for image in example.images))
             self.statistics.add(example)
             self.kinds.add(example.kind)
-            self._split_sizes[example.split] += 1
-            for image in example.images:
-                if example.split:
-                    self._splits_of_image[image.sha256].add(example.split)
+
+    def settle(self, report: Report) -> None:
+        """Decides what takes all images; reports what only shows over all examples."""
+        pictures = (Picture(path, each.sha256, each.phash) for path, each in self.images.items())
+        self.twins = Twins.among(pictures, self.joining.pictures.values())
+        eldest = self.twins.eldest
+        splits = {eldest(sha): split for sha, split in self.joining.split_of_image.items()}
+        for id_, named, digests in zip(self.ids, self._named, self._digests, strict=True):
+            alike = list(map(eldest, digests))
+            settled = self.joining.split_of(id_) or next(filter(None, map(splits.get, alike)), None)
+            self.splitter.add(id_, alike, named or None, settled)
         self._check_splits(report)
         report.example_count = len(self.ids)
 
@@ -291,13 +303,12 @@ class Assembly:
             if accepted:
                 id_, split = next(numbered)
                 problems = {*draft.problems, *(rule for path in paths.all for rule in self._rules(path))}
-                example = self._with_images(draft, paths)
-                yield replace(example, id=id_, split=split, problems=tuple(sorted(problems)))
+                yield self._with_images(draft, paths, id=id_, split=split, problems=tuple(sorted(problems)))
 
-    def _with_images(self, draft: Example, paths: Paths) -> Example:
+    def _with_images(self, draft: Example, paths: Paths, **changes: Any) -> Example:
         images = tuple(map(self._image, paths.images))
         negatives = None if paths.negatives is None else tuple(map(self._image, paths.negatives))
-        return replace(draft, images=images, negatives=negatives)
+        return replace(draft, images=images, negatives=negatives, **changes)
 
     def _image(self, path: str) -> Image:
         found = self.images[path]
@@ -351,11 +362,16 @@ class Assembly:
         return id_
 
     def _check_splits(self, report: Report) -> None:
+        sizes = Counter(self._named)
         for split in dict.fromkeys(self.drafts.file_splits) if self.ids else ():
-            if not self._split_sizes[split]:
+            if not sizes[split]:
                 report.add(Problem("split-empty", Place(), f'the split "{split}" has no examples', split))
         if self.joining.base is None:
-            self.check_leaks(self._splits_of_image, report)
+            splits_of_image: dict[str, set[str]] = defaultdict(set)
+            for split, digests in zip(self._named, self._digests, strict=True):
+                for digest in digests if split else ():
+                    splits_of_image[digest].add(split)
+            self.check_leaks(splits_of_image, report)
 
     def check_leaks(self, splits_of_image: Mapping[str, set[str]], report: Report) -> None:
         """Reports images that are in several splits, and near ones; the splits are by sha256."""

@@ -87,6 +87,7 @@ class _Picture:
     height_px: int
     orientation: int = 1
     profile: Profile | None = None  # of its colours, where they are not converted yet
+    pixels: Any = None  # uint8 [height, width, 4], those of `image` where it is a view of them
 
 
 def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_THEY_ARE) -> Inspection:
@@ -113,7 +114,7 @@ def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_TH
     small = _reduced(picture)
     brightness = perceptual.samples(small)
     is_blank = _warn_about(picture, small, brightness, warn)
-    comparable = not is_blank and min(small.shape[:2]) >= perceptual.SHORTEST_SIDE_PX
+    comparable = not is_blank and min(small.size) >= perceptual.SHORTEST_SIDE_PX
     phash = perceptual.phash(brightness) if comparable else None
     width, height = picture.width_px, picture.height_px
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
@@ -124,7 +125,7 @@ def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_TH
         stored = made
     digest = hashlib.sha256(stored).hexdigest()
     mean = round(float(brightness.mean()))
-    decoded = Decoded(stored, digest, kind, width, height, _encoded(small), mean, phash)
+    decoded = Decoded(stored, digest, kind, width, height, _encoded(small, picture), mean, phash)
     return Inspection(decoded, tuple(found))
 
 
@@ -192,9 +193,8 @@ def _decode_jpeg(data: bytes, limits: Limits, warn: Any) -> _Picture:
     pixels = _decode_strictly(data, space, jpeg.scaled(width, height, THUMBNAIL_SIDE_PX))
     if pixels is None or space not in jpeg.PLAIN_COLOURS:
         return _decode(data, "JPEG", limits, warn)
-    if jpeg.has_unusual_segment(data):
-        return _Picture(jpeg.image_of(pixels), width, height, *_read_jpeg_header(data, warn))
-    return _Picture(jpeg.image_of(pixels), width, height)
+    header = _read_jpeg_header(data, warn) if jpeg.has_unusual_segment(data) else (1, None)
+    return _Picture(jpeg.image_of(pixels), width, height, *header, pixels)
 
 
 def _read_jpeg_header(data: bytes, warn: Any) -> tuple[int, Profile | None]:
@@ -312,7 +312,7 @@ def _check_profile(image: Image.Image, warn: Any) -> None:
         )
 
 
-def _warn_about(picture: _Picture, small: Any, brightness: Any, warn: Any) -> bool:
+def _warn_about(picture: _Picture, small: Image.Image, brightness: Any, warn: Any) -> bool:
     """Warns about what is odd; says whether the picture is of one colour, or nearly."""
     shortest, longest = sorted((picture.width_px, picture.height_px))
     size = f"{picture.width_px} x {picture.height_px} pixels"
@@ -323,7 +323,7 @@ def _warn_about(picture: _Picture, small: Any, brightness: Any, warn: Any) -> bo
     # Nearly every picture shows in its brightness that it is not blank.
     if brightness.max() - brightness.min() > _NEARLY_ONE_SHADE:
         return False
-    colours = small[:, :, :3].reshape(-1, 3)
+    colours = np.asarray(small)[:, :, :3].reshape(-1, 3)
     low, high = colours.min(axis=0), colours.max(axis=0)
     if (spread := int((high - low).max())) > _NEARLY_ONE_SHADE:
         return False
@@ -333,19 +333,20 @@ def _warn_about(picture: _Picture, small: Any, brightness: Any, warn: Any) -> bo
     return True
 
 
-def _reduced(picture: _Picture) -> Any:
-    """The picture upright and reduced by the least whole factor that fits a thumbnail.
-
-    uint8 [height, width, 3], or with a byte of padding 4.
-    """
-    image = picture.image.reduce(-(-max(picture.image.size) // THUMBNAIL_SIDE_PX))
+def _reduced(picture: _Picture) -> Image.Image:
+    """The picture upright and reduced by the least whole factor that fits a thumbnail, RGB or RGBX."""
+    factor = -(-max(picture.image.size) // THUMBNAIL_SIDE_PX)
+    image = picture.image.reduce(factor) if factor > 1 else picture.image
     if picture.profile:
         image = picture.profile.to_srgb(image)
-    return np.asarray(pictures.upright(image, picture.orientation))
+    return pictures.upright(image, picture.orientation)
 
 
-def _encoded(small: Any) -> Thumbnail:
-    height, width, channels = small.shape
-    space = "RGBX" if channels == 4 else "RGB"
-    data = simplejpeg.encode_jpeg(small, quality=_THUMBNAIL_QUALITY, colorspace=space, colorsubsampling="420")
-    return Thumbnail(data, width, height)
+def _encoded(small: Image.Image, picture: _Picture) -> Thumbnail:
+    pixels = picture.pixels if small is picture.image else None
+    if pixels is None:
+        pixels = np.asarray(small)
+    data = simplejpeg.encode_jpeg(
+        pixels, _THUMBNAIL_QUALITY, colorspace=small.mode, colorsubsampling="420", fastdct=True
+    )
+    return Thumbnail(data, small.width, small.height)

@@ -11,7 +11,7 @@ from visiontune_data import choosing, habits, reading
 from visiontune_data.ahead import FetchAhead
 from visiontune_data.archive import Refused, Source
 from visiontune_data.columns import columns_for
-from visiontune_data.decoding import Decoder, Result
+from visiontune_data.decoding import Decoded, Decoder, Result
 from visiontune_data.example import Example
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources, fetch_nothing
 from visiontune_data.formats import AUTO
@@ -30,7 +30,6 @@ from visiontune_data.splits import SPLIT_NAMES
 from visiontune_data.spool import Spool
 from visiontune_data.text import shorten
 from visiontune_data.treatment import AS_THEY_ARE, Treatment
-from visiontune_data.twins import Picture, Twins
 from visiontune_data.version import Version
 from visiontune_data.videos import Videos
 
@@ -175,6 +174,7 @@ class _Job:
         self._stack.callback(videos.close)
         files = RecordFiles(self._spools.records, content.record_files, limits)
         record_problems = self._record_problems
+        images = Decoded(self._results())
         refused: Refused | None = None
         try:
             choice = choosing.choose(
@@ -185,19 +185,16 @@ class _Job:
             )
             report.format_reason = choice.reason
             draft_all(choice, files, index, videos, drafts, record_problems, limits, self._tell, foreign)
+            assembly = Assembly(drafts, images, limits, Joining.of(self._base))
+            assembly.gather(record_problems)
         except Refused as error:
             refused = error
-        images = self._decoded(content)
+        self._report_images(content, images)
         report.merge(record_problems)
         self._record_problems = LoggedReport(report.archive, self._log)
         if refused:
             raise refused
-        joining = Joining.of(self._base)
-        pictures = (Picture(path, each.sha256, each.phash) for path, each in images.items())
-        assembly = Assembly(
-            drafts, images, limits, joining, Twins.among(pictures, joining.pictures.values())
-        )  # fmt: skip
-        assembly.gather(report)
+        assembly.settle(report)
         joint = None
         if self._base and assembly.ids:
             joint = join(
@@ -216,22 +213,20 @@ class _Job:
             return None
         return self._stack.enter_context(FetchAhead(self._images.fetch))
 
-    def _decoded(self, content: reading.Content) -> dict[str, Result]:
-        """The images that decoded, by path; the problems of all images in the archive's order."""
-        results = {}
+    def _results(self) -> Iterator[Result]:
         for result in self._decoder.results():
-            results[result.task.path] = result
             self._report.saved_bytes += result.saved_bytes
             self._tell()
+            yield result
+
+    def _report_images(self, content: reading.Content, images: Decoded) -> None:
+        """Reports the problems of all images in the archive's order."""
         for path in content.image_paths:
-            if path in content.refused:
-                problems: Sequence[Problem] = [content.refused[path]]
-            else:
-                problems = results[path].problems
+            result = images.find(path)
+            problems = result.problems if result else [content.refused[path]]
             if place := content.places.get(path):
                 problems = [replace(problem, place=place) for problem in problems]
             self._report.extend(problems)
-        return {path: result for path, result in results.items() if result.sha256}
 
     def _check_version(self, assembly: Assembly, joint: Joint | None, content: reading.Content) -> None:
         report, used = self._report, assembly.drafts.used_images

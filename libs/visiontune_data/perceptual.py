@@ -19,18 +19,12 @@ _COSINES: Final = np.cos(
 ).astype(np.float32)
 
 
-def samples(small: Any) -> Any:
-    """The thumbnail's brightness as float32 [32, 32]. `small` is uint8 [height, width, 3 or 4]."""
-    height, width, channels = small.shape
-    picture = Image.fromarray(small) if channels == 3 else _with_padding(small, width, height)
+def samples(small: Image.Image) -> Any:
+    """The brightness of a thumbnail, RGB or RGBX, as float32 [32, 32]."""
     # Reducing by whole factors is cheap, and twice the samples leave enough for a good filter.
-    factors = (max(1, width // (2 * _SAMPLES)), max(1, height // (2 * _SAMPLES)))
-    grey = picture.reduce(factors).convert("L").resize((_SAMPLES, _SAMPLES), Image.Resampling.BILINEAR)
+    factors = (max(1, small.width // (2 * _SAMPLES)), max(1, small.height // (2 * _SAMPLES)))
+    grey = small.convert("L").reduce(factors).resize((_SAMPLES, _SAMPLES), Image.Resampling.BILINEAR)
     return np.asarray(grey, np.float32)
-
-
-def _with_padding(small: Any, width: int, height: int) -> Image.Image:
-    return Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(small), "raw", "RGBX", 0, 1)
 
 
 def phash(brightness: Any) -> int:

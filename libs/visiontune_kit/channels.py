@@ -71,7 +71,8 @@ def connect(
     """Opens a channel on which calls of one answer raise `visiontune_kit.errors.Failure`.
 
     target: `host:port`, or `dns:///name:port` for round robin over a headless service.
-    tokens: gives the bearer token for a request; None sends what the caller put into the metadata.
+    tokens: gives the bearer token for a request, or for the first of a list of requests that make one call;
+    None sends what the caller put into the metadata.
     tls: None speaks plain text.
     Calls get 30 s unless `timeout=` says otherwise, and never more than the running call has left.
     """
@@ -129,7 +130,8 @@ class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore
 
 class _ClientStream(_Outgoing, grpc.aio.StreamUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
-        call = await continuation(self.prepare(details, None, _DEFAULT_TIMEOUT_S), requests)
+        first = requests[0] if isinstance(requests, list) else None
+        call = await continuation(self.prepare(details, first, _DEFAULT_TIMEOUT_S), requests)
         try:
             await call
         except grpc.aio.AioRpcError as error:

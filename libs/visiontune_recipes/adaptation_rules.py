@@ -222,6 +222,27 @@ def _continued_settings(spec: Spec, family: Family | None) -> Iterator[Problem]:
             )
 
 
+def _nothing_to_merge(spec: Spec, family: Family | None) -> Iterator[Problem]:
+    if spec.publishes_merged and spec.adaptation.method is Method.FULL:
+        yield Problem(
+            "publish.merged",
+            "nothing_to_merge",
+            "METHOD_FULL makes no adapter: its result is a whole model already.",
+            "Leave publish.merged out, or set adaptation.method to METHOD_LORA.",
+        )
+
+
+def _few_bits_not_merged(spec: Spec, family: Family | None) -> Iterator[Problem]:
+    if spec.publishes_merged and spec.adaptation.method is Method.QLORA:
+        yield Problem(
+            "publish.merged",
+            "few_bits_not_merged",
+            "Added to weights of few bits an adapter would be rounded away, and the whole weights are not "
+            "what it was trained on.",
+            "Use METHOD_LORA; or leave publish.merged out and load the adapter on top of its base.",
+        )
+
+
 def _parts_of(family: Family | None) -> frozenset[str]:
     """The parts that a model has; all while nobody knows."""
     return frozenset(family.parts.names if family else PARTS)
@@ -245,6 +266,8 @@ RULES: tuple[Rule, ...] = (
     _rate_of_frozen_part,
     _nothing_to_continue,
     _continued_settings,
+    _nothing_to_merge,
+    _few_bits_not_merged,
 )
 
 __all__ = ["ALL_LINEAR", "RULES", "problems"]

@@ -107,11 +107,11 @@ class OnBadExample(StrEnum):
     SKIP = "ON_BAD_EXAMPLE_SKIP"
 
 
-class Publish(StrEnum):
+class State(StrEnum):
     """Which state of a training becomes its result."""
 
-    LAST = "PUBLISH_LAST"
-    BEST = "PUBLISH_BEST"
+    LAST = "STATE_LAST"
+    BEST = "STATE_BEST"
 
 
 class Sharding(StrEnum):
@@ -260,11 +260,10 @@ class Evaluation(Message):
 
 
 class Checkpointing(Message):
-    """When the state is saved, and which one becomes the result."""
+    """When the state is saved."""
 
     every_steps: int | None = Field(default=None, ge=1)
     keep: int | None = Field(default=None, ge=1, le=100)
-    publish: Unset[Publish] = None
 
 
 class Loading(Message):
@@ -320,6 +319,13 @@ class Preference(Message):
     label_smoothing: float | None = Field(default=None, ge=0, lt=0.5)
 
 
+class Publish(Message):
+    """What the result is: which state, and whether there is a whole model beside the adapter."""
+
+    merged: bool | None = None
+    state: Unset[State] = None
+
+
 class Spec(Message):
     """A training job, as asked or resolved."""
 
@@ -337,6 +343,12 @@ class Spec(Message):
     # None where the model's family leaves no choice, resolved too, likewise.
     objective: Unset[Objective] = None
     preference: Preference | None = None
+    publish: Publish | None = None
+
+    @property
+    def publishes_merged(self) -> bool:
+        """True when a whole model is published beside the adapter."""
+        return self.publish is not None and bool(self.publish.merged)
 
     @property
     def first_step(self) -> int:
@@ -371,8 +383,8 @@ class Spec(Message):
     @property
     def publishes_best(self) -> bool:
         """True when the state of the best evaluation becomes the result, rather than the last one."""
-        chosen = self.checkpointing.publish
-        return chosen is Publish.BEST or (chosen is None and self.evaluation.early_stopping is not None)
+        chosen = self.publish.state if self.publish else None
+        return chosen is State.BEST or (chosen is None and self.evaluation.early_stopping is not None)
 
     def at(self, commit: str) -> Self:
         """The same with its base model at a commit; see Base.at."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from torch._C._distributed_c10d import TCPStore
 from transformers import LlavaForConditionalGeneration
@@ -19,6 +20,7 @@ from visiontune_worker.faults import Exit, Preempted
 from visiontune_worker.interrupts import Interrupts
 
 from tests.support import worker_data, worker_run
+from tests.support.worker_layers import published, save_base
 from tests.support.worker_service import Trainer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -49,9 +51,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float
         return trainer.metrics
 
 
-def ranks(trainer: Trainer, folder: Path, at: str = "", nodes: int = 1) -> set[int]:
+def ranks(trainer: Trainer, folder: Path, at: str = "", nodes: int = 1, **variables: str) -> set[int]:
     """Runs two ranks to their end; returns the exit codes of their pods. Nobody may hang."""
-    launchers = worker_run.start_ranks(trainer, folder, nodes, VISIONTUNE_TEST_AT=at)
+    launchers = worker_run.start_ranks(trainer, folder, nodes, VISIONTUNE_TEST_AT=at, **variables)
     try:
         return {each.wait(timeout=600) for each in launchers}
     finally:
@@ -135,6 +137,41 @@ def test_ranks_with_a_part_of_the_weights_each_measure_what_one_process_measures
     assert all(torch.equal(each, trained[name]) for name, each in model.state_dict().items())
     # As anybody's config says, and not as the class is called that FSDP makes of it.
     assert model.config.architectures == ["LlavaForConditionalGeneration"]
+
+
+def test_adapters_beside_divided_weights_are_merged_into_whole_ones(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "models" / "base")
+    asked = worker_data.spec(
+        {"path": str(base)},
+        adaptation={"method": "METHOD_LORA"},
+        hyperparameters={"batch_size": 8, "max_steps": 2, "learning_rate": 0.01},
+        evaluation={"max_new_tokens": 2},
+        resources=SHARDED,
+        publish={"merged": True},
+    )
+    with worker_run.job(tmp_path, asked) as trainer:
+        assert ranks(trainer, tmp_path, VISIONTUNE_WORKER_MODEL_ROOTS=str(base.parent)) == {0}
+        adapter, merged = published(trainer, "adapter"), published(trainer, "merged")
+        whole = LlavaForConditionalGeneration.from_pretrained(merged)
+        adapted = PeftModel.from_pretrained(LlavaForConditionalGeneration.from_pretrained(base), str(adapter))
+    expected = adapted.merge_and_unload().state_dict()
+    untouched = LlavaForConditionalGeneration.from_pretrained(base).state_dict()
+    assert any(not torch.equal(each, untouched[name]) for name, each in whole.state_dict().items())
+    assert all(torch.allclose(each, expected[name], atol=1e-6) for name, each in whole.state_dict().items())
+
+
+def test_a_pause_that_one_rank_hears_saves_on_all_and_one_process_goes_on(
+    tmp_path: Path, alone: dict[int, dict[str, float]]
+) -> None:
+    with job(tmp_path, resources=SHARDED) as trainer:
+        assert ranks(trainer, tmp_path, at="0:5:pause") == {Exit.DONE}
+        assert worker_run.exit_codes(tmp_path) == {0: Exit.DONE, 1: Exit.DONE}
+        assert ending(trainer).outcome == worker_pb2.OUTCOME_PAUSED
+        assert sorted(trainer.checkpoints) == [5]
+        trainer.finished.clear()
+        trainer.next_attempt()
+        assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
+        assert losses(trainer.metrics) == pytest.approx(losses(alone), abs=1e-5)
 
 
 def test_a_checkpoint_of_divided_weights_fits_one_process_and_one_of_whole_weights_divided_ones(

@@ -2,7 +2,7 @@
 
 VISIONTUNE_TEST_AT is `rank:step:what`, several separated by commas. What happens: SIGKILL or SIGTERM to that
 rank; `launcher`: SIGTERM to torchrun, as when a pod ends; `memory`: the accelerator has none left; `hang`: a
-call that does not return; `ConfigurationFault` or `DataFault`.
+call that does not return; `ConfigurationFault` or `DataFault`; `pause`: it hears that a user paused the job.
 """
 
 import os
@@ -16,6 +16,7 @@ from unittest import mock
 import torch
 from visiontune_worker import faults, loop
 from visiontune_worker.__main__ import main
+from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.ranks import Ranks
 
@@ -47,11 +48,27 @@ def arrange(at_step: int, what: str) -> None:
     mock.patch.object(loop.Training, "advance", then_happen).start()
 
 
+def hear_pause(at_step: int) -> None:
+    """Has the rank hear it before it looks, once that step is made."""
+    check, made = Ranks.check, 0
+
+    def hear_and_check(ranks: Ranks, interrupts: Interrupts) -> None:
+        nonlocal made
+        made += 1
+        if made == at_step:
+            interrupts.hear(faults.Paused("by a test"))
+        check(ranks, interrupts)
+
+    mock.patch.object(Ranks, "check", hear_and_check).start()
+
+
 if __name__ == "__main__":
     rank = os.environ["RANK"]
     for each in filter(None, os.environ.get("VISIONTUNE_TEST_AT", "").split(",")):
         target, step, what = each.split(":")
-        if target == rank:
+        if target == rank and what == "pause":
+            hear_pause(int(step))
+        elif target == rank:
             arrange(int(step), what)
     code = main()
     Path(os.environ["VISIONTUNE_TEST_FOLDER"], f"exit-{rank}").write_text(str(int(code)))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -75,6 +76,7 @@ def work(
     patience_s: float = 20.0,
     model_roots: str = "",
     shard_cache_bytes: int = 10**9,
+    **more: Any,
 ) -> Exit:
     """Runs one attempt in this process."""
     settings = Settings(
@@ -85,6 +87,7 @@ def work(
         patience_s=patience_s,
         model_roots=model_roots,
         shard_cache_bytes=shard_cache_bytes,
+        **more,
     )
     return run_attempt(settings, interrupts or Interrupts())
 

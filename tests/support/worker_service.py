@@ -83,9 +83,11 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
                 raise TimeoutError
             time.sleep(0.01)
 
-    def cancel_and_wait(self, interrupts: Interrupts) -> None:
-        """A user cancels; returns when the worker has heard of it."""
-        self.order = worker_pb2.ReportResponse.ORDER_CANCEL
+    def order_and_wait(
+        self, order: worker_pb2.ReportResponse.Order.ValueType, interrupts: Interrupts
+    ) -> None:
+        """A user asks for something; returns when the worker has heard of it."""
+        self.order = order
         self.wait_until(lambda: not interrupts.quiet)
 
     # The server.

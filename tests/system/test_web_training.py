@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
+from visiontune.trainer.v1 import trainer_pb2
 
 from examples import digits
 from tests.support import web
@@ -44,12 +45,19 @@ def paste(stack: Stack, *command: str) -> str:
 def ready_form(visit: Visit, version: str) -> Page:
     """A form with what has an option of the command, and what has none."""
     page = visit.open(f"/jobs/new?version={version}&base=preset:tiny-llava")
-    page.get_by_text("More settings").click()
+    page.get_by_text("Advanced").click()
     page.get_by_label("Most steps").fill("2")
     page.get_by_label("Warm-up share").fill("0.5")
     page.get_by_label("Name of the job").fill("It's pasted")
     page.get_by_role("combobox", name="Vision tower").click()
     page.get_by_role("option", name="Freeze").click()
+    page.get_by_role("combobox", name="Batches").click()
+    page.get_by_role("option", name="Length grouped").click()
+    page.get_by_role("combobox", name="Features of a frozen tower").click()
+    page.get_by_role("option", name="Off").click()
+    page.get_by_label("Save every … steps").fill("1")
+    page.get_by_label("Longest time").fill("1.5")
+    expect(page.get_by_text("Advanced · 7 set")).to_be_visible()
     page.get_by_text("The same job from a terminal").click()
     expect(page.get_by_text("Ready to start")).to_be_visible()
     return page
@@ -60,11 +68,14 @@ def job(chromium: Browser, stack: Stack, version: str) -> str:
     """Path of the page of a job that ran by the command that the form shows."""
     with web.visit(chromium, stack) as visit:
         command = ready_form(visit, version).get_by_label("In a terminal").inner_text()
-    assert "--vision-tower freeze" in command
+    assert "--vision-tower freeze --batching length-grouped" in command
     assert "warmup_ratio" in command
     paste(stack, "bash", "-c", command)
     done = next(job for job in stack.client().list_jobs() if job.display_name == "It's pasted")
     assert done.spec.hyperparameters.warmup_ratio == 0.5
+    assert done.spec.loading.feature_cache == trainer_pb2.Loading.FEATURE_CACHE_OFF
+    assert done.spec.checkpointing.every_steps == 1
+    assert done.spec.resources.max_duration.ToSeconds() == 5400
     return f"/jobs/{done.name.rpartition('/')[2]}"
 
 
@@ -98,16 +109,33 @@ def test_the_log_is_searched(visit: Visit, job: str) -> None:
     page.get_by_label("Search the log").fill("no line says this")
     expect(lines).to_have_count(0)
     expect(page.get_by_text(f"0 of {before} lines")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all").click()
+    assert len(download.value.path().read_text().splitlines()) == before
 
 
 def test_a_copy_begins_with_what_the_job_asked_for(visit: Visit, job: str) -> None:
     page = visit.open(job)
     page.get_by_role("link", name="Copy", exact=True).click()
     expect(page.get_by_role("heading", name="Start a job")).to_be_visible()
-    page.get_by_text("More settings").click()
+    page.get_by_text("Advanced · 7 set").click()
     expect(page.get_by_label("Most steps")).to_have_value("2")
     expect(page.get_by_role("combobox", name="Vision tower")).to_have_value("Freeze")
     expect(page.get_by_text("Ready to start")).to_be_visible()
+
+
+def test_a_job_goes_on_from_one_that_succeeded_with_its_choices(visit: Visit, job: str) -> None:
+    page = visit.open(job)
+    page.get_by_role("link", name="Go on", exact=True).click()
+    expect(page.get_by_role("combobox", name="Go on from a job")).to_have_value(re.compile("^It's pasted"))
+    # What is wrong is unfolded: the earlier job has used up its steps.
+    expect(page.get_by_text("this job would end at step 2")).to_be_visible()
+    steps = page.get_by_label("Most steps")
+    expect(steps).to_have_value("2")
+    steps.fill("4")
+    expect(page.get_by_text("Ready to start")).to_be_visible()
+    page.get_by_text("The same job from a terminal").click()
+    expect(page.get_by_label("In a terminal")).to_contain_text("resume_from")
 
 
 def test_a_model_that_does_not_take_the_data_says_why(visit: Visit, version: str) -> None:

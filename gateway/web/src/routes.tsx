@@ -28,6 +28,7 @@ export const router = createBrowserRouter([
           { path: "jobs/compare", lazy: () => import("./pages/jobs/ComparePage") },
           { path: "jobs/:job", lazy: () => import("./pages/job/JobPage") },
           { path: "models", lazy: () => import("./pages/models/ModelsPage") },
+          { path: "models/:model", lazy: () => import("./pages/models/ModelPage") },
           { path: "storage", lazy: () => import("./pages/storage/StoragePage") },
           { path: "docs", lazy: () => import("./pages/docs/DocsPage") },
           { path: "*", element: <UnknownPage /> },

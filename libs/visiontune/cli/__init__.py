@@ -16,6 +16,7 @@ from visiontune.cli import (
     job,
     models,
     preview,
+    publishing,
     stack,
     storage,
     train,
@@ -41,6 +42,7 @@ basing.add_to(dataset.app)
 deleting.add_to(dataset.app)
 editing.add_to(dataset.app)
 exporting.add_to(dataset.app)
+publishing.add_to(models.app)
 app.command("train", rich_help_panel=WORK)(train.train)
 app.add_typer(job.app, name="job", rich_help_panel=WORK)
 app.add_typer(models.app, name="models", rich_help_panel=WORK)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from visiontune.trainer.v1 import trainer_pb2
 
 
-class Publish(StrEnum):
+class State(StrEnum):
     """Which state of the training becomes the result."""
 
     LAST = "last"
@@ -20,7 +20,7 @@ def evaluate(
     metrics: Sequence[str],
     best_metric: str,
     patience: int | None,
-    publish: Publish | None,
+    publish: State | None,
 ) -> None:
     """Flags win over the file."""
     from visiontune.trainer.v1 import trainer_pb2
@@ -32,5 +32,4 @@ def evaluate(
     if patience is not None:
         spec.evaluation.early_stopping.patience = patience
     if publish is not None:
-        chosen = trainer_pb2.Checkpointing.Publish.Value(f"PUBLISH_{publish.name}")
-        spec.checkpointing.publish = chosen
+        spec.publish.state = trainer_pb2.Publish.State.Value(f"STATE_{publish.name}")

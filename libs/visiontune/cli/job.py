@@ -16,7 +16,7 @@ from visiontune.cli.session import Session, talks
 if TYPE_CHECKING:
     from visiontune.trainer.v1 import trainer_pb2
 
-app = typer.Typer(help="Look at training jobs, stop them, fetch their results.", no_args_is_help=True)
+app = typer.Typer(help="Look at training jobs, pause or stop them, fetch results.", no_args_is_help=True)
 
 JobName = Annotated[str, typer.Argument(help="Id or full name.", metavar="JOB")]
 
@@ -81,20 +81,55 @@ def cancel(
     """Stop a job."""
     found = session.client.cancel_job(job)
     if wait:
-        with step(session.err, f"Stopping {names.short(found.name)}"):
-            for _ in session.client.watch_job(found.name):
-                pass
-        found = session.client.get_job(found.name)
-    if session.is_json:
-        session.resource(found)
-    else:
-        session.say(f"[bold]{names.short(found.name)}[/] {views.state(found)}")
+        found = _wait(session, found, "Stopping")
+    _say_state(session, found)
+
+
+@app.command("pause")
+@talks
+def pause(
+    session: Session,
+    job: JobName,
+    wait: Annotated[bool, typer.Option(help="Wait until the worker has saved and left.")] = True,
+) -> None:
+    """Pause a job: it saves where it is and frees its machine.
+
+    Go on with: visiontune job resume JOB
+    """
+    found = session.client.pause_job(job)
+    _say_state(session, _wait(session, found, "Pausing", "PAUSED") if wait else found)
+
+
+@app.command("resume")
+@talks
+def resume(
+    session: Session,
+    job: JobName,
+    wait: Annotated[bool, typer.Option(help="Wait until a worker has taken it up.")] = False,
+) -> None:
+    """Let a paused job go on from where it was."""
+    found = session.client.resume_job(job)
+    _say_state(session, _wait(session, found, "Resuming", "RUNNING") if wait else found)
 
 
 @app.command("logs")
 @talks
-def logs(session: Session, job: JobName) -> None:
-    """Print what the job's workers logged."""
+def logs(
+    session: Session,
+    job: JobName,
+    download: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fetch the whole log of each attempt that has ended into this folder.",
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
+    """Print what the job's workers logged, or download it."""
+    if download is not None:
+        _fetch_logs(session, job, download)
+        return
     found = session.client.list_log_lines(job)
     if session.is_json:
         session.resources(found)
@@ -208,6 +243,43 @@ def delete(session: Session, job: JobName) -> None:
         session.raw({})
     else:
         session.say(f"Deleted {escape(job)}.")
+
+
+def _fetch_logs(session: Session, job: str, folder: Path) -> None:
+    from visiontune import uploads
+
+    found = list(session.client.list_attempt_logs(job))
+    try:
+        with step(session.err, f"Downloading {size(sum(log.file.size_bytes for log in found))}"):
+            uploads.download([log.file for log in found], folder)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}.") from error
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["ATTEMPT", "FILE", "SIZE"],
+        ([str(log.attempt), str(folder / log.file.path), size(log.file.size_bytes)] for log in found),
+        empty="No attempt has ended yet. See what there is: visiontune job logs JOB",
+    )
+
+
+def _wait(
+    session: Session, job: "trainer_pb2.TrainingJob", doing: str, state: str = ""
+) -> "trainer_pb2.TrainingJob":
+    """The job, once it is in that state, or has ended."""
+    with step(session.err, f"{doing} {names.short(job.name)}"):
+        for update in session.client.watch_job(job.name):
+            if update.HasField("training_job") and views.state_name(update.training_job) == state:
+                return update.training_job
+    return session.client.get_job(job.name)
+
+
+def _say_state(session: Session, job: "trainer_pb2.TrainingJob") -> None:
+    if session.is_json:
+        session.resource(job)
+    else:
+        session.say(f"[bold]{names.short(job.name)}[/] {views.state(job)}")
 
 
 def fetch(session: Session, found: "list[trainer_pb2.Artifact]", folder: Path) -> None:

@@ -22,6 +22,7 @@ COLOURS = {
     "FAILED": "red",
     "CANCELLED": "yellow",
     "RETRYING": "yellow",
+    "PAUSED": "yellow",
     "RUNNING": "cyan",
 }
 # The measures that say most about a model: it has the one of what it was trained for.

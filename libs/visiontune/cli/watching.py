@@ -35,6 +35,7 @@ class Learning:
     epoch: float = 0.0
     loss: float | None = None
     samples_per_second: float | None = None
+    remaining_s: float | None = None
     before: float | None = None
     # Held-out accuracy by step, as it rises.
     accuracy: dict[int, float] = field(default_factory=dict)
@@ -58,6 +59,8 @@ class Learning:
         self.state, self.phase = views.state_name(job), job.progress.phase
         self.step, self.total_steps = job.progress.step, job.progress.total_steps
         self.epoch = job.progress.epoch
+        known = job.progress.HasField("remaining")
+        self.remaining_s = job.progress.remaining.ToTimedelta().total_seconds() if known else None
         self.before = views.accuracy(dict(job.metrics_before))
 
     def _metric(self, point: "trainer_pb2.MetricPoint") -> None:
@@ -170,9 +173,10 @@ class LiveView:
         )
         speed = f"   {now.samples_per_second:,.0f} samples/s" if now.samples_per_second else ""
         loss = "-" if now.loss is None else f"{now.loss:.4f}"
+        left = "" if now.remaining_s is None else f"   about {seconds(now.remaining_s)} left"
         return Group(
             line,
-            Text(f"  loss {loss}   epoch {now.epoch:.1f}   {now.phase}{speed}"),
+            Text(f"  loss {loss}   epoch {now.epoch:.1f}   {now.phase}{speed}{left}"),
             Text(f"  held-out accuracy  {_rise(now)}"),
             Text(f"  {now.message}", style="dim"),
         )

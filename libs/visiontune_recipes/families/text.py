@@ -59,4 +59,5 @@ FAMILY = Family(
     chat_template=CHAT_TEMPLATE,
     packs=True,
     presets=(TINY,),
+    gguf=True,
 )

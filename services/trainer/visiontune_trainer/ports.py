@@ -9,9 +9,9 @@ from visiontune_recipes.check import Problem
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.spec import Resources
 
-from visiontune_trainer.domain.folders import Folder, FolderState
+from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Event, Job
-from visiontune_trainer.domain.models import Model
+from visiontune_trainer.domain.models import Model, ModelFilter
 from visiontune_trainer.domain.next_step import Observation
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.usage import MachineTime
@@ -34,8 +34,33 @@ class Datasets(Protocol):
     async def get_version(self, name: str) -> DatasetVersion:
         """Raises NotFound for a version that is absent or another project's."""
 
-    async def read_manifest(self, name: str) -> Manifest:
-        """Returns the shards with fresh signed URLs. Raises NotFound."""
+    async def largest_rows(self, name: str, most: int) -> list[int]:
+        """Rows of the version that train or validate: those with most text, and those with most pixels.
+
+        most: of each. Raises NotFound.
+        """
+
+    async def read_manifest(self, name: str, ttl: timedelta) -> Manifest:
+        """Returns the shards with fresh signed URLs, which work so long. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """Where to GET one object."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFiles:
+    """Files of a checkpoint or a model, with where to GET each, by object."""
+
+    name: str
+    files: tuple[StoredFile, ...]
+    urls: Mapping[str, SignedUrl]
+    step: int = 0
+    is_adapter: bool = False
 
 
 class ModelFolders(Protocol):
@@ -43,6 +68,13 @@ class ModelFolders(Protocol):
 
     def config(self, folder: str) -> Mapping[str, Any] | None:
         """What config.json says, read from disk; None where this machine cannot read it."""
+
+
+class HubConfigs(Protocol):
+    """Repositories on the Hugging Face Hub, where the operator lets the trainer look at them."""
+
+    async def config(self, repo_id: str, revision: str) -> Mapping[str, Any] | str:
+        """What config.json says; or a sentence why none can be read. revision: empty for the main branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +97,6 @@ class PreparedUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedUrl:
-    """Where to GET one object."""
-
-    url: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class StoredObject:
     """What an upload became."""
 
@@ -87,6 +111,12 @@ class Storage(Protocol):
 
     async def create_upload(self, folder: Folder, file: NewFile) -> PreparedUpload:
         """Repeating it for the same file of the same folder returns the same upload, signed afresh."""
+
+    async def put(self, folder: Folder, path: str, content: bytes) -> StoredObject:
+        """Stores a small file of a folder in one call. Repeating it returns the same.
+
+        Raises QuotaExceeded, TooManyObjects, TooLargeForOneCall.
+        """
 
     async def complete_upload(self, upload: str) -> StoredObject:
         """Repeating it returns the same."""
@@ -109,6 +139,7 @@ class AcceleratorKind:
     price_per_hour: float | None  # of one
     spot_price_per_hour: float | None
     bf16_flops: float | None = None  # of one, in a second
+    has_bf16: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +220,11 @@ class Jobs(Protocol):
     ) -> list[Job]:
         """Newest first, after the position (created_at, name)."""
 
+    async def starting_from(self, model: str, limit: int) -> list[str]:
+        """Names of jobs that are not in a final state and start from the registered model."""
+
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
-        """Jobs of all projects that are not in a final state, those with a worker first, then oldest first.
+        """Jobs of all projects that are not at rest, those with a worker first, then oldest first.
 
         Each with its current attempt, None without a worker.
         """
@@ -241,6 +275,9 @@ class Records(Protocol):
     async def log_lines(self, job: str, after: int, limit: int) -> list[LogLine]:
         """By sequence, after that one."""
 
+    async def log_lines_of_attempt(self, job: str, attempt: int, after: int, limit: int) -> list[LogLine]:
+        """An attempt's lines by sequence, after that one."""
+
     async def changed_log_lines(self, job: str, after: int, upto: int, limit: int) -> list[LogLine]:
         """Lines by change."""
 
@@ -261,7 +298,7 @@ class Records(Protocol):
 
 
 class Folders(Protocol):
-    """Checkpoints and artifacts."""
+    """Checkpoints, artifacts and logs."""
 
     async def get(self, job: str, path: str, attempt: int) -> Folder | None:
         """Returns the folder, or None."""
@@ -278,6 +315,9 @@ class Folders(Protocol):
     async def of(self, job: str, *states: FolderState) -> list[Folder]:
         """A job's folders in these states, by path."""
 
+    async def logs_to_keep(self, limit: int) -> list[Folder]:
+        """Folders for logs of attempts that have ended, of all jobs, oldest first."""
+
     async def doomed(self, limit: int) -> list[Folder]:
         """Folders of all jobs whose objects are to be deleted."""
 
@@ -288,11 +328,22 @@ class Models(Protocol):
     async def get(self, name: str) -> Model | None:
         """Returns the model, or None."""
 
+    async def lock(self, name: str) -> Model | None:
+        """Returns the model, which cannot be deleted until the transaction ends."""
+
     async def add(self, model: Model, /) -> None:
         """Adds a model. Raises Aborted when another call adds it too."""
 
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Model]:
+    async def delete(self, name: str) -> None:
+        """Deletes the model; not its files."""
+
+    async def page(
+        self, project: str, wanted: ModelFilter, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Model]:
         """Newest first, after the position (created_at, name)."""
+
+    async def adapters_on(self, model: str, limit: int) -> list[str]:
+        """Names of the adapters that are loaded on top of the model."""
 
     async def made_of(self, owner: str) -> bool:
         """Tells whether a model's files belong to `owner`."""

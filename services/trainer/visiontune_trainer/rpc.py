@@ -14,32 +14,43 @@ from visiontune_kit.identity import Role
 from visiontune_kit.server import ShuttingDown, stopping
 from visiontune_recipes.presets import Preset
 
-from visiontune_trainer import wire
+from visiontune_trainer import model_wire, wire
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
-from visiontune_trainer.use_cases import catalogue, jobs, models, records, usage, watch
+from visiontune_trainer.use_cases import catalogue, jobs, models, pauses, records, usage, watch
 from visiontune_trainer.use_cases.deps import Deps
 
 NAME = "visiontune.trainer.v1.TrainerService"
 _METHODS = {
     Role.VIEWER: (
         "ValidateTrainingJob",
+        "PreviewTrainingExamples",
         "GetTrainingJob",
         "ListTrainingJobs",
         "WatchTrainingJob",
         "ListEvents",
         "ListMetrics",
         "ListLogLines",
+        "ListAttemptLogs",
         "ListCheckpoints",
         "ListSamples",
         "ListArtifacts",
         "ListModels",
         "GetModel",
+        "ListModelFiles",
         "ListModelFamilies",
         "GetAcceleratorUsage",
         "ListAccelerators",
     ),
-    Role.EDITOR: ("CreateTrainingJob", "CancelTrainingJob", "DeleteTrainingJob", "RegisterModel"),
+    Role.EDITOR: (
+        "CreateTrainingJob",
+        "CancelTrainingJob",
+        "PauseTrainingJob",
+        "ResumeTrainingJob",
+        "DeleteTrainingJob",
+        "RegisterModel",
+        "DeleteModel",
+    ),
 }
 ACCESS: Mapping[str, Role] = {
     f"/{NAME}/{method}": role for role, methods in _METHODS.items() for method in methods
@@ -72,6 +83,16 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         spec = wire.spec_from(request.training_job.spec)
         return wire.plan_to(await jobs.plan(project_of(request.parent), spec, self._deps))
 
+    async def PreviewTrainingExamples(
+        self, request: pb.PreviewTrainingExamplesRequest, context: Any
+    ) -> pb.PreviewTrainingExamplesResponse:
+        spec = wire.spec_from(request.training_job.spec)
+        count = pages.clamp(request.count, default=4, most=16)
+        shown = await jobs.preview_examples(
+            project_of(request.parent), spec, list(request.rows), count, self._deps
+        )
+        return pb.PreviewTrainingExamplesResponse.FromString(shown.message)
+
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Any) -> pb.TrainingJob:
         uid = new_id("uid")
         command = jobs.CreateJob(
@@ -102,6 +123,12 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def CancelTrainingJob(self, request: pb.CancelTrainingJobRequest, context: Any) -> pb.TrainingJob:
         return wire.job_to(await jobs.cancel_job(request.name, self._deps))
+
+    async def PauseTrainingJob(self, request: pb.PauseTrainingJobRequest, context: Any) -> pb.TrainingJob:
+        return wire.job_to(await pauses.pause_job(request.name, self._deps))
+
+    async def ResumeTrainingJob(self, request: pb.ResumeTrainingJobRequest, context: Any) -> pb.TrainingJob:
+        return wire.job_to(await pauses.resume_job(request.name, self._deps))
 
     async def DeleteTrainingJob(self, request: pb.DeleteTrainingJobRequest, context: Any) -> Empty:
         await jobs.delete_job(request.name, self._deps)
@@ -136,6 +163,17 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             log_lines=[wire.log_line_to(line) for line in page], next_page_token=token
         )
 
+    async def ListAttemptLogs(
+        self, request: pb.ListAttemptLogsRequest, context: Any
+    ) -> pb.ListAttemptLogsResponse:
+        found = await records.list_logs(request.parent, self._deps)
+        page, token = _slice(request, found, default=100, most=1_000)
+        objects = [file.object for folder in page for file in folder.files]
+        urls = await records.sign_objects(project_of(request.parent), objects, self._deps)
+        return pb.ListAttemptLogsResponse(
+            logs=[wire.log_to(folder, urls) for folder in page], next_page_token=token
+        )
+
     async def ListCheckpoints(
         self, request: pb.ListCheckpointsRequest, context: Any
     ) -> pb.ListCheckpointsResponse:
@@ -167,15 +205,26 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         position = pages.decode(request, request.page_token)
         after = None if position and len(position) == 1 else pages.time_and_name(position)
         last_preset = str(position[0]) if position else ""
-        presets = [] if after else catalogue.presets_after(last_preset, self._deps)
-        registered = await models.list_models(project_of(request.parent), after, limit + 1, self._deps)
+        wanted = model_wire.filter_from(request)
+        presets = [] if after else catalogue.presets_after(last_preset, wanted, self._deps)
+        project = project_of(request.parent)
+        registered = await models.list_models(project, wanted, after, limit + 1, self._deps)
         found: list[Preset | Model] = [*presets, *registered]
         page, token = _cut(request, found, limit, _position_of_model)
-        messages = [wire.model_to(each) if isinstance(each, Model) else wire.preset_to(each) for each in page]
-        return pb.ListModelsResponse(models=messages, next_page_token=token)
+        return pb.ListModelsResponse(models=map(model_wire.listed_to, page), next_page_token=token)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:
-        return wire.model_to(await models.get_model(request.name, self._deps))
+        return model_wire.model_to(*await models.get_model(request.name, self._deps))
+
+    async def ListModelFiles(
+        self, request: pb.ListModelFilesRequest, context: Any
+    ) -> pb.ListModelFilesResponse:
+        start, limit = _number(request, 0), pages.clamp(request.page_size, default=100, most=1_000)
+        files, urls = await models.list_files(request.parent, start, limit + 1, self._deps)
+        page, token = _cut(request, files, limit, lambda _: [start + limit])
+        return pb.ListModelFilesResponse(
+            files=[wire.file_to(file, urls) for file in page], next_page_token=token
+        )
 
     async def RegisterModel(self, request: pb.RegisterModelRequest, context: Any) -> pb.Model:
         if not request.model.training_job:
@@ -185,10 +234,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             project=project_of(request.parent),
             uid=new_id("uid"),
             training_job=request.model.training_job,
+            artifact=request.model.artifact,
             display_name=request.model.display_name,
             description=request.model.description,
         )
-        return wire.model_to(await models.register_model(command, self._deps))
+        return model_wire.model_to(await models.register_model(command, self._deps))
+
+    async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> Empty:
+        await models.delete_model(request.name, request.etag, self._deps)
+        return Empty()
 
     async def GetAcceleratorUsage(
         self, request: pb.GetAcceleratorUsageRequest, context: Any

@@ -11,17 +11,16 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit.errors import InvalidArgument, Violation
 from visiontune_recipes.check import Problem
 from visiontune_recipes.families import Family
-from visiontune_recipes.presets import PRESETS, Preset
+from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Spec
 
 from visiontune_trainer.domain.folders import Folder, StoredFile
 from visiontune_trainer.domain.job import Event, Job, Progress
-from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.problems import SPEC_FIELD
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
-from visiontune_trainer.estimate_wire import estimate_to
+from visiontune_trainer.estimate_wire import choice_to, estimate_to
 from visiontune_trainer.ports import AcceleratorKind, SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
@@ -77,6 +76,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         next_attempt_time=time_to(job.next_attempt_at),
         etag=f'"{job.updated}"',
         uncharged_attempts=job.uncharged,
+        pause_requested=job.pause_requested_at is not None,
     )
 
 
@@ -129,6 +129,7 @@ def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
         total_steps=plan.total_steps,
         warnings=[_problem_to(warning) for warning in plan.warnings],
         estimate=None if plan.resolved is None else estimate_to(plan.needs),
+        choices=[choice_to(choice) for choice in plan.choices],
     )
 
 
@@ -212,6 +213,17 @@ def artifact_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.Artifact:
     )
 
 
+def log_to(folder: Folder, urls: Mapping[str, SignedUrl]) -> pb.AttemptLog:
+    """Returns the kept log of an attempt with a URL for its file."""
+    [file] = folder.files
+    return pb.AttemptLog(
+        name=folder.name,
+        attempt=folder.attempt,
+        file=file_to(file, urls),
+        create_time=time_to(folder.committed_at),
+    )
+
+
 def file_to(file: StoredFile, urls: Mapping[str, SignedUrl]) -> pb.ArtifactFile:
     """Returns a file with its URL."""
     signed = urls[file.object]
@@ -221,32 +233,6 @@ def file_to(file: StoredFile, urls: Mapping[str, SignedUrl]) -> pb.ArtifactFile:
         sha256=file.sha256,
         url=signed.url,
         expire_time=time_to(signed.expires_at),
-    )
-
-
-def model_to(model: Model) -> pb.Model:
-    """Returns a registered model as a message."""
-    return pb.Model(
-        name=model.name,
-        display_name=model.display_name,
-        description=model.description,
-        family=model.family,
-        training_job=model.training_job,
-        base_model=base_to(model.base_model),
-        is_adapter=model.is_adapter,
-        parameter_count=model.parameter_count,
-        create_time=time_to(model.created_at),
-    )
-
-
-def preset_to(preset: Preset) -> pb.Model:
-    """Returns a preset as a message."""
-    return pb.Model(
-        name=f"presets/{preset.name}",
-        display_name=preset.name,
-        description=preset.description,
-        family=preset.family,
-        parameter_count=preset.parameter_count,
     )
 
 
@@ -261,6 +247,7 @@ def family_to(family: Family, unavailable_reason: str) -> pb.ModelFamily:
         methods=[pb.Adaptation.Method.Value(method) for method in family.methods],
         presets=sorted(preset.name for preset in PRESETS.values() if preset.family == family.name),
         unavailable_reason=unavailable_reason,
+        gguf_convertible=family.gguf,
     )
 
 

@@ -7,8 +7,8 @@ from visiontune_trainer import wire
 from visiontune_trainer.domain.job import job_of_attempt
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Notice, Report, Sample
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import Manifest, NewFile, PreparedUpload
-from visiontune_trainer.use_cases.attempts import Acknowledgement, Claim, Finish, SignedFiles
+from visiontune_trainer.ports import Manifest, NewFile, PreparedUpload, SignedFiles
+from visiontune_trainer.use_cases.attempts import Acknowledgement, Claim, Finish
 from visiontune_trainer.use_cases.files import CommitCheckpoint, UploadedFile
 
 _OUTCOME = "OUTCOME_"
@@ -26,7 +26,7 @@ def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
         resume_from=_checkpoint_to(claim.resume_from),
         best=_checkpoint_to(claim.best),
         adapter_base=None if claim.adapter_base is None else wire.base_to(claim.adapter_base),
-        model_files=[_model_files_to(model) for model in claim.model_files],
+        model_files=[model_files_to(model) for model in claim.model_files],
         samples=[wire.sample_to(sample) for sample in claim.samples],
         metrics_before=claim.metrics_before,
         base_revision=claim.base_revision,
@@ -75,7 +75,7 @@ def report_from(request: pb.ReportRequest) -> Report:
 
 def acknowledgement_to(given: Acknowledgement) -> pb.ReportResponse:
     """Returns the answer to a report."""
-    order = pb.ReportResponse.ORDER_CANCEL if given.cancel else pb.ReportResponse.ORDER_CONTINUE
+    order = pb.ReportResponse.Order.Value(f"ORDER_{given.order}")
     return pb.ReportResponse(acknowledged=given.sequence, order=order)
 
 
@@ -134,7 +134,8 @@ def _checkpoint_to(found: SignedFiles | None) -> pb.CheckpointFiles | None:
     return pb.CheckpointFiles(step=found.step, files=[wire.file_to(file, found.urls) for file in found.files])
 
 
-def _model_files_to(model: SignedFiles) -> pb.ModelFiles:
+def model_files_to(model: SignedFiles) -> pb.ModelFiles:
+    """Returns files of a registered model."""
     return pb.ModelFiles(
         model=model.name,
         is_adapter=model.is_adapter,

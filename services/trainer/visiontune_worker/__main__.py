@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
@@ -17,8 +18,9 @@ from visiontune_kit.settings import read
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import CLAIM, MANIFEST, Claim
 from visiontune_worker.control import Leader
-from visiontune_worker.faults import Ending, Exit, Fault, PassingFault, Preempted, Stale
+from visiontune_worker.faults import Ending, Exit, Fault, PassingFault, Paused, Preempted, Stale
 from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.reports import LONGEST_LINE
 from visiontune_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ def _lead(attempt: Attempt, settings: Settings, interrupts: Interrupts) -> Exit:
             return _end(attempt, leader.conclude(ending) if leader else ending)
         except Exception as error:
             log.exception("worker_crashed")
+            # Of a long one the end: what failed, rather than what called it.
+            attempt.outbox.log("error", traceback.format_exc()[-LONGEST_LINE:])
             crash = _crash(error)
             return _end(attempt, leader.conclude(crash, crashed=True) if leader else crash)
         log.info("attempt_succeeded")
@@ -220,9 +224,10 @@ def _end(attempt: Attempt, ending: Ending) -> Exit:
     reason = ending.reason if isinstance(ending, Fault) else type(ending).__name__.upper()
     if isinstance(ending, Fault):
         attempt.outbox.log("error", ending.message)
+    paused = isinstance(ending, Paused)
     try:
         attempt.end(
-            OUTCOMES[ending.exit_code],
+            worker_pb2.OUTCOME_PAUSED if paused else OUTCOMES[ending.exit_code],
             reason=reason,
             message=str(ending),
             patience_s=HURRY_S if isinstance(ending, Preempted) else None,

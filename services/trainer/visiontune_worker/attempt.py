@@ -21,7 +21,7 @@ from visiontune_kit.channels import connect
 from visiontune_kit.tls import ClientTls
 
 from visiontune_worker.claim import Claim, Manifest, claim_from, manifest_from
-from visiontune_worker.faults import Cancelled, EnvironmentFault, Fault, PassingFault, Stale
+from visiontune_worker.faults import Cancelled, EnvironmentFault, Fault, Order, PassingFault, Paused, Stale
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.reports import Outbox, timestamp
 
@@ -36,6 +36,11 @@ LONGEST_PAUSE_S = 5.0
 STALE = (errors.PermissionDenied, errors.NotFound, errors.AlreadyExists)
 # What is worth asking again; the calls are idempotent.
 PASSING = (errors.Unavailable, errors.DeadlineExceeded, errors.Aborted, errors.Internal, errors.Cancelled)
+# What the trainer may answer to a report, but for going on.
+ORDERS: Mapping[int, tuple[type[Order], str]] = {
+    worker_pb2.ReportResponse.ORDER_CANCEL: (Cancelled, "cancelled by a user"),
+    worker_pb2.ReportResponse.ORDER_PAUSE: (Paused, "paused by a user"),
+}
 
 
 class Attempt:
@@ -126,8 +131,7 @@ class Attempt:
     def succeed(
         self,
         *,
-        artifact: str,
-        files: Sequence[worker_pb2.UploadedFile],
+        artifacts: Mapping[str, Sequence[worker_pb2.UploadedFile]],
         metrics: Mapping[str, float],
         parameter_count: int,
         best_step: int | None,
@@ -140,7 +144,10 @@ class Attempt:
             worker_pb2.FinishAttemptRequest(
                 attempt=self.name,
                 outcome=worker_pb2.OUTCOME_SUCCEEDED,
-                artifacts=[worker_pb2.ArtifactUploads(artifact=artifact, files=files)],
+                artifacts=[
+                    worker_pb2.ArtifactUploads(artifact=artifact, files=files)
+                    for artifact, files in artifacts.items()
+                ],
                 metrics=metrics,
                 parameter_count=parameter_count,
                 best_step=best_step,
@@ -272,8 +279,9 @@ class Attempt:
                 if not isinstance(answer, worker_pb2.ReportResponse):  # the end of the stream
                     return
                 self.outbox.acknowledge(answer.acknowledged)
-                if answer.order == worker_pb2.ReportResponse.ORDER_CANCEL:
-                    self._interrupts.hear(Cancelled("cancelled by a user"))
+                if answer.order in ORDERS:
+                    kind, why = ORDERS[answer.order]
+                    self._interrupts.hear(kind(why))
         finally:
             over.set()
             stream.cancel()

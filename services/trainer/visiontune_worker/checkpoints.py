@@ -5,6 +5,7 @@ Nothing in it depends on the number of ranks. What a step draws at random follow
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -163,6 +164,7 @@ class Saver:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self.saved_step = -1
+        self.took_s = 0.0  # to write and to store the last one
 
     def save(self, training: Training) -> None:
         """Saves the present state. Waits for the upload of the one before; raises what went wrong with it."""
@@ -172,11 +174,13 @@ class Saver:
             if training.built.sharded:
                 state_of(training, self._spec)  # The rank that saves cannot ask alone.
             return
+        began = time.monotonic()
         folder = self._scratch / f"step-{training.step}"
         write(training, self._spec, self._spec_digest, folder)
         best = training.standing.best
+        best_step = best.step if best else None
         self._pending = self._pool.submit(
-            self._upload, self._attempt, folder, training.step, training.epoch, best.step if best else None
+            self._upload, self._attempt, folder, training.step, training.epoch, best_step, began
         )
 
     def wait(self) -> None:
@@ -189,10 +193,13 @@ class Saver:
         """Lets a running upload end and forgets about its fate."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _upload(self, attempt: Attempt, folder: Path, step: int, epoch: float, best_step: int | None) -> None:
+    def _upload(
+        self, attempt: Attempt, folder: Path, step: int, epoch: float, best_step: int | None, began: float
+    ) -> None:
         files = upload_folder(attempt, self._transfer, folder, f"checkpoints/step-{step}")
         attempt.commit_checkpoint(step=step, epoch=epoch, files=files, best_step=best_step)
         shutil.rmtree(folder, ignore_errors=True)
+        self.took_s = time.monotonic() - began
 
 
 def _weights(training: Training, spec: Spec) -> dict[str, torch.Tensor]:

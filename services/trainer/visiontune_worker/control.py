@@ -25,6 +25,7 @@ from visiontune_worker.faults import (
     EnvironmentFault,
     Fault,
     PassingFault,
+    Paused,
     Preempted,
     Stale,
 )
@@ -41,7 +42,16 @@ LATE_S = 5.0
 REASON_S = 2.0
 _KINDS: Mapping[str, type[Ending]] = {
     each.__name__: each
-    for each in (ConfigurationFault, DataFault, EnvironmentFault, PassingFault, Preempted, Cancelled, Stale)
+    for each in (
+        ConfigurationFault,
+        DataFault,
+        EnvironmentFault,
+        PassingFault,
+        Preempted,
+        Paused,
+        Cancelled,
+        Stale,
+    )
 }
 
 

@@ -8,6 +8,7 @@ Ending
 │   └── EnvironmentFault    78  this machine or this installation lacks something
 └── Order                somebody said stop
     ├── Cancelled           0   a user did
+    ├── Paused              0   a user did, for a while; what is saved counts
     ├── Preempted           75  the machine did (SIGTERM)
     └── Stale               76  another attempt has taken over: touch nothing
 """
@@ -71,6 +72,10 @@ class Order(Ending):
 
 class Cancelled(Order):
     """A user cancelled the job."""
+
+
+class Paused(Order):
+    """A user paused the job; what is saved counts."""
 
 
 class Preempted(Order):

@@ -4,16 +4,16 @@ import signal
 import threading
 from types import FrameType
 
-from visiontune_worker.faults import Cancelled, Ending, Fault, Preempted, Stale
+from visiontune_worker.faults import Cancelled, Ending, Fault, Paused, Preempted, Stale
 
 
 class Interrupts:
-    """Remembers the strongest ending heard: stale, another rank's fault, cancelled, preempted.
+    """Remembers the strongest ending heard: stale, another rank's fault, cancelled, paused, preempted.
 
     Safe from any thread.
     """
 
-    _RISING: tuple[type[Ending], ...] = (Preempted, Cancelled, Fault, Stale)
+    _RISING: tuple[type[Ending], ...] = (Preempted, Paused, Cancelled, Fault, Stale)
 
     def __init__(self) -> None:
         self._heard: Ending | None = None
@@ -40,15 +40,14 @@ class Interrupts:
         """True while nobody has said stop."""
         return self._heard is None
 
-    def check(self) -> None:
-        """Raises what was heard, if anything."""
-        if self._heard is not None:
+    def check(self, *, but: type[Ending] | tuple[type[Ending], ...] = ()) -> None:
+        """Raises what was heard, if anything, unless it is of the kind `but`."""
+        if self._heard is not None and not isinstance(self._heard, but):
             raise self._heard
 
     def check_final(self) -> None:
-        """Raises what was heard, unless it is Preempted: what is half saved gets saved."""
-        if not isinstance(self._heard, Preempted):
-            self.check()
+        """Raises what was heard, unless it is Preempted or Paused: what is half saved gets saved."""
+        self.check(but=(Preempted, Paused))
 
     def listen_to_signals(self) -> None:
         """SIGTERM and SIGINT become Preempted. Call it from the main thread."""

@@ -1,7 +1,9 @@
 """Evaluations of a training: made, told, and remembered, so that the best one is known and patience ends."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from visiontune.trainer.v1 import trainer_pb2
 from visiontune_recipes import metrics
@@ -11,9 +13,9 @@ from visiontune_recipes.spec import Evaluation, Spec
 
 from visiontune_worker import evaluate
 from visiontune_worker.build import Built
-from visiontune_worker.claim import Claim
+from visiontune_worker.claim import Claim, Sample
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import ConfigurationFault
+from visiontune_worker.faults import ConfigurationFault, Paused
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.loop import Training
 from visiontune_worker.objectives.objective import Result
@@ -36,6 +38,8 @@ class Measuring:
     answers_before: Mapping[str, str]
     newest: Mapping[str, float] | None = None
     newest_step: int = -1
+    samples: Sequence[Sample] = ()  # as last told
+    took_s: float = 0.0  # the newest evaluation
 
     @property
     def asked(self) -> Evaluation:
@@ -86,9 +90,9 @@ class Measuring:
     def tell_samples(self, step: int, answers: Mapping[str, str]) -> dict[str, str]:
         """Tells what the model answered at a step to the examples that are kept; returns these answers."""
         count = self.asked.sample_count or 0
-        told = evaluate.samples(self.held_out, count, self.answers_before, answers, step)
-        self.outbox.samples(told)
-        return {each.example: each.after for each in told}
+        self.samples = evaluate.samples(self.held_out, count, self.answers_before, answers, step)
+        self.outbox.samples(self.samples)
+        return {each.example: each.after for each in self.samples}
 
     def best(self) -> trainer_pb2.BestEvaluation | None:
         """The best evaluation so far, to be told."""
@@ -123,14 +127,16 @@ class Measuring:
         return said.strip()
 
     def _evaluate(self) -> Result:
+        began = time.monotonic()
         result = evaluate.evaluate(
             self.training.built,
             self.held_out,
             batch_size=self.claim.spec.hyperparameters.batch_size or 1,
             ranks=self.training.ranks,
-            check=self.interrupts.check,
+            check=partial(self.interrupts.check, but=Paused),
         )
         self.training.deliver_notices()
+        self.took_s = time.monotonic() - began
         return Result(metrics.reported(result.metrics, self.asked), result.answers)
 
     def _tell(self, result: Result, answers: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -47,6 +47,8 @@ class Outbox:
         self._samples: deque[Sequence[Sample]] = deque(maxlen=MOST_SAMPLE_SETS)
         self._before: Mapping[str, float] = {}
         self._base_revision = ""
+        # Whoever else wants to hear of values as they are measured.
+        self.mirror: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None
 
     def progress(
         self,
@@ -72,6 +74,7 @@ class Outbox:
         point = trainer_pb2.MetricPoint(step=step, epoch=epoch, values=values, time=timestamp())
         with self._lock:
             self._metrics.append(point)
+        self.mirror(step, values)
 
     def log(self, level: str, message: str) -> None:
         """Adds a line to the job's log."""

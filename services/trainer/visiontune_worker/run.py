@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
 from visiontune_worker import (
@@ -21,14 +20,24 @@ from visiontune_worker import (
     measuring,
     objectives,
     sharding,
+    system,
 )
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import Claim, Manifest
+from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
-from visiontune_worker.faults import Cancelled, ConfigurationFault, DataFault, Fault, PassingFault, Preempted
+from visiontune_worker.faults import (
+    Cancelled,
+    DataFault,
+    Fault,
+    PassingFault,
+    Paused,
+    Preempted,
+)
 from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.measuring import Measuring
+from visiontune_worker.mirrors import mirrors_of
 from visiontune_worker.notices import Notices
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
@@ -56,7 +65,13 @@ def run(
     """
     ranks = ranks or Ranks()
     scratch = settings.own_scratch_dir
+    # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
+    outbox = attempt.outbox if attempt else Outbox("")
     with ExitStack() as stack:
+        if attempt:
+            mirrors = mirrors_of(claim, settings)
+            stack.callback(mirrors.close)
+            outbox.mirror = mirrors.tell
         transfer = Transfer(patience_s=settings.patience_s, check=interrupts.check)
         stack.callback(transfer.close)
         shards = Shards(
@@ -71,13 +86,18 @@ def run(
         stack.callback(uploads.close)
         saver = checkpoints.Saver(attempt, uploads, claim.spec, claim.spec_digest, scratch / "checkpoints")
         stack.callback(saver.close)
-        # What the other ranks have to tell is not told: the outbox is bounded, and nobody empties it.
-        outbox = attempt.outbox if attempt else Outbox("")
         session = _prepare(outbox, claim, settings, interrupts, shards, transfer, saver, ranks)
         if attempt and (revision := session.training.built.base_revision):
             # Stored before anything is trained on it: whoever resumes from a checkpoint has to load the same.
             attempt.outbox.base_revision(revision)
             attempt.flush()
+        if attempt:
+            sampler = system.Sampler(
+                session.tell_system,
+                system.accelerators(settings.local_ranks if session.on_accelerator else 0),
+                ranks_here=settings.local_ranks,
+            )
+            stack.callback(sampler.close)
         session.measure_before()
         session.train()
         session.measure_after()
@@ -106,7 +126,7 @@ def _prepare(
     sources = _sources(claim, settings, shards, transfer, resumed)
     on_cpu = settings.device == "cpu"
     built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
-    _refuse_other_kinds(built, claim.manifest.facts)
+    build.refuse_other_kinds(built, claim.manifest.facts)
     measuring.refuse_other_metrics(built, claim.spec)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
     # However long the others took to load; a branch of the Hub may have moved between their downloads.
@@ -152,6 +172,7 @@ def _prepare(
             metrics_before=dict(claim.metrics_before),
             answers_before={each.example: each.before for each in claim.samples},
         ),
+        eta=Eta(training.total_steps, claim.spec.evaluation.every_steps or training.total_steps),
         scratch=settings.own_scratch_dir,
     )
     if ranks.leads and claim.spec.publishes_best and (best := training.standing.best):
@@ -171,12 +192,28 @@ class Session:
     feed: Feed
     saver: checkpoints.Saver
     measuring: Measuring
+    eta: Eta
     scratch: Path
 
     @property
     def best_folder(self) -> Path:
         """Where the weights of the best evaluation are, when they are to be published."""
         return self.scratch / "best"
+
+    @property
+    def on_accelerator(self) -> bool:
+        """True where the model is not on the processor."""
+        return self.training.built.device.type != "cpu"
+
+    def tell_system(self, values: Mapping[str, float]) -> None:
+        """Tells what the attempt takes of its machine, from any thread.
+
+        Not before its first step where an earlier attempt made the last one: values of an older attempt go
+        when a newer one tells any at the same step.
+        """
+        training = self.training
+        if training.step > self.claim.resume_step or not training.step:
+            self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
 
     def measure_before(self) -> None:
         """Measures the untrained model, unless an earlier attempt did."""
@@ -199,6 +236,7 @@ class Session:
             self._measure(meter)
         if not self.measuring.is_over:
             self._tell_phase("training")
+            self.eta.begin(training.step)
             with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
                 loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
@@ -220,9 +258,6 @@ class Session:
             checkpoints.read_weights(training.built, self.best_folder)
             self.measuring.tell_samples(best.step, best.answers)
             metrics, step = best.metrics, best.step
-        kind = artifacts.artifact_id(claim.spec)
-        folder = self.scratch / kind
-        shutil.rmtree(folder, ignore_errors=True)
         story = artifacts.Story(
             training_job=claim.training_job,
             spec=claim.spec.at(training.built.base_revision),
@@ -231,13 +266,18 @@ class Session:
             metrics_before=self.measuring.metrics_before,
             metrics_after=metrics,
             steps=step,
+            samples=self.measuring.samples,
         )
-        artifacts.write(training.built, story, folder)
-        self.interrupts.check()
-        files = upload_folder(attempt, transfer, folder, f"artifacts/{kind}")
+        uploaded = {}
+        for artifact in artifacts.names(claim.spec):
+            folder = self.scratch / artifact
+            shutil.rmtree(folder, ignore_errors=True)
+            artifacts.write(training.built, story, artifact, folder)
+            self.interrupts.check(but=Paused)
+            uploaded[artifact] = upload_folder(attempt, transfer, folder, f"artifacts/{artifact}")
+            shutil.rmtree(folder, ignore_errors=True)
         attempt.succeed(
-            artifact=kind,
-            files=files,
+            artifacts=uploaded,
             metrics=metrics,
             parameter_count=training.built.parameter_count,
             best_step=training.standing.best.step if training.standing.best else None,
@@ -248,8 +288,11 @@ class Session:
         """What follows a step; True when it was the last one."""
         training, spec = self.training, self.claim.spec
         last = training.step == training.total_steps
+        paused: Paused | None = None
         try:
             training.ranks.check(self.interrupts)
+        except Paused as order:
+            paused = order
         except Preempted:
             self._save(meter)
             self.saver.wait()
@@ -263,6 +306,12 @@ class Session:
             self._save(meter)
         if self.measuring.is_due:
             self._measure(meter)
+        # After what was due at this step, since the next attempt begins behind it. At the end there is
+        # nothing left to pause.
+        if paused is not None and not last and not self.measuring.is_over:
+            self._save(meter)
+            self.saver.wait()
+            raise paused
         return self.measuring.is_over
 
     def _save(self, meter: loop.Meter) -> None:
@@ -282,21 +331,22 @@ class Session:
         self.training.built.train()
         self._tell_phase("training")
         meter.pause()
+        self.eta.begin(self.training.step)
 
     def _tell_points(self, points: Sequence[loop.Point]) -> None:
         for point in points:
             self.outbox.metrics(step=point.step, epoch=point.epoch, values=point.values)
-        self._tell_phase("training", points[-1].values.get("samples_per_second"))
+        self.eta.stepped(self.training.step)
+        self._tell_phase("training")
 
-    def _tell_phase(self, phase: str, samples_per_second: float | None = None) -> None:
+    def _tell_phase(self, phase: str) -> None:
         training = self.training
-        examples = (training.total_steps - training.step) * training.order.examples_per_step
         self.outbox.progress(
             step=training.step,
             total_steps=training.step if self.measuring.is_over else training.total_steps,
             epoch=training.epoch,
             phase=phase,
-            remaining_s=examples / samples_per_second if samples_per_second else None,
+            remaining_s=self.eta.remaining_s(training.step, phase, self.measuring.took_s, self.saver.took_s),
             best=self.measuring.best(),
         )
 
@@ -329,17 +379,6 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
         ranks,
         data_start_step=claim.spec.data_start_step,
     )
-
-
-def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
-    """What a model of the Hub or a folder takes is known only once it is here."""
-    family = built.family
-    if refused := sorted(facts.kinds - set(family.takes)):
-        raise ConfigurationFault(
-            "KIND_NOT_TAKEN",
-            f"The model is of the family {family.name}, which cannot train on examples of kind "
-            f"{', '.join(refused)}. It takes {', '.join(family.takes)}.",
-        )
 
 
 def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:

@@ -75,6 +75,14 @@ class Settings(BaseSettings):
         validation_alias="VISIONTUNE_OTLP_ENDPOINT",
         description="OTLP gRPC collector; empty: none.",
     )
+    report_to: str = Field(
+        default="",
+        description="Trackers that get the metrics as well, by commas: mlflow, tensorboard, trackio, wandb. "
+        "Their packages have to be installed; where they are and with which key, their own variables say.",
+    )
+    report_dir: Path | None = Field(
+        default=None, description="Folder for TensorBoard's files, which outlives the worker."
+    )
     device: str = Field(
         default="auto",
         pattern="^(auto|cpu)$",
@@ -119,9 +127,24 @@ class Settings(BaseSettings):
     @property
     def trusted(self) -> frozenset[str]:
         """`trusted_repositories`, one by one."""
-        return frozenset(filter(None, map(str.strip, self.trusted_repositories.split(","))))
+        return names(self.trusted_repositories)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """`report_to`, one by one."""
+        return tuple(filter(None, map(str.strip, self.report_to.split(","))))
 
     @property
     def roots(self) -> tuple[Path, ...]:
         """`model_roots` as resolved folders."""
-        return tuple(Path(each).resolve() for each in self.model_roots.split(os.pathsep) if each)
+        return paths(self.model_roots)
+
+
+def names(text: str) -> frozenset[str]:
+    """Names separated by commas, one by one."""
+    return frozenset(filter(None, map(str.strip, text.split(","))))
+
+
+def paths(text: str) -> tuple[Path, ...]:
+    """Folders separated by `os.pathsep`, resolved."""
+    return tuple(Path(each).resolve() for each in text.split(os.pathsep) if each)

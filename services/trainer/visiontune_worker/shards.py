@@ -17,7 +17,7 @@ from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.transfer import Transfer, UrlRefused
 
 COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split", "metadata")
-# Decoded tables in memory: the one that is read and the one after it.
+# Opened shards in memory: the one that is read and the one after it.
 MOST_OPEN = 2
 RENEWALS = 3
 
@@ -47,11 +47,36 @@ class Example:
         return int(self.name.rpartition("/")[2])
 
 
+def example_of(name: str, columns: Mapping[str, Any]) -> Example:
+    """The example in the columns of a row."""
+    return Example(
+        name=name,
+        id=columns["id"],
+        images=[image["bytes"] for image in columns.get("images") or ()],
+        messages=columns.get("messages") or (),
+        texts=columns.get("texts") or (),
+        negatives=[image["bytes"] for image in columns.get("negatives") or ()],
+        image_paths=[
+            image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
+        ],
+        videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
+        metadata_json=columns.get("metadata") or "{}",
+    )
+
+
+def texts_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """All texts in columns `texts` and `messages`: captions, and what is said in conversations."""
+    for row in rows:
+        yield from row.get("texts") or ()
+        for message in row.get("messages") or ():
+            yield from (part["text"] for part in message["content"] or () if part["text"])
+
+
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A shard in memory, and where in it the examples of a split are."""
+    """A shard in memory by its columns, and where in it the examples of a split are."""
 
-    table: pa.Table
+    columns: Mapping[str, pa.ChunkedArray]
     places: Sequence[int]
 
 
@@ -109,29 +134,15 @@ class Shards:
                 f"Shard {shard} has {len(opened.places)} {split} examples, fewer than its manifest says.",
             )
         place = opened.places[nth]
-        columns = opened.table.slice(place, 1).to_pylist()[0]
-        return Example(
-            name=f"{self._manifest.version}/examples/{self._first_row[shard] + place}",
-            id=columns["id"],
-            images=[image["bytes"] for image in columns.get("images") or ()],
-            messages=columns.get("messages") or (),
-            texts=columns.get("texts") or (),
-            negatives=[image["bytes"] for image in columns.get("negatives") or ()],
-            image_paths=[
-                image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
-            ],
-            videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
-            metadata_json=columns.get("metadata") or "{}",
-        )
+        name = f"{self._manifest.version}/examples/{self._first_row[shard] + place}"
+        # Half the work of a row of the table.
+        return example_of(name, {column: values[place].as_py() for column, values in opened.columns.items()})
 
     def texts(self, split: str) -> Iterator[str]:
         """All texts of a split in order: captions, and what is said in conversations."""
         for index, count in enumerate(self.counts(split)):
             if count:
-                for row in self.rows(split, index, ["messages", "texts"]):
-                    yield from row.get("texts") or ()
-                    for message in row.get("messages") or ():
-                        yield from (part["text"] for part in message["content"] or () if part["text"])
+                yield from texts_of(self.rows(split, index, ["messages", "texts"]))
 
     def rows(self, split: str, index: int, columns: list[str]) -> list[dict[str, Any]]:
         """Some columns of a split's examples in a shard, in order. Waits for the shard."""
@@ -158,7 +169,8 @@ class Shards:
     def _open_now(self, index: int, split: str) -> _Opened:
         table = self._read(index, list(COLUMNS))
         splits = table.column("split").to_pylist()
-        opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
+        places = [place for place, found in enumerate(splits) if found == split]
+        opened = _Opened(dict(zip(table.column_names, table.columns, strict=True)), places)
         with self._lock:
             self._open[index, split] = opened
             while len(self._open) > MOST_OPEN:

@@ -115,7 +115,7 @@ def test_the_code_on_its_card_runs(
 ) -> None:
     made, spec = whole(family), spec_of(family, *family.parts.names)
     story = artifacts.Story("projects/p/trainingJobs/j", spec, "", "", {}, {}, 1)
-    artifacts.write(made, story, tmp_path)
+    artifacts.write(made, story, artifacts.MODEL, tmp_path)
     for name in ("picture.png", "page.png"):
         (tmp_path / name).write_bytes(families.scan(1))
     code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]

@@ -19,7 +19,8 @@ from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import errors
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters import tables
-from visiontune_trainer.adapters.database import LostRace, UnitOfWork
+from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.rows import LostRace
 from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State
@@ -154,7 +155,9 @@ async def test_an_end_that_nobody_saw_is_guessed_from_the_workers_last_word(data
 
 async def test_jobs_with_a_worker_come_before_those_that_wait(database: Database) -> None:
     async with UnitOfWork(database) as uow:
-        for number, state in enumerate((State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING)):
+        for number, state in enumerate(
+            (State.QUEUED, State.RUNNING, State.FAILED, State.RETRYING, State.PAUSED)
+        ):
             created_at = NOW + timedelta(seconds=number)
             job = make_job(name=f"{JOB}-{number}", state=state, created_at=created_at, attempt=2)
             await uow.jobs.add(job)

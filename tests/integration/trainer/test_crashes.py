@@ -20,6 +20,7 @@ POINTS = (
     "checkpoint.after_commit",
     "finish.after_commit",
     "sweep.before_commit",
+    "log.before_commit",
 )
 
 
@@ -49,6 +50,7 @@ async def persistently(call: Callable[[], Awaitable[object]]) -> object:
 async def work(worker: WorkerClient) -> None:
     """One attempt with two checkpoints, of which one is to be kept."""
     await persistently(lambda: worker.claim("w"))
+    await worker.report(log_lines=[pb.LogLine(message="begun")])
     for step in (1, 2):
         files = {"a.bin": f"{step}".encode()}
         folder = f"checkpoints/step-{step}"
@@ -80,13 +82,14 @@ async def test_a_death_at_any_point_loses_and_leaves_nothing(
         assert done.attempt == 1
 
         async def swept() -> bool:
-            return len(await trainer.objects()) == 2
+            return len(await trainer.objects()) == 3
 
         await eventually(swept)
         await eventually(lambda: fault.struck)
         assert set(await trainer.objects()) == {
             f"{job.name}/checkpoints/step-2/attempts/1",
             f"{job.name}/artifacts/model/attempts/1",
+            f"{job.name}/logs/attempt-1/attempts/1",
         }
         assert await trainer.events(job.name) == [
             "QUEUED",

@@ -85,7 +85,7 @@ async def test_a_job_survives_the_death_and_the_restart_of_its_trainer_and_the_d
 
         async def only_results_are_left() -> bool:
             owners = {owner.split("/")[4] for owner in await trainer.objects(job.name)}
-            return owners == {"checkpoints", "artifacts"} and len(await checkpoint_owners()) == 1
+            return owners == {"checkpoints", "artifacts", "logs"} and len(await checkpoint_owners()) == 1
 
         async def checkpoint_owners() -> set[str]:
             return {owner for owner in await trainer.objects(job.name) if "/checkpoints/" in owner}

@@ -21,15 +21,21 @@ REQUESTS: dict[str, Any] = {
     "ValidateTrainingJob": pb.ValidateTrainingJobRequest(
         parent=PARENT, training_job=create_request().training_job
     ),
+    "PreviewTrainingExamples": pb.PreviewTrainingExamplesRequest(
+        parent=PARENT, training_job=create_request().training_job
+    ),
     "CreateTrainingJob": create_request("mine"),
     "GetTrainingJob": pb.GetTrainingJobRequest(name=JOB),
     "ListTrainingJobs": pb.ListTrainingJobsRequest(parent=PARENT),
     "CancelTrainingJob": pb.CancelTrainingJobRequest(name=JOB),
+    "PauseTrainingJob": pb.PauseTrainingJobRequest(name=JOB),
+    "ResumeTrainingJob": pb.ResumeTrainingJobRequest(name=JOB),
     "DeleteTrainingJob": pb.DeleteTrainingJobRequest(name=JOB),
     "WatchTrainingJob": pb.WatchTrainingJobRequest(name=JOB),
     "ListEvents": pb.ListEventsRequest(parent=JOB),
     "ListMetrics": pb.ListMetricsRequest(parent=JOB),
     "ListLogLines": pb.ListLogLinesRequest(parent=JOB),
+    "ListAttemptLogs": pb.ListAttemptLogsRequest(parent=JOB),
     "ListCheckpoints": pb.ListCheckpointsRequest(parent=JOB),
     "ListSamples": pb.ListSamplesRequest(parent=JOB),
     "ListArtifacts": pb.ListArtifactsRequest(parent=JOB),
@@ -37,6 +43,8 @@ REQUESTS: dict[str, Any] = {
     "GetAcceleratorUsage": pb.GetAcceleratorUsageRequest(parent=PARENT),
     "ListAccelerators": pb.ListAcceleratorsRequest(parent=PARENT),
     "GetModel": pb.GetModelRequest(name=MODEL),
+    "ListModelFiles": pb.ListModelFilesRequest(parent=MODEL),
+    "DeleteModel": pb.DeleteModelRequest(name=MODEL),
     "RegisterModel": pb.RegisterModelRequest(
         parent=PARENT, model_id="mine", model=pb.Model(training_job=JOB)
     ),
@@ -91,7 +99,11 @@ async def test_a_strangers_own_project_is_no_way_in(trainer: TrainerHandle) -> N
     stolen_data, stolen_model = create_request("mine"), create_request("mine", project="other")
     stolen_data.parent = "projects/other"
     stolen_model.training_job.spec.base_model.model = MODEL
+    stolen_look = pb.PreviewTrainingExamplesRequest(
+        parent="projects/other", training_job=stolen_data.training_job
+    )
     requests = {
+        "PreviewTrainingExamples": stolen_look,
         "GetTrainingJob": pb.GetTrainingJobRequest(name="projects/other/trainingJobs/digits"),
         "GetModel": pb.GetModelRequest(name="projects/other/models/better"),
         "RegisterModel": pb.RegisterModelRequest(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 from visiontune.worker.v1 import worker_pb2
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.faults import Exit, Preempted
+from visiontune_worker.faults import Exit, Paused, Preempted
 from visiontune_worker.interrupts import Interrupts
 from visiontune_worker.objectives import causal_lm
 from visiontune_worker.objectives.objective import Loss
@@ -23,6 +24,7 @@ from tests.support import worker_data, worker_run
 from tests.support.worker_service import Trainer
 
 STEPS = 12
+ORDER = worker_pb2.ReportResponse
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +133,32 @@ def test_sigterm_saves_at_the_next_step_and_exits_75(tmp_path: Path) -> None:
 def test_a_cancelled_worker_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with worker_run.job(tmp_path) as trainer:
         interrupts = Interrupts()
-        worker_run.at_step(monkeypatch, 3, lambda: trainer.cancel_and_wait(interrupts))
+        cancel = partial(trainer.order_and_wait, ORDER.ORDER_CANCEL, interrupts)
+        worker_run.at_step(monkeypatch, 3, cancel)
         assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
         assert finished(trainer).outcome == worker_pb2.OUTCOME_CANCELLED
         assert max(trainer.losses()) == 3
+
+
+def test_a_paused_worker_goes_on_as_if_it_had_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: dict[int, float]
+) -> None:
+    interrupts = Interrupts()
+    with worker_run.job(tmp_path) as trainer:
+        pause = partial(trainer.order_and_wait, ORDER.ORDER_PAUSE, interrupts)
+        worker_run.at_step(monkeypatch, 4, pause)
+        assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
+        assert finished(trainer).outcome == worker_pb2.OUTCOME_PAUSED
+        assert sorted(trainer.checkpoints) == [4]
+        trainer.finished.clear()
+        trainer.next_attempt()
+        trainer.order = ORDER.ORDER_CONTINUE
+        # Asked again when nothing but the result is left to do: it is brought to its end.
+        interrupts = Interrupts()
+        worker_run.at_step(monkeypatch, STEPS, lambda: interrupts.hear(Paused("too late")))
+        assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
+        assert finished(trainer).outcome == worker_pb2.OUTCOME_SUCCEEDED
+        assert trainer.losses() == uninterrupted
 
 
 def test_a_stale_worker_leaves_without_touching_anything(
@@ -225,7 +249,10 @@ def test_a_crash_is_told_and_may_be_tried_again(tmp_path: Path, monkeypatch: pyt
         end = finished(trainer)
         assert (end.outcome, end.reason) == (worker_pb2.OUTCOME_RETRY, "WORKER_CRASHED")
         assert "cosmic ray" in end.message
-        assert trainer.logs[-1].level == "error"
+        trace, said = trainer.logs[-2:]
+        assert (trace.level, said.level) == ("error", "error")
+        assert "in crash\n" in trace.message
+        assert said.message == end.message
 
 
 def test_trouble_that_was_answered_is_told_as_events_and_counted(

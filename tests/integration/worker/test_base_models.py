@@ -1,12 +1,14 @@
 """Where a training can start from, and what it leaves: each source, full and LoRA, in plain libraries."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaForConditionalGeneration
@@ -28,12 +30,13 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_base(tmp_path_factory.mktemp("models") / "base")
 
 
-def lora_spec(base: dict[str, object], **adaptation: object) -> Spec:
+def lora_spec(base: dict[str, object], *, merged: bool = False, **adaptation: object) -> Spec:
     return worker_data.spec(
         base,
         adaptation={**LORA, **adaptation},
         hyperparameters=SHORT,
         evaluation={"max_new_tokens": 2, "sample_count": 2},
+        publish={"merged": True} if merged else None,
     )
 
 
@@ -55,10 +58,23 @@ def plain_logits(model: Any, folder: Path) -> torch.Tensor:
         return torch.as_tensor(model.eval()(**inputs).logits)
 
 
+def assert_card_runs(folder: Path) -> None:
+    """In a process of its own, as its reader would."""
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    row: Any = worker_data.row(0)
+    (folder / "picture.png").write_bytes(row["images"][0]["bytes"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def test_a_folder_below_the_allowed_roots_trains_by_lora(tmp_path: Path, snapshot: Path) -> None:
-    with worker_run.job(tmp_path, lora_spec({"path": str(snapshot)})) as trainer:
+    with worker_run.job(tmp_path, lora_spec({"path": str(snapshot)}, merged=True)) as trainer:
         code = worker_run.work(trainer, tmp_path / "scratch", model_roots=str(snapshot.parent))
         assert code is Exit.DONE
+        assert [each.artifact for each in trainer.finished[0].artifacts] == ["adapter", "merged"]
         folder = published(trainer, "adapter")
         base = LlavaForConditionalGeneration.from_pretrained(snapshot)
         untouched = plain_logits(base, folder)
@@ -70,7 +86,14 @@ def test_a_folder_below_the_allowed_roots_trains_by_lora(tmp_path: Path, snapsho
         assert any("multi_modal_projector" in name for name in trained)
         assert all("language_model" in name or "multi_modal_projector" in name for name in trained)
         assert all(torch.equal(inner[name], value) for name, value in trained.items())
-        assert not torch.equal(plain_logits(adapted, folder), untouched)
+        logits = plain_logits(adapted, folder)
+        assert not torch.equal(logits, untouched)
+        merged = published(trainer, "merged")
+        whole = LlavaForConditionalGeneration.from_pretrained(merged)
+        assert torch.allclose(plain_logits(whole, merged), logits, atol=1e-5)
+        assert not (merged / "adapter_config.json").exists()
+        assert (merged / "generation_config.json").exists()
+        assert_card_runs(merged)
         assert {"README.md", "adapter_config.json", "tokenizer.json"} <= {
             each.name for each in folder.iterdir()
         }
@@ -85,6 +108,7 @@ def test_every_attempt_loads_the_commit_that_the_first_one_did(
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(first)
     shutil.copytree(snapshot, repository / "snapshots" / first)
+    (repository / "snapshots" / first / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# Tiny\n")
     (repository / "snapshots" / second).mkdir()
     (repository / "snapshots" / second / "config.json").write_text('{"model_type": "bert"}')
     # What the variables of these names say to a worker that starts.
@@ -98,7 +122,9 @@ def test_every_attempt_loads_the_commit_that_the_first_one_did(
             folder = published(trainer, "adapter")
             config = PeftConfig.from_pretrained(str(folder))
             assert (config.base_model_name_or_path, config.revision) == ("owner/tiny", first)
-            assert f'revision="{first}"' in (folder / "README.md").read_text()
+            card = ModelCard.load(folder / "README.md")
+            assert f'revision="{first}"' in card.text
+            assert (card.data.base_model, card.data.license) == ("owner/tiny", "cc-by-4.0")
             assert f"revision: {first}" in (folder / "reproduce.yaml").read_text()
             # The branch moves on; the next attempt does not.
             (repository / "refs" / "main").write_text(second)

@@ -18,6 +18,7 @@ from visiontune_worker.faults import (
     EnvironmentFault,
     Exit,
     PassingFault,
+    Paused,
     Preempted,
     Stale,
 )
@@ -218,7 +219,9 @@ def test_who_waits_can_be_told_to_stop() -> None:
         leader.exchange(None, interrupts.check)
 
 
-@pytest.mark.parametrize("ending", [DataFault("IMAGE_BROKEN", "it is"), Preempted("go"), Stale("gone")])
+@pytest.mark.parametrize(
+    "ending", [DataFault("IMAGE_BROKEN", "it is"), Preempted("go"), Paused("by a user"), Stale("gone")]
+)
 def test_an_ending_survives_the_way(ending: Ending) -> None:
     there = ending_from(ending_to(ending))
     assert (type(there), str(there), there.exit_code) == (type(ending), str(ending), ending.exit_code)

@@ -20,7 +20,7 @@ from tests.support.worker_service import Trainer
 LAST, EVERY, PATIENCE = 20, 2, 2
 
 
-def asked(publish: str = "PUBLISH_UNSPECIFIED") -> Spec:
+def asked(state: str = "STATE_UNSPECIFIED") -> Spec:
     return worker_data.spec(
         hyperparameters={
             "batch_size": 16,
@@ -36,7 +36,8 @@ def asked(publish: str = "PUBLISH_UNSPECIFIED") -> Spec:
             "sample_count": 2,
             "early_stopping": {"patience": PATIENCE},
         },
-        checkpointing={"every_steps": 5, "publish": publish},
+        checkpointing={"every_steps": 5},
+        publish={"state": state},
     )
 
 
@@ -143,7 +144,7 @@ def test_shot_at_any_moment_the_same_comes_out(tmp_path: Path, uninterrupted: Ou
 
 @pytest.mark.slow
 def test_the_last_state_is_published_where_the_job_says_so(tmp_path: Path, uninterrupted: Outcome) -> None:
-    with worker_run.job(tmp_path, asked("PUBLISH_LAST")) as trainer:
+    with worker_run.job(tmp_path, asked("STATE_LAST")) as trainer:
         assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
         found = outcome(trainer)
         assert found.losses == uninterrupted.losses

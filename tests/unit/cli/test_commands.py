@@ -26,7 +26,8 @@ COMMANDS = [
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
     *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
-    *[["job", verb] for verb in ("list", "show", "watch", "cancel", "logs", "artifacts", "samples")],
+    *[["job", verb] for verb in ("list", "show", "watch", "pause", "resume", "cancel")],
+    *[["job", verb] for verb in ("logs", "artifacts", "samples")],
 ]  # fmt: skip
 
 
@@ -143,6 +144,12 @@ def test_examples_are_listed_as_far_as_asked() -> None:
     assert "0 r0 train 1 What is it? night, rain" in text
     assert f"1 r1 0 {'a ' * 29}a…" in text
     assert json.loads(printed(page, *command, "--output", "json")) == [first, second]
+
+    def largest(seen: Seen) -> Answer:
+        assert parse_qs(urlsplit(seen.path).query)["order_by"] == ["image_pixels desc"]
+        return as_json({"examples": [first]})
+
+    assert "0 r0 train" in printed(largest, "dataset", "examples", "d/v1", "--largest", "images")
     assert "No examples match." in printed(lambda _seen: as_json({}), "dataset", "examples", "d/v1")
 
 

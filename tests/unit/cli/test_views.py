@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 from rich.live import Live
 from visiontune import errors, names
@@ -44,12 +45,15 @@ def test_learning_adds_up_what_a_watch_tells() -> None:
     learning = Learning()
     job = trainer_pb2.TrainingJob(
         state=trainer_pb2.TrainingJob.STATE_RUNNING,
-        progress=trainer_pb2.Progress(step=4, total_steps=10, phase="training"),
+        progress=trainer_pb2.Progress(
+            step=4, total_steps=10, phase="training", remaining=Duration(seconds=125)
+        ),
         metrics_before={"exact_match": 0.1},
     )
     for update in (Update(training_job=job), metric(5, loss=1.5), metric(6, eval_exact_match=0.8)):
         learning.take(update)
     assert (learning.state, learning.step, learning.total_steps) == ("RUNNING", 6, 10)
+    assert learning.remaining_s == 125
     assert (learning.loss, learning.before, learning.newest_accuracy) == (1.5, 0.1, 0.8)
 
 
@@ -167,6 +171,7 @@ def test_what_an_untrained_model_says_cannot_drive_the_terminal() -> None:
 def test_the_live_picture_shows_progress_loss_and_accuracy_as_it_rises() -> None:
     console = Console(file=io.StringIO(), width=120)
     learning = Learning(state="RUNNING", step=5, total_steps=10, before=0.1, message="On its way.")
+    learning.remaining_s = 125
     learning.take(metric(5, loss=0.25, eval_exact_match=0.8))
     with Live(console=console) as live:
         console.print(LiveView(live, "digits-1", learning).render())
@@ -174,5 +179,6 @@ def test_the_live_picture_shows_progress_loss_and_accuracy_as_it_rises() -> None
     assert "digits-1 running" in picture
     assert "5/10" in picture
     assert "loss 0.2500" in picture
+    assert "about 2 min 5 s left" in picture
     assert "10.0 % → 80.0 %" in picture
     assert "On its way." in picture

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from visiontune_data import shards
+from visiontune_data.decoding import Decoded
 from visiontune_data.example import Draft
 from visiontune_data.gathering import Assembly, Drafts, Paths
 from visiontune_data.ingest import Options
@@ -332,7 +333,7 @@ class CountedIds(dict[str, int]):
 def test_the_work_grows_with_the_copies_not_with_their_square(tmp_path: Path) -> None:
     count = 500
     with Spool(tmp_path / "drafts") as spool:
-        assembly = Assembly(Drafts(spool), {}, Limits(), ids=(ids := CountedIds()))
+        assembly = Assembly(Drafts(spool), Decoded([]), Limits(), ids=(ids := CountedIds()))
         for line in range(1, count + 1):
             assembly.drafts.add(
                 Draft(None, (), texts=("A dot.",)), Paths([], None), None, Place("a.jsonl", line)

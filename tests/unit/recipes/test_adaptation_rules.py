@@ -31,6 +31,13 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], dict[str, Any]]] = {
         {"adaptation": {"vision_tower": "PART_LORA"}},
         {"adaptation": {"vision_tower": "PART_FULL"}},
     ),
+    "nothing_to_merge": ("publish.merged", PRESET, {"publish": {"merged": True}}, {"publish": {}}),
+    "few_bits_not_merged": (
+        "publish.merged",
+        MODEL,
+        {"adaptation": QLORA, "publish": {"merged": True}, **GPU},
+        {"adaptation": LORA},
+    ),
     "adapter_without_base": ("adaptation.method", PRESET, {"adaptation": LORA}, {"adaptation": FULL}),
     "method_not_offered": ("adaptation.method", MODEL, {"adaptation": QLORA, **GPU}, {"adaptation": LORA}),
     "adapters_not_offered": (

@@ -52,8 +52,8 @@ def test_what_is_asked_for_is_reported_with_what_the_job_is_judged_by() -> None:
     [
         ({}, False),
         ({"evaluation": {"early_stopping": {}}}, True),
-        ({"evaluation": {"early_stopping": {}}, "checkpointing": {"publish": "PUBLISH_LAST"}}, False),
-        ({"checkpointing": {"publish": "PUBLISH_BEST"}}, True),
+        ({"evaluation": {"early_stopping": {}}, "publish": {"state": "STATE_LAST"}}, False),
+        ({"publish": {"state": "STATE_BEST"}}, True),
     ],
 )
 def test_the_last_state_is_published_unless_patience_or_the_job_says_otherwise(

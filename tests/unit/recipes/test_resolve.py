@@ -51,7 +51,6 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
         "evaluation.metrics",
         "evaluation.best_metric",
         "evaluation.early_stopping",
-        "checkpointing.publish",
         "resources.max_duration",
         "resources.nodes",
         "resources.spot",

@@ -1,5 +1,6 @@
 """The policy of the reconcile loop."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from visiontune_trainer.domain.next_step import (
     End,
     Launch,
     Observation,
+    Pause,
     Policy,
     Retry,
     Sight,
@@ -21,7 +23,7 @@ from visiontune_trainer.domain.next_step import (
     Wait,
     next_step,
 )
-from visiontune_trainer.domain.states import ALLOWED, FINAL, WITH_WORKER, State
+from visiontune_trainer.domain.states import ALLOWED, AT_REST, FINAL, WITH_WORKER, State
 
 from tests.support.trainer_values import NOW, at, make_attempt, make_job, make_spec
 
@@ -109,6 +111,54 @@ def test_waits_between_attempts_double_up_to_a_minute() -> None:
         assert isinstance(step, Retry)
         waits.append((step.at - NOW).total_seconds())
     assert waits == [1, 2, 4, 60]
+
+
+def test_a_worker_that_is_to_pause_gets_the_time_to_save() -> None:
+    job, attempt = running(pause_requested_at=NOW)
+    assert decide(job, replace(attempt, heartbeat_at=at(599)), now_s=599) == Wait()
+    assert decide(job, replace(attempt, heartbeat_at=at(600)), now_s=600) == Stop()
+
+
+def test_a_worker_that_has_not_begun_is_paused_at_once() -> None:
+    job = make_job(state=State.STARTING, attempt=1, pause_requested_at=NOW)
+    assert decide(job, make_attempt()) == Stop()
+    step = decide(job, make_attempt(), ABSENT)
+    assert isinstance(step, Pause)
+    assert not step.charged
+
+
+@pytest.mark.parametrize(
+    ("seen", "charged"),
+    [
+        (Observation(Sight.EXITED, 0), False),  # it obeyed, and could not say so
+        (Observation(Sight.EXITED, 75), False),
+        (Observation(Sight.EXITED, disrupted=True), False),
+        (Observation(Sight.EXITED, -9), True),
+    ],
+)
+def test_an_attempt_that_ends_while_it_is_to_pause_is_not_followed_by_another(
+    seen: Observation, charged: bool
+) -> None:
+    step = decide(*running(pause_requested_at=NOW), seen)
+    assert isinstance(step, Pause)
+    assert step.charged is charged
+
+
+def test_a_worker_that_was_stopped_for_a_pause_is_not_charged_however_it_ends() -> None:
+    step = decide(*running(pause_requested_at=NOW), Observation(Sight.EXITED, -9), now_s=600)
+    assert isinstance(step, Pause)
+    assert not step.charged
+
+
+def test_a_pause_does_not_hide_that_the_job_has_failed() -> None:
+    step = decide(*running(pause_requested_at=NOW), Observation(Sight.EXITED, 65))
+    assert isinstance(step, End)
+    spec = make_spec(resources={"max_attempts": 1})
+    assert isinstance(decide(*running(spec=spec, pause_requested_at=NOW), Observation(Sight.EXITED, -9)), End)
+
+
+def test_a_paused_job_is_left_alone() -> None:
+    assert decide(make_job(state=State.PAUSED, attempt=1), None, ABSENT, now_s=1e6) == Wait()
 
 
 def test_a_job_ends_when_its_attempts_together_ran_too_long() -> None:
@@ -237,6 +287,7 @@ def _situations(draw: st.DrawFn) -> tuple[Job, Attempt | None]:
         attempt=number,
         uncharged=draw(st.integers(0, max(0, number - 1))),
         cancel_requested_at=draw(_maybe_time),
+        pause_requested_at=draw(_maybe_time) if state in WITH_WORKER else None,
         next_attempt_at=draw(_maybe_time) if state is State.RETRYING else None,
         ran_s=0.0 if number == 0 else draw(_seconds),
     )
@@ -260,11 +311,12 @@ def test_every_decision_is_one_that_the_states_allow(
             assert job.state is State.STARTING
         case Stop():
             assert job.state in WITH_WORKER
-            assert job.cancel_requested_at is not None
-        case Retry():
-            assert State.RETRYING in ALLOWED[job.state]
+            assert job.cancel_requested_at or job.pause_requested_at
+        case Pause() | Retry():
+            assert (State.PAUSED if isinstance(step, Pause) else State.RETRYING) in ALLOWED[job.state]
+            assert isinstance(step, Pause) == (job.pause_requested_at is not None)
             assert not step.charged or job.charged < job.max_attempts
-            assert step.at >= at(now_s)
+            assert isinstance(step, Pause) or step.at >= at(now_s)
         case End():
             assert step.state in ALLOWED[job.state]
             assert step.state is not State.SUCCEEDED
@@ -275,7 +327,7 @@ def test_every_decision_is_one_that_the_states_allow(
             assert step.waiting
         case Wait():
             pass
-    if job.state in FINAL:
+    if job.state in AT_REST:
         assert step == Wait()
     if seen.sight is Sight.UNREACHABLE and job.state in WITH_WORKER:
         assert step == Wait()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from transformers import (
     AutoConfig,
     GPT2Config,
@@ -18,7 +19,8 @@ from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.families.llava import TINY
 from visiontune_recipes.resolve import resolve
-from visiontune_worker import build, objectives, presets
+from visiontune_recipes.spec import Base, Hub
+from visiontune_worker import bases, build, objectives, presets
 from visiontune_worker.faults import ConfigurationFault
 
 from tests.support import families, worker_data
@@ -151,3 +153,26 @@ def test_code_of_a_model_runs_only_where_the_operator_trusts_it(tmp_path: Path) 
     assert refused.value.reason == "CODE_NOT_TRUSTED"
     made = built(folder, trusted=frozenset({str(folder)}))
     assert (type(made.model).__name__, made.family.name) == ("OwnForCausalLM", "text")
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ("---\nlicense: mit\nbase_model: a/b\n---\n# It\n", {"license": "mit", "base_model": "a/b"}),
+        ("# It says nothing to machines\n", {}),
+        ("---\nlicense: [\n---\n# It is broken\n", {}),
+        (None, {}),
+    ],
+)
+def test_a_bases_own_card_is_read_where_it_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str | None, told: dict[str, str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    if card is not None:
+        (tmp_path / bases.CARD).write_text(card)
+    registered = bases.Sources(layers=(bases.Layer("projects/p/models/m", False, tmp_path),))
+    assert bases.card_of(Base(path=str(tmp_path)), bases.Sources()) == told
+    assert bases.card_of(Base(model="projects/p/models/m"), registered) == told
+    assert bases.card_of(Base(hub=Hub(repo_id="owner/none")), bases.Sources()) == {}
+    assert bases.card_of(Base(preset="tiny-llava"), bases.Sources()) == {}

@@ -51,6 +51,26 @@ export async function json<Answer>(path: string, call: Call = {}): Promise<Answe
   return (await response.json()) as Answer;
 }
 
+/** The entries of a page of a list, and the token of the next page. */
+export type ListPage<Entry> = readonly [
+  entries: readonly Entry[] | undefined,
+  nextPageToken: string | undefined,
+];
+
+/** Every entry of a list that comes in pages. */
+export async function all<Entry>(
+  pageAt: (pageToken: string | undefined) => Promise<ListPage<Entry>>,
+): Promise<Entry[]> {
+  const found: Entry[] = [];
+  let pageToken: string | undefined;
+  do {
+    const [entries, next] = await pageAt(pageToken);
+    found.push(...(entries ?? []));
+    pageToken = next;
+  } while (pageToken);
+  return found;
+}
+
 async function reach(address: string, init: RequestInit): Promise<Response> {
   try {
     const response = await fetch(address, init);

@@ -1,15 +1,15 @@
 /** TrainerService: training jobs, what they report, and models. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
-import { json, send } from "./http";
+import { all, json, send } from "./http";
 import type {
   Accelerator,
   Artifact,
   Checkpoint,
-  MetricPoint,
-  Model,
+  LogLine,
   ModelFamily,
   Sample,
+  Schemas,
   TrainingJob,
   TrainingJobSpec,
   Validation,
@@ -50,18 +50,23 @@ export function jobQuery(name: string) {
 export function metricsQuery(job: string) {
   return queryOptions({
     queryKey: ["metrics", job],
-    queryFn: async () => {
-      const points: MetricPoint[] = [];
-      let pageToken: string | undefined;
-      do {
-        const page: { points?: MetricPoint[]; nextPageToken?: string } = await json(`${job}/metrics`, {
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListMetricsResponse"]>(`${job}/metrics`, {
           query: { pageSize: 10_000, pageToken },
         });
-        points.push(...(page.points ?? []));
-        pageToken = page.nextPageToken;
-      } while (pageToken);
-      return points;
-    },
+        return [page.points, page.nextPageToken];
+      }),
+  });
+}
+
+/** Every line that the workers of a job logged and the service keeps. */
+export function allLogLines(job: string): Promise<LogLine[]> {
+  return all(async (pageToken) => {
+    const page = await json<Schemas["ListLogLinesResponse"]>(`${job}/logLines`, {
+      query: { pageSize: 1000, pageToken },
+    });
+    return [page.logLines, page.nextPageToken];
   });
 }
 
@@ -97,18 +102,6 @@ export function artifactsQuery(job: string) {
     queryKey: ["artifacts", job],
     queryFn: async () => (await json<{ artifacts?: Artifact[] }>(`${job}/artifacts`)).artifacts ?? [],
     refetchInterval: 300_000,
-  });
-}
-
-export function modelsQuery(project: string) {
-  return infiniteQueryOptions({
-    queryKey: ["models", project],
-    queryFn: ({ pageParam }) =>
-      json<{ models?: Model[]; nextPageToken?: string }>(`${project}/models`, {
-        query: { pageToken: pageParam },
-      }),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.nextPageToken ?? undefined,
   });
 }
 
@@ -159,14 +152,15 @@ export function cancelJob(name: string): Promise<TrainingJob> {
   return json<TrainingJob>(`${name}:cancel`, { method: "POST", body: { requestId: requestId() } });
 }
 
-export async function deleteJob(name: string): Promise<void> {
-  await send(name, { method: "DELETE", query: { requestId: requestId() } });
+/** Frees the job's machine once a checkpoint is saved. */
+export function pauseJob(name: string): Promise<TrainingJob> {
+  return json<TrainingJob>(`${name}:pause`, { method: "POST", body: { requestId: requestId() } });
 }
 
-export function registerModel(project: string, id: string, trainingJob: string): Promise<Model> {
-  return json<Model>(`${project}/models`, {
-    method: "POST",
-    query: { modelId: id, requestId: requestId() },
-    body: { trainingJob },
-  });
+export function resumeJob(name: string): Promise<TrainingJob> {
+  return json<TrainingJob>(`${name}:resume`, { method: "POST", body: { requestId: requestId() } });
+}
+
+export async function deleteJob(name: string): Promise<void> {
+  await send(name, { method: "DELETE", query: { requestId: requestId() } });
 }

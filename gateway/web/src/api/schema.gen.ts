@@ -1063,6 +1063,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/trainingJobs:previewExamples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows a job's training examples as its model would get them, made by the code that trains: the prompt with image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen
+         * @description Shows a job's training examples as its model would get them, made by the code that trains: the prompt with image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in; FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it; RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+         */
+        post: operations["PreviewTrainingExamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/trainingJobs": {
         parameters: {
             query?: never;
@@ -1125,6 +1145,46 @@ export interface paths {
          * @description Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless. FAILED_PRECONDITION when the job has already ended otherwise.
          */
         post: operations["CancelTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}:pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once
+         * @description Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["PauseTrainingJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}:resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a paused job go on from its newest checkpoint: it is QUEUED again
+         * @description Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause goes on as well. Repeating it, or resuming a job that is not paused, is harmless. FAILED_PRECONDITION when the job has ended or is being cancelled.
+         */
+        post: operations["ResumeTrainingJob"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1203,6 +1263,26 @@ export interface paths {
          * @description Lists a job's log lines, oldest first.
          */
         get: operations["ListLogLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/trainingJobs/{training_job}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each
+         * @description Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most 8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+         */
+        get: operations["ListAttemptLogs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1303,10 +1383,34 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Returns one registered model
-         * @description Returns one registered model.
+         * Returns one registered model with its lineage
+         * @description Returns one registered model with its lineage.
          */
         get: operations["GetModel"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a registered model; its files too, unless its job or another model still has them
+         * @description Deletes a registered model; its files too, unless its job or another model still has them. FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered adapters sit on it. ABORTED when `etag` is given and stale.
+         */
+        delete: operations["DeleteModel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{project}/models/{model}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a registered model's files, by path, with a signed URL for each
+         * @description Lists a registered model's files, by path, with a signed URL for each. They are there also when the job that made them is deleted.
+         */
+        get: operations["ListModelFiles"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1564,7 +1668,7 @@ export interface components {
         };
         /** @description A result of a job: a folder of files. */
         Artifact: {
-            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads) or `report`. */
+            /** @description `…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights), `adapter` (what peft loads), `merged` (full weights with the adapter in them) or `report`. */
             name?: string;
             /** @description The files. */
             files?: components["schemas"]["ArtifactFile"][];
@@ -1597,6 +1701,23 @@ export interface components {
              * @description When the URL stops working.
              */
             expireTime?: string;
+        };
+        /** @description The whole log of an attempt that has ended. */
+        AttemptLog: {
+            /** @description `…/trainingJobs/{job}/logs/{log}`, where the last segment is `attempt-{attempt}`. */
+            name?: string;
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             */
+            attempt?: number;
+            /** @description Plain text in UTF-8: a line's time, level and message. */
+            file?: components["schemas"]["ArtifactFile"];
+            /**
+             * Format: date-time
+             * @description When it was stored.
+             */
+            createTime?: string;
         };
         /** @description What is done to a picture each time that training looks at it, so that no picture is learnt by heart. Evaluations and samples see the pictures as they are. What is drawn depends on the job's seed, the epoch and the example's row alone: any number of processes, resumed or not, sees the same. */
         Augmentation: {
@@ -1736,7 +1857,7 @@ export interface components {
             /** @description True for that of the best evaluation, as far as it was known when the newest checkpoint was saved. */
             isBest?: boolean;
         };
-        /** @description When the state is saved, and which one becomes the result. */
+        /** @description When the state is saved. */
         Checkpointing: {
             /**
              * Format: int64
@@ -1748,18 +1869,7 @@ export interface components {
              * @description Checkpoints kept; older ones are deleted, but for the best one. 2 when absent.
              */
             keep?: number;
-            /** @description Which state becomes the result. */
-            publish?: components["schemas"]["Checkpointing.Publish"];
         };
-        /**
-         * @description Which state becomes the result.
-         *
-         *     - `PUBLISH_UNSPECIFIED`: PUBLISH_BEST with `Evaluation.early_stopping`, else PUBLISH_LAST.
-         *     - `PUBLISH_LAST`: That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step; none is saved for its sake.
-         *     - `PUBLISH_BEST`: That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better than all before.
-         * @enum {string}
-         */
-        "Checkpointing.Publish": "PUBLISH_UNSPECIFIED" | "PUBLISH_LAST" | "PUBLISH_BEST";
         /** @description How far a collection of garbage is. */
         CollectGarbageMetadata: {
             /** @description `projects/{project}`, or `projects/-` for the whole bucket. */
@@ -2111,6 +2221,13 @@ export interface components {
              * @description Part of an accelerator's speed that durations take to be reached.
              */
             assumedUtilisation?: number;
+            /** @description Time of the training steps where the job asks to run, by what earlier jobs of this project reached there with the same model. Absent: there are none. */
+            duration?: string;
+            /**
+             * Format: double
+             * @description Examples a second that those jobs reached.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Something to change so that a job fits. */
         "Estimate.Change": {
@@ -2144,6 +2261,11 @@ export interface components {
             cost?: number;
             /** @description The least changes with which the job fits; empty when it fits, and when none would do. */
             changes?: components["schemas"]["Estimate.Change"][];
+            /**
+             * Format: double
+             * @description Examples a second that earlier jobs of this project reached with the same model on as many of these accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Bytes of memory of one process, at the longest examples. The parts are not held all at once, so that `peak` is less than their sum. */
         "Estimate.Memory": {
@@ -2187,6 +2309,16 @@ export interface components {
              * @description Most that is held at once.
              */
             peakBytes?: string;
+            /**
+             * Format: int64
+             * @description Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with an accelerator, on which they are not.
+             */
+            dataBytes?: string;
+            /**
+             * Format: int64
+             * @description Activations and scores of a pass that measures, when gradients and activations of training are gone.
+             */
+            evaluationBytes?: string;
         };
         /** @description Tokens of an example, cut to `max_length` where they are more. */
         "Estimate.Tokens": {
@@ -2343,6 +2475,17 @@ export interface components {
          * @enum {string}
          */
         ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL" | "EXAMPLE_KIND_PREFERENCE";
+        /** @description An example as a model gets it. */
+        ExamplePreview: {
+            /** @description `projects/{project}/datasets/{dataset}/versions/{version}/examples/{row}`. */
+            example?: string;
+            /** @description The example's id. */
+            id?: string;
+            /** @description What the model gets: one for a conversation, two for a preference, one for each text and each image where these are compared. Empty when the example cannot be read. */
+            inputs?: components["schemas"]["ModelInput"][];
+            /** @description Why a job cannot train on the example, and what to do; it fails, or leaves the example out where `loading.on_bad_example` says so. Empty when it can. Nothing is ever cut off silently. */
+            problem?: string;
+        };
         /** @description A version as an archive, kept for a day. */
         Export: {
             /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
@@ -2446,6 +2589,36 @@ export interface components {
             kinds?: components["schemas"]["ExampleKind"][];
             /** @description Why ImportVersion refuses it here, as where the operator has switched vision training off; empty: it does not. */
             unavailableReason?: string;
+        };
+        /** @description One training behind a model. What it names may be deleted since; what it says of it stays. */
+        Generation: {
+            /** @description The model that the result was registered as; absent when the next one went on from the job itself. */
+            model?: components["schemas"]["Generation.Link"];
+            /** @description The job. Absent in the last generation when its model was deleted before this one was registered. */
+            trainingJob?: components["schemas"]["Generation.Link"];
+            /** @description The data; absent when the job was deleted before the model was registered. */
+            datasetVersion?: components["schemas"]["Generation.Link"];
+            /** @description Digest of the data, `sha256:…`. */
+            datasetDigest?: string;
+            /** @description Digest of the resolved spec, `sha256:…`. */
+            specDigest?: string;
+            /** @description What the training started from; a Hub repository at the commit that was loaded. */
+            baseModel?: components["schemas"]["BaseModel"];
+            /** @description Metrics before training, by name. */
+            metricsBefore?: {
+                [key: string]: number;
+            };
+            /** @description Metrics after training, by name. */
+            metricsAfter?: {
+                [key: string]: number;
+            };
+        };
+        /** @description A resource that a model came from. */
+        "Generation.Link": {
+            /** @description Its name, for example `projects/{project}/trainingJobs/{training_job}`. */
+            name?: string;
+            /** @description True when it is not there any more, or another one has its name. */
+            deleted?: boolean;
         };
         /** @description Answer of GetAcceleratorUsage. */
         GetAcceleratorUsageResponse: {
@@ -2805,6 +2978,13 @@ export interface components {
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
         };
+        /** @description Answer of ListAttemptLogs. */
+        ListAttemptLogsResponse: {
+            /** @description Oldest first. */
+            logs?: components["schemas"]["AttemptLog"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
+        };
         /** @description Answer of ListCheckpoints. */
         ListCheckpointsResponse: {
             /** @description Newest first. */
@@ -2842,7 +3022,7 @@ export interface components {
         };
         /** @description Answer of ListExamples. */
         ListExamplesResponse: {
-            /** @description In row order. */
+            /** @description In row order, unless `order_by` says otherwise. */
             examples?: components["schemas"]["Example"][];
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
@@ -2875,6 +3055,13 @@ export interface components {
         ListModelFamiliesResponse: {
             /** @description In order of name. */
             families?: components["schemas"]["ModelFamily"][];
+        };
+        /** @description Answer of ListModelFiles. */
+        ListModelFilesResponse: {
+            /** @description In order of path. */
+            files?: components["schemas"]["ArtifactFile"][];
+            /** @description Token of the next page; empty at the end. */
+            nextPageToken?: string;
         };
         /** @description Answer of ListModels. */
         ListModelsResponse: {
@@ -3084,6 +3271,17 @@ export interface components {
              * @description When it was registered; absent for a preset.
              */
             readonly createTime?: string;
+            /** @description Which of the job's artifacts it is: `model`, `adapter` or `merged`. Empty when registering means what was trained: `model` or `adapter`. `merged` is there when the job was asked for it (`spec.publish.merged`). */
+            artifact?: string;
+            /** @description The trainings behind it, newest first: its own, then that of the model that it started from, or of the job that it went on from, and so on. `base_model` of the last is where it all began. Only GetModel tells it. */
+            readonly lineage?: components["schemas"]["Generation"][];
+            /**
+             * Format: int64
+             * @description Bytes of its files; 0 for a preset.
+             */
+            readonly sizeBytes?: string;
+            /** @description Given to DeleteModel, it makes sure that the same model is meant. Empty for a preset. */
+            readonly etag?: string;
         };
         /** @description A family of models that can be trained. */
         ModelFamily: {
@@ -3103,7 +3301,122 @@ export interface components {
             presets?: string[];
             /** @description Why jobs of it are refused here, as where the operator has switched vision training off; empty: they are not. */
             unavailableReason?: string;
+            /** @description True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second file for what sees. */
+            ggufConvertible?: boolean;
         };
+        /** @description One input of a model, with what belongs to it. */
+        ModelInput: {
+            /** @description What it is. */
+            kind?: components["schemas"]["ModelInput.Kind"];
+            /** @description The tokens in order, runs of one kind together; empty for an image without tokens. */
+            spans?: components["schemas"]["ModelInput.Span"][];
+            /**
+             * Format: int32
+             * @description Tokens in all, those of images among them.
+             */
+            tokenCount?: number;
+            /**
+             * Format: int32
+             * @description Tokens that stand for images and videos.
+             */
+            imageTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Tokens that are trained on.
+             */
+            trainedTokenCount?: number;
+            /** @description The pictures, in order. */
+            pictures?: components["schemas"]["ModelInput.Picture"][];
+            /**
+             * Format: int32
+             * @description Tokens past `max_length`, for an example that has more.
+             */
+            excessTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Of these, tokens that stand for images and videos.
+             */
+            excessImageTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Of these, tokens that would be trained on.
+             */
+            excessTrainedTokenCount?: number;
+        };
+        /**
+         * @description What an input is.
+         *
+         *     - `KIND_UNSPECIFIED`: Never sent.
+         *     - `KIND_CONVERSATION`: A conversation whose answers are learnt.
+         *     - `KIND_CHOSEN`: A conversation with the answer that is to become likelier.
+         *     - `KIND_REJECTED`: The same with the answer that is to become less likely.
+         *     - `KIND_TEXT`: A text that is compared with images.
+         *     - `KIND_IMAGE`: An image that is compared with texts.
+         *     - `KIND_NEGATIVE`: An image that the texts shall not find.
+         *     - `KIND_MASKED_TEXT`: A text of which an epoch masks tokens that are to be predicted (FLAVA).
+         *     - `KIND_PACKED`: Examples one after another in a row, none of which sees the others.
+         * @enum {string}
+         */
+        "ModelInput.Kind": "KIND_UNSPECIFIED" | "KIND_CONVERSATION" | "KIND_CHOSEN" | "KIND_REJECTED" | "KIND_TEXT" | "KIND_IMAGE" | "KIND_NEGATIVE" | "KIND_MASKED_TEXT" | "KIND_PACKED";
+        /** @description A picture as the model sees it. */
+        "ModelInput.Picture": {
+            /** @description Path of the image in the upload, or of the first frame of a video. */
+            path?: string;
+            /**
+             * Format: int32
+             * @description Width of the image in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height of the image in pixels.
+             */
+            heightPx?: number;
+            /**
+             * Format: int32
+             * @description Width of what the model sees in pixels; of a picture in tiles, that of a tile.
+             */
+            seenWidthPx?: number;
+            /**
+             * Format: int32
+             * @description Height of what the model sees in pixels, likewise.
+             */
+            seenHeightPx?: number;
+            /**
+             * Format: int32
+             * @description Tiles that the picture is cut into, its whole among them; 1 for one that is not, 0 where the tiles of several pictures cannot be told apart.
+             */
+            tileCount?: number;
+            /**
+             * Format: int32
+             * @description Frames that the model sees, for a video; 0 for an image.
+             */
+            frameCount?: number;
+        };
+        /** @description A run of tokens. */
+        "ModelInput.Span": {
+            /** @description What the training does with the tokens. */
+            kind?: components["schemas"]["ModelInput.Span.Kind"];
+            /** @description The tokens as text, control tokens among them; of an image one token, for example `<image>`. */
+            text?: string;
+            /**
+             * Format: int32
+             * @description How many tokens they are.
+             */
+            tokenCount?: number;
+            /** @description Their ids; of an image that of one token. */
+            tokenIds?: number[];
+        };
+        /**
+         * @description What the training does with the tokens.
+         *
+         *     - `KIND_UNSPECIFIED`: Never sent.
+         *     - `KIND_READ`: Read, not learnt.
+         *     - `KIND_TRAINED`: Learnt: the loss is taken on them.
+         *     - `KIND_IMAGE`: Stand for an image or a video; `text` is one of them.
+         * @enum {string}
+         */
+        "ModelInput.Span.Kind": "KIND_UNSPECIFIED" | "KIND_READ" | "KIND_TRAINED" | "KIND_IMAGE";
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
             /** @description `projects/{project}/objects/{object}`; the server chooses the last segment. */
@@ -3250,6 +3563,22 @@ export interface components {
             /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
             warnings?: string[];
         };
+        /** @description Answer of PreviewTrainingExamples. */
+        PreviewTrainingExamplesResponse: {
+            /** @description The examples, in the order of the request, or of the training's first epoch. */
+            examples?: components["schemas"]["ExamplePreview"][];
+            /** @description Family of the model, for example `llava`. */
+            family?: string;
+            /** @description Name of what the training minimises, for example `causal_lm`. */
+            objective?: string;
+            /**
+             * Format: int32
+             * @description Most tokens of an example, or of a text or an image where these are compared: `max_length` of the job, or what the model takes where that is less.
+             */
+            maxLength?: number;
+            /** @description The examples shown, those that fit, in one row as the training packs them; absent unless the job asks for BATCHING_PACKED. The first token of each is not trained on there: nothing precedes it. */
+            packedRow?: components["schemas"]["ModelInput"];
+        };
         /** @description One problem at one place. */
         Problem: {
             /** @description Name of the rule. */
@@ -3300,6 +3629,22 @@ export interface components {
             /** @description The best evaluation so far; absent before the first one of the trained model. */
             best?: components["schemas"]["BestEvaluation"];
         };
+        /** @description What the result of a job is. */
+        Publish: {
+            /** @description Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and inference servers load without peft. Added up in float32, kept in the number format of the base. Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA. */
+            merged?: boolean;
+            /** @description Which state is published. */
+            state?: components["schemas"]["Publish.State"];
+        };
+        /**
+         * @description A state of the training.
+         *
+         *     - `STATE_UNSPECIFIED`: STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST.
+         *     - `STATE_LAST`: That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step; none is saved for its sake.
+         *     - `STATE_BEST`: That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better than all before.
+         * @enum {string}
+         */
+        "Publish.State": "STATE_UNSPECIFIED" | "STATE_LAST" | "STATE_BEST";
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
@@ -3644,6 +3989,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description Of `token_count`, tokens of what the assistant says, rejected answers among them; of examples with messages. Empty for versions that are older than this field. */
+            answerTokenCount?: components["schemas"]["Distribution"];
             /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
             textSenses?: components["schemas"]["TextSenses"];
         };
@@ -3807,9 +4154,11 @@ export interface components {
             readonly etag?: string;
             /**
              * Format: int32
-             * @description Attempts among `attempt` that ended because their machine was taken away, and so do not count against `resources.max_attempts`.
+             * @description Attempts among `attempt` that ended because their machine was taken away or a user paused the job, and so do not count against `resources.max_attempts`.
              */
             readonly unchargedAttempts?: number;
+            /** @description Set from the time at which a user asked to pause until the job is PAUSED, or goes on after all. */
+            readonly pauseRequested?: boolean;
         };
         /**
          * @description Where a job stands. Only the service changes it; every change is an event.
@@ -3822,9 +4171,10 @@ export interface components {
          *     - `STATE_SUCCEEDED`: Ended well; artifacts are there. Final.
          *     - `STATE_FAILED`: Ended badly; `error` says why. Final.
          *     - `STATE_CANCELLED`: Stopped by a user. Final.
+         *     - `STATE_PAUSED`: Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints.
          * @enum {string}
          */
-        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED";
+        "TrainingJob.State": "STATE_UNSPECIFIED" | "STATE_QUEUED" | "STATE_STARTING" | "STATE_RUNNING" | "STATE_RETRYING" | "STATE_SUCCEEDED" | "STATE_FAILED" | "STATE_CANCELLED" | "STATE_PAUSED";
         /** @description What to train. Fields left unset are resolved by the service and recorded in `resolved_spec`. */
         TrainingJobSpec: {
             /** @description Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`. */
@@ -3851,6 +4201,8 @@ export interface components {
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
             preference?: components["schemas"]["Preference"];
+            /** @description What the result is. */
+            publish?: components["schemas"]["Publish"];
         };
         /**
          * @description What a training minimises, where a model and its data leave a choice.
@@ -3952,6 +4304,17 @@ export interface components {
             warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
             /** @description What the job would need; absent when it could not be resolved. */
             estimate?: components["schemas"]["Estimate"];
+            /** @description What was chosen for fields of the spec that were left open, in the order of the spec. */
+            choices?: components["schemas"]["ValidateTrainingJobResponse.Choice"][];
+        };
+        /** @description A field that was left open. */
+        "ValidateTrainingJobResponse.Choice": {
+            /** @description Path of the field, for example `training_job.spec.hyperparameters.batch_size`. */
+            field?: string;
+            /** @description What it became, as in JSON. */
+            value?: string;
+            /** @description Why. */
+            reason?: string;
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {
@@ -5017,6 +5380,8 @@ export interface operations {
                 filter?: string;
                 /** @description Only examples with this in a message or caption, in upper or lower case; empty means all. */
                 query?: string;
+                /** @description What comes first: `text_bytes desc`, most text, or `image_pixels desc`, most pixels of all images together; among equals the lower row. Empty means row order. */
+                orderBy?: string;
             };
             header?: never;
             path: {
@@ -5946,6 +6311,43 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PreviewTrainingExamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The job whose examples to show. */
+                    trainingJob: components["schemas"]["TrainingJob"];
+                    /** @description Rows of the examples in the version, from 0, in any split; empty: those that the training sees first. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description How many examples to show where `rows` is empty; 4 when 0, and more than 16 means 16.
+                     */
+                    count?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewTrainingExamplesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListTrainingJobs: {
         parameters: {
             query?: {
@@ -6060,6 +6462,74 @@ export interface operations {
         };
     };
     CancelTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PauseTrainingJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description UUID4 that makes a retry safe; empty means no protection.
+                     */
+                    requestId?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingJob"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ResumeTrainingJob: {
         parameters: {
             query?: never;
             header?: never;
@@ -6210,6 +6680,35 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ListAttemptLogs: {
+        parameters: {
+            query?: {
+                /** @description Most logs in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                training_job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAttemptLogsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListCheckpoints: {
         parameters: {
             query?: {
@@ -6308,6 +6807,12 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only models of this family, for example `llava`; empty: of any. */
+                family?: string;
+                /** @description Only models that learnt from this dataset, or from this version of one, themselves or in an earlier generation; empty: from any. */
+                dataset?: string;
+                /** @description Only models that started from this, themselves or in an earlier generation: a model of this project, `presets/{preset}`, a Hub repository as `owner/name`, or a folder that begins with `/`; empty: from any. */
+                base?: string;
             };
             header?: never;
             path: {
@@ -6380,6 +6885,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeleteModel: {
+        parameters: {
+            query?: {
+                /** @description The model's `etag`, so that no other one of its name is deleted; empty means no protection. */
+                etag?: string;
+                /** @description UUID4 that makes a retry safe; empty means no protection. */
+                requestId?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ListModelFiles: {
+        parameters: {
+            query?: {
+                /** @description Most files in the answer; 100 when 0, and more than 1,000 means 1,000. */
+                pageSize?: number;
+                /** @description `next_page_token` of an earlier answer to the same request. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListModelFilesResponse"];
                 };
             };
             default: components["responses"]["Error"];

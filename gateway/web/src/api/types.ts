@@ -1,7 +1,7 @@
 /** Short names for the generated types of the resources, the one place that knows how the generator names them. */
 import type { components } from "./schema.gen";
 
-type Schemas = components["schemas"];
+export type Schemas = components["schemas"];
 
 export type Caller = Schemas["Caller"];
 export type AugmentationPreview = Schemas["PreviewAugmentationResponse"];
@@ -41,6 +41,8 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Estimate = Schemas["Estimate"];
 export type Fit = Schemas["Estimate.Fit"];
 export type Format = Schemas["Format"];
+export type Generation = Schemas["Generation"];
+export type GenerationLink = Schemas["Generation.Link"];
 export type JobEvent = Schemas["Event"];
 export type JobProblem = Schemas["ValidateTrainingJobResponse.JobProblem"];
 export type JobState = Schemas["TrainingJob.State"];

@@ -8,6 +8,7 @@ const TONE: Partial<Record<JobState, string | undefined>> = {
   STATE_STARTING: css.active,
   STATE_RUNNING: css.active,
   STATE_RETRYING: css.warn,
+  STATE_PAUSED: css.quiet,
   STATE_SUCCEEDED: css.good,
   STATE_FAILED: css.bad,
   STATE_CANCELLED: css.quiet,

@@ -21,13 +21,14 @@ test("what has an option is one, on lines that fit", () => {
     hyperparameters: { epochs: 2.5, maxSteps: "7", precision: "PRECISION_BF16", gradientCheckpointing: true },
     adaptation: { method: "METHOD_LORA", lora: { rank: 8 }, visionTower: "PART_FREEZE" },
     augmentation: { preset: "PRESET_LIGHT" },
+    loading: { batching: "BATCHING_LENGTH_GROUPED" },
     resources: { accelerator: "nvidia-l4", acceleratorCount: 2, spot: "SPOT_ONLY", queue: "it's mine" },
   };
   const command = commandOf({ displayName: "", spec });
   expect(command.replaceAll(" \\\n ", "")).toBe(
-    "visiontune train --dataset digits/v2 --model owner/name@v1 --epochs 2.5 --max-steps 7 --precision bf16" +
-      " --gradient-checkpointing --method lora --rank 8 --vision-tower freeze --spot --queue 'it'\\''s mine'" +
-      " --accelerator nvidia-l4:2 --augmentation light",
+    "visiontune train --dataset digits/v2 --model owner/name@v1 --method lora --epochs 2.5 --rank 8" +
+      " --max-steps 7 --precision bf16 --gradient-checkpointing --vision-tower freeze" +
+      " --batching length-grouped --spot --queue 'it'\\''s mine' --accelerator nvidia-l4:2 --augmentation light",
   );
   expect(Math.max(...command.split("\n").map((line) => line.length))).toBeLessThan(80);
 });
@@ -38,6 +39,8 @@ test("what has none is a job file on the standard input", () => {
     baseModel: { hub: { repoId: "gpt2" } },
     hyperparameters: { warmupRatio: 0.1 },
     evaluation: { everySteps: "10" },
+    adaptation: { continueAdapter: false },
+    resumeFrom: { checkpoint: "projects/p/trainingJobs/j" },
   };
   const [command, file] = commandOf({ displayName: "It's mine", spec }).split(" <<'JOB'\n");
   expect(command).toBe("visiontune train --dataset digits/v2 --file /dev/stdin");
@@ -47,6 +50,8 @@ test("what has none is a job file on the standard input", () => {
       base_model: { hub: { repo_id: "gpt2" } },
       hyperparameters: { warmup_ratio: 0.1 },
       evaluation: { every_steps: 10 },
+      adaptation: { continue_adapter: false },
+      resume_from: { checkpoint: "projects/p/trainingJobs/j" },
     },
   });
 });

@@ -1,37 +1,16 @@
 /** The job of the form as what a terminal and a program take: ready to paste. Pure. */
 import type { BaseModel, TrainingJobSpec } from "../api/types";
 import { idOf, lastOf } from "./names";
-import { isTree, pruned, snake, take, type Tree } from "./trees";
+import { bare, FIELDS, segments, toText, type FieldRow } from "./jobFields";
+import { at, isTree, pruned, snake, take, type Tree } from "./trees";
 
 interface Drafted {
   displayName: string;
   spec: TrainingJobSpec;
 }
 
-/** Options of `visiontune train` by the field of the spec that they fill. */
-const OPTIONS: Readonly<Record<string, (value: never) => string | undefined>> = {
-  "hyperparameters.epochs": (value: number) => `--epochs ${value}`,
-  "hyperparameters.maxSteps": (value: string) => `--max-steps ${value}`,
-  "hyperparameters.batchSize": (value: number) => `--batch-size ${value}`,
-  "hyperparameters.learningRate": (value: number) => `--learning-rate ${value}`,
-  "hyperparameters.seed": (value: string) => `--seed ${value}`,
-  "hyperparameters.precision": (value: string) => `--precision ${short(value, "PRECISION_")}`,
-  "hyperparameters.optimiser": (value: string) => `--optimiser ${short(value, "OPTIMISER_")}`,
-  "hyperparameters.gradientCheckpointing": (value: boolean) =>
-    value ? "--gradient-checkpointing" : "--no-gradient-checkpointing",
-  "adaptation.method": (value: string) => `--method ${short(value, "METHOD_")}`,
-  "adaptation.lora.rank": (value: number) => `--rank ${value}`,
-  "adaptation.visionTower": (value: string) => `--vision-tower ${short(value, "PART_")}`,
-  "adaptation.projector": (value: string) => `--projector ${short(value, "PART_")}`,
-  "adaptation.languageModel": (value: string) => `--language-model ${short(value, "PART_")}`,
-  "resources.spot": (value: string) => (value === "SPOT_ONLY" ? "--spot" : "--no-spot"),
-  "resources.queue": (value: string) => `--queue ${quoted(value)}`,
-  "resources.priority": (value: string) => `--priority ${quoted(value)}`,
-  "resources.nodes": (value: number) => `--nodes ${value}`,
-};
-
 /** Whole numbers that travel as text, and that a job file wants as numbers. */
-const LONGS = new Set(["maxSteps", "seed", "everySteps", "maxExamples", "step", "dataStartStep"]);
+const LONGS = new Set(FIELDS.filter(({ kind }) => kind === "long").flatMap((row) => segments(row).slice(-1)));
 
 /** A line for a shell. What has no option of its own goes along as a job file on the standard input. */
 export function commandOf({ displayName, spec }: Drafted): string {
@@ -41,10 +20,9 @@ export function commandOf({ displayName, spec }: Drafted): string {
   const model = modelWord(baseModel);
   if (model === undefined) rest["baseModel"] = baseModel;
   else words.push(`--model ${quoted(model)}`);
-  for (const [path, write] of Object.entries(OPTIONS)) {
-    const value = take(rest, path.split("."));
-    const word = value === undefined ? undefined : (write as (value: unknown) => string)(value);
-    if (word !== undefined) words.push(word);
+  for (const row of FIELDS) {
+    const word = wordOf(row, rest);
+    if (word) words.push(word);
   }
   const accelerator = take(rest, ["resources", "accelerator"]);
   const accelerators = take(rest, ["resources", "acceleratorCount"]);
@@ -52,7 +30,7 @@ export function commandOf({ displayName, spec }: Drafted): string {
     words.push(`--accelerator ${quoted(`${accelerator}:${Number(accelerators ?? 1)}`)}`);
   }
   if (augmentation?.preset && Object.keys(augmentation).length === 1) {
-    words.push(`--augmentation ${short(augmentation.preset, "PRESET_")}`);
+    words.push(`--augmentation ${bare(augmentation.preset, "PRESET_")}`);
   } else if (augmentation) rest["augmentation"] = augmentation;
   const file = { ...(displayName && { displayName }), spec: pruned(rest) };
   if (!displayName && Object.keys(file.spec).length === 0) return wrapped(words);
@@ -81,6 +59,18 @@ with Client(${JSON.stringify(server)}, os.environ["VISIONTUNE_API_KEY"]) as clie
 `;
 }
 
+/** Takes the field's value out of `rest`, as an option of the command; empty where there is no such option. */
+function wordOf(row: FieldRow, rest: Tree): string {
+  const value = at(rest, segments(row));
+  if (row.option === undefined || value === undefined) return "";
+  const word =
+    typeof row.option === "function"
+      ? row.option(value)
+      : `${row.option} ${row.kind === "choice" ? bare(value, row.prefix) : quoted(toText(row, value))}`;
+  if (word) take(rest, segments(row));
+  return word;
+}
+
 /** What `--model` says for a base model; `undefined` where it cannot say it. */
 function modelWord(base: BaseModel): string | undefined {
   if (base.preset) return `presets/${base.preset}`;
@@ -96,10 +86,6 @@ function asFile(value: unknown, key = ""): unknown {
   if (typeof value === "string" && LONGS.has(key)) return Number(value);
   if (!isTree(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [snake(name), asFile(each, name)]));
-}
-
-function short(value: string, prefix: string): string {
-  return value.replace(prefix, "").toLowerCase();
 }
 
 /** A word for a shell: as it is where that is safe. */

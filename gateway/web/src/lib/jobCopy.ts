@@ -1,22 +1,20 @@
 /** From a job back to the form: the same job again, to be changed. Pure. */
-import type { BaseModel, TrainingJobSpec } from "../api/types";
-import { EMPTY_FORM, type FormValues } from "./jobForm";
-import { CHOICES, GROUPS, NUMBERS, SWITCHES } from "./jobFields";
+import type { BaseModel, TrainingJob, TrainingJobSpec } from "../api/types";
+import { EMPTY_FORM, type Fields, type FormValues } from "./jobForm";
+import { FIELDS, segments, toText } from "./jobFields";
 import { pruned, take, type Tree } from "./trees";
 
 /** The form that asks for `spec`; what it has no field for is kept and sent along. */
 export function formOf(spec: TrainingJobSpec): FormValues {
   const { datasetVersion, baseModel, ...others } = spec;
   const rest: Tree = structuredClone(others);
-  const text = (...path: string[]) => {
-    const value = take(rest, path);
-    return typeof value === "string" || typeof value === "number" ? String(value) : "";
-  };
-  const numbers = NUMBERS.map(({ key, group }) => [key, text(...GROUPS[group], key)] as const);
-  const choices = CHOICES.map(({ key, group }) => [key, text(...GROUPS[group], key)] as const);
-  const switches = SWITCHES.map(
-    ({ key, group }) => [key, take(rest, [...GROUPS[group], key]) === true] as const,
-  );
+  const fields: Fields = {};
+  for (const row of FIELDS) {
+    const text = toText(row, take(rest, segments(row)));
+    if (text !== "") fields[row.path] = text;
+  }
+  // The rest of it is what the service found there.
+  take(rest, ["resumeFrom"]);
   const preset = spec.augmentation?.preset;
   const named =
     preset === "PRESET_LIGHT" || preset === "PRESET_STANDARD" || preset === "PRESET_STRONG"
@@ -24,26 +22,21 @@ export function formOf(spec: TrainingJobSpec): FormValues {
       : undefined;
   const breaking = named !== undefined && take(rest, ["augmentation", "allowTextBreaking"]) === true;
   if (named) take(rest, ["augmentation", "preset"]);
-  const spot = spec.resources?.spot === "SPOT_ONLY";
-  if (spot) take(rest, ["resources", "spot"]);
-  const accelerator = text("resources", "accelerator");
   return {
     ...EMPTY_FORM,
     ...baseFields(baseModel),
     datasetVersion,
-    method: (text("adaptation", "method") || EMPTY_FORM.method) as FormValues["method"],
-    accelerator,
-    acceleratorCount: accelerator && text("resources", "acceleratorCount"),
-    spot,
-    queue: text("resources", "queue"),
-    priority: text("resources", "priority"),
     augmentation: named ?? EMPTY_FORM.augmentation,
     allowTextBreaking: breaking,
-    numbers: Object.fromEntries(numbers.filter(([, value]) => value !== "")),
-    choices: Object.fromEntries(choices.filter(([, value]) => value !== "")),
-    switches: Object.fromEntries(switches.filter(([, on]) => on)),
+    fields,
     kept: pruned(rest),
   };
+}
+
+/** The form of a job that goes on from an earlier one, with its choices. */
+export function goingOnFrom(job: TrainingJob, checkpoint: string): FormValues {
+  const form = formOf(job.resolvedSpec ?? job.spec);
+  return { ...form, fields: { ...form.fields, "resumeFrom.checkpoint": checkpoint } };
 }
 
 function baseFields(base: BaseModel): Partial<FormValues> {

@@ -1,16 +1,9 @@
 /** From what a person typed to the job's spec, and from the server's problems back to the fields. Pure. */
 import { ApiError } from "../api/errors";
 import type { BaseModel, TrainingJobSpec, Validation } from "../api/types";
-import {
-  CHOICES,
-  GROUPS,
-  NUMBERS,
-  SWITCHES,
-  type ChoiceField,
-  type NumberField,
-  type SwitchField,
-} from "./jobFields";
-import { isTree, pruned, snake, type Tree } from "./trees";
+import { enumLabel } from "./format";
+import { FIELDS, segments, toText, toValue, type FieldRow, type Need, type SpecPath } from "./jobFields";
+import { at, over, pruned, put, snake, type Tree } from "./trees";
 
 /** The texts of the form. Empty means that the service chooses. */
 export interface FormValues {
@@ -21,25 +14,16 @@ export interface FormValues {
   hubRepo: string;
   hubRevision: string;
   path: string;
-  method: Method;
-  /** A name from the operator's list; empty for processors. */
-  accelerator: string;
-  /** On each node; empty means 1. */
-  acceleratorCount: string;
-  spot: boolean;
-  queue: string;
-  priority: string;
   augmentation: AugmentationPreset;
   /** Also where texts may no longer be true of a changed picture. */
   allowTextBreaking: boolean;
-  numbers: Partial<Record<NumberField, string>>;
-  choices: Partial<Record<ChoiceField, string>>;
-  switches: Partial<Record<SwitchField, boolean>>;
+  /** What was typed or chosen in the fields of the table. */
+  fields: Fields;
   /** What a copied job asks for and the form has no field for. */
   kept: Partial<TrainingJobSpec>;
 }
 
-export type Method = "METHOD_UNSPECIFIED" | "METHOD_FULL" | "METHOD_LORA" | "METHOD_QLORA";
+export type Fields = Partial<Record<SpecPath, string>>;
 
 export type AugmentationPreset = "PRESET_UNSPECIFIED" | "PRESET_LIGHT" | "PRESET_STANDARD" | "PRESET_STRONG";
 
@@ -51,23 +35,16 @@ export const EMPTY_FORM: FormValues = {
   hubRepo: "",
   hubRevision: "",
   path: "",
-  method: "METHOD_UNSPECIFIED",
-  accelerator: "",
-  acceleratorCount: "",
-  spot: false,
-  queue: "",
-  priority: "",
   augmentation: "PRESET_UNSPECIFIED",
   allowTextBreaking: false,
-  numbers: {},
-  choices: {},
-  switches: {},
+  fields: {},
   kept: {},
 };
 
+/** What the server or the form has against a value, by path of the field, or name of one of FormValues. */
 export type Problems = ReadonlyMap<string, string>;
 
-/** Where each field of the form is in the request. */
+/** Where the server's names of fields are in the form, beside those of the table. */
 const PATHS: Readonly<Record<string, string>> = {
   "training_job.display_name": "displayName",
   "training_job.spec.dataset_version": "datasetVersion",
@@ -78,88 +55,60 @@ const PATHS: Readonly<Record<string, string>> = {
   "training_job.spec.base_model.hub.repo_id": "hubRepo",
   "training_job.spec.base_model.hub.revision": "hubRevision",
   "training_job.spec.base_model.path": "path",
-  "training_job.spec.adaptation.method": "method",
-  "training_job.spec.adaptation.lora": "method",
   "training_job.spec.augmentation": "augmentation",
   "training_job.spec.augmentation.preset": "augmentation",
-  "training_job.spec.resources.spot": "spot",
-  "training_job.spec.resources.queue": "queue",
-  "training_job.spec.resources.priority": "priority",
-  "training_job.spec.resources.accelerator": "accelerator",
-  "training_job.spec.resources.accelerator_count": "acceleratorCount",
-  ...Object.fromEntries(
-    [...NUMBERS, ...CHOICES, ...SWITCHES].map(({ key, group }) => [
-      `training_job.spec.${GROUPS[group].join(".")}.${snake(key)}`,
-      key,
-    ]),
-  ),
 };
+
+/** Which field of the form is meant: of a whole group, its first. */
+function fieldOf(name: string): string | undefined {
+  const path = name.replace(/^training_job\.spec\./, "").replace(/\[.*$/, "");
+  const named = FIELDS.map((row) => ({ row, path: segments(row).map(snake).join(".") }));
+  const found =
+    named.find((each) => each.path === path) ?? named.find((each) => each.path.startsWith(`${path}.`));
+  return PATHS[name] ?? found?.row.path;
+}
 
 /** Key of the problems that belong to no field of the form. */
 export const ELSEWHERE = "";
 
-/** Settings of LoRA have no meaning beside other methods. */
-export function hasLora({ method }: Pick<FormValues, "method">): boolean {
-  return method === "METHOD_LORA" || method === "METHOD_QLORA";
+const METHOD = "adaptation.method";
+const NEEDS: Readonly<Record<Need, (values: FormValues) => boolean>> = {
+  lora: ({ fields }) => fields[METHOD] === "METHOD_LORA" || fields[METHOD] === "METHOD_QLORA",
+  qlora: ({ fields }) => fields[METHOD] === "METHOD_QLORA",
+  model: ({ base }) => base.startsWith("model:"),
+  accelerator: ({ fields }) => Boolean(fields["resources.accelerator"]),
+  preference: ({ fields }) => fields.objective !== "OBJECTIVE_CAUSAL_LM",
+};
+
+/** Whether a field has a meaning beside the others; where it has none it is neither shown nor sent. */
+export function applies({ needs }: FieldRow, values: FormValues): boolean {
+  return needs === undefined || NEEDS[needs](values);
 }
 
 /** The spec, or what is not yet a number. `undefined` while something required is missing. */
 export function specOf(values: FormValues): { spec: TrainingJobSpec | undefined; problems: Problems } {
   const problems = new Map<string, string>();
-  const groups: Record<keyof typeof GROUPS, Record<string, number | string | boolean>> = {
-    hyperparameters: {},
-    adaptation: {},
-    lora: {},
-  };
-  for (const { key, group, ...row } of NUMBERS) {
-    const text = values.numbers[key]?.trim() ?? "";
-    if (text === "" || (group === "lora" && !hasLora(values))) continue;
-    const value = Number(text.replace(",", "."));
-    if (Number.isNaN(value)) problems.set(key, `"${text}" is not a number.`);
-    else groups[group][key] = "long" in row ? text : value;
+  const typed: Tree = {};
+  for (const row of FIELDS.filter((each) => applies(each, values))) {
+    const text = values.fields[row.path]?.trim() ?? "";
+    if (text === "") continue;
+    const value = toValue(row, text);
+    if (value === undefined) problems.set(row.path, `"${text}" is not a number.`);
+    else put(typed, segments(row), value);
   }
-  for (const { key, group } of CHOICES) {
-    const value = values.choices[key];
-    if (value) groups[group][key] = value;
-  }
-  for (const { key, group } of SWITCHES) {
-    if (values.switches[key] && (group !== "lora" || hasLora(values))) groups[group][key] = true;
-  }
-  const acceleratorCount = Number(values.acceleratorCount.trim() || "1");
-  if (values.accelerator !== "" && Number.isNaN(acceleratorCount))
-    problems.set("acceleratorCount", `"${values.acceleratorCount}" is not a number.`);
   const baseModel = baseModelOf(values);
   if (problems.size > 0 || baseModel === undefined || values.datasetVersion === "")
     return { spec: undefined, problems };
-  const method = values.method === "METHOD_UNSPECIFIED" ? {} : { method: values.method };
-  const adaptation = pruned({ ...method, ...groups.adaptation, lora: groups.lora });
-  const typed: TrainingJobSpec = {
+  const kept: Tree = structuredClone(values.kept);
+  if (values.augmentation !== "PRESET_UNSPECIFIED") delete kept["augmentation"];
+  const spec: TrainingJobSpec = {
     datasetVersion: values.datasetVersion,
     baseModel,
-    ...(Object.keys(adaptation).length > 0 && { adaptation }),
-    hyperparameters: groups.hyperparameters,
     ...augmentationOf(values),
-    ...resourcesOf(values, acceleratorCount),
+    ...over(pruned(kept), typed),
   };
-  return { spec: over(keptOf(values), typed) as unknown as TrainingJobSpec, problems };
-}
-
-/** What is kept of a copied job beside what is chosen now. */
-function keptOf({ kept, method, augmentation }: FormValues): Tree {
-  const rest: Tree = structuredClone(kept);
-  if (augmentation !== "PRESET_UNSPECIFIED") delete rest["augmentation"];
-  if (!hasLora({ method }) && isTree(rest["adaptation"])) delete rest["adaptation"]["lora"];
-  return pruned(rest);
-}
-
-/** Two trees as one; where both have a value, `above` wins. */
-function over(below: Tree, above: object): Tree {
-  const merged = { ...below };
-  for (const [key, value] of Object.entries(above)) {
-    const under = merged[key];
-    merged[key] = isTree(under) && isTree(value) ? over(under, value) : value;
-  }
-  return merged;
+  if (spec.resources?.accelerator) spec.resources.acceleratorCount ??= 1;
+  return { spec, problems };
 }
 
 function augmentationOf({
@@ -168,18 +117,6 @@ function augmentationOf({
 }: FormValues): Pick<TrainingJobSpec, "augmentation"> {
   if (augmentation === "PRESET_UNSPECIFIED") return {};
   return { augmentation: { preset: augmentation, ...(allowTextBreaking && { allowTextBreaking }) } };
-}
-
-function resourcesOf(values: FormValues, acceleratorCount: number): Pick<TrainingJobSpec, "resources"> {
-  const { accelerator, spot } = values;
-  const [queue, priority] = [values.queue.trim(), values.priority.trim()];
-  const resources: NonNullable<TrainingJobSpec["resources"]> = {
-    ...(accelerator && { accelerator, acceleratorCount }),
-    ...(spot && { spot: "SPOT_ONLY" }),
-    ...(queue && { queue }),
-    ...(priority && { priority }),
-  };
-  return Object.keys(resources).length > 0 ? { resources } : {};
 }
 
 function baseModelOf(values: FormValues): BaseModel | undefined {
@@ -207,7 +144,7 @@ export function problemsOf(validation: Validation | undefined, error: Error | nu
   ];
   const problems = new Map<string, string>();
   for (const { field, text } of said) {
-    const known = PATHS[field];
+    const known = fieldOf(field);
     const key = known ?? ELSEWHERE;
     const line = known === undefined && field !== "" ? `${field}: ${text}` : text;
     problems.set(key, [problems.get(key), line].filter(Boolean).join("\n"));
@@ -217,14 +154,7 @@ export function problemsOf(validation: Validation | undefined, error: Error | nu
 }
 
 /** What the service would take where nothing was typed. */
-export function chosenFor(
-  row: { key: string; group: keyof typeof GROUPS },
-  validation: Validation | undefined,
-): string {
-  const path = [...GROUPS[row.group], row.key];
-  const value = path.reduce<unknown>(
-    (tree, key) => (isTree(tree) ? tree[key] : undefined),
-    validation?.resolvedSpec,
-  );
-  return typeof value === "number" || typeof value === "string" ? String(value) : "";
+export function chosenFor(row: FieldRow, validation: Validation | undefined): string {
+  const text = toText(row, at(validation?.resolvedSpec, segments(row)));
+  return row.kind === "choice" ? enumLabel(text, row.prefix) : text;
 }

@@ -81,6 +81,8 @@ export interface Chart {
   unit?: number;
 }
 
+const MIB = 2 ** 20;
+
 /** The charts of a job, most telling first. One without a single value is left out. */
 export const CHARTS: readonly Chart[] = [
   {
@@ -138,10 +140,55 @@ export const CHARTS: readonly Chart[] = [
     range: [0],
   },
   {
-    title: "Memory",
-    curves: [{ metric: "memory_bytes", name: "MiB", color: "--chart-1" }],
+    title: "Tokens",
+    curves: [{ metric: "tokens_per_second", name: "tokens/s", color: "--chart-1" }],
     write: measure,
-    unit: 2 ** 20,
+    range: [0],
+  },
+  {
+    title: "Memory",
+    curves: [
+      { metric: "memory_bytes", name: "training, MiB", color: "--chart-1" },
+      { metric: "system_memory_bytes", name: "all processes, MiB", color: "--chart-2" },
+      { metric: "system_memory_peak_bytes", name: "highest, MiB", color: "--chart-3" },
+    ],
+    write: measure,
+    unit: MIB,
+    range: [0],
+  },
+  {
+    title: "Processor",
+    curves: [{ metric: "system_cpu_percent", name: "% of a core", color: "--chart-1" }],
+    write: measure,
+    range: [0],
+  },
+  {
+    title: "Disk",
+    curves: [{ metric: "system_disk_read_bytes_per_second", name: "read, MiB/s", color: "--chart-1" }],
+    write: measure,
+    unit: MIB,
+    range: [0],
+  },
+  {
+    title: "Accelerator",
+    curves: [{ metric: "system_gpu_percent", name: "% busy", color: "--chart-1" }],
+    write: measure,
+    range: [0, 100],
+  },
+  {
+    title: "Accelerator memory",
+    curves: [{ metric: "system_gpu_memory_bytes", name: "used, MiB", color: "--chart-1" }],
+    write: measure,
+    unit: MIB,
+    range: [0],
+  },
+  {
+    title: "Accelerator heat and power",
+    curves: [
+      { metric: "system_gpu_celsius", name: "°C", color: "--chart-3" },
+      { metric: "system_gpu_watts", name: "W", color: "--chart-1" },
+    ],
+    write: measure,
     range: [0],
   },
 ];

@@ -22,6 +22,11 @@ export function versionOf(name: string): string {
   return name.split("/").slice(0, 6).join("/");
 }
 
+/** `projects/p/trainingJobs/j` of anything below a job. */
+export function jobOf(name: string): string {
+  return name.split("/").slice(0, 4).join("/");
+}
+
 export const pages = {
   dataset: (name: string) => `/datasets/${idOf(name, "datasets")}`,
   version: (name: string) => `/datasets/${idOf(name, "datasets")}/versions/${idOf(name, "versions")}`,
@@ -29,8 +34,12 @@ export const pages = {
   export: (name: string) => `/datasets/${idOf(name, "datasets")}/exports/${idOf(name, "operations")}`,
   report: (name: string) => `/datasets/${idOf(name, "datasets")}/reports/${idOf(name, "validationReports")}`,
   job: (name: string) => `/jobs/${idOf(name, "trainingJobs")}`,
+  model: (name: string) => `/models/${idOf(name, "models")}`,
+  /** The form of a job on a base model: `preset:tiny-llava`, `model:projects/…/models/…`. */
+  trainOn: (base: string) => `/jobs/new?base=${encodeURIComponent(base)}`,
   newJob: (version?: string) => `/jobs/new${version ? `?version=${encodeURIComponent(version)}` : ""}`,
   compare: (jobs: readonly string[]) =>
     `/jobs/compare?${new URLSearchParams(jobs.map((job) => ["job", lastOf(job)])).toString()}`,
+  goOnFrom: (job: string) => `/jobs/new?resume=${encodeURIComponent(job)}`,
   copyOf: (job: string) => `/jobs/new?from=${encodeURIComponent(job)}`,
 } as const;

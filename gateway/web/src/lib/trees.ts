@@ -18,6 +18,27 @@ export function take(tree: Tree, [key = "", ...below]: readonly string[]): unkno
   return value;
 }
 
+/** The value at `path`. */
+export function at(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((below, key) => (isTree(below) ? below[key] : undefined), tree);
+}
+
+/** Sets the value at `path`. */
+export function put(tree: Tree, [key = "", ...below]: readonly string[], value: unknown): void {
+  if (below.length === 0) tree[key] = value;
+  else put((tree[key] ??= {}) as Tree, below, value);
+}
+
+/** Two trees as one; where both have a value, `above` wins. */
+export function over(below: Tree, above: object): Tree {
+  const merged = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const under = merged[key];
+    merged[key] = isTree(under) && isTree(value) ? over(under, value) : value;
+  }
+  return merged;
+}
+
 /** Without what is empty. */
 export function pruned(tree: Tree): Tree {
   const kept = Object.entries(tree)

@@ -50,6 +50,8 @@ class TrainingJob(_message.Message):
         """Ended badly; `error` says why. Final."""
         STATE_CANCELLED: TrainingJob._State.ValueType  # 7
         """Stopped by a user. Final."""
+        STATE_PAUSED: TrainingJob._State.ValueType  # 8
+        """Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job stands. Only the service changes it; every change is an event."""
@@ -70,6 +72,8 @@ class TrainingJob(_message.Message):
     """Ended badly; `error` says why. Final."""
     STATE_CANCELLED: TrainingJob.State.ValueType  # 7
     """Stopped by a user. Final."""
+    STATE_PAUSED: TrainingJob.State.ValueType  # 8
+    """Stopped by a user until ResumeTrainingJob; holds no machine, keeps its checkpoints."""
 
     @_typing.final
     class MetricsBeforeEntry(_message.Message):
@@ -132,6 +136,7 @@ class TrainingJob(_message.Message):
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     UNCHARGED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/trainingJobs/{job}`."""
     uid: _builtins.str
@@ -155,9 +160,11 @@ class TrainingJob(_message.Message):
     etag: _builtins.str
     """Changes with every change."""
     uncharged_attempts: _builtins.int
-    """Attempts among `attempt` that ended because their machine was taken away, and so do not count
-    against `resources.max_attempts`.
+    """Attempts among `attempt` that ended because their machine was taken away or a user paused the job, and so
+    do not count against `resources.max_attempts`.
     """
+    pause_requested: _builtins.bool
+    """Set from the time at which a user asked to pause until the job is PAUSED, or goes on after all."""
     @_builtins.property
     def spec(self) -> Global___TrainingJobSpec:
         """What to train, as asked: unset fields are chosen by the service."""
@@ -218,10 +225,11 @@ class TrainingJob(_message.Message):
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         uncharged_attempts: _builtins.int = ...,
+        pause_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid", "uncharged_attempts", b"uncharged_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "dataset_digest", b"dataset_digest", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "name", b"name", "next_attempt_time", b"next_attempt_time", "pause_requested", b"pause_requested", "progress", b"progress", "resolved_spec", b"resolved_spec", "spec", b"spec", "spec_digest", b"spec_digest", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "uid", b"uid", "uncharged_attempts", b"uncharged_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,6 +364,7 @@ class TrainingJobSpec(_message.Message):
     LOADING_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     PREFERENCE_FIELD_NUMBER: _builtins.int
+    PUBLISH_FIELD_NUMBER: _builtins.int
     dataset_version: _builtins.str
     """Version to train on: `projects/{project}/datasets/{dataset}/versions/{version}`."""
     objective: Global___TrainingJobSpec.Objective.ValueType
@@ -402,6 +411,10 @@ class TrainingJobSpec(_message.Message):
     def preference(self) -> Global___Preference:
         """Settings of OBJECTIVE_PREFERENCE; refused with others."""
 
+    @_builtins.property
+    def publish(self) -> Global___Publish:
+        """What the result is."""
+
     def __init__(
         self,
         *,
@@ -417,14 +430,77 @@ class TrainingJobSpec(_message.Message):
         loading: Global___Loading | None = ...,
         objective: Global___TrainingJobSpec.Objective.ValueType = ...,
         preference: Global___Preference | None = ...,
+        publish: Global___Publish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "preference", b"preference", "publish", b"publish", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptation", b"adaptation", "augmentation", b"augmentation", "base_model", b"base_model", "checkpointing", b"checkpointing", "dataset_version", b"dataset_version", "evaluation", b"evaluation", "hyperparameters", b"hyperparameters", "loading", b"loading", "objective", b"objective", "preference", b"preference", "publish", b"publish", "resources", b"resources", "resume_from", b"resume_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
+
+@_typing.final
+class Publish(_message.Message):
+    """What the result of a job is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Publish._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Publish._State.ValueType  # 0
+        """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+        STATE_LAST: Publish._State.ValueType  # 1
+        """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+        none is saved for its sake.
+        """
+        STATE_BEST: Publish._State.ValueType  # 2
+        """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+        than all before.
+        """
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """A state of the training."""
+
+    STATE_UNSPECIFIED: Publish.State.ValueType  # 0
+    """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+    STATE_LAST: Publish.State.ValueType  # 1
+    """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+    none is saved for its sake.
+    """
+    STATE_BEST: Publish.State.ValueType  # 2
+    """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+    than all before.
+    """
+
+    MERGED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    merged: _builtins.bool
+    """Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and
+    inference servers load without peft. Added up in float32, kept in the number format of the base.
+    Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA.
+    """
+    state: Global___Publish.State.ValueType
+    """Which state is published."""
+    def __init__(
+        self,
+        *,
+        merged: _builtins.bool | None = ...,
+        state: Global___Publish.State.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__merged: _TypeAlias = _typing.Literal["merged"]  # noqa: Y015
+    _WhichOneofArgType__merged: _TypeAlias = _typing.Literal["_merged", b"_merged"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__merged) -> _WhichOneofReturnType__merged | None: ...
+
+Global___Publish: _TypeAlias = Publish  # noqa: Y015
 
 @_typing.final
 class Loading(_message.Message):
@@ -1266,60 +1342,25 @@ Global___EarlyStopping: _TypeAlias = EarlyStopping  # noqa: Y015
 
 @_typing.final
 class Checkpointing(_message.Message):
-    """When the state is saved, and which one becomes the result."""
+    """When the state is saved."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    class _Publish:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
-
-    class _PublishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Checkpointing._Publish.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        PUBLISH_UNSPECIFIED: Checkpointing._Publish.ValueType  # 0
-        """PUBLISH_BEST with `Evaluation.early_stopping`, else PUBLISH_LAST."""
-        PUBLISH_LAST: Checkpointing._Publish.ValueType  # 1
-        """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
-        none is saved for its sake.
-        """
-        PUBLISH_BEST: Checkpointing._Publish.ValueType  # 2
-        """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
-        than all before.
-        """
-
-    class Publish(_Publish, metaclass=_PublishEnumTypeWrapper):
-        """Which state becomes the result."""
-
-    PUBLISH_UNSPECIFIED: Checkpointing.Publish.ValueType  # 0
-    """PUBLISH_BEST with `Evaluation.early_stopping`, else PUBLISH_LAST."""
-    PUBLISH_LAST: Checkpointing.Publish.ValueType  # 1
-    """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
-    none is saved for its sake.
-    """
-    PUBLISH_BEST: Checkpointing.Publish.ValueType  # 2
-    """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
-    than all before.
-    """
-
     EVERY_STEPS_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
-    PUBLISH_FIELD_NUMBER: _builtins.int
     every_steps: _builtins.int
     """Save after every so many optimiser steps; once an epoch when absent."""
     keep: _builtins.int
     """Checkpoints kept; older ones are deleted, but for the best one. 2 when absent."""
-    publish: Global___Checkpointing.Publish.ValueType
-    """Which state becomes the result."""
     def __init__(
         self,
         *,
         every_steps: _builtins.int | None = ...,
         keep: _builtins.int | None = ...,
-        publish: Global___Checkpointing.Publish.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_keep", b"_keep", "every_steps", b"every_steps", "keep", b"keep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_keep", b"_keep", "every_steps", b"every_steps", "keep", b"keep", "publish", b"publish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_keep", b"_keep", "every_steps", b"every_steps", "keep", b"keep"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__every_steps: _TypeAlias = _typing.Literal["every_steps"]  # noqa: Y015
     _WhichOneofArgType__every_steps: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps"]  # noqa: Y015
@@ -1597,6 +1638,44 @@ class LogLine(_message.Message):
 Global___LogLine: _TypeAlias = LogLine  # noqa: Y015
 
 @_typing.final
+class AttemptLog(_message.Message):
+    """The whole log of an attempt that has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`…/trainingJobs/{job}/logs/{log}`, where the last segment is `attempt-{attempt}`."""
+    attempt: _builtins.int
+    """Number of the attempt, from 1."""
+    @_builtins.property
+    def file(self) -> Global___ArtifactFile:
+        """Plain text in UTF-8: a line's time, level and message."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        file: Global___ArtifactFile | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "file", b"file", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptLog: _TypeAlias = AttemptLog  # noqa: Y015
+
+@_typing.final
 class Checkpoint(_message.Message):
     """State from which training can go on."""
 
@@ -1732,7 +1811,7 @@ class Artifact(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/trainingJobs/{job}/artifacts/{artifact}`; the last segment is `model` (full weights),
-    `adapter` (what peft loads) or `report`.
+    `adapter` (what peft loads), `merged` (full weights with the adapter in them) or `report`.
     """
     size_bytes: _builtins.int
     """Bytes of all files."""
@@ -1815,6 +1894,10 @@ class Model(_message.Message):
     IS_ADAPTER_FIELD_NUMBER: _builtins.int
     PARAMETER_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    LINEAGE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`projects/{project}/models/{model}`; for a preset `presets/{preset}`."""
     display_name: _builtins.str
@@ -1829,6 +1912,14 @@ class Model(_message.Message):
     """True when it is an adapter."""
     parameter_count: _builtins.int
     """Parameters; 0 when unknown."""
+    artifact: _builtins.str
+    """Which of the job's artifacts it is: `model`, `adapter` or `merged`. Empty when registering means what was
+    trained: `model` or `adapter`. `merged` is there when the job was asked for it (`spec.publish.merged`).
+    """
+    size_bytes: _builtins.int
+    """Bytes of its files; 0 for a preset."""
+    etag: _builtins.str
+    """Given to DeleteModel, it makes sure that the same model is meant. Empty for a preset."""
     @_builtins.property
     def base_model(self) -> Global___BaseModel:
         """What it was trained from, when it is an adapter: it is loaded on top of this."""
@@ -1836,6 +1927,12 @@ class Model(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was registered; absent for a preset."""
+
+    @_builtins.property
+    def lineage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Generation]:
+        """The trainings behind it, newest first: its own, then that of the model that it started from, or of the job
+        that it went on from, and so on. `base_model` of the last is where it all began. Only GetModel tells it.
+        """
 
     def __init__(
         self,
@@ -1849,14 +1946,144 @@ class Model(_message.Message):
         is_adapter: _builtins.bool = ...,
         parameter_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        artifact: _builtins.str = ...,
+        lineage: _abc.Iterable[Global___Generation] | None = ...,
+        size_bytes: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "family", b"family", "is_adapter", b"is_adapter", "name", b"name", "parameter_count", b"parameter_count", "training_job", b"training_job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "base_model", b"base_model", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "family", b"family", "is_adapter", b"is_adapter", "lineage", b"lineage", "name", b"name", "parameter_count", b"parameter_count", "size_bytes", b"size_bytes", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Generation(_message.Message):
+    """One training behind a model. What it names may be deleted since; what it says of it stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Link(_message.Message):
+        """A resource that a model came from."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        DELETED_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """Its name, for example `projects/{project}/trainingJobs/{training_job}`."""
+        deleted: _builtins.bool
+        """True when it is not there any more, or another one has its name."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            deleted: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class MetricsBeforeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class MetricsAfterEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    TRAINING_JOB_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    DATASET_DIGEST_FIELD_NUMBER: _builtins.int
+    SPEC_DIGEST_FIELD_NUMBER: _builtins.int
+    BASE_MODEL_FIELD_NUMBER: _builtins.int
+    METRICS_BEFORE_FIELD_NUMBER: _builtins.int
+    METRICS_AFTER_FIELD_NUMBER: _builtins.int
+    dataset_digest: _builtins.str
+    """Digest of the data, `sha256:…`."""
+    spec_digest: _builtins.str
+    """Digest of the resolved spec, `sha256:…`."""
+    @_builtins.property
+    def model(self) -> Global___Generation.Link:
+        """The model that the result was registered as; absent when the next one went on from the job itself."""
+
+    @_builtins.property
+    def training_job(self) -> Global___Generation.Link:
+        """The job. Absent in the last generation when its model was deleted before this one was registered."""
+
+    @_builtins.property
+    def dataset_version(self) -> Global___Generation.Link:
+        """The data; absent when the job was deleted before the model was registered."""
+
+    @_builtins.property
+    def base_model(self) -> Global___BaseModel:
+        """What the training started from; a Hub repository at the commit that was loaded."""
+
+    @_builtins.property
+    def metrics_before(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Metrics before training, by name."""
+
+    @_builtins.property
+    def metrics_after(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Metrics after training, by name."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Generation.Link | None = ...,
+        training_job: Global___Generation.Link | None = ...,
+        dataset_version: Global___Generation.Link | None = ...,
+        dataset_digest: _builtins.str = ...,
+        spec_digest: _builtins.str = ...,
+        base_model: Global___BaseModel | None = ...,
+        metrics_before: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        metrics_after: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset_version", b"dataset_version", "model", b"model", "training_job", b"training_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model", b"base_model", "dataset_digest", b"dataset_digest", "dataset_version", b"dataset_version", "metrics_after", b"metrics_after", "metrics_before", b"metrics_before", "model", b"model", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Generation: _TypeAlias = Generation  # noqa: Y015
 
 @_typing.final
 class ModelFamily(_message.Message):
@@ -1872,6 +2099,7 @@ class ModelFamily(_message.Message):
     METHODS_FIELD_NUMBER: _builtins.int
     PRESETS_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    GGUF_CONVERTIBLE_FIELD_NUMBER: _builtins.int
     family: _builtins.str
     """Its name, for example `llava`."""
     description: _builtins.str
@@ -1883,6 +2111,10 @@ class ModelFamily(_message.Message):
     unavailable_reason: _builtins.str
     """Why jobs of it are refused here, as where the operator has switched vision training off; empty: they
     are not.
+    """
+    gguf_convertible: _builtins.bool
+    """True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second
+    file for what sees.
     """
     @_builtins.property
     def takes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1907,10 +2139,11 @@ class ModelFamily(_message.Message):
         methods: _abc.Iterable[Global___Adaptation.Method.ValueType] | None = ...,
         presets: _abc.Iterable[_builtins.str] | None = ...,
         unavailable_reason: _builtins.str = ...,
+        gguf_convertible: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "family", b"family", "gguf_convertible", b"gguf_convertible", "methods", b"methods", "model_class", b"model_class", "objective", b"objective", "presets", b"presets", "takes", b"takes", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1982,11 +2215,40 @@ class ValidateTrainingJobResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Choice(_message.Message):
+        """A field that was left open."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Path of the field, for example `training_job.spec.hyperparameters.batch_size`."""
+        value: _builtins.str
+        """What it became, as in JSON."""
+        reason: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            value: _builtins.str = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESOLVED_SPEC_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     TOTAL_STEPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     total_steps: _builtins.int
     """Optimiser steps the job would take; 0 when unknown."""
     @_builtins.property
@@ -2005,6 +2267,10 @@ class ValidateTrainingJobResponse(_message.Message):
     def estimate(self) -> Global___Estimate:
         """What the job would need; absent when it could not be resolved."""
 
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.Choice]:
+        """What was chosen for fields of the spec that were left open, in the order of the spec."""
+
     def __init__(
         self,
         *,
@@ -2013,10 +2279,11 @@ class ValidateTrainingJobResponse(_message.Message):
         total_steps: _builtins.int = ...,
         warnings: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
         estimate: Global___Estimate | None = ...,
+        choices: _abc.Iterable[Global___ValidateTrainingJobResponse.Choice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "resolved_spec", b"resolved_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2046,6 +2313,8 @@ class Estimate(_message.Message):
         IMAGE_BYTES_FIELD_NUMBER: _builtins.int
         LOGITS_BYTES_FIELD_NUMBER: _builtins.int
         PEAK_BYTES_FIELD_NUMBER: _builtins.int
+        DATA_BYTES_FIELD_NUMBER: _builtins.int
+        EVALUATION_BYTES_FIELD_NUMBER: _builtins.int
         base_bytes: _builtins.int
         """The program and its libraries; with an accelerator its context there."""
         weights_bytes: _builtins.int
@@ -2062,6 +2331,12 @@ class Estimate(_message.Message):
         """Scores of all entries of the vocabulary at the trained tokens, with their gradients."""
         peak_bytes: _builtins.int
         """Most that is held at once."""
+        data_bytes: _builtins.int
+        """Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with
+        an accelerator, on which they are not.
+        """
+        evaluation_bytes: _builtins.int
+        """Activations and scores of a pass that measures, when gradients and activations of training are gone."""
         def __init__(
             self,
             *,
@@ -2073,10 +2348,12 @@ class Estimate(_message.Message):
             image_bytes: _builtins.int = ...,
             logits_bytes: _builtins.int = ...,
             peak_bytes: _builtins.int = ...,
+            data_bytes: _builtins.int = ...,
+            evaluation_bytes: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "data_bytes", b"data_bytes", "evaluation_bytes", b"evaluation_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2129,6 +2406,7 @@ class Estimate(_message.Message):
         DURATION_FIELD_NUMBER: _builtins.int
         COST_FIELD_NUMBER: _builtins.int
         CHANGES_FIELD_NUMBER: _builtins.int
+        MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
         accelerator: _builtins.str
         """Last segment of an accelerator's name, as `Resources.accelerator` takes it."""
         needed_bytes: _builtins.int
@@ -2139,6 +2417,10 @@ class Estimate(_message.Message):
         """Whether the job fits; absent where the memory is unknown."""
         cost: _builtins.float
         """Cost of that time in the operator's currency; absent without a duration or a price."""
+        measured_samples_per_second: _builtins.float
+        """Examples a second that earlier jobs of this project reached with the same model on as many of these
+        accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+        """
         @_builtins.property
         def duration(self) -> _duration_pb2.Duration:
             """Time of the training steps, without evaluation and saving; absent where the operator did not say how
@@ -2159,21 +2441,26 @@ class Estimate(_message.Message):
             duration: _duration_pb2.Duration | None = ...,
             cost: _builtins.float | None = ...,
             changes: _abc.Iterable[Global___Estimate.Change] | None = ...,
+            measured_samples_per_second: _builtins.float | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
         _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
         _WhichOneofReturnType__fits: _TypeAlias = _typing.Literal["fits"]  # noqa: Y015
         _WhichOneofArgType__fits: _TypeAlias = _typing.Literal["_fits", b"_fits"]  # noqa: Y015
+        _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+        _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
         _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
         _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__fits) -> _WhichOneofReturnType__fits | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
 
@@ -2209,6 +2496,8 @@ class Estimate(_message.Message):
     FITS_FIELD_NUMBER: _builtins.int
     TRAINING_FLOPS_FIELD_NUMBER: _builtins.int
     ASSUMED_UTILISATION_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
     unknown_reason: _builtins.str
     """Why sizes are unknown, in a sentence; then all below is absent or 0. Empty when they are known."""
     total_parameters: _builtins.int
@@ -2219,6 +2508,8 @@ class Estimate(_message.Message):
     """Floating-point operations of all training steps."""
     assumed_utilisation: _builtins.float
     """Part of an accelerator's speed that durations take to be reached."""
+    measured_samples_per_second: _builtins.float
+    """Examples a second that those jobs reached."""
     @_builtins.property
     def tokens(self) -> Global___Estimate.Tokens:
         """Tokens of an example."""
@@ -2231,6 +2522,12 @@ class Estimate(_message.Message):
     def fits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Estimate.Fit]:
         """One entry a kind of accelerator that the operator lists, in order of name."""
 
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Time of the training steps where the job asks to run, by what earlier jobs of this project reached there
+        with the same model. Absent: there are none.
+        """
+
     def __init__(
         self,
         *,
@@ -2242,14 +2539,354 @@ class Estimate(_message.Message):
         fits: _abc.Iterable[Global___Estimate.Fit] | None = ...,
         training_flops: _builtins.float = ...,
         assumed_utilisation: _builtins.float = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        measured_samples_per_second: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "duration", b"duration", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assumed_utilisation", b"assumed_utilisation", "fits", b"fits", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "assumed_utilisation", b"assumed_utilisation", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+    _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
+
+Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
+
+@_typing.final
+class PreviewTrainingExamplesRequest(_message.Message):
+    """Request of PreviewTrainingExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    TRAINING_JOB_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    count: _builtins.int
+    """How many examples to show where `rows` is empty; 4 when 0, and more than 16 means 16."""
+    @_builtins.property
+    def training_job(self) -> Global___TrainingJob:
+        """The job whose examples to show."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows of the examples in the version, from 0, in any split; empty: those that the training sees first."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        training_job: Global___TrainingJob | None = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["training_job", b"training_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "parent", b"parent", "rows", b"rows", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
+Global___PreviewTrainingExamplesRequest: _TypeAlias = PreviewTrainingExamplesRequest  # noqa: Y015
+
+@_typing.final
+class PreviewTrainingExamplesResponse(_message.Message):
+    """Answer of PreviewTrainingExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    MAX_LENGTH_FIELD_NUMBER: _builtins.int
+    PACKED_ROW_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """Family of the model, for example `llava`."""
+    objective: _builtins.str
+    """Name of what the training minimises, for example `causal_lm`."""
+    max_length: _builtins.int
+    """Most tokens of an example, or of a text or an image where these are compared: `max_length` of the job, or
+    what the model takes where that is less.
+    """
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamplePreview]:
+        """The examples, in the order of the request, or of the training's first epoch."""
+
+    @_builtins.property
+    def packed_row(self) -> Global___ModelInput:
+        """The examples shown, those that fit, in one row as the training packs them; absent unless the job asks for
+        BATCHING_PACKED. The first token of each is not trained on there: nothing precedes it.
+        """
+
+    def __init__(
+        self,
+        *,
+        examples: _abc.Iterable[Global___ExamplePreview] | None = ...,
+        family: _builtins.str = ...,
+        objective: _builtins.str = ...,
+        max_length: _builtins.int = ...,
+        packed_row: Global___ModelInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["packed_row", b"packed_row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "family", b"family", "max_length", b"max_length", "objective", b"objective", "packed_row", b"packed_row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewTrainingExamplesResponse: _TypeAlias = PreviewTrainingExamplesResponse  # noqa: Y015
+
+@_typing.final
+class ExamplePreview(_message.Message):
+    """An example as a model gets it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}/examples/{row}`."""
+    id: _builtins.str
+    """The example's id."""
+    problem: _builtins.str
+    """Why a job cannot train on the example, and what to do; it fails, or leaves the example out where
+    `loading.on_bad_example` says so. Empty when it can. Nothing is ever cut off silently.
+    """
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput]:
+        """What the model gets: one for a conversation, two for a preference, one for each text and each image where
+        these are compared. Empty when the example cannot be read.
+        """
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        id: _builtins.str = ...,
+        inputs: _abc.Iterable[Global___ModelInput] | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "id", b"id", "inputs", b"inputs", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamplePreview: _TypeAlias = ExamplePreview  # noqa: Y015
+
+@_typing.final
+class ModelInput(_message.Message):
+    """One input of a model, with what belongs to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelInput._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ModelInput._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_CONVERSATION: ModelInput._Kind.ValueType  # 1
+        """A conversation whose answers are learnt."""
+        KIND_CHOSEN: ModelInput._Kind.ValueType  # 2
+        """A conversation with the answer that is to become likelier."""
+        KIND_REJECTED: ModelInput._Kind.ValueType  # 3
+        """The same with the answer that is to become less likely."""
+        KIND_TEXT: ModelInput._Kind.ValueType  # 4
+        """A text that is compared with images."""
+        KIND_IMAGE: ModelInput._Kind.ValueType  # 5
+        """An image that is compared with texts."""
+        KIND_NEGATIVE: ModelInput._Kind.ValueType  # 6
+        """An image that the texts shall not find."""
+        KIND_MASKED_TEXT: ModelInput._Kind.ValueType  # 7
+        """A text of which an epoch masks tokens that are to be predicted (FLAVA)."""
+        KIND_PACKED: ModelInput._Kind.ValueType  # 8
+        """Examples one after another in a row, none of which sees the others."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What an input is."""
+
+    KIND_UNSPECIFIED: ModelInput.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_CONVERSATION: ModelInput.Kind.ValueType  # 1
+    """A conversation whose answers are learnt."""
+    KIND_CHOSEN: ModelInput.Kind.ValueType  # 2
+    """A conversation with the answer that is to become likelier."""
+    KIND_REJECTED: ModelInput.Kind.ValueType  # 3
+    """The same with the answer that is to become less likely."""
+    KIND_TEXT: ModelInput.Kind.ValueType  # 4
+    """A text that is compared with images."""
+    KIND_IMAGE: ModelInput.Kind.ValueType  # 5
+    """An image that is compared with texts."""
+    KIND_NEGATIVE: ModelInput.Kind.ValueType  # 6
+    """An image that the texts shall not find."""
+    KIND_MASKED_TEXT: ModelInput.Kind.ValueType  # 7
+    """A text of which an epoch masks tokens that are to be predicted (FLAVA)."""
+    KIND_PACKED: ModelInput.Kind.ValueType  # 8
+    """Examples one after another in a row, none of which sees the others."""
+
+    @_typing.final
+    class Span(_message.Message):
+        """A run of tokens."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Kind:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelInput.Span._Kind.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            KIND_UNSPECIFIED: ModelInput.Span._Kind.ValueType  # 0
+            """Never sent."""
+            KIND_READ: ModelInput.Span._Kind.ValueType  # 1
+            """Read, not learnt."""
+            KIND_TRAINED: ModelInput.Span._Kind.ValueType  # 2
+            """Learnt: the loss is taken on them."""
+            KIND_IMAGE: ModelInput.Span._Kind.ValueType  # 3
+            """Stand for an image or a video; `text` is one of them."""
+
+        class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+            """What the training does with the tokens."""
+
+        KIND_UNSPECIFIED: ModelInput.Span.Kind.ValueType  # 0
+        """Never sent."""
+        KIND_READ: ModelInput.Span.Kind.ValueType  # 1
+        """Read, not learnt."""
+        KIND_TRAINED: ModelInput.Span.Kind.ValueType  # 2
+        """Learnt: the loss is taken on them."""
+        KIND_IMAGE: ModelInput.Span.Kind.ValueType  # 3
+        """Stand for an image or a video; `text` is one of them."""
+
+        KIND_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+        TOKEN_IDS_FIELD_NUMBER: _builtins.int
+        kind: Global___ModelInput.Span.Kind.ValueType
+        """What the training does with the tokens."""
+        text: _builtins.str
+        """The tokens as text, control tokens among them; of an image one token, for example `<image>`."""
+        token_count: _builtins.int
+        """How many tokens they are."""
+        @_builtins.property
+        def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their ids; of an image that of one token."""
+
+        def __init__(
+            self,
+            *,
+            kind: Global___ModelInput.Span.Kind.ValueType = ...,
+            text: _builtins.str = ...,
+            token_count: _builtins.int = ...,
+            token_ids: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "text", b"text", "token_count", b"token_count", "token_ids", b"token_ids"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Picture(_message.Message):
+        """A picture as the model sees it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PATH_FIELD_NUMBER: _builtins.int
+        WIDTH_PX_FIELD_NUMBER: _builtins.int
+        HEIGHT_PX_FIELD_NUMBER: _builtins.int
+        SEEN_WIDTH_PX_FIELD_NUMBER: _builtins.int
+        SEEN_HEIGHT_PX_FIELD_NUMBER: _builtins.int
+        TILE_COUNT_FIELD_NUMBER: _builtins.int
+        FRAME_COUNT_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        """Path of the image in the upload, or of the first frame of a video."""
+        width_px: _builtins.int
+        """Width of the image in pixels."""
+        height_px: _builtins.int
+        """Height of the image in pixels."""
+        seen_width_px: _builtins.int
+        """Width of what the model sees in pixels; of a picture in tiles, that of a tile."""
+        seen_height_px: _builtins.int
+        """Height of what the model sees in pixels, likewise."""
+        tile_count: _builtins.int
+        """Tiles that the picture is cut into, its whole among them; 1 for one that is not, 0 where the tiles of
+        several pictures cannot be told apart.
+        """
+        frame_count: _builtins.int
+        """Frames that the model sees, for a video; 0 for an image."""
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            width_px: _builtins.int = ...,
+            height_px: _builtins.int = ...,
+            seen_width_px: _builtins.int = ...,
+            seen_height_px: _builtins.int = ...,
+            tile_count: _builtins.int = ...,
+            frame_count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "height_px", b"height_px", "path", b"path", "seen_height_px", b"seen_height_px", "seen_width_px", b"seen_width_px", "tile_count", b"tile_count", "width_px", b"width_px"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    TRAINED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    EXCESS_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    EXCESS_IMAGE_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    EXCESS_TRAINED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    kind: Global___ModelInput.Kind.ValueType
+    """What it is."""
+    token_count: _builtins.int
+    """Tokens in all, those of images among them."""
+    image_token_count: _builtins.int
+    """Tokens that stand for images and videos."""
+    trained_token_count: _builtins.int
+    """Tokens that are trained on."""
+    excess_token_count: _builtins.int
+    """Tokens past `max_length`, for an example that has more."""
+    excess_image_token_count: _builtins.int
+    """Of these, tokens that stand for images and videos."""
+    excess_trained_token_count: _builtins.int
+    """Of these, tokens that would be trained on."""
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput.Span]:
+        """The tokens in order, runs of one kind together; empty for an image without tokens."""
+
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput.Picture]:
+        """The pictures, in order."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ModelInput.Kind.ValueType = ...,
+        spans: _abc.Iterable[Global___ModelInput.Span] | None = ...,
+        token_count: _builtins.int = ...,
+        image_token_count: _builtins.int = ...,
+        trained_token_count: _builtins.int = ...,
+        pictures: _abc.Iterable[Global___ModelInput.Picture] | None = ...,
+        excess_token_count: _builtins.int = ...,
+        excess_image_token_count: _builtins.int = ...,
+        excess_trained_token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excess_image_token_count", b"excess_image_token_count", "excess_token_count", b"excess_token_count", "excess_trained_token_count", b"excess_trained_token_count", "image_token_count", b"image_token_count", "kind", b"kind", "pictures", b"pictures", "spans", b"spans", "token_count", b"token_count", "trained_token_count", b"trained_token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelInput: _TypeAlias = ModelInput  # noqa: Y015
 
 @_typing.final
 class CreateTrainingJobRequest(_message.Message):
@@ -2398,6 +3035,58 @@ class CancelTrainingJobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTrainingJobRequest: _TypeAlias = CancelTrainingJobRequest  # noqa: Y015
+
+@_typing.final
+class PauseTrainingJobRequest(_message.Message):
+    """Request of PauseTrainingJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseTrainingJobRequest: _TypeAlias = PauseTrainingJobRequest  # noqa: Y015
+
+@_typing.final
+class ResumeTrainingJobRequest(_message.Message):
+    """Request of ResumeTrainingJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeTrainingJobRequest: _TypeAlias = ResumeTrainingJobRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTrainingJobRequest(_message.Message):
@@ -2697,6 +3386,64 @@ class ListLogLinesResponse(_message.Message):
 Global___ListLogLinesResponse: _TypeAlias = ListLogLinesResponse  # noqa: Y015
 
 @_typing.final
+class ListAttemptLogsRequest(_message.Message):
+    """Request of ListAttemptLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/trainingJobs/{training_job}`."""
+    page_size: _builtins.int
+    """Most logs in the answer; 100 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptLogsRequest: _TypeAlias = ListAttemptLogsRequest  # noqa: Y015
+
+@_typing.final
+class ListAttemptLogsResponse(_message.Message):
+    """Answer of ListAttemptLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptLog]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        logs: _abc.Iterable[Global___AttemptLog] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logs", b"logs", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptLogsResponse: _TypeAlias = ListAttemptLogsResponse  # noqa: Y015
+
+@_typing.final
 class ListCheckpointsRequest(_message.Message):
     """Request of ListCheckpoints."""
 
@@ -2887,22 +3634,38 @@ class ListModelsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}`."""
     page_size: _builtins.int
     """Most models in the answer; 50 when 0, and more than 1,000 means 1,000."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    family: _builtins.str
+    """Only models of this family, for example `llava`; empty: of any."""
+    dataset: _builtins.str
+    """Only models that learnt from this dataset, or from this version of one, themselves or in an earlier
+    generation; empty: from any.
+    """
+    base: _builtins.str
+    """Only models that started from this, themselves or in an earlier generation: a model of this project,
+    `presets/{preset}`, a Hub repository as `owner/name`, or a folder that begins with `/`; empty: from any.
+    """
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        family: _builtins.str = ...,
+        dataset: _builtins.str = ...,
+        base: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "dataset", b"dataset", "family", b"family", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2957,6 +3720,94 @@ class GetModelRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class ListModelFilesRequest(_message.Message):
+    """Request of ListModelFiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/models/{model}`."""
+    page_size: _builtins.int
+    """Most files in the answer; 100 when 0, and more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of an earlier answer to the same request."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelFilesRequest: _TypeAlias = ListModelFilesRequest  # noqa: Y015
+
+@_typing.final
+class ListModelFilesResponse(_message.Message):
+    """Answer of ListModelFiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactFile]:
+        """In order of path."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___ArtifactFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelFilesResponse: _TypeAlias = ListModelFilesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteModelRequest(_message.Message):
+    """Request of DeleteModel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`projects/{project}/models/{model}`."""
+    etag: _builtins.str
+    """The model's `etag`, so that no other one of its name is deleted; empty means no protection."""
+    request_id: _builtins.str
+    """UUID4 that makes a retry safe; empty means no protection."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelRequest: _TypeAlias = DeleteModelRequest  # noqa: Y015
 
 @_typing.final
 class RegisterModelRequest(_message.Message):

@@ -41,6 +41,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
                 _registered_method=True)
+        self.PreviewTrainingExamples = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
+                _registered_method=True)
         self.CreateTrainingJob = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/CreateTrainingJob',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CreateTrainingJobRequest.SerializeToString,
@@ -59,6 +64,16 @@ class TrainerServiceStub:
         self.CancelTrainingJob = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/CancelTrainingJob',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+                _registered_method=True)
+        self.PauseTrainingJob = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/PauseTrainingJob',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+                _registered_method=True)
+        self.ResumeTrainingJob = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ResumeTrainingJob',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
                 _registered_method=True)
         self.DeleteTrainingJob = channel.unary_unary(
@@ -86,6 +101,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.FromString,
                 _registered_method=True)
+        self.ListAttemptLogs = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
+                _registered_method=True)
         self.ListCheckpoints = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/ListCheckpoints',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListCheckpointsRequest.SerializeToString,
@@ -111,10 +131,20 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
                 _registered_method=True)
+        self.ListModelFiles = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/ListModelFiles',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.FromString,
+                _registered_method=True)
         self.RegisterModel = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/RegisterModel',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/DeleteModel',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.GetAcceleratorUsage = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/GetAcceleratorUsage',
@@ -145,6 +175,17 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewTrainingExamples(self, request, context):
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTrainingJob(self, request, context):
         """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem.
         """
@@ -169,6 +210,25 @@ class TrainerServiceServicer:
     def CancelTrainingJob(self, request, context):
         """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
         FAILED_PRECONDITION when the job has already ended otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseTrainingJob(self, request, context):
+        """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+        PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+        neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTrainingJob(self, request, context):
+        """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+        goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,6 +272,16 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttemptLogs(self, request, context):
+        """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+        some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+        8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+        logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCheckpoints(self, request, context):
         """Lists a job's complete checkpoints, newest first.
         """
@@ -241,7 +311,15 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Returns one registered model.
+        """Returns one registered model with its lineage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelFiles(self, request, context):
+        """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+        that made them is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +328,15 @@ class TrainerServiceServicer:
     def RegisterModel(self, request, context):
         """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
         ALREADY_EXISTS when the id is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Deletes a registered model; its files too, unless its job or another model still has them.
+        FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+        adapters sit on it. ABORTED when `etag` is given and stale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,6 +373,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.SerializeToString,
             ),
+            'PreviewTrainingExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewTrainingExamples,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.SerializeToString,
+            ),
             'CreateTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTrainingJob,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CreateTrainingJobRequest.FromString,
@@ -304,6 +396,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
             'CancelTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTrainingJob,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
+            ),
+            'PauseTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTrainingJob,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
+            ),
+            'ResumeTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTrainingJob,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.SerializeToString,
             ),
             'DeleteTrainingJob': grpc.unary_unary_rpc_method_handler(
@@ -331,6 +433,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListLogLinesResponse.SerializeToString,
             ),
+            'ListAttemptLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttemptLogs,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.SerializeToString,
+            ),
             'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCheckpoints,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListCheckpointsRequest.FromString,
@@ -356,10 +463,20 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.GetModelRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.SerializeToString,
             ),
+            'ListModelFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelFiles,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.SerializeToString,
+            ),
             'RegisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterModel,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetAcceleratorUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAcceleratorUsage,
@@ -405,6 +522,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/ValidateTrainingJob',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewTrainingExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -512,6 +656,60 @@ class TrainerService:
             target,
             '/visiontune.trainer.v1.TrainerService/CancelTrainingJob',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CancelTrainingJobRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/PauseTrainingJob',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PauseTrainingJobRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ResumeTrainingJob',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ResumeTrainingJobRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.TrainingJob.FromString,
             options,
             channel_credentials,
@@ -659,6 +857,33 @@ class TrainerService:
             _registered_method=True)
 
     @staticmethod
+    def ListAttemptLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListAttemptLogs',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListAttemptLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListCheckpoints(request,
             target,
             options=(),
@@ -794,6 +1019,33 @@ class TrainerService:
             _registered_method=True)
 
     @staticmethod
+    def ListModelFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/ListModelFiles',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ListModelFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RegisterModel(request,
             target,
             options=(),
@@ -810,6 +1062,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/RegisterModel',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.RegisterModelRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/DeleteModel',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.DeleteModelRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

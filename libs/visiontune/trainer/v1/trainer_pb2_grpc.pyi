@@ -38,6 +38,13 @@ class TrainerServiceStub:
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
     """
+    PreviewTrainingExamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+    """
     CreateTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
     GetTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainingJobRequest, _trainer_pb2.TrainingJob]
@@ -47,6 +54,17 @@ class TrainerServiceStub:
     CancelTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.CancelTrainingJobRequest, _trainer_pb2.TrainingJob]
     """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
     FAILED_PRECONDITION when the job has already ended otherwise.
+    """
+    PauseTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PauseTrainingJobRequest, _trainer_pb2.TrainingJob]
+    """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+    PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+    neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
+    """
+    ResumeTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ResumeTrainingJobRequest, _trainer_pb2.TrainingJob]
+    """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+    goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
     """
     DeleteTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteTrainingJobRequest, _empty_pb2.Empty]
     """Deletes an ended job with its checkpoints and artifacts. A registered model keeps its files.
@@ -63,6 +81,12 @@ class TrainerServiceStub:
     """Lists a job's metric points in order of step."""
     ListLogLines: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListLogLinesRequest, _trainer_pb2.ListLogLinesResponse]
     """Lists a job's log lines, oldest first."""
+    ListAttemptLogs: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListAttemptLogsRequest, _trainer_pb2.ListAttemptLogsResponse]
+    """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+    some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+    8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+    logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+    """
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]
@@ -72,10 +96,19 @@ class TrainerServiceStub:
     ListModels: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]
     """Lists the models that a job can start from: presets first, then this project's."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetModelRequest, _trainer_pb2.Model]
-    """Returns one registered model."""
+    """Returns one registered model with its lineage."""
+    ListModelFiles: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFilesRequest, _trainer_pb2.ListModelFilesResponse]
+    """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+    that made them is deleted.
+    """
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.RegisterModelRequest, _trainer_pb2.Model]
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
+    """
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteModelRequest, _empty_pb2.Empty]
+    """Deletes a registered model; its files too, unless its job or another model still has them.
+    FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+    adapters sit on it. ABORTED when `etag` is given and stale.
     """
     GetAcceleratorUsage: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
@@ -97,6 +130,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
     """
+    PreviewTrainingExamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]  # type: ignore[assignment]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+    """
     CreateTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
     GetTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
@@ -106,6 +146,17 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     CancelTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CancelTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
     """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
     FAILED_PRECONDITION when the job has already ended otherwise.
+    """
+    PauseTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PauseTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
+    """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+    PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+    neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
+    """
+    ResumeTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ResumeTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
+    """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+    goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+    FAILED_PRECONDITION when the job has ended or is being cancelled.
     """
     DeleteTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteTrainingJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an ended job with its checkpoints and artifacts. A registered model keeps its files.
@@ -122,6 +173,12 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """Lists a job's metric points in order of step."""
     ListLogLines: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListLogLinesRequest, _trainer_pb2.ListLogLinesResponse]  # type: ignore[assignment]
     """Lists a job's log lines, oldest first."""
+    ListAttemptLogs: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListAttemptLogsRequest, _trainer_pb2.ListAttemptLogsResponse]  # type: ignore[assignment]
+    """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+    some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+    8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+    logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+    """
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]  # type: ignore[assignment]
@@ -131,10 +188,19 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that a job can start from: presets first, then this project's."""
     GetModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetModelRequest, _trainer_pb2.Model]  # type: ignore[assignment]
-    """Returns one registered model."""
+    """Returns one registered model with its lineage."""
+    ListModelFiles: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelFilesRequest, _trainer_pb2.ListModelFilesResponse]  # type: ignore[assignment]
+    """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+    that made them is deleted.
+    """
     RegisterModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.RegisterModelRequest, _trainer_pb2.Model]  # type: ignore[assignment]
     """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
     ALREADY_EXISTS when the id is taken.
+    """
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteModelRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a registered model; its files too, unless its job or another model still has them.
+    FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+    adapters sit on it. ABORTED when `etag` is given and stale.
     """
     GetAcceleratorUsage: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetAcceleratorUsageRequest, _trainer_pb2.GetAcceleratorUsageResponse]  # type: ignore[assignment]
     """Sums up the accelerator hours of a project or of one job, deleted jobs included, by the machines' own
@@ -158,6 +224,19 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.ValidateTrainingJobResponse, _abc.Awaitable[_trainer_pb2.ValidateTrainingJobResponse]]:
         """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
         Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewTrainingExamples(
+        self,
+        request: _trainer_pb2.PreviewTrainingExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.PreviewTrainingExamplesResponse, _abc.Awaitable[_trainer_pb2.PreviewTrainingExamplesResponse]]:
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
         """
 
     @_abc_1.abstractmethod
@@ -192,6 +271,29 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
         """Asks a job to stop; it is CANCELLED once its worker has. Repeating it is harmless.
         FAILED_PRECONDITION when the job has already ended otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseTrainingJob(
+        self,
+        request: _trainer_pb2.PauseTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
+        """Asks a job to make room: its worker saves a checkpoint at the end of its step and leaves, and the job is
+        PAUSED; one without a worker is so at once. Meanwhile it holds no machine, and what it lasts counts
+        neither as accelerator hours nor against `resources.max_duration`. Repeating it is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTrainingJob(
+        self,
+        request: _trainer_pb2.ResumeTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.TrainingJob, _abc.Awaitable[_trainer_pb2.TrainingJob]]:
+        """Lets a paused job go on from its newest checkpoint: it is QUEUED again. A job that was only asked to pause
+        goes on as well. Repeating it, or resuming a job that is not paused, is harmless.
+        FAILED_PRECONDITION when the job has ended or is being cancelled.
         """
 
     @_abc_1.abstractmethod
@@ -240,6 +342,18 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists a job's log lines, oldest first."""
 
     @_abc_1.abstractmethod
+    def ListAttemptLogs(
+        self,
+        request: _trainer_pb2.ListAttemptLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListAttemptLogsResponse, _abc.Awaitable[_trainer_pb2.ListAttemptLogsResponse]]:
+        """Lists the logs of a job's attempts that have ended, oldest first, with a signed URL for each. A log is kept
+        some seconds after its attempt has ended, whatever ended it, as long as the job is; it is text of at most
+        8 MiB, where of a longer one the middle is left out, and counts in the project's quota. An attempt that
+        logged nothing has none; an event LOG_NOT_KEPT says when storage does not take one.
+        """
+
+    @_abc_1.abstractmethod
     def ListCheckpoints(
         self,
         request: _trainer_pb2.ListCheckpointsRequest,
@@ -277,7 +391,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.Model, _abc.Awaitable[_trainer_pb2.Model]]:
-        """Returns one registered model."""
+        """Returns one registered model with its lineage."""
+
+    @_abc_1.abstractmethod
+    def ListModelFiles(
+        self,
+        request: _trainer_pb2.ListModelFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListModelFilesResponse, _abc.Awaitable[_trainer_pb2.ListModelFilesResponse]]:
+        """Lists a registered model's files, by path, with a signed URL for each. They are there also when the job
+        that made them is deleted.
+        """
 
     @_abc_1.abstractmethod
     def RegisterModel(
@@ -287,6 +411,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.Model, _abc.Awaitable[_trainer_pb2.Model]]:
         """Gives the result of a job that SUCCEEDED a name from which later jobs can start.
         ALREADY_EXISTS when the id is taken.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _trainer_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a registered model; its files too, unless its job or another model still has them.
+        FAILED_PRECONDITION (reason ModelInUse) while jobs that have not ended start from it, or registered
+        adapters sit on it. ABORTED when `etag` is given and stale.
         """
 
     @_abc_1.abstractmethod

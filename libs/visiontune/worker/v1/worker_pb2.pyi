@@ -38,6 +38,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """Failed for a passing reason; another attempt may succeed."""
     OUTCOME_CANCELLED: _Outcome.ValueType  # 4
     """Stopped because it was told to."""
+    OUTCOME_PAUSED: _Outcome.ValueType  # 5
+    """Stopped because it was told to pause; its newest checkpoint is the one to go on from."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """How an attempt ended."""
@@ -52,6 +54,8 @@ OUTCOME_RETRY: Outcome.ValueType  # 3
 """Failed for a passing reason; another attempt may succeed."""
 OUTCOME_CANCELLED: Outcome.ValueType  # 4
 """Stopped because it was told to."""
+OUTCOME_PAUSED: Outcome.ValueType  # 5
+"""Stopped because it was told to pause; its newest checkpoint is the one to go on from."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
@@ -430,6 +434,8 @@ class ReportResponse(_message.Message):
         """Go on."""
         ORDER_CANCEL: ReportResponse._Order.ValueType  # 2
         """Stop now and finish with OUTCOME_CANCELLED."""
+        ORDER_PAUSE: ReportResponse._Order.ValueType  # 3
+        """Save a checkpoint at the end of the step, stop and finish with OUTCOME_PAUSED."""
 
     class Order(_Order, metaclass=_OrderEnumTypeWrapper):
         """What the worker is to do."""
@@ -440,6 +446,8 @@ class ReportResponse(_message.Message):
     """Go on."""
     ORDER_CANCEL: ReportResponse.Order.ValueType  # 2
     """Stop now and finish with OUTCOME_CANCELLED."""
+    ORDER_PAUSE: ReportResponse.Order.ValueType  # 3
+    """Save a checkpoint at the end of the step, stop and finish with OUTCOME_PAUSED."""
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int

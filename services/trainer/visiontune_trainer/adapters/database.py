@@ -1,24 +1,37 @@
 """The repositories, on SQLAlchemy: rows and values of the domain have the same fields."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Table, Text, delete, insert, literal, or_, select, tuple_, type_coerce, update
+from sqlalchemy import (
+    Table,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import database
-from visiontune_kit.errors import Aborted
+from visiontune_recipes.spec import Base
 
 from visiontune_trainer import ports
 from visiontune_trainer.adapters import tables
-from visiontune_trainer.domain.folders import Folder, FolderState
-from visiontune_trainer.domain.job import Attempt, Event, Job
-from visiontune_trainer.domain.models import Model
+from visiontune_trainer.adapters.models import Models
+from visiontune_trainer.adapters.rows import (
+    Rows,
+    base_text,
+    data_text,
+    newest_first,
+    newest_order,
+    tells,
+)
+from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState
+from visiontune_trainer.domain.job import Attempt, Event, Job, project_of
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
-from visiontune_trainer.domain.states import FINAL, WITH_WORKER
+from visiontune_trainer.domain.states import AT_REST, FINAL, WITH_WORKER
 from visiontune_trainer.domain.usage import MachineTime
 
 T = TypeVar("T")
@@ -33,62 +46,11 @@ _OF_A_JOB = (
 )
 
 
-class LostRace(Aborted):
-    """Another call made the same row first."""
-
-    def __init__(self) -> None:
-        super().__init__("Another call did the same at the same time. Try again.")
-
-
-class _Rows(Generic[T]):
-    """Values of one type in one table."""
-
-    def __init__(self, session: AsyncSession, table: Table, kind: type[T]) -> None:
-        self._session = session
-        self._table = table
-        self._kind = kind
-        self._fields = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass
-
-    async def one(self, *conditions: Any, lock: bool = False) -> T | None:
-        statement = select(self._table).where(*conditions)
-        row = (await self._session.execute(statement.with_for_update() if lock else statement)).one_or_none()
-        return None if row is None else self._kind(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
-
-    async def some(self, *conditions: Any, order: Sequence[Any], limit: int | None = None) -> list[T]:
-        statement = select(self._table).where(*conditions).order_by(*order).limit(limit)
-        rows = (await self._session.execute(statement)).all()
-        return [self._kind(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
-
-    async def add(self, *values: T) -> None:
-        if not values:
-            return
-        try:
-            await self._session.execute(insert(self._table), [self._columns(value) for value in values])
-        except IntegrityError as error:
-            raise LostRace from error
-
-    async def save(self, value: T) -> None:
-        await self._session.execute(update(self._table).where(*self._key(value)).values(self._columns(value)))
-
-    async def put(self, value: T) -> None:
-        await self.remove(*self._key(value))
-        await self.add(value)
-
-    async def remove(self, *conditions: Any) -> None:
-        await self._session.execute(delete(self._table).where(*conditions))
-
-    def _columns(self, value: T) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in self._fields}
-
-    def _key(self, value: T) -> list[Any]:
-        return [column == getattr(value, column.name) for column in self._table.primary_key]
-
-
 class _Jobs:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-        self._jobs = _Rows(session, tables.JOBS, Job)
-        self._attempts = _Rows(session, tables.ATTEMPTS, Attempt)
+        self._jobs = Rows(session, tables.JOBS, Job)
+        self._attempts = Rows(session, tables.ATTEMPTS, Attempt)
         self.add = self._jobs.add
         self.save = self._jobs.save
         self.add_attempt = self._attempts.add
@@ -108,19 +70,29 @@ class _Jobs:
     async def page(
         self, project: str, dataset: str, after: tuple[datetime, str] | None, limit: int
     ) -> list[Job]:
-        conditions = _newest_first(tables.JOBS, project, after)
+        conditions = newest_first(tables.JOBS, project, after)
         if dataset:
-            # As the spec is written: no text of a user's can look so, since its quotes are escaped.
-            is_version = dataset.count("/") > 3
-            start = json.dumps(dataset if is_version else f"{dataset}/versions/")
-            text = f'"dataset_version":{start if is_version else start[:-1]}'
-            conditions.append(type_coerce(tables.JOBS.c.spec, Text).contains(text, autoescape=True))
-        return await self._jobs.some(*conditions, order=_newest_order(tables.JOBS), limit=limit)
+            conditions.append(tells(tables.JOBS.c.spec, data_text(dataset)))
+        return await self._jobs.some(*conditions, order=newest_order(tables.JOBS), limit=limit)
+
+    async def starting_from(self, model: str, limit: int) -> list[str]:
+        columns = tables.JOBS.c
+        found = await self._session.scalars(
+            select(columns.name)
+            .where(
+                columns.project == project_of(model),
+                columns.state.not_in(FINAL),
+                tells(columns.spec, base_text("base_model", Base(model=model))),
+            )
+            .order_by(columns.created_at, columns.name)
+            .limit(limit)
+        )
+        return list(found)
 
     async def unfinished(self) -> list[tuple[Job, Attempt | None]]:
         columns, of_attempt = tables.JOBS.c, tables.ATTEMPTS.c
         jobs = await self._jobs.some(
-            columns.state.not_in(FINAL),
+            columns.state.not_in(AT_REST),
             order=[columns.state.in_(WITH_WORKER).desc(), columns.created_at, columns.name],
             limit=_MOST_UNFINISHED,
         )
@@ -147,11 +119,11 @@ class _Jobs:
 
 class _Records:
     def __init__(self, session: AsyncSession) -> None:
-        self._events = _Rows(session, tables.EVENTS, Event)
-        self._metrics = _Rows(session, tables.METRICS, MetricPoint)
-        self._lines = _Rows(session, tables.LOG_LINES, LogLine)
-        self._samples = _Rows(session, tables.SAMPLES, Sample)
-        self._answers = _Rows(session, tables.SAMPLE_ANSWERS, SampleAnswer)
+        self._events = Rows(session, tables.EVENTS, Event)
+        self._metrics = Rows(session, tables.METRICS, MetricPoint)
+        self._lines = Rows(session, tables.LOG_LINES, LogLine)
+        self._samples = Rows(session, tables.SAMPLES, Sample)
+        self._answers = Rows(session, tables.SAMPLE_ANSWERS, SampleAnswer)
         self.add_event = self._events.add
         self.put_metric = self._metrics.put
         self.put_answer = self._answers.put
@@ -183,6 +155,11 @@ class _Records:
         conditions = (columns.job == job, columns.sequence > after)
         return await self._lines.some(*conditions, order=[columns.sequence], limit=limit)
 
+    async def log_lines_of_attempt(self, job: str, attempt: int, after: int, limit: int) -> list[LogLine]:
+        columns = tables.LOG_LINES.c
+        conditions = (columns.job == job, columns.attempt == attempt, columns.sequence > after)
+        return await self._lines.some(*conditions, order=[columns.sequence], limit=limit)
+
     async def changed_log_lines(self, job: str, after: int, upto: int, limit: int) -> list[LogLine]:
         return await _changed(self._lines, tables.LOG_LINES, job, after, upto, limit)
 
@@ -210,7 +187,7 @@ class _Records:
 
 class _Folders:
     def __init__(self, session: AsyncSession) -> None:
-        self._folders = _Rows(session, tables.FOLDERS, Folder)
+        self._folders = Rows(session, tables.FOLDERS, Folder)
         self.add = self._folders.add
         self.save = self._folders.save
 
@@ -230,6 +207,11 @@ class _Folders:
             columns.job == job, columns.state.in_(states), order=[columns.path, columns.attempt]
         )
 
+    async def logs_to_keep(self, limit: int) -> list[Folder]:
+        columns = tables.FOLDERS.c
+        conditions = (columns.state == FolderState.OPEN, columns.path.startswith(LOG_PREFIX, autoescape=True))
+        return await self._folders.some(*conditions, order=[columns.created_at, columns.job], limit=limit)
+
     async def doomed(self, limit: int) -> list[Folder]:
         columns = tables.FOLDERS.c
         return await self._folders.some(
@@ -237,27 +219,9 @@ class _Folders:
         )
 
 
-class _Models:
-    def __init__(self, session: AsyncSession) -> None:
-        self._models = _Rows(session, tables.MODELS, Model)
-        self.add = self._models.add
-
-    async def get(self, name: str) -> Model | None:
-        return await self._models.one(tables.MODELS.c.name == name)
-
-    async def page(self, project: str, after: tuple[datetime, str] | None, limit: int) -> list[Model]:
-        return await self._models.some(
-            *_newest_first(tables.MODELS, project, after), order=_newest_order(tables.MODELS), limit=limit
-        )
-
-    async def made_of(self, owner: str) -> bool:
-        found = await self._models.some(tables.MODELS.c.owner == owner, order=[tables.MODELS.c.name], limit=1)
-        return bool(found)
-
-
 class _Usage:
     def __init__(self, session: AsyncSession) -> None:
-        self._times = _Rows(session, tables.MACHINE_TIMES, MachineTime)
+        self._times = Rows(session, tables.MACHINE_TIMES, MachineTime)
 
     async def put(self, *times: MachineTime) -> None:
         await self._times.remove(tables.MACHINE_TIMES.c.machine.in_([time.machine for time in times]))
@@ -325,23 +289,12 @@ class UnitOfWork(database.UnitOfWork):
         self.jobs = _Jobs(self.session)
         self.records = _Records(self.session)
         self.folders = _Folders(self.session)
-        self.models = _Models(self.session)
+        self.models = Models(self.session)
         self.usage = _Usage(self.session)
         self.leases = _Leases(self.session)
 
 
-async def _changed(rows: _Rows[T], table: Table, job: str, after: int, upto: int, limit: int) -> list[T]:
+async def _changed(rows: Rows[T], table: Table, job: str, after: int, upto: int, limit: int) -> list[T]:
     columns = table.c
     conditions = (columns.job == job, columns.change > after, columns.change <= upto)
     return await rows.some(*conditions, order=[columns.change], limit=limit)
-
-
-def _newest_first(table: Table, project: str, after: tuple[datetime, str] | None) -> list[Any]:
-    conditions = [table.c.project == project]
-    if after is not None:
-        conditions.append(tuple_(table.c.created_at, table.c.name) < tuple_(*map(literal, after)))
-    return conditions
-
-
-def _newest_order(table: Table) -> list[Any]:
-    return [table.c.created_at.desc(), table.c.name.desc()]

@@ -25,6 +25,7 @@ from visiontune_recipes.spec import Base, Spec
 
 from visiontune_trainer.domain.folders import FolderState, StoredFile
 from visiontune_trainer.domain.job import Progress
+from visiontune_trainer.domain.lineage import Generation
 from visiontune_trainer.domain.states import State
 
 NAME = String(300)
@@ -80,6 +81,21 @@ def _dump_files(files: tuple[StoredFile, ...]) -> list[dict[str, Any]]:
     return [asdict(file) for file in files]
 
 
+def _dump_lineage(lineage: tuple[Generation, ...]) -> list[dict[str, Any]]:
+    return [{**asdict(each), "base": _dump_base(each.base) if each.base else None} for each in lineage]
+
+
+def _load_lineage(rows: list[dict[str, Any]]) -> tuple[Generation, ...]:
+    return tuple(
+        Generation(**{**row, "base": Base.model_validate(row["base"]) if row["base"] else None})
+        for row in rows
+    )
+
+
+def _dump_base(base: Base) -> dict[str, Any]:
+    return base.model_dump(mode="json", exclude_none=True)
+
+
 def _load_files(rows: list[dict[str, Any]]) -> tuple[StoredFile, ...]:
     return tuple(StoredFile(**row) for row in rows)
 
@@ -87,10 +103,11 @@ def _load_files(rows: list[dict[str, Any]]) -> tuple[StoredFile, ...]:
 STATE = Named(State)
 FOLDER_STATE = Named(FolderState)
 SPEC = Json(Spec.to_dict, Spec.model_validate)
-BASE = Json(lambda base: base.model_dump(mode="json", exclude_none=True), Base.model_validate)
+BASE = Json(_dump_base, Base.model_validate)
 PROGRESS = Json(asdict, lambda row: Progress(**row))
 NUMBERS = Json(dict, dict)
 FILES = Json(_dump_files, _load_files)
+LINEAGE = Json(_dump_lineage, _load_lineage)
 
 METADATA = MetaData(naming_convention=NAMING)
 
@@ -121,6 +138,7 @@ JOBS = Table(
     Column("base_revision", String(100), nullable=False),
     Column("best_step", BigInteger),
     Column("cancel_requested_at", UtcDateTime),
+    Column("pause_requested_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("next_attempt_at", UtcDateTime),
@@ -143,6 +161,7 @@ ATTEMPTS = Table(
     Column("claimed_at", UtcDateTime),
     Column("heartbeat_at", UtcDateTime),
     Column("acknowledged", BigInteger, nullable=False),
+    Column("lines_before", BigInteger, nullable=False),
     Column("waiting", PlainText, nullable=False),
     Column("waiting_since", UtcDateTime),
     Column("ended_at", UtcDateTime),
@@ -242,6 +261,8 @@ MODELS = Table(
     Column("owner", String(400), nullable=False, index=True),
     Column("files", FILES, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("artifact", String(63), nullable=False),
+    Column("lineage", LINEAGE, nullable=False),
     Index("ix_models_project_created_at", "project", "created_at"),
 )
 

@@ -1,4 +1,4 @@
-"""Folders of files that workers store: checkpoints and artifacts, from the first upload to deletion.
+"""Folders of files of an attempt: checkpoints, artifacts and its log, from the first upload to deletion.
 
     OPEN ──► COMMITTED ──► DOOMED ──► (row gone)
       └───────────────────────▲
@@ -17,6 +17,7 @@ from visiontune_trainer.domain.problems import FilePathRefused
 
 CHECKPOINT_PREFIX = "checkpoints/step-"
 ARTIFACT_PREFIX = "artifacts/"
+LOG_PREFIX = "logs/attempt-"
 # Segments hold more than dots: whoever downloads a folder joins the paths to one of its own.
 _SEGMENT = r"[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _PATH = re.compile(f"{_SEGMENT}(/{_SEGMENT})*")
@@ -42,10 +43,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A checkpoint or an artifact of one attempt."""
+    """A checkpoint, an artifact or the log of one attempt."""
 
     job: str
-    path: str  # checkpoints/step-{step} or artifacts/{artifact}
+    path: str  # checkpoints/step-{step}, artifacts/{artifact} or logs/attempt-{attempt}
     attempt: int
     created_at: datetime
     state: FolderState = FolderState.OPEN
@@ -56,7 +57,7 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Resource name of the checkpoint or artifact."""
+        """Resource name of the checkpoint, artifact or log."""
         return f"{self.job}/{self.path}"
 
     @property
@@ -75,13 +76,30 @@ class Folder:
 
     @property
     def is_checkpoint(self) -> bool:
-        """True for a checkpoint, false for an artifact."""
+        """True for a checkpoint."""
         return self.path.startswith(CHECKPOINT_PREFIX)
+
+    @property
+    def is_artifact(self) -> bool:
+        """True for an artifact."""
+        return self.path.startswith(ARTIFACT_PREFIX)
+
+    @property
+    def is_log(self) -> bool:
+        """True for the log of an attempt."""
+        return self.path.startswith(LOG_PREFIX)
 
     @property
     def is_adapter(self) -> bool:
         """True for an artifact that is loaded on top of another model."""
         return self.path == f"{ARTIFACT_PREFIX}adapter"
+
+
+def key_of(owner: str) -> tuple[str, str, int]:
+    """Returns job, path and attempt of the folder whose objects belong to `owner`."""
+    name, _, attempt = owner.rpartition("/attempts/")
+    *job, kind, artifact = name.split("/")
+    return "/".join(job), f"{kind}/{artifact}", int(attempt)
 
 
 def check_path(path: str) -> None:

@@ -79,6 +79,7 @@ class Job:
     base_revision: str = ""  # commit of the Hub repository that the first attempt loaded
     best_step: int | None = None  # of the best evaluation, as the newest checkpoint knows it
     cancel_requested_at: datetime | None = None
+    pause_requested_at: datetime | None = None  # None again once it is paused, or goes on after all
     started_at: datetime | None = None
     ended_at: datetime | None = None
     next_attempt_at: datetime | None = None
@@ -148,6 +149,7 @@ class Attempt:
     claimed_at: datetime | None = None
     heartbeat_at: datetime | None = None
     acknowledged: int = 0  # sequence of the last report taken
+    lines_before: int = 0  # that earlier attempts had logged
     waiting: str = ""  # why its worker has not started, as last told
     waiting_since: datetime | None = None  # since when that
     ended_at: datetime | None = None

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from visiontune_trainer.domain.job import Attempt, Job
 from visiontune_trainer.domain.reasons import Reason
-from visiontune_trainer.domain.states import State
+from visiontune_trainer.domain.states import AT_REST, State
 
 
 class Sight(Enum):
@@ -40,6 +40,7 @@ class Policy:
     heartbeat_timeout: timedelta = timedelta(seconds=30)
     start_timeout: timedelta = timedelta(minutes=5)
     cancel_grace: timedelta = timedelta(seconds=15)
+    pause_grace: timedelta = timedelta(minutes=10)
     backoff_first: timedelta = timedelta(seconds=1)
     backoff_most: timedelta = timedelta(minutes=1)
 
@@ -82,6 +83,15 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The attempt, if there is one, is over; another follows when a user asks for it."""
+
+    reason: str
+    message: str
+    charged: bool = True  # as of Retry
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The job is over."""
 
@@ -90,7 +100,7 @@ class End:
     message: str
 
 
-Step = Wait | Begin | Launch | Tell | Stop | Retry | End
+Step = Wait | Begin | Launch | Tell | Stop | Retry | Pause | End
 # A job that loses its machine this often is charged again: something else is wrong.
 MOST_UNCHARGED = 100
 # News about a waiting worker at most this often, so that a busy cluster does not fill the job's events.
@@ -103,17 +113,18 @@ class _Exit:
     reason: Reason
     message: str
     final: bool = False
+    obeyed: bool = False  # when it was asked to pause, it has done so
 
 
 # Exit codes of the worker (visiontune_worker.__main__) that tell more than "it ended".
 _EXITS: Mapping[int | None, _Exit] = {
     None: _Exit(Reason.WORKER_EXITED, "The worker ended without a word."),
-    0: _Exit(Reason.WORKER_EXITED, "The worker ended without reporting a result."),
+    0: _Exit(Reason.WORKER_EXITED, "The worker ended without reporting a result.", obeyed=True),
     64: _Exit(Reason.CONFIGURATION_ERROR, "The worker cannot run this spec.", final=True),
     65: _Exit(Reason.DATA_ERROR, "The worker cannot use this data.", final=True),
-    75: _Exit(Reason.PREEMPTED, "The worker was asked to leave."),
+    75: _Exit(Reason.PREEMPTED, "The worker was asked to leave.", obeyed=True),
     78: _Exit(Reason.ENVIRONMENT_ERROR, "The worker cannot run in its environment.", final=True),
-    -15: _Exit(Reason.PREEMPTED, "The worker was asked to leave."),
+    -15: _Exit(Reason.PREEMPTED, "The worker was asked to leave.", obeyed=True),
     -9: _Exit(Reason.WORKER_KILLED, "The worker was killed, perhaps for lack of memory."),
 }
 
@@ -126,7 +137,7 @@ def next_step(
     attempt: the current one; None before the first. since: since when the trainer has listened
     without a break, for silence counts only while somebody listened. UNREACHABLE never means failed.
     """
-    if job.ended:
+    if job.state in AT_REST:
         return Wait()
     if attempt is None or not job.has_worker:
         return _without_worker(job, now)
@@ -138,33 +149,50 @@ def next_step(
         return _over_time(job)
     if seen.sight is Sight.EXITED:
         return _after_exit(job, seen, now, policy)
+    if job.pause_requested_at is not None and (step := _pausing(job, attempt, seen, now, policy)):
+        return step
     return _while_running(job, attempt, seen, now, since, policy)
 
 
 def after_retryable(
     job: Job, reason: str, message: str, now: datetime, policy: Policy, *, charged: bool = True
-) -> Retry | End:
-    """The attempt is lost: another one, or the end when it was the last.
+) -> Retry | Pause | End:
+    """The attempt is lost: another one, or the end when it was the last. To a pause it comes just right.
 
     charged: False when the machine was taken away, which is no fault of the job.
     """
     if job.cancel_requested_at is not None:
         return _cancelled()
-    charged = charged or job.uncharged >= MOST_UNCHARGED
+    charged = (charged or job.uncharged >= MOST_UNCHARGED) and not _is_late_for_pause(job, now, policy)
     if charged and job.charged >= job.max_attempts:
         return End(
             State.FAILED,
             Reason.ATTEMPTS_EXHAUSTED,
             f"Attempt {job.charged} of {job.max_attempts} was lost too ({reason}): {message}",
         )
+    if job.pause_requested_at is not None:
+        return Pause(reason, f"Paused, since a user asked for it and the attempt is lost: {message}", charged)
     wait = min(policy.backoff_first * 2 ** min(job.attempt - 1, 20), policy.backoff_most)
     return Retry(reason, message, now + wait, charged)
+
+
+def paused() -> Pause:
+    """The attempt ended because a user asked for it."""
+    return Pause(
+        Reason.PAUSED, "Paused as asked. Resume it to go on from its newest checkpoint.", charged=False
+    )
+
+
+def _is_late_for_pause(job: Job, now: datetime, policy: Policy) -> bool:
+    """True once a worker that did not leave for a pause is stopped: how it then ends is our doing."""
+    asked_at = job.pause_requested_at
+    return asked_at is not None and now - asked_at >= policy.pause_grace
 
 
 def _without_worker(job: Job, now: datetime) -> Step:
     if job.cancel_requested_at is not None:
         return _cancelled()
-    if job.state is State.RETRYING and _is_over_time(job, None, now):
+    if _is_over_time(job, None, now):
         return _over_time(job)
     if job.next_attempt_at is not None and now < job.next_attempt_at:
         return Wait()
@@ -181,6 +209,16 @@ def _cancelling(
     return Stop() if now - asked_at >= patience else Wait()
 
 
+def _pausing(
+    job: Job, attempt: Attempt, seen: Observation, now: datetime, policy: Policy
+) -> Stop | Pause | None:
+    """None while the worker saves what it has, which takes as long as its step and its upload do."""
+    if attempt.claimed_at is None:  # It hears no orders, and has nothing to save.
+        return Stop() if seen.sight is Sight.ALIVE else paused()
+    is_late = _is_late_for_pause(job, now, policy)
+    return Stop() if is_late and seen.sight is Sight.ALIVE else None
+
+
 def _after_exit(job: Job, seen: Observation, now: datetime, policy: Policy) -> Step:
     if seen.disrupted:
         message = seen.message or "The worker's machine was taken away."
@@ -194,6 +232,8 @@ def _after_exit(job: Job, seen: Observation, now: datetime, policy: Policy) -> S
     message = seen.message or known.message
     if known.final:
         return End(State.FAILED, known.reason, message)
+    if known.obeyed and job.pause_requested_at is not None:
+        return paused()
     return after_retryable(job, known.reason, message, now, policy)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from visiontune_kit.errors import (
+    Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
@@ -15,6 +16,7 @@ from visiontune_kit.errors import (
 from visiontune_recipes.check import Problem
 
 SPEC_FIELD = "training_job.spec."
+_SHOWN_USERS = 5
 
 
 def violation_of(problem: Problem) -> Violation:
@@ -58,10 +60,17 @@ class JobExists(AlreadyExists):
 
 
 class JobEnded(FailedPrecondition):
-    """Too late to cancel."""
+    """Too late to cancel, pause or resume."""
 
-    def __init__(self, name: str, state: str) -> None:
-        super().__init__(f"{name} has already ended ({state}); there is nothing to cancel.", resource=name)
+    def __init__(self, name: str, state: str, verb: str) -> None:
+        super().__init__(f"{name} has already ended ({state}); there is nothing to {verb}.", resource=name)
+
+
+class JobBeingCancelled(FailedPrecondition):
+    """A user asked to stop; the job cannot be paused or resumed any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is being cancelled. Create the job anew to train it.", resource=name)
 
 
 class JobRuns(FailedPrecondition):
@@ -87,13 +96,48 @@ class ModelExists(AlreadyExists):
         super().__init__(f"{name} exists already. Choose another id.", resource=name)
 
 
+class ModelInUse(FailedPrecondition):
+    """Something could not be loaded any more without it."""
+
+    def __init__(self, name: str, users: Sequence[str]) -> None:
+        shown = ", ".join(users[:_SHOWN_USERS]) + (", …" if len(users) > _SHOWN_USERS else "")
+        super().__init__(
+            f"{name} is what these start from: {shown}. Wait for the jobs or cancel them, and delete the "
+            "adapters first.",
+            resource=name,
+            metadata={"users": shown},
+        )
+
+
+class StaleEtag(Aborted):
+    """The name is another one's now."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not the one that was read. Read it again and repeat.", resource=name)
+
+
 class NoResult(FailedPrecondition):
     """Only the result of a job that SUCCEEDED can be registered."""
 
-    def __init__(self, job: str, state: str) -> None:
+    def __init__(self, job: str, state: str, artifact: str = "") -> None:
+        wanted = f"artifact `{artifact}`" if artifact else "model"
         super().__init__(
-            f"{job} is {state} and has no model to register; it must have SUCCEEDED.", resource=job
+            f"{job} is {state} and has no {wanted} to register; it must have SUCCEEDED.", resource=job
         )
+
+
+class PreviewNotInstalled(FailedPrecondition):
+    """Nothing here can encode examples."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"Examples cannot be shown: {missing} is not installed beside the trainer. Ask the operator to "
+            "install the extra `worker`, or to set VISIONTUNE_TRAINER_PREVIEW_TARGET."
+        )
+
+
+class PreviewRefused(FailedPrecondition):
+    """The examples cannot be shown; the message says why."""
 
 
 class StaleAttempt(PermissionDenied):

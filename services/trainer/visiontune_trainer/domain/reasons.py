@@ -11,9 +11,13 @@ class Reason(StrEnum):
     WAITING = "WAITING"  # the worker has not started; the message says why
     ATTEMPT_STARTED = "ATTEMPT_STARTED"  # the worker claimed the attempt
     CHECKPOINT_SAVED = "CHECKPOINT_SAVED"  # a checkpoint is complete
+    LOG_NOT_KEPT = "LOG_NOT_KEPT"  # storage does not take the log of an attempt
     SUCCEEDED = "SUCCEEDED"  # the artifacts are there
     CANCEL_REQUESTED = "CANCEL_REQUESTED"  # a user asked to stop
     CANCELLED = "CANCELLED"  # it has stopped
+    PAUSE_REQUESTED = "PAUSE_REQUESTED"  # a user asked to pause
+    PAUSED = "PAUSED"  # no worker is left; the newest checkpoint waits
+    RESUMED = "RESUMED"  # a user asked to go on
     HEARTBEAT_LOST = "HEARTBEAT_LOST"  # the worker lives, but says nothing
     START_TIMEOUT = "START_TIMEOUT"  # the worker never claimed its attempt
     WORKER_LOST = "WORKER_LOST"  # no trace of the worker is left

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 
 from visiontune_trainer.domain.job import Progress
 
-# A job keeps this many lines; what comes after is dropped, and the last line says so.
+# An attempt and a job keep this many lines; what comes after is dropped, and the last line says so.
 MOST_LOG_LINES = 20_000
+MOST_LOG_LINES_OF_JOB = 100_000
 LONGEST_LOG_LINE = 4_000
 # Steps of which a job keeps the answers to its samples; evenly spread once there were more.
 MOST_ANSWERS = 100
@@ -98,6 +100,14 @@ class Notice:
 
     reason: str
     message: str
+
+
+class Order(StrEnum):
+    """What a worker is told in answer to a report; values as in worker.proto without the prefix."""
+
+    CONTINUE = "CONTINUE"
+    PAUSE = "PAUSE"
+    CANCEL = "CANCEL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,45 +3,36 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from visiontune_kit import faults
 from visiontune_kit.errors import NotFound, Unauthenticated
 from visiontune_recipes.spec import Base, Spec
 
-from visiontune_trainer.domain.folders import CHECKPOINT_PREFIX, Folder, FolderState, StoredFile
+from visiontune_trainer.domain.folders import CHECKPOINT_PREFIX, Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
-from visiontune_trainer.domain.models import Model
-from visiontune_trainer.domain.next_step import End, Policy, Retry, after_retryable
+from visiontune_trainer.domain.next_step import End, Pause, Policy, Retry, after_retryable, paused
 from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.reports import (
     LONGEST_LOG_LINE,
     MOST_LOG_LINES,
+    MOST_LOG_LINES_OF_JOB,
     LogLine,
     MetricPoint,
+    Order,
     Report,
     Sample,
     to_thin,
 )
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
+from visiontune_trainer.ports import Manifest, SignedFiles, UnitOfWork
 from visiontune_trainer.use_cases import fence, files, models, origins, records
-from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
+from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
+_URL_TTL = timedelta(hours=6)
 TOKEN_PREFIX = "vtw_"  # noqa: S105 - what tokens begin with
-
-
-@dataclass(frozen=True, slots=True)
-class SignedFiles:
-    """Files with where to GET each, by object."""
-
-    name: str
-    files: tuple[StoredFile, ...]
-    urls: Mapping[str, SignedUrl]
-    step: int = 0
-    is_adapter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ class Acknowledgement:
     """The answer to a report."""
 
     sequence: int
-    cancel: bool
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ class Finish:
     """How an attempt ended, as its worker says."""
 
     attempt: str
-    outcome: str  # SUCCEEDED, FAILED, RETRY or CANCELLED
+    outcome: str  # SUCCEEDED, FAILED, RETRY, CANCELLED or PAUSED
     reason: str = ""
     message: str = ""
     artifacts: Mapping[str, tuple[files.UploadedFile, ...]] = field(default_factory=dict)  # by artifact
@@ -149,8 +140,8 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         manifest=await _manifest(job, deps),
         resume_from=await _signed_checkpoint(checkpoint, deps),
         best=await _signed_checkpoint(best, deps),
-        adapter_base=chain[0].base_model if chain and chain[0].is_adapter else None,
-        model_files=tuple([await _signed_model(model, deps) for model in chain]),
+        adapter_base=models.below(chain),
+        model_files=tuple([await models.signed(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
         metrics_before=job.metrics_before,
         base_revision=job.base_revision,
@@ -171,7 +162,6 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
     async with deps.unit_of_work() as uow:
         job, attempt = await fence.claimed(uow, report.attempt)
         attempt = replace(attempt, heartbeat_at=now)
-        cancel = job.cancel_requested_at is not None
         if report.sequence > attempt.acknowledged:
             changed = await _store(uow, job, attempt, report, now)
             attempt = replace(attempt, acknowledged=report.sequence)
@@ -182,7 +172,7 @@ async def record_report(report: Report, deps: Deps) -> Acknowledgement:
         await uow.commit()
     faults.point("report.after_commit")
     deps.wakeups.notify(job.name)
-    return Acknowledgement(attempt.acknowledged, cancel)
+    return Acknowledgement(attempt.acknowledged, _order_for(job))
 
 
 async def finish(command: Finish, deps: Deps) -> State:
@@ -204,7 +194,7 @@ async def finish(command: Finish, deps: Deps) -> State:
         await files.abandon(artifacts, deps)
         raise
     faults.point("finish.after_commit")
-    deps.wakeups.notify(job.name, RECONCILER, SWEEPER)
+    deps.wakeups.notify(job.name, RECONCILER, SWEEPER, LOG_KEEPER)
     return state
 
 
@@ -224,7 +214,7 @@ async def _end(command: Finish, artifacts: list[Folder], deps: Deps) -> State:
     return job.state
 
 
-def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | End:
+def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Retry | Pause | End:
     """Decides what follows from a worker's own word."""
     message = command.message or "The worker gave no message."
     if command.outcome == "SUCCEEDED":
@@ -234,9 +224,19 @@ def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Re
         return End(State.CANCELLED, Reason.CANCELLED, "Stopped as asked.")
     if command.outcome == "FAILED":
         return End(State.FAILED, command.reason or Reason.FAILED, message)
+    if command.outcome == "PAUSED":
+        if job.pause_requested_at is not None:
+            return paused()
+        return Retry(Reason.RESUMED, "A user resumed it while it was being paused.", now, charged=False)
     # Told to stop, but not by a user: by its backend.
     reason = command.reason or (Reason.PREEMPTED if command.outcome == "CANCELLED" else Reason.WORKER_EXITED)
     return after_retryable(job, reason, message, now, policy, charged=reason != Reason.PREEMPTED)
+
+
+def _order_for(job: Job) -> Order:
+    if job.cancel_requested_at is not None:
+        return Order.CANCEL
+    return Order.CONTINUE if job.pause_requested_at is None else Order.PAUSE
 
 
 def _results(job: Job, command: Finish) -> dict[str, object]:
@@ -291,9 +291,10 @@ async def _store_sample(uow: UnitOfWork, job: Job, sample: Sample) -> None:
 
 async def _store_log_lines(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, now: datetime) -> Job:
     lines = list(report.log_lines)
-    room = MOST_LOG_LINES - job.log_lines
+    room = min(MOST_LOG_LINES - (job.log_lines - attempt.lines_before), MOST_LOG_LINES_OF_JOB - job.log_lines)
     if len(lines) > room > 0:
-        last = f"More than {MOST_LOG_LINES:,} lines; the rest is dropped."
+        last = f"More than {MOST_LOG_LINES:,} lines of an attempt, or more than {MOST_LOG_LINES_OF_JOB:,} "
+        last += "of the job; the rest is dropped."
         lines = [*lines[: room - 1], LogLine(job.name, now, "warning", last, attempt.number)]
     stored = [
         replace(
@@ -319,7 +320,7 @@ async def _finished(uow: UnitOfWork, attempt_name: str) -> State | None:
 async def _manifest(job: Job, deps: Deps) -> Manifest:
     """Raises DatasetGone; NotFound would tell the worker that its job is gone."""
     try:
-        return await deps.datasets.read_manifest(job.resolved.dataset_version)
+        return await deps.datasets.read_manifest(job.resolved.dataset_version, _URL_TTL)
     except NotFound as error:
         raise DatasetGone(job.resolved.dataset_version) from error
 
@@ -349,8 +350,3 @@ async def _signed_checkpoint(found: Folder | None, deps: Deps) -> SignedFiles | 
     if found is None:
         return None
     return SignedFiles(found.name, found.files, await records.sign(found, deps), step=found.step)
-
-
-async def _signed_model(model: Model, deps: Deps) -> SignedFiles:
-    urls = await records.sign_objects(model.project, [file.object for file in model.files], deps)
-    return SignedFiles(model.name, model.files, urls, is_adapter=model.is_adapter)

@@ -4,6 +4,7 @@ from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS, Preset
 
+from visiontune_trainer.domain.models import ModelFilter
 from visiontune_trainer.domain.problems import VisionTrainingDisabled
 from visiontune_trainer.use_cases.deps import Deps
 
@@ -16,12 +17,13 @@ def families(deps: Deps) -> list[tuple[Family, str]]:
     return [(each, "" if _is_on(each, deps) else VisionTrainingDisabled(each.name).message) for each in found]
 
 
-def presets_after(name: str, deps: Deps) -> list[Preset]:
-    """Returns the presets by name, after that name."""
+def presets_after(name: str, wanted: ModelFilter, deps: Deps) -> list[Preset]:
+    """Returns the presets by name, after that name; they came of no data and of no base."""
+    if wanted.dataset or wanted.base:
+        return []
+    found = (PRESETS[each] for each in sorted(PRESETS) if each > name)
     return [
-        PRESETS[each]
-        for each in sorted(PRESETS)
-        if each > name and _is_on(FAMILIES[PRESETS[each].family], deps)
+        each for each in found if wanted.family in {"", each.family} and _is_on(FAMILIES[each.family], deps)
     ]
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from visiontune_trainer.domain.folders import Folder, FolderState, beyond
+from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState, beyond
 from visiontune_trainer.domain.job import Attempt, Job
-from visiontune_trainer.domain.next_step import End, Retry
+from visiontune_trainer.domain.next_step import End, Pause, Retry
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 
@@ -17,7 +17,7 @@ async def end_attempt(
     uow: UnitOfWork,
     job: Job,
     attempt: Attempt | None,
-    step: Retry | End,
+    step: Retry | Pause | End,
     now: datetime,
     *,
     finished_by_worker: bool = False,
@@ -27,15 +27,23 @@ async def end_attempt(
 
     changes: further fields of the job. Returns the job as saved.
     """
-    state = step.state if isinstance(step, End) else State.RETRYING
-    if isinstance(step, Retry):
-        changes["next_attempt_at"] = step.at
-        changes["uncharged"] = job.uncharged + (not step.charged)
+    changes["pause_requested_at"] = None
+    changes.setdefault("progress", replace(job.progress, phase="", remaining_s=None))
+    if isinstance(step, End):
+        state = step.state
+    else:
+        state = State.RETRYING if isinstance(step, Retry) else State.PAUSED
+        changes["next_attempt_at"] = step.at if isinstance(step, Retry) else None
+        changes["uncharged"] = job.uncharged + (attempt is not None and not step.charged)
     if attempt is not None and job.has_worker:
         changes["ran_s"] = job.ran_s + attempt.ran_s(now)
         finished = state if finished_by_worker else None
         await uow.jobs.save_attempt(replace(attempt, ended_at=now, finished_state=finished))
-        await doom(uow, await uow.folders.of(job.name, FolderState.OPEN))
+        opened = await uow.folders.of(job.name, FolderState.OPEN)
+        await doom(uow, [folder for folder in opened if not folder.is_log])
+        log = Folder(job.name, f"{LOG_PREFIX}{attempt.number}", attempt.number, created_at=now)
+        if await uow.folders.get(log.job, log.path, log.attempt) is None:
+            await uow.folders.add(log)
     job, event = job.moved(state, step.reason, step.message, now, **changes)
     if job.ended:
         checkpoints = [

@@ -11,6 +11,7 @@ from visiontune_recipes.spec import Base, Method, ResumeFrom, Spec
 from visiontune_trainer.domain.folders import Folder, FolderState, newest_first
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
+from visiontune_trainer.domain.problems import ModelNotFound
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.deps import Deps
@@ -49,6 +50,12 @@ async def find(project: str, spec: Spec, deps: Deps) -> Origin:
         model.parameter_count if model else 0,
         earlier if not problems else None,
     )
+
+
+async def hold(uow: UnitOfWork, base: Base) -> None:
+    """Keeps a registered model from being deleted until the transaction ends. Raises ModelNotFound."""
+    if base.model is not None and await uow.models.lock(base.model) is None:
+        raise ModelNotFound(base.model)
 
 
 async def checkpoint_of(uow: UnitOfWork, name: str) -> Folder | None:

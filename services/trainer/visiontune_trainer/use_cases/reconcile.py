@@ -18,6 +18,7 @@ from visiontune_trainer.domain.next_step import (
     End,
     Launch,
     Observation,
+    Pause,
     Retry,
     Sight,
     Step,
@@ -33,7 +34,7 @@ from visiontune_trainer.domain.reports import LogLine
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.attempts import hash_of
-from visiontune_trainer.use_cases.deps import RECONCILER, Deps, within
+from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, Deps, within
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 from visiontune_trainer.use_cases.usage import Meter
 
@@ -147,7 +148,7 @@ class Reconciler:
                 return step
             launch = await self._record(uow, fresh, attempt, step, seen, now)
             await uow.commit()
-        deps.wakeups.notify(job.name)
+        deps.wakeups.notify(job.name, LOG_KEEPER)
         return launch
 
     async def _record(
@@ -169,7 +170,7 @@ class Reconciler:
             return _launch_of(job, attempt, token)
         if isinstance(step, Tell) and attempt is not None:
             await _tell(uow, job, attempt, step.waiting, now)
-        if isinstance(step, Retry | End):
+        if isinstance(step, Retry | Pause | End):
             job = await _keep_output(uow, job, seen, now)
             job = await end_attempt(uow, job, attempt, step, now)
             log.info("attempt_ended", job=job.name, attempt=job.attempt, state=job.state, reason=job.reason)
@@ -180,7 +181,7 @@ class Reconciler:
         job, event = job.moved(
             State.STARTING, Reason.ATTEMPT_LAUNCHED, f"Starts attempt {number}.", now, attempt=number
         )
-        attempt = Attempt(job.name, number, hash_of(token), created_at=now)
+        attempt = Attempt(job.name, number, hash_of(token), created_at=now, lines_before=job.log_lines)
         await uow.jobs.save(job)
         await uow.jobs.add_attempt(attempt)
         await uow.records.add_event(event)

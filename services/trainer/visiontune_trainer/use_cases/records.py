@@ -1,4 +1,4 @@
-"""What users read about a job: events, metrics, lines, samples, checkpoints, artifacts."""
+"""What users read about a job: events, metrics, lines, logs, samples, checkpoints, artifacts."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from visiontune_trainer.domain.job import Event, Job, project_of
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.ports import SignedUrl
 from visiontune_trainer.use_cases.deps import Deps
-from visiontune_trainer.use_cases.jobs import existing_job
+from visiontune_trainer.use_cases.lookups import existing_job
 
 _MOST_OBJECTS = 1_000
 
@@ -55,8 +55,14 @@ async def list_checkpoints(job: str, deps: Deps) -> tuple[list[Folder], int | No
 
 async def list_artifacts(job: str, deps: Deps) -> list[tuple[Folder, dict[str, SignedUrl]]]:
     """Returns the artifacts by name, each with a signed URL by object."""
-    folders = [folder for folder in (await _committed(job, deps))[1] if not folder.is_checkpoint]
+    folders = [folder for folder in (await _committed(job, deps))[1] if folder.is_artifact]
     return [(folder, await sign(folder, deps)) for folder in folders]
+
+
+async def list_logs(job: str, deps: Deps) -> list[Folder]:
+    """Returns the logs of the attempts that have ended, by attempt."""
+    logs = [folder for folder in (await _committed(job, deps))[1] if folder.is_log]
+    return sorted(logs, key=lambda folder: folder.attempt)
 
 
 async def sign(folder: Folder, deps: Deps) -> dict[str, SignedUrl]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from visiontune_recipes.spec import Batching, Spec
 
 from visiontune_worker.build import Built
-from visiontune_worker.faults import ConfigurationFault, DataFault
+from visiontune_worker.faults import ConfigurationFault
 from visiontune_worker.objectives import answers, objective, packing
 from visiontune_worker.objectives.conversations import (
     Messages,
@@ -22,7 +22,7 @@ from visiontune_worker.objectives.conversations import (
     up_to_last_answer,
 )
 from visiontune_worker.objectives.joining import along_first, along_text, mask
-from visiontune_worker.objectives.objective import Change, Loss, Result
+from visiontune_worker.objectives.objective import Change, Loss, Result, View, ViewKind, too_long
 from visiontune_worker.shards import Example
 
 # Share by which the loss of packed examples may differ from theirs alone.
@@ -53,12 +53,17 @@ class CausalLM(objective.Objective[Encoded, Batch]):
 
     def __init__(self, built: Built, spec: Spec) -> None:
         self._built = built
-        self._max_length = spec.hyperparameters.max_length or 2048
+        self._longest = spec.hyperparameters.max_length or 2048
         self._max_new_tokens = spec.evaluation.max_new_tokens or 32
         self._packs = spec.batching is Batching.PACKED
         self._evaluation = spec.evaluation
         self._renderer = Renderer(built.processor, built.family, built.stop_ids)
         self._special = built.tokenizer.all_special_tokens
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a conversation, at most."""
+        return self._longest
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
         """Token ids and pixels, by a processor whose template marks the answers. See Objective."""
@@ -69,13 +74,18 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         rendered = self._renderer.render(examples, conversations, change)
         return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
 
+    def views(self, encoded: Encoded) -> Sequence[View]:
+        """The conversation with all its pictures."""
+        return [view(ViewKind.CONVERSATION, encoded, encoded.trained)]
+
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """A batch padded on the right, or packed where the spec asks for it."""
         return packed(encoded, self._built.model) if self._packs else collate(encoded, self._built.pad_id)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> Loss:
         """Cross-entropy summed over the trained tokens, and how many were the likeliest."""
-        return loss(model, replace(batch, inputs=self._built.given_to_model(batch.inputs)))
+        with self._built.given_to_model(batch.inputs) as inputs:
+            return loss(model, replace(batch, inputs=inputs))
 
     def refuse_leaks(self, encoded: Sequence[Encoded]) -> None:
         """ConfigurationFault when the model's examples, packed, are not as they are alone."""
@@ -138,18 +148,19 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         inputs = {
             name: each.to(built.device) for name, each in collate_prompts(examples, built.pad_id).items()
         }
-        generated = model.generate(
-            **built.given_to_model(inputs),
-            max_new_tokens=self._max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            num_beams=1,
-            synced_gpus=built.sharded,
-            eos_token_id=list(built.stop_ids),
-            pad_token_id=built.pad_id,
-        )
+        with built.given_to_model(inputs) as given:
+            generated = model.generate(
+                **given,
+                max_new_tokens=self._max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                num_beams=1,
+                synced_gpus=built.sharded,
+                eos_token_id=list(built.stop_ids),
+                pad_token_id=built.pad_id,
+            )
         said = generated[:, inputs["input_ids"].shape[1] :]
         texts = built.tokenizer.batch_decode(said, skip_special_tokens=True)
         return [text.strip() for text in texts]
@@ -170,12 +181,8 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         )
 
     def _check(self, example: Example, input_ids: Tensor, trained: Tensor) -> None:
-        if len(input_ids) > self._max_length:
-            raise DataFault(
-                "EXAMPLE_TOO_LONG",
-                f"Example {example.id!r} has {len(input_ids)} tokens, images included; max_length is "
-                f"{self._max_length}. Shorten it, or raise hyperparameters.max_length.",
-            )
+        if self.checks_length and len(input_ids) > self._longest:
+            raise too_long(example, len(input_ids), self._longest)
         if not bool(trained.any()):
             raise ConfigurationFault(
                 "TEMPLATE_MARKS_NO_ANSWER",
@@ -187,6 +194,11 @@ class CausalLM(objective.Objective[Encoded, Batch]):
                 "TEMPLATE_TRAINS_NO_STOP",
                 f"The last trained token of example {example.id!r} is no stop token: answers would not end.",
             )
+
+
+def view(kind: ViewKind, encoded: objective.Encoded, trained: Tensor) -> View:
+    """A conversation with all the pictures of its example."""
+    return View(kind, encoded.input_ids, trained, encoded.vision, slice(None))
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:

@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters import tables
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes import seeing
@@ -32,10 +33,10 @@ from visiontune_trainer.compute.kubernetes.manifests import JOB_NAME_LABEL, TRAI
 from visiontune_trainer.compute.kubernetes.watching import Watcher
 from visiontune_trainer.domain.job import Job
 from visiontune_trainer.domain.next_step import Policy
-from visiontune_trainer.domain.problems import AttemptClaimed, JobEnded, StaleAttempt
-from visiontune_trainer.domain.reports import Report
-from visiontune_trainer.domain.states import ALLOWED, FINAL, State
-from visiontune_trainer.use_cases import attempts, jobs, reconcile
+from visiontune_trainer.domain.problems import AttemptClaimed, JobBeingCancelled, JobEnded, StaleAttempt
+from visiontune_trainer.domain.reports import Order, Report
+from visiontune_trainer.domain.states import ALLOWED, AT_REST, FINAL, State
+from visiontune_trainer.use_cases import attempts, jobs, pauses, reconcile
 from visiontune_trainer.use_cases.deps import Deps
 from visiontune_trainer.use_cases.reconcile import Reconciler
 
@@ -102,7 +103,7 @@ class ClusterClock:
 
 
 class NoManifest:
-    async def read_manifest(self, name: str) -> bytes:
+    async def read_manifest(self, name: str, ttl: timedelta) -> bytes:
         return b""
 
 
@@ -169,9 +170,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.backend = backend
         self.deps = Deps(
             model_folders=ModelFolders(()),
+            hub_configs=HubConfigs(enabled=False),
             unit_of_work=lambda: UnitOfWork(World.database),
             storage=None,  # type: ignore[arg-type]  # no artifacts here
             datasets=NoManifest(),  # type: ignore[arg-type]  # all that a claim asks
+            previewer=None,  # type: ignore[arg-type]  # nobody asks
             backend=backend,
             clock=ClusterClock(self.cluster),
             replica="r",
@@ -209,6 +212,18 @@ class AnyOrder(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         with contextlib.suppress(JobEnded):
             self.run_sync(jobs.cancel_job(self.names[which % len(self.names)], self.deps))
+
+    @precondition(lambda self: self.names)
+    @rule(which=PODS)
+    def pause(self, which: int) -> None:
+        with contextlib.suppress(JobEnded, JobBeingCancelled):
+            self.run_sync(pauses.pause_job(self.names[which % len(self.names)], self.deps))
+
+    @precondition(lambda self: self.names)
+    @rule(which=PODS)
+    def resume(self, which: int) -> None:
+        with contextlib.suppress(JobEnded, JobBeingCancelled):
+            self.run_sync(pauses.resume_job(self.names[which % len(self.names)], self.deps))
 
     # The trainer.
 
@@ -343,7 +358,7 @@ class AnyOrder(RuleBasedStateMachine):
         of_jobs = [job for job, _, _ in heard]
         assert len(of_jobs) == len(set(of_jobs)), heard
 
-    @rule(which=PODS, outcome=st.sampled_from(["SUCCEEDED", "FAILED", "RETRY", "CANCELLED"]))
+    @rule(which=PODS, outcome=st.sampled_from(["SUCCEEDED", "FAILED", "RETRY", "CANCELLED", "PAUSED"]))
     def finish(self, which: int, outcome: str) -> None:
         if not self.speakers:
             return
@@ -357,7 +372,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.run_sync(attempts.finish(attempts.Finish(attempt, outcome), self.deps))
         self.forget_speaker(name)
         job_name = self.cluster.objects["pods", name]["metadata"]["labels"][JOB_NAME_LABEL]
-        code = {"SUCCEEDED": 0, "FAILED": 65, "RETRY": 75, "CANCELLED": 0}[outcome]
+        code = {"SUCCEEDED": 0, "FAILED": 65, "RETRY": 75, "CANCELLED": 0, "PAUSED": 0}[outcome]
         for pod in self.pods("Running"):
             if pod["metadata"]["labels"][JOB_NAME_LABEL] == job_name:
                 self.cluster.exit(pod, code)
@@ -387,16 +402,23 @@ class AnyOrder(RuleBasedStateMachine):
             assert path[-1] is job.state
             assert job.charged <= MAX_ATTEMPTS
             assert (job.ended_at is not None) == (job.state in FINAL)
+            assert job.pause_requested_at is None or job.state not in AT_REST
 
     def teardown(self) -> None:
-        """When the world comes to rest, every job ends, and nothing is left in the cluster."""
+        """When the world comes to rest, every job ends or is paused, and nothing is left in the cluster.
+
+        Nor do paused jobs cost anything; resumed, they end as well.
+        """
         if not hasattr(self, "cluster"):
             return
         self.cluster.faults.clear()
-        for _ in range(100):
-            self.let_all_do_their_work()
-            if all(job.ended for job, _ in self.run_sync(self.rows())) and not self.alive():
-                break
+        self.come_to_rest()
+        paused = [job.name for job, _ in self.run_sync(self.rows()) if job.state is State.PAUSED]
+        event(f"{len(paused)} paused at last")
+        self.hours_are_counted()
+        for name in paused:
+            self.run_sync(pauses.resume_job(name, self.deps))
+        self.come_to_rest()
         stuck = [(job.name, job.state, job.message) for job, _ in self.run_sync(self.rows()) if not job.ended]
         for job, _ in self.run_sync(self.rows()):
             event(f"{job.state} after {job.attempt} attempts, {job.uncharged} not charged")
@@ -404,6 +426,14 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.alive() == []
         self.hours_are_counted()
         self.every_step_is_legal()
+
+    def come_to_rest(self) -> None:
+        for _ in range(100):
+            self.let_all_do_their_work()
+            resting = all(job.state in AT_REST for job, _ in self.run_sync(self.rows()))
+            if resting and not self.alive():
+                break
+        assert self.alive() == []
 
     def hours_are_counted(self) -> None:
         """No machine counts twice, and none runs on for ever."""
@@ -432,9 +462,15 @@ class AnyOrder(RuleBasedStateMachine):
             self.claim(0)
             for name, attempt in list(self.speakers.items()):
                 if ("pods", name) in self.cluster.objects:
-                    self.end(name, attempt, "SUCCEEDED")
+                    self.end(name, attempt, self.what_it_was_told(attempt))
                 else:
                     self.forget_speaker(name)
+
+    def what_it_was_told(self, attempt: str) -> str:
+        with contextlib.suppress(StaleAttempt):
+            told = self.run_sync(attempts.record_report(Report(attempt, 0), self.deps))
+            return {Order.PAUSE: "PAUSED", Order.CANCEL: "CANCELLED"}.get(told.order, "SUCCEEDED")
+        return "SUCCEEDED"
 
     def started(self, pod: Any) -> Any:
         if pod["status"]["phase"] == "Pending":

@@ -1,32 +1,15 @@
 /** What a job leaves behind: results to download, checkpoints to go on from. */
 import { useQuery } from "@tanstack/react-query";
 import { artifactsQuery, checkpointsQuery } from "../../api/jobs";
-import type { Artifact, ArtifactFile, Checkpoint, TrainingJob } from "../../api/types";
+import type { Artifact, Checkpoint, TrainingJob } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
-import { Icon } from "../../components/icons";
+import { FileTable } from "../../components/FileTable";
 import { Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { Table, type Column } from "../../components/Table";
 import { Ago } from "../../components/Time";
 import { bytes, count, measure } from "../../lib/format";
 import { lastOf } from "../../lib/names";
-
-const FILE_COLUMNS: readonly Column<ArtifactFile>[] = [
-  {
-    name: "File",
-    cell: (file) => (
-      <a href={file.url} target="_blank" rel="noreferrer">
-        <Icon name="download" size={12} /> {file.path}
-      </a>
-    ),
-  },
-  { name: "Size", cell: (file) => bytes(file.sizeBytes), number: true },
-  {
-    name: "sha256",
-    cell: (file) => <Copyable value={file.sha256 ?? ""} shown={(file.sha256 ?? "").slice(0, 12)} />,
-    wide: true,
-  },
-];
 
 const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   {
@@ -76,12 +59,7 @@ function ArtifactPanel({ artifact, job }: { artifact: Artifact; job: string }) {
       aside={<Copyable value={command} />}
       flush
     >
-      <Table
-        label={`Files of ${lastOf(artifact.name)}`}
-        columns={FILE_COLUMNS}
-        rows={artifact.files ?? []}
-        rowKey={(file) => file.path ?? ""}
-      />
+      <FileTable label={`Files of ${lastOf(artifact.name)}`} files={artifact.files ?? []} />
     </Panel>
   );
 }

@@ -1,10 +1,11 @@
 /** What can be done to a job in its state. */
-import { Button, Modal, TextInput } from "@mantine/core";
+import { Button, Checkbox, Modal, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type SyntheticEvent } from "react";
 import { Link, useNavigate } from "react-router";
-import { cancelJob, deleteJob, registerModel } from "../../api/jobs";
+import { cancelJob, deleteJob, pauseJob, resumeJob } from "../../api/jobs";
+import { registerModel } from "../../api/models";
 import type { TrainingJob } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
 import { hasEnded } from "../../components/JobBadge";
@@ -24,6 +25,7 @@ export function JobActions({ job }: { job: TrainingJob }) {
     return (
       <>
         {copy}
+        {!job.cancelRequested && <PauseOrResume job={job} />}
         <Cancel name={name} asked={job.cancelRequested ?? false} />
       </>
     );
@@ -31,8 +33,28 @@ export function JobActions({ job }: { job: TrainingJob }) {
   return (
     <>
       {copy}
+      {job.state === "STATE_SUCCEEDED" && (
+        <Button component={Link} to={pages.goOnFrom(name)} size="xs" variant="default">
+          Go on
+        </Button>
+      )}
       <Delete name={name} />
-      {job.state === "STATE_SUCCEEDED" && <Register name={name} />}
+      {job.state === "STATE_SUCCEEDED" && <Register job={job} />}
+    </>
+  );
+}
+
+/** A job that waits or runs can be paused; one that is paused, or about to be, can go on. */
+function PauseOrResume({ job }: { job: TrainingJob }) {
+  const name = job.name ?? "";
+  const halts = job.state === "STATE_PAUSED" || (job.pauseRequested ?? false);
+  const act = useMutation({ mutationFn: () => (halts ? resumeJob(name) : pauseJob(name)) });
+  return (
+    <>
+      <Button size="xs" variant="default" loading={act.isPending} onClick={() => act.mutate()}>
+        {halts ? "Resume" : "Pause"}
+      </Button>
+      {act.isError && <Failure error={act.error} />}
     </>
   );
 }
@@ -77,17 +99,18 @@ function Delete({ name }: { name: string }) {
   );
 }
 
-function Register({ name }: { name: string }) {
+function Register({ job: { name = "", resolvedSpec } }: { job: TrainingJob }) {
   const project = useProject();
   const navigate = useNavigate();
   const queries = useQueryClient();
   const [opened, dialog] = useDisclosure(false);
   const [id, setId] = useState(lastOf(name));
+  const [merged, setMerged] = useState(false);
   const register = useMutation({
-    mutationFn: () => registerModel(project, id, name),
-    onSuccess: async () => {
+    mutationFn: () => registerModel(project, id, name, merged ? "merged" : ""),
+    onSuccess: async (model) => {
       await queries.invalidateQueries({ queryKey: ["models"] });
-      await navigate("/models");
+      await navigate(pages.model(model.name ?? ""));
     },
   });
   const submit = (event: SyntheticEvent) => {
@@ -117,6 +140,13 @@ function Register({ name }: { name: string }) {
             error={!ID_PATTERN.test(id) && "Lower-case letters, digits and hyphens; a letter first."}
             data-autofocus
           />
+          {resolvedSpec?.publish?.merged && (
+            <Checkbox
+              label="The whole model with the adapter in it, instead of the adapter"
+              checked={merged}
+              onChange={(event) => setMerged(event.currentTarget.checked)}
+            />
+          )}
           {register.isError && <Failure error={register.error} />}
           <Button type="submit" size="sm" loading={register.isPending} disabled={!ID_PATTERN.test(id)}>
             Register

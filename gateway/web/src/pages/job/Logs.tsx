@@ -1,15 +1,26 @@
 /** The worker's log. It follows the newest line until the reader scrolls up, and shows only lines that hold a text. */
-import { TextInput } from "@mantine/core";
+import { Button, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { useLayoutEffect, useRef, useState } from "react";
+import { allLogLines } from "../../api/jobs";
 import type { LogLine } from "../../api/types";
+import { Icon } from "../../components/icons";
 import { Panel } from "../../components/Page";
-import { Empty } from "../../components/states";
+import { Empty, Failure } from "../../components/states";
 import { clock, count, counted } from "../../lib/format";
+import { textOf } from "../../lib/history";
+import { lastOf } from "../../lib/names";
+import { saveAs } from "../../lib/save";
 import css from "./job.module.css";
 
 const NEAR_END_PX = 40;
 
-export function Logs({ lines }: { lines: readonly LogLine[] }) {
+export function Logs({ job, lines }: { job: string; lines: readonly LogLine[] }) {
+  const download = useMutation({
+    mutationFn: () => allLogLines(job),
+    onSuccess: (whole) =>
+      saveAs(new Blob([textOf(whole)], { type: "text/plain;charset=utf-8" }), `${lastOf(job)}.log`),
+  });
   const [text, setText] = useState("");
   const wanted = text.trim().toLowerCase();
   const shown = lines.filter((line) =>
@@ -37,10 +48,20 @@ export function Logs({ lines }: { lines: readonly LogLine[] }) {
             value={text}
             onChange={(event) => setText(event.currentTarget.value)}
           />
+          <Button
+            size="compact-xs"
+            variant="subtle"
+            leftSection={<Icon name="download" size={12} />}
+            loading={download.isPending}
+            onClick={() => download.mutate()}
+          >
+            Download all
+          </Button>
           <span className="muted">{following ? "following" : "scroll to the end to follow"}</span>
         </>
       }
     >
+      {download.isError && <Failure error={download.error} />}
       <div
         ref={box}
         className={css.log}

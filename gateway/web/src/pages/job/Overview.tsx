@@ -1,12 +1,13 @@
 /** The curves of a job, what it measured before and after, and what it was asked to do. */
 import { Link } from "react-router";
 import type { MetricPoint, TrainingJob } from "../../api/types";
+import { BeforeAfter } from "../../components/BeforeAfter";
 import { Copyable } from "../../components/Copyable";
 import { LineChart } from "../../components/LineChart";
 import { Columns, Facts, Panel } from "../../components/Page";
 import { enumLabel, int, measure, moment, shortDigest } from "../../lib/format";
 import { seriesOf } from "../../lib/history";
-import { bestOf, CHARTS, metricLook } from "../../lib/metrics";
+import { bestOf, CHARTS } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
 import css from "./job.module.css";
@@ -44,7 +45,7 @@ export function Overview({ job, points }: { job: TrainingJob; points: readonly M
         </div>
       </Panel>
       <Columns>
-        <Comparison job={job} />
+        <BeforeAfter before={job.metricsBefore} after={job.metricsAfter} />
         <Spec job={job} />
       </Columns>
     </div>
@@ -54,39 +55,6 @@ export function Overview({ job, points }: { job: TrainingJob; points: readonly M
 /** The untrained model's value of a metric of evaluation, which the job holds without the `eval_` prefix. */
 function beforeOf(job: TrainingJob, metric: string): number | undefined {
   return metric.startsWith("eval_") ? job.metricsBefore?.[metric.slice("eval_".length)] : undefined;
-}
-
-function Comparison({ job }: { job: TrainingJob }) {
-  const before = job.metricsBefore ?? {};
-  const after = job.metricsAfter ?? {};
-  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-  if (names.length === 0) return null;
-  const cell = (name: string, value: unknown) =>
-    value === undefined ? "–" : metricLook(name).write(Number(value));
-  return (
-    <Panel title="Held-out examples">
-      <table className={css.comparison}>
-        <thead>
-          <tr>
-            <th scope="col">Measure</th>
-            <td>before</td>
-            <td>after</td>
-          </tr>
-        </thead>
-        <tbody>
-          {names.map((name) => (
-            <tr key={name}>
-              <th scope="row">{metricLook(name).label}</th>
-              <td>{cell(name, before[name])}</td>
-              <td>
-                <strong>{cell(name, after[name])}</strong>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Panel>
-  );
 }
 
 function Spec({ job }: { job: TrainingJob }) {

@@ -18,11 +18,12 @@ export function Standing({ job, connected }: { job: TrainingJob; connected: bool
     ["Step", int(totalSteps) > 0 ? `${count(step)} of ${count(totalSteps)}` : count(step)],
     ["Epoch", measure(Number((epoch ?? 0).toFixed(2)))],
   ];
-  if (!ended && phase) rows.push(["Doing", phase]);
-  if (seconds !== undefined) rows.push(["Time", duration(seconds)]);
-  if (!ended && left !== undefined) rows.push(["Left", `about ${duration(left)}`]);
+  // While it runs nothing comes or goes, so that what is read stays where it is.
+  if (!ended) rows.push(["Doing", phase ?? "–"]);
+  if (!ended || seconds !== undefined) rows.push(["Time", seconds === undefined ? "–" : duration(seconds)]);
+  if (!ended) rows.push(["Left", left === undefined ? "–" : `about ${duration(left)}`]);
   const gain = progressOf(job);
-  if (gain !== undefined) rows.push(["Held out, before → now", gain]);
+  if (!ended || gain !== undefined) rows.push(["Held out, before → now", gain ?? "–"]);
   return (
     <Panel>
       <div className={css.standing}>
@@ -39,5 +40,6 @@ export function Standing({ job, connected }: { job: TrainingJob; connected: bool
 
 function sentence(job: TrainingJob): string {
   if (job.cancelRequested && !hasEnded(job.state)) return "Stopping, as asked.";
+  if (job.pauseRequested) return "Pausing, as asked: a checkpoint is saved first.";
   return job.stateMessage || "Waiting for the first report.";
 }

@@ -1,7 +1,11 @@
 /** What a job can start from: presets, and the results that were registered. */
-import { useInfiniteQuery } from "@tanstack/react-query";
-import { Link } from "react-router";
-import { modelsQuery } from "../../api/jobs";
+import { Button, Select } from "@mantine/core";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { Link, useSearchParams } from "react-router";
+import { datasetsQuery } from "../../api/datasets";
+import { familiesQuery } from "../../api/jobs";
+import { modelsQuery, type ModelFilter } from "../../api/models";
 import type { Model } from "../../api/types";
 import { More } from "../../components/More";
 import { Page, Panel } from "../../components/Page";
@@ -14,16 +18,19 @@ import { idOf, lastOf, pages } from "../../lib/names";
 import { useProject } from "../../session/project";
 import css from "./models.module.css";
 
+const FILTERS = ["family", "dataset", "base"] as const;
+
+const nameColumn = (named: (model: Model, label: string) => ReactNode): Column<Model> => ({
+  name: "Model",
+  cell: (model) => (
+    <>
+      {named(model, model.displayName || lastOf(model.name))}
+      {model.description && <div className={css.description}>{model.description}</div>}
+    </>
+  ),
+});
+
 const SHARED: readonly Column<Model>[] = [
-  {
-    name: "Model",
-    cell: (model) => (
-      <>
-        <strong>{model.displayName || lastOf(model.name)}</strong>
-        {model.description && <div className={css.description}>{model.description}</div>}
-      </>
-    ),
-  },
   { name: "Family", cell: (model) => model.family },
   {
     name: "Parameters",
@@ -33,7 +40,13 @@ const SHARED: readonly Column<Model>[] = [
   },
 ];
 
+const PRESETS: readonly Column<Model>[] = [
+  nameColumn((model, label) => <Link to={pages.trainOn(`preset:${lastOf(model.name)}`)}>{label}</Link>),
+  ...SHARED,
+];
+
 const REGISTERED: readonly Column<Model>[] = [
+  nameColumn((model, label) => <Link to={pages.model(model.name ?? "")}>{label}</Link>),
   ...SHARED,
   {
     name: "Kind",
@@ -48,20 +61,38 @@ const REGISTERED: readonly Column<Model>[] = [
 ];
 
 export function Component() {
-  const list = useInfiniteQuery(modelsQuery(useProject()));
+  const [params, setParams] = useSearchParams();
+  const filter: ModelFilter = {};
+  for (const key of FILTERS) {
+    const value = params.get(key);
+    if (value) filter[key] = value;
+  }
+  const list = useInfiniteQuery({
+    ...modelsQuery(useProject(), filter),
+    placeholderData: keepPreviousData,
+  });
   const models = list.data?.pages.flatMap((page) => page.models ?? []) ?? [];
   const presets = models.filter((model) => idOf(model.name, "presets"));
   const registered = models.filter((model) => !idOf(model.name, "presets"));
+  const narrowed = Object.keys(filter).length > 0;
   return (
     <Page title="Models">
+      <Filters filter={filter} change={(next) => setParams(next)} />
       {list.isPending && <Loading what="models" />}
       {list.isError && <Failure error={list.error} retry={() => void list.refetch()} />}
-      {list.isSuccess && registered.length === 0 && (
+      {list.isSuccess && registered.length === 0 && !narrowed && (
         <Empty title="No registered models yet">
           <p>
             When a job has succeeded, register its result on the job's page: a later job can then start from
             it.
           </p>
+        </Empty>
+      )}
+      {list.isSuccess && models.length === 0 && narrowed && (
+        <Empty title="No such models">
+          <Button size="xs" variant="default" onClick={() => setParams({})}>
+            Show all
+          </Button>
         </Empty>
       )}
       {registered.length > 0 && (
@@ -81,9 +112,58 @@ export function Component() {
           flush
           aside={<span className="muted">small, built from a config, no download</span>}
         >
-          <Table label="Presets" columns={SHARED} rows={presets} rowKey={(model) => model.name ?? ""} />
+          <Table label="Presets" columns={PRESETS} rows={presets} rowKey={(model) => model.name ?? ""} />
         </Panel>
       )}
     </Page>
+  );
+}
+
+interface FiltersProps {
+  filter: ModelFilter;
+  change: (filter: Record<string, string>) => void;
+}
+
+/** Narrows the list: by what a model is, what it learnt from and what it came from, also generations ago. */
+function Filters({ filter, change }: FiltersProps) {
+  const project = useProject();
+  const families = useQuery(familiesQuery);
+  const datasets = useInfiniteQuery(datasetsQuery(project));
+  const models = useInfiniteQuery(modelsQuery(project));
+  const choices: Record<keyof ModelFilter, { label: string; names: (string | undefined)[] | undefined }> = {
+    family: { label: "Family", names: families.data?.map(({ family }) => family) },
+    dataset: {
+      label: "Learnt from",
+      names: datasets.data?.pages.flatMap((page) => page.datasets ?? []).map(({ name }) => name),
+    },
+    base: {
+      label: "Came from",
+      names: models.data?.pages.flatMap((page) => page.models ?? []).map(({ name }) => name),
+    },
+  };
+  return (
+    <div className={css.filters} role="group" aria-label="Filters">
+      {FILTERS.map((key) => {
+        const { label, names } = choices[key];
+        const chosen = filter[key] ?? "";
+        const all = new Set([...(names ?? []).flatMap((name) => name ?? []), ...(chosen ? [chosen] : [])]);
+        return (
+          <Select
+            key={key}
+            size="xs"
+            label={label}
+            placeholder="any"
+            data={[...all].map((value) => ({ value, label: lastOf(value) }))}
+            value={chosen || null}
+            onChange={(value) => {
+              const others = Object.entries(filter).filter(([each]) => each !== key);
+              change(Object.fromEntries(value ? [...others, [key, value]] : others));
+            }}
+            clearable
+            searchable
+          />
+        );
+      })}
+    </div>
   );
 }
