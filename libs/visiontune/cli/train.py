@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, estimating, seeing, watching
+from visiontune.cli import adapting, estimating, evaluating, seeing, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
+from visiontune.cli.evaluating import State
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
 
@@ -115,6 +116,21 @@ def train(
     merged: Annotated[
         bool | None, typer.Option(help="Also publish a whole model with the adapter in its weights.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Report this measure of held-out examples; several may be given."),
+    ] = None,
+    best_metric: Annotated[
+        str,
+        typer.Option(help="The measure by which one evaluation is better than another; loss when absent."),
+    ] = "",
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many evaluations in a row without progress, and publish the best."),
+    ] = None,
+    publish: Annotated[
+        State | None, typer.Option(help="Which state becomes the result; best with --patience, else last.")
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -167,6 +183,7 @@ def train(
     _load(spec, batching, on_bad_example)
     if merged is not None:
         spec.publish.merged = merged
+    evaluating.evaluate(spec, metric or (), best_metric, patience, publish)
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id

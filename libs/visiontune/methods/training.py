@@ -123,11 +123,19 @@ class Training(Calls):
             "events",
         )
 
-    def list_samples(self, job: str) -> Iterator[trainer_pb2.Sample]:
-        """Predictions of the same held-out examples before and after training."""
+    def list_samples(
+        self, job: str, *, example: str = "", with_answers: bool = False
+    ) -> Iterator[trainer_pb2.Sample]:
+        """Predictions of the same held-out examples before and after training.
+
+        example: only that of this one, by its full name. with_answers: what was said at each evaluation, too.
+        """
+        request = trainer_pb2.ListSamplesRequest(
+            parent=self.job_name(job), example=example, with_answers=with_answers
+        )
         return self.pages(
             rpc(_TRAINER, "ListSamples"),
-            trainer_pb2.ListSamplesRequest(parent=self.job_name(job)),
+            request,
             trainer_pb2.ListSamplesResponse(),
             "samples",
         )

@@ -13,7 +13,7 @@ from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Event, Job
 from visiontune_trainer.domain.models import Model, ModelFilter
 from visiontune_trainer.domain.next_step import Observation
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.usage import MachineTime
 
 # A serialised visiontune.dataset.v1.ReadManifest, which this service passes on unread.
@@ -283,6 +283,15 @@ class Records(Protocol):
 
     async def put_sample(self, sample: Sample) -> None:
         """Replaces the sample of the same example."""
+
+    async def put_answer(self, answer: SampleAnswer) -> None:
+        """Stores what the model said at a step, over what it said there before."""
+
+    async def answers(self, job: str, example: str) -> list[SampleAnswer]:
+        """Returns what the model said about an example, by step."""
+
+    async def drop_answers(self, job: str, example: str, steps: Sequence[int]) -> None:
+        """Forgets what it said at these steps."""
 
     async def samples(self, job: str) -> list[Sample]:
         """In row order of their examples."""

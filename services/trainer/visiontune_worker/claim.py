@@ -80,6 +80,8 @@ class Claim:
     manifest: Manifest
     resume_step: int = 0
     resume_files: Sequence[RemoteFile] = ()
+    best_step: int | None = None  # of the best evaluation, as the checkpoint above knew it
+    best_files: Sequence[RemoteFile] = ()  # of that one's checkpoint
     layers: Sequence[ModelLayer] = ()
     adapter_base: Base | None = None  # what the first of layers sits on, when it is an adapter
     samples: Sequence[Sample] = ()
@@ -105,6 +107,8 @@ def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
         manifest=manifest_from(message.manifest),
         resume_step=message.resume_from.step,
         resume_files=_files(message.resume_from.files),
+        best_step=message.best.step if message.HasField("best") else None,
+        best_files=_files(message.best.files),
         layers=layers_from(message.model_files),
         adapter_base=base_from(message.adapter_base) if message.HasField("adapter_base") else None,
         samples=[sample_from(each) for each in message.samples],

@@ -16,7 +16,7 @@ from visiontune_worker.claim import Manifest
 from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.transfer import Transfer, UrlRefused
 
-COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split")
+COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split", "metadata")
 # Decoded tables in memory: the one that is read and the one after it.
 MOST_OPEN = 2
 RENEWALS = 3
@@ -38,6 +38,8 @@ class Example:
     negatives: Sequence[bytes] = ()
     # Names of the images, then of the negatives.
     image_paths: Sequence[str] = ()
+    # An object of what else the record said.
+    metadata_json: str = "{}"
 
     @property
     def row(self) -> int:
@@ -58,6 +60,7 @@ def example_of(name: str, columns: Mapping[str, Any]) -> Example:
             image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
         ],
         videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
+        metadata_json=columns.get("metadata") or "{}",
     )
 
 

@@ -88,6 +88,17 @@ def test_a_whole_model_beside_the_adapter_is_asked_for_by_a_flag() -> None:
     assert body["spec"]["publish"] == {"merged": True}
 
 
+def test_how_the_model_is_measured_is_told_by_flags() -> None:
+    flags = ("--metric", "rouge_l", "--metric", "vqa_accuracy", "--best-metric", "rouge_l", "--patience", "2")
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", *flags, "--publish", "last")
+    assert body["spec"]["evaluation"] == {
+        "metrics": ["rouge_l", "vqa_accuracy"],
+        "best_metric": "rouge_l",
+        "early_stopping": {"patience": 2},
+    }
+    assert body["spec"]["publish"] == {"state": "STATE_LAST"}
+
+
 def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(

@@ -1319,8 +1319,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists predictions of the same held-out examples before and after training
-         * @description Lists predictions of the same held-out examples before and after training.
+         * Lists predictions of the same held-out examples before, during and after training
+         * @description Lists predictions of the same held-out examples before, during and after training.
          */
         get: operations["ListSamples"];
         put?: never;
@@ -1778,6 +1778,26 @@ export interface components {
             /** @description A model of this project: `projects/{project}/models/{model}`. */
             model?: string;
         };
+        /** @description The best evaluation of a job, by the measure that the job is judged by. */
+        BestEvaluation: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done when it was measured.
+             */
+            step?: string;
+            /** @description `Evaluation.best_metric`, or what is taken in its place. */
+            metric?: string;
+            /**
+             * Format: double
+             * @description Its value there.
+             */
+            value?: number;
+            /**
+             * Format: int32
+             * @description Evaluations in a row, up to the newest, that were not better by more than `EarlyStopping.min_delta`.
+             */
+            evaluationsWithoutProgress?: number;
+        };
         /** @description One bar of a histogram. */
         Bin: {
             /**
@@ -1834,6 +1854,8 @@ export interface components {
              * @description When it was complete.
              */
             createTime?: string;
+            /** @description True for that of the best evaluation, as far as it was known when the newest checkpoint was saved. */
+            isBest?: boolean;
         };
         /** @description When the state is saved. */
         Checkpointing: {
@@ -1844,7 +1866,7 @@ export interface components {
             everySteps?: string;
             /**
              * Format: int32
-             * @description Checkpoints kept; older ones are deleted. 2 when absent.
+             * @description Checkpoints kept; older ones are deleted, but for the best one. 2 when absent.
              */
             keep?: number;
         };
@@ -2123,6 +2145,19 @@ export interface components {
             /** @description Changes with every change. */
             readonly etag?: string;
         };
+        /** @description When a training ends before its last step. */
+        EarlyStopping: {
+            /**
+             * Format: int32
+             * @description Evaluations in a row without progress that end the training; 3 when absent.
+             */
+            patience?: number;
+            /**
+             * Format: double
+             * @description Progress is to be better by more than this than at the last progress; 0 when absent.
+             */
+            minDelta?: number;
+        };
         /**
          * @description One edit of one example.
          *
@@ -2313,7 +2348,7 @@ export interface components {
              */
             maxImage?: string;
         };
-        /** @description How the model is measured. */
+        /** @description How the model is measured. docs/evaluation.md says what each measure is. */
         Evaluation: {
             /**
              * Format: int64
@@ -2332,9 +2367,15 @@ export interface components {
             maxNewTokens?: number;
             /**
              * Format: int32
-             * @description Held-out examples whose predictions are kept before and after.
+             * @description Held-out examples whose predictions are kept before, while and after the model is trained.
              */
             sampleCount?: number;
+            /** @description Measures that are reported beside `loss` and `token_accuracy`; when empty all of the objective's, and of those that compare answers the ones that suit the held-out answers: `exact_match` and `vqa_accuracy` where at least half of them have five words or fewer, else `rouge_l`. */
+            metrics?: string[];
+            /** @description The measure by which one evaluation is better than another; `loss` when empty. It is reported in any case. */
+            bestMetric?: string;
+            /** @description End the training when evaluations get no better; absent means that it goes on to its last step. */
+            earlyStopping?: components["schemas"]["EarlyStopping"];
         };
         /** @description Something that happened to a job. */
         Event: {
@@ -3189,7 +3230,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`, `eval_token_accuracy`. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. */
             values?: {
                 [key: string]: number;
             };
@@ -3585,12 +3626,25 @@ export interface components {
             phase?: string;
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
+            /** @description The best evaluation so far; absent before the first one of the trained model. */
+            best?: components["schemas"]["BestEvaluation"];
         };
-        /** @description What a job publishes beside what it trained. */
+        /** @description What the result of a job is. */
         Publish: {
             /** @description Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and inference servers load without peft. Added up in float32, kept in the number format of the base. Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA. */
             merged?: boolean;
+            /** @description Which state is published. */
+            state?: components["schemas"]["Publish.State"];
         };
+        /**
+         * @description A state of the training.
+         *
+         *     - `STATE_UNSPECIFIED`: STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST.
+         *     - `STATE_LAST`: That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step; none is saved for its sake.
+         *     - `STATE_BEST`: That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better than all before.
+         * @enum {string}
+         */
+        "Publish.State": "STATE_UNSPECIFIED" | "STATE_LAST" | "STATE_BEST";
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
@@ -3804,13 +3858,25 @@ export interface components {
             expected?: string;
             /** @description What the untrained model generated; empty until known. */
             before?: string;
-            /** @description What the newest evaluated model generated; empty until known. */
+            /** @description What the newest evaluated model generated, after the end the published one; empty until known. */
             after?: string;
             /**
              * Format: int64
-             * @description Step at which `after` was generated.
+             * @description Step whose model generated `after`.
              */
             afterStep?: string;
+            /** @description What it said at each evaluation, the untrained model's first; filled only where ListSamples is asked for it, and ignored where a worker tells it. Of more than 100 evaluations some in between are left out. */
+            answers?: components["schemas"]["SampleAnswer"][];
+        };
+        /** @description What the model said about a held-out example at one step. */
+        SampleAnswer: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done.
+             */
+            step?: string;
+            /** @description What it generated. */
+            text?: string;
         };
         /**
          * @description How grave a problem is.
@@ -4058,7 +4124,7 @@ export interface components {
             readonly metricsBefore?: {
                 [key: string]: number;
             };
-            /** @description The newest evaluation, by name; after the end, the final one. */
+            /** @description The newest evaluation, by name; after the end, that of the state that was published. */
             readonly metricsAfter?: {
                 [key: string]: number;
             };
@@ -4135,7 +4201,7 @@ export interface components {
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
             preference?: components["schemas"]["Preference"];
-            /** @description What is published beside what was trained. */
+            /** @description What the result is. */
             publish?: components["schemas"]["Publish"];
         };
         /**
@@ -6679,6 +6745,10 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only the sample of this example, `…/versions/{version}/examples/{example}`; empty means all. */
+                example?: string;
+                /** @description Fill `Sample.answers`, too. A page then has 4 samples at most. */
+                withAnswers?: boolean;
             };
             header?: never;
             path: {

@@ -183,7 +183,7 @@ class TrainingJob(_message.Message):
 
     @_builtins.property
     def metrics_after(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """The newest evaluation, by name; after the end, the final one."""
+        """The newest evaluation, by name; after the end, that of the state that was published."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -246,6 +246,7 @@ class Progress(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """Optimiser steps done."""
     total_steps: _builtins.int
@@ -258,6 +259,10 @@ class Progress(_message.Message):
     def remaining(self) -> _duration_pb2.Duration:
         """Expected time to the end; absent while unknown."""
 
+    @_builtins.property
+    def best(self) -> Global___BestEvaluation:
+        """The best evaluation so far; absent before the first one of the trained model."""
+
     def __init__(
         self,
         *,
@@ -266,14 +271,49 @@ class Progress(_message.Message):
         epoch: _builtins.float = ...,
         phase: _builtins.str = ...,
         remaining: _duration_pb2.Duration | None = ...,
+        best: Global___BestEvaluation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "phase", b"phase", "remaining", b"remaining", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "epoch", b"epoch", "phase", b"phase", "remaining", b"remaining", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
+class BestEvaluation(_message.Message):
+    """The best evaluation of a job, by the measure that the job is judged by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_WITHOUT_PROGRESS_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """Optimiser steps done when it was measured."""
+    metric: _builtins.str
+    """`Evaluation.best_metric`, or what is taken in its place."""
+    value: _builtins.float
+    """Its value there."""
+    evaluations_without_progress: _builtins.int
+    """Evaluations in a row, up to the newest, that were not better by more than `EarlyStopping.min_delta`."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        metric: _builtins.str = ...,
+        value: _builtins.float = ...,
+        evaluations_without_progress: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations_without_progress", b"evaluations_without_progress", "metric", b"metric", "step", b"step", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BestEvaluation: _TypeAlias = BestEvaluation  # noqa: Y015
 
 @_typing.final
 class TrainingJobSpec(_message.Message):
@@ -373,7 +413,7 @@ class TrainingJobSpec(_message.Message):
 
     @_builtins.property
     def publish(self) -> Global___Publish:
-        """What is published beside what was trained."""
+        """What the result is."""
 
     def __init__(
         self,
@@ -402,24 +442,59 @@ Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
 
 @_typing.final
 class Publish(_message.Message):
-    """What a job publishes beside what it trained."""
+    """What the result of a job is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Publish._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Publish._State.ValueType  # 0
+        """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+        STATE_LAST: Publish._State.ValueType  # 1
+        """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+        none is saved for its sake.
+        """
+        STATE_BEST: Publish._State.ValueType  # 2
+        """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+        than all before.
+        """
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """A state of the training."""
+
+    STATE_UNSPECIFIED: Publish.State.ValueType  # 0
+    """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+    STATE_LAST: Publish.State.ValueType  # 1
+    """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+    none is saved for its sake.
+    """
+    STATE_BEST: Publish.State.ValueType  # 2
+    """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+    than all before.
+    """
+
     MERGED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     merged: _builtins.bool
     """Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and
     inference servers load without peft. Added up in float32, kept in the number format of the base.
     Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA.
     """
+    state: Global___Publish.State.ValueType
+    """Which state is published."""
     def __init__(
         self,
         *,
         merged: _builtins.bool | None = ...,
+        state: Global___Publish.State.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__merged: _TypeAlias = _typing.Literal["merged"]  # noqa: Y015
     _WhichOneofArgType__merged: _TypeAlias = _typing.Literal["_merged", b"_merged"]  # noqa: Y015
@@ -1166,7 +1241,7 @@ Global___Hyperparameters: _TypeAlias = Hyperparameters  # noqa: Y015
 
 @_typing.final
 class Evaluation(_message.Message):
-    """How the model is measured."""
+    """How the model is measured. docs/evaluation.md says what each measure is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1174,6 +1249,9 @@ class Evaluation(_message.Message):
     MAX_EXAMPLES_FIELD_NUMBER: _builtins.int
     MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
     SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    BEST_METRIC_FIELD_NUMBER: _builtins.int
+    EARLY_STOPPING_FIELD_NUMBER: _builtins.int
     every_steps: _builtins.int
     """Evaluate after every so many optimiser steps; once an epoch when absent."""
     max_examples: _builtins.int
@@ -1181,7 +1259,20 @@ class Evaluation(_message.Message):
     max_new_tokens: _builtins.int
     """Tokens generated an answer, at most."""
     sample_count: _builtins.int
-    """Held-out examples whose predictions are kept before and after."""
+    """Held-out examples whose predictions are kept before, while and after the model is trained."""
+    best_metric: _builtins.str
+    """The measure by which one evaluation is better than another; `loss` when empty. It is reported in any case."""
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Measures that are reported beside `loss` and `token_accuracy`; when empty all of the objective's, and of
+        those that compare answers the ones that suit the held-out answers: `exact_match` and `vqa_accuracy` where
+        at least half of them have five words or fewer, else `rouge_l`.
+        """
+
+    @_builtins.property
+    def early_stopping(self) -> Global___EarlyStopping:
+        """End the training when evaluations get no better; absent means that it goes on to its last step."""
+
     def __init__(
         self,
         *,
@@ -1189,10 +1280,13 @@ class Evaluation(_message.Message):
         max_examples: _builtins.int | None = ...,
         max_new_tokens: _builtins.int | None = ...,
         sample_count: _builtins.int | None = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        best_metric: _builtins.str = ...,
+        early_stopping: Global___EarlyStopping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "early_stopping", b"early_stopping", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "best_metric", b"best_metric", "early_stopping", b"early_stopping", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "metrics", b"metrics", "sample_count", b"sample_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__every_steps: _TypeAlias = _typing.Literal["every_steps"]  # noqa: Y015
     _WhichOneofArgType__every_steps: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps"]  # noqa: Y015
@@ -1214,6 +1308,39 @@ class Evaluation(_message.Message):
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 
 @_typing.final
+class EarlyStopping(_message.Message):
+    """When a training ends before its last step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    MIN_DELTA_FIELD_NUMBER: _builtins.int
+    patience: _builtins.int
+    """Evaluations in a row without progress that end the training; 3 when absent."""
+    min_delta: _builtins.float
+    """Progress is to be better by more than this than at the last progress; 0 when absent."""
+    def __init__(
+        self,
+        *,
+        patience: _builtins.int | None = ...,
+        min_delta: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta", "_patience", b"_patience", "min_delta", b"min_delta", "patience", b"patience"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta", "_patience", b"_patience", "min_delta", b"min_delta", "patience", b"patience"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_delta: _TypeAlias = _typing.Literal["min_delta"]  # noqa: Y015
+    _WhichOneofArgType__min_delta: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta"]  # noqa: Y015
+    _WhichOneofReturnType__patience: _TypeAlias = _typing.Literal["patience"]  # noqa: Y015
+    _WhichOneofArgType__patience: _TypeAlias = _typing.Literal["_patience", b"_patience"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_delta) -> _WhichOneofReturnType__min_delta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
+
+Global___EarlyStopping: _TypeAlias = EarlyStopping  # noqa: Y015
+
+@_typing.final
 class Checkpointing(_message.Message):
     """When the state is saved."""
 
@@ -1224,7 +1351,7 @@ class Checkpointing(_message.Message):
     every_steps: _builtins.int
     """Save after every so many optimiser steps; once an epoch when absent."""
     keep: _builtins.int
-    """Checkpoints kept; older ones are deleted. 2 when absent."""
+    """Checkpoints kept; older ones are deleted, but for the best one. 2 when absent."""
     def __init__(
         self,
         *,
@@ -1445,8 +1572,8 @@ class MetricPoint(_message.Message):
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
-        `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`,
-        `eval_token_accuracy`.
+        `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example
+        `eval_loss`, `eval_exact_match`.
         """
 
     @_builtins.property
@@ -1560,6 +1687,7 @@ class Checkpoint(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    IS_BEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/trainingJobs/{job}/checkpoints/{checkpoint}`, where the last segment is `step-{step}`."""
     step: _builtins.int
@@ -1570,6 +1698,8 @@ class Checkpoint(_message.Message):
     """Attempt that saved it."""
     size_bytes: _builtins.int
     """Bytes of its files."""
+    is_best: _builtins.bool
+    """True for that of the best evaluation, as far as it was known when the newest checkpoint was saved."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was complete."""
@@ -1583,10 +1713,11 @@ class Checkpoint(_message.Message):
         attempt: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        is_best: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "epoch", b"epoch", "name", b"name", "size_bytes", b"size_bytes", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "epoch", b"epoch", "is_best", b"is_best", "name", b"name", "size_bytes", b"size_bytes", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1604,6 +1735,7 @@ class Sample(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     AFTER_STEP_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     example: _builtins.str
     """The example: `…/versions/{version}/examples/{example}`."""
     prompt: _builtins.str
@@ -1613,9 +1745,15 @@ class Sample(_message.Message):
     before: _builtins.str
     """What the untrained model generated; empty until known."""
     after: _builtins.str
-    """What the newest evaluated model generated; empty until known."""
+    """What the newest evaluated model generated, after the end the published one; empty until known."""
     after_step: _builtins.int
-    """Step at which `after` was generated."""
+    """Step whose model generated `after`."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleAnswer]:
+        """What it said at each evaluation, the untrained model's first; filled only where ListSamples is asked for
+        it, and ignored where a worker tells it. Of more than 100 evaluations some in between are left out.
+        """
+
     def __init__(
         self,
         *,
@@ -1625,14 +1763,41 @@ class Sample(_message.Message):
         before: _builtins.str = ...,
         after: _builtins.str = ...,
         after_step: _builtins.int = ...,
+        answers: _abc.Iterable[Global___SampleAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "after_step", b"after_step", "before", b"before", "example", b"example", "expected", b"expected", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "after_step", b"after_step", "answers", b"answers", "before", b"before", "example", b"example", "expected", b"expected", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Sample: _TypeAlias = Sample  # noqa: Y015
+
+@_typing.final
+class SampleAnswer(_message.Message):
+    """What the model said about a held-out example at one step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """Optimiser steps done."""
+    text: _builtins.str
+    """What it generated."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleAnswer: _TypeAlias = SampleAnswer  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
@@ -3345,22 +3510,30 @@ class ListSamplesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    WITH_ANSWERS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}`."""
     page_size: _builtins.int
     """Most samples in the answer; 64 when 0, and more than 64 means 64."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    example: _builtins.str
+    """Only the sample of this example, `…/versions/{version}/examples/{example}`; empty means all."""
+    with_answers: _builtins.bool
+    """Fill `Sample.answers`, too. A page then has 4 samples at most."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        example: _builtins.str = ...,
+        with_answers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "with_answers", b"with_answers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -290,7 +290,7 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSamples(self, request, context):
-        """Lists predictions of the same held-out examples before and after training.
+        """Lists predictions of the same held-out examples before, during and after training.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

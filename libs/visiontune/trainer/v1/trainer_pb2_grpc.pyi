@@ -90,7 +90,7 @@ class TrainerServiceStub:
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]
-    """Lists predictions of the same held-out examples before and after training."""
+    """Lists predictions of the same held-out examples before, during and after training."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListArtifactsRequest, _trainer_pb2.ListArtifactsResponse]
     """Lists a job's artifacts with a signed URL for each file."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]
@@ -182,7 +182,7 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]  # type: ignore[assignment]
-    """Lists predictions of the same held-out examples before and after training."""
+    """Lists predictions of the same held-out examples before, during and after training."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListArtifactsRequest, _trainer_pb2.ListArtifactsResponse]  # type: ignore[assignment]
     """Lists a job's artifacts with a signed URL for each file."""
     ListModels: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -367,7 +367,7 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.ListSamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.ListSamplesResponse, _abc.Awaitable[_trainer_pb2.ListSamplesResponse]]:
-        """Lists predictions of the same held-out examples before and after training."""
+        """Lists predictions of the same held-out examples before, during and after training."""
 
     @_abc_1.abstractmethod
     def ListArtifacts(
