@@ -35,8 +35,8 @@ def show_choices(
     session.table(["CHOSEN", "VALUE", "WHY"], (list(map(escape, row)) for row in rows), empty="")
 
 
-def show(session: Session, estimate: "trainer_pb2.Estimate") -> None:
-    """Prints the estimate as sentences and a table, or why there is none."""
+def show(session: Session, estimate: "trainer_pb2.Estimate", where: str) -> None:
+    """Prints the estimate as sentences and a table, or why there is none. where: the memory is."""
     if estimate.unknown_reason:
         session.say(f"No estimate: {escape(estimate.unknown_reason)}")
         return
@@ -52,7 +52,7 @@ def show(session: Session, estimate: "trainer_pb2.Estimate") -> None:
     )
     memory = estimate.memory
     parts = ", ".join(f"{name} {gib(getattr(memory, field))}" for name, field in _PARTS)
-    session.say(f"Memory of a process: [bold]{gib(memory.peak_bytes)}[/] at its peak ({parts})")
+    session.say(f"Memory of a process on {where}: [bold]{gib(memory.peak_bytes)}[/] at its peak ({parts})")
     if estimate.HasField("duration"):
         session.say(f"Time of the steps: {seconds(estimate.duration.seconds)}, {_by_earlier(estimate)}")
     if estimate.fits:

@@ -265,7 +265,8 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
         session.resource(answer.resolved_spec)
         estimating.show_choices(session, answer.choices)
     if not session.is_json and answer.HasField("estimate"):
-        estimating.show(session, answer.estimate)
+        there = "an accelerator" if answer.resolved_spec.resources.accelerator_count else "processors"
+        estimating.show(session, answer.estimate, there)
     for warning in answer.warnings:
         session.err.print(f"[yellow]Warning[/] {_line(warning)}", soft_wrap=True)
     if answer.problems:

@@ -71,9 +71,13 @@ def _speaking(
     tied: bool = False,
     has_head: bool = True,
     frames: int = 1,
+    pixel_values: int = 3,
     **more: Any,
 ) -> Sizes:
-    """A tower, a projector and a decoder. frames: of a place in the tower, of pictures as of videos."""
+    """A tower, a projector and a decoder. frames: of a place in the tower, of pictures as of videos.
+
+    pixel_values: numbers of a pixel, as they are given to the tower.
+    """
     text = text_of(config)
     layers, others, side = vision
     return Sizes(
@@ -84,7 +88,7 @@ def _speaking(
         positions=int(text.get("max_position_embeddings") or 0),
         vision=layers,
         pictures=pictures,
-        patch_values=3 * side_of(filled(config["vision_config"])["patch_size"]) ** 2 * frames,
+        patch_values=pixel_values * side_of(filled(config["vision_config"])["patch_size"]) ** 2 * frames,
         vision_others=others + side**2 * layers.width,
         projector_parameters=projector,
         **more,
@@ -164,7 +168,8 @@ def _idefics3(config: Config) -> Sizes:
     scale, px = int(config.get("scale_factor", 2)), int(config["vision_config"]["image_size"])
     projector = layers.width * scale**2 * int(text_of(config)["hidden_size"])
     seen = Split(px, side**2, side**2 // scale**2, _IDEFICS3_TILES * px)
-    return _speaking(config, tower, seen, projector)
+    # With each pixel's colours comes whether it is there, in 64 bits.
+    return _speaking(config, tower, seen, projector, pixel_values=5)
 
 
 def _paligemma(config: Config, **more: Any) -> Sizes:

@@ -107,7 +107,7 @@ def memory_of(sizes: Sizes, spec: Spec, largest: Pass, *, on_gpu: bool) -> Memor
     """Memory of a resolved spec's largest pass, in one process that holds all weights.
 
     What trains is float32, and with METHOD_FULL all is; else what is frozen is of 16 bits, and so is what is
-    computed, unless it is PRECISION_FP32.
+    computed, unless it is PRECISION_FP32: then of what trains there is a copy of 16 bits during a pass.
     """
     adaptation, numbers = spec.adaptation, spec.hyperparameters
     width = _FLOAT if numbers.precision in {None, Precision.FP32} else _HALF
@@ -130,7 +130,7 @@ def memory_of(sizes: Sizes, spec: Spec, largest: Pass, *, on_gpu: bool) -> Memor
         base=GPU_BASE if on_gpu else CPU_BASE,
         data=0 if on_gpu else _held(largest),
         weights=round(
-            changing * _FLOAT
+            changing * (_FLOAT if width == _FLOAT else _FLOAT + _HALF)
             + frozen * (_QUANTISED[adaptation.quantisation] if adaptation.quantisation else kept)
         ),
         gradients=changing * _FLOAT,

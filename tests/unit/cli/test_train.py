@@ -265,7 +265,7 @@ def test_a_dry_run_says_what_fits() -> None:
         estimate = {"unknownReason": "Nobody knows."}
         unknown = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "1,000, of which 10 train (1.0%)" in result.output
-    assert "9.00 GiB at its peak" in result.output
+    assert "on processors: 9.00 GiB at its peak" in result.output
     for word in ("a100", "yes", "l4", "no", "1 h 30 min", "1.05", "METHOD_QLORA"):
         assert word in result.output
     assert "by 3.25 examples/s of an earlier job" in result.output
