@@ -1,12 +1,12 @@
 /** TrainerService: training jobs, what they report, and models. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
+import { hasEnded } from "../lib/states";
 import { all, json, send } from "./http";
 import type {
   Accelerator,
   Artifact,
   Checkpoint,
-  LogLine,
   ModelFamily,
   Sample,
   Schemas,
@@ -14,6 +14,10 @@ import type {
   TrainingJobSpec,
   Validation,
 } from "./types";
+
+const SOON_MS = 3000;
+/** Signed links are asked anew after this. */
+const LINKS_LAST_MS = 300_000;
 
 export function jobsQuery(project: string) {
   return infiniteQueryOptions({
@@ -60,13 +64,18 @@ export function metricsQuery(job: string) {
   });
 }
 
-/** Every line that the workers of a job logged and the service keeps. */
-export function allLogLines(job: string): Promise<LogLine[]> {
-  return all(async (pageToken) => {
-    const page = await json<Schemas["ListLogLinesResponse"]>(`${job}/logLines`, {
-      query: { pageSize: 1000, pageToken },
-    });
-    return [page.logLines, page.nextPageToken];
+/** The whole logs of ended attempts with signed links, which stop working after a while. */
+export function attemptLogsQuery({ name = "", state, attempt = 0 }: TrainingJob) {
+  return queryOptions({
+    queryKey: ["attemptLogs", name],
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListAttemptLogsResponse"]>(`${name}/logs`, { query: { pageToken } });
+        return [page.logs, page.nextPageToken];
+      }),
+    // A log is put away a moment after its attempt has ended.
+    refetchInterval: ({ state: { data = [] } }) =>
+      hasEnded(state) && data.length < attempt ? SOON_MS : LINKS_LAST_MS,
   });
 }
 
@@ -84,12 +93,12 @@ export function checkpointsQuery(job: string) {
   });
 }
 
-/** Artifacts with signed links, which stop working after a while: asked anew every five minutes. */
+/** Artifacts with signed links, which stop working after a while. */
 export function artifactsQuery(job: string) {
   return queryOptions({
     queryKey: ["artifacts", job],
     queryFn: async () => (await json<{ artifacts?: Artifact[] }>(`${job}/artifacts`)).artifacts ?? [],
-    refetchInterval: 300_000,
+    refetchInterval: LINKS_LAST_MS,
   });
 }
 
