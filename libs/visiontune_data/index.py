@@ -7,6 +7,7 @@ import functools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
@@ -30,6 +31,13 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">": np.greater,
     ">=": np.greater_equal,
 }
+
+
+class Order(StrEnum):
+    """What comes first among rows."""
+
+    TEXT_BYTES = "text_bytes desc"
+    IMAGE_PIXELS = "image_pixels desc"  # of all images of a row together
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,11 @@ class VersionIndex:
             mask = _Shard(shard, duplicates).holds(condition)
             masks.append(mask & _contains(shard.texts, query) if query else mask)
         return [int(row) for row in np.flatnonzero(np.concatenate(masks))] if masks else []
+
+    def ordered(self, rows: Sequence[int], order: Order) -> list[int]:
+        """The rows with most of something first; among equals the first of them."""
+        amounts = np.concatenate([_amounts(shard, order) for shard in self.shards] or [np.empty(0, np.int64)])
+        return [rows[place] for place in np.argsort(-amounts[list(rows)], kind="stable")]
 
     def preview(self, row: int) -> str:
         """The JSON of a row."""
@@ -242,6 +255,16 @@ class _Shard:
             "problems": self.index.problems.rows,
         }[what]
         return np.bincount(rows, minlength=len(self.index)) > 0
+
+
+def _amounts(index: ShardIndex, order: Order) -> npt.NDArray[np.int64]:
+    """How much of it each row of a shard has."""
+    if order is Order.TEXT_BYTES:
+        lengths: npt.NDArray[np.int64] = pc.binary_length(index.texts).to_numpy(zero_copy_only=False)
+        return lengths
+    pixels = np.zeros(len(index), np.int64)
+    np.add.at(pixels, index.image_rows, index.image_numbers["width"] * index.image_numbers["height"])
+    return pixels
 
 
 def _compared(numbers: npt.NDArray[np.int64], wanted: Compare) -> Mask:

@@ -57,6 +57,7 @@ class Statistics:
     duplicate_example_count: int
     # Those below are empty for versions that are older than they.
     token_count: Distribution = Distribution()
+    answer_token_count: Distribution = Distribution()
     aspect_ratio: Distribution = Distribution()
     size_bytes: Distribution = Distribution()
     brightness: Distribution = Distribution()
@@ -88,6 +89,7 @@ class StatisticsBuilder:
     _messages: "array[int]" = field(default_factory=lambda: array("q"))
     _images: "array[int]" = field(default_factory=lambda: array("q"))
     _tokens: "array[int]" = field(default_factory=lambda: array("q"))
+    _answer_tokens: "array[int]" = field(default_factory=lambda: array("q"))
     _aspects: "array[float]" = field(default_factory=lambda: array("d"))
     _sizes: "array[int]" = field(default_factory=lambda: array("q"))
     _brightness: "array[int]" = field(default_factory=lambda: array("q"))
@@ -101,6 +103,9 @@ class StatisticsBuilder:
         texts = [*example.texts, *map(text_of, example.messages)]
         self._texts.append(sum(map(len, texts)))
         self._tokens.append(sum(map(estimated_tokens, texts)))
+        if example.messages:
+            said = [text_of(each) for each in example.messages if each.role == "assistant"]
+            self._answer_tokens.append(sum(map(estimated_tokens, [*said, *example.texts])))
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))
         self._add_images(example)
@@ -166,6 +171,7 @@ class StatisticsBuilder:
             distinct_answer_count=len(self._answers),
             duplicate_example_count=self.duplicate_example_count,
             token_count=distribution(self._tokens),
+            answer_token_count=distribution(self._answer_tokens),
             aspect_ratio=distribution(self._aspects),
             size_bytes=distribution(self._sizes),
             brightness=distribution(self._brightness),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from visiontune_recipes import adaptation_rules, augmentation_rules
+from visiontune_recipes import adaptation_rules, augmentation_rules, evaluation_rules
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.objectives import CAUSAL_LM, batchings, objective_of
@@ -173,6 +173,10 @@ def _adaptation(job: _Job) -> Iterator[Problem]:
     yield from adaptation_rules.problems(job.spec, job.family)
 
 
+def _evaluation(job: _Job) -> Iterator[Problem]:
+    yield from evaluation_rules.problems(job.spec, job.family)
+
+
 def _batching_not_offered(job: _Job) -> Iterator[Problem]:
     if job.family is None:
         return
@@ -233,6 +237,7 @@ RULES: tuple[Callable[[_Job], Iterator[Problem]], ...] = (
     _no_validation_split,
     _losses_not_offered,
     _adaptation,
+    _evaluation,
     _batching_not_offered,
     _sharding_alone,
     _sharding_not_offered,

@@ -52,6 +52,8 @@ class Lengths:
     images: Span  # of an example
     width_px: Span
     height_px: Span
+    # Of text_tokens, those of what the assistant says. None: the version is older than that statistic.
+    answer_tokens: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

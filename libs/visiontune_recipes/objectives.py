@@ -25,7 +25,7 @@ class Objective:
 CAUSAL_LM = Objective(
     name="causal_lm",
     description="Cross-entropy of the next token, only on the assistant's answers and their stop tokens.",
-    metrics=("loss", "exact_match", "token_accuracy"),
+    metrics=("loss", "exact_match", "vqa_accuracy", "rouge_l", "token_accuracy"),
 )
 
 PREFERENCE = Objective(

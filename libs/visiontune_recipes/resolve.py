@@ -14,7 +14,7 @@ from visiontune_recipes.spec import (
     PARTS,
     Adaptation,
     Base,
-    Checkpointing,
+    EarlyStopping,
     Evaluation,
     Hub,
     Hyperparameters,
@@ -88,8 +88,11 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
             "adaptation": _adaptation(spec.adaptation, method, preset=preset),
             "hyperparameters": hyperparameters,
             "evaluation": _evaluation(spec.evaluation, defaults, epoch_steps),
-            "checkpointing": Checkpointing(
-                every_steps=spec.checkpointing.every_steps or epoch_steps, keep=spec.checkpointing.keep or 2
+            "checkpointing": spec.checkpointing.model_copy(
+                update={
+                    "every_steps": spec.checkpointing.every_steps or epoch_steps,
+                    "keep": spec.checkpointing.keep or 2,
+                }
             ),
             "resources": spec.resources.model_copy(
                 update={"max_attempts": spec.resources.max_attempts or 5},
@@ -180,12 +183,20 @@ def _hyperparameters(asked: Hyperparameters, defaults: _Defaults, resources: Res
 
 
 def _evaluation(asked: Evaluation, defaults: _Defaults, epoch_steps: int) -> Evaluation:
-    return Evaluation(
-        every_steps=_chosen(asked.every_steps, epoch_steps),
-        max_examples=asked.max_examples,
-        max_new_tokens=_chosen(asked.max_new_tokens, defaults.max_new_tokens),
-        sample_count=_chosen(asked.sample_count, 8),
+    return asked.model_copy(
+        update={
+            "every_steps": _chosen(asked.every_steps, epoch_steps),
+            "max_new_tokens": _chosen(asked.max_new_tokens, defaults.max_new_tokens),
+            "sample_count": _chosen(asked.sample_count, 8),
+            "early_stopping": _early_stopping(asked.early_stopping),
+        }
     )
+
+
+def _early_stopping(asked: EarlyStopping | None) -> EarlyStopping | None:
+    if asked is None:
+        return None
+    return EarlyStopping(patience=_chosen(asked.patience, 3), min_delta=_chosen(asked.min_delta, 0.0))
 
 
 def _chosen(asked: T | None, otherwise: T) -> T:

@@ -107,6 +107,13 @@ class OnBadExample(StrEnum):
     SKIP = "ON_BAD_EXAMPLE_SKIP"
 
 
+class State(StrEnum):
+    """Which state of a training becomes its result."""
+
+    LAST = "STATE_LAST"
+    BEST = "STATE_BEST"
+
+
 class Sharding(StrEnum):
     """How weights are divided among processes that train together."""
 
@@ -227,6 +234,13 @@ class Hyperparameters(Message):
         return float(own or self.learning_rate or 0.0)
 
 
+class EarlyStopping(Message):
+    """When a training ends before its last step."""
+
+    patience: int | None = Field(default=None, ge=1, le=1000)
+    min_delta: float | None = Field(default=None, ge=0, le=1_000_000)
+
+
 class Evaluation(Message):
     """How the model is measured. `max_examples` stays None for all of them."""
 
@@ -234,6 +248,15 @@ class Evaluation(Message):
     max_examples: int | None = Field(default=None, ge=1)
     max_new_tokens: int | None = Field(default=None, ge=1, le=4096)
     sample_count: int | None = Field(default=None, ge=0, le=64)
+    # None where unset, resolved too, so that the digests of specs without them stay what they were.
+    metrics: tuple[str, ...] | None = Field(default=None, max_length=20)
+    best_metric: str | None = Field(default=None, max_length=63)
+    early_stopping: EarlyStopping | None = None
+
+    @property
+    def judged_by(self) -> str:
+        """The measure by which one evaluation is better than another."""
+        return self.best_metric or "loss"
 
 
 class Checkpointing(Message):
@@ -297,9 +320,10 @@ class Preference(Message):
 
 
 class Publish(Message):
-    """What is published beside what was trained."""
+    """What the result is: which state, and whether there is a whole model beside the adapter."""
 
     merged: bool | None = None
+    state: Unset[State] = None
 
 
 class Spec(Message):
@@ -355,6 +379,12 @@ class Spec(Message):
     def skips_bad_examples(self) -> bool:
         """True when an unusable example is left out instead of ending the job."""
         return self.loading is not None and self.loading.on_bad_example is OnBadExample.SKIP
+
+    @property
+    def publishes_best(self) -> bool:
+        """True when the state of the best evaluation becomes the result, rather than the last one."""
+        chosen = self.publish.state if self.publish else None
+        return chosen is State.BEST or (chosen is None and self.evaluation.early_stopping is not None)
 
     def at(self, commit: str) -> Self:
         """The same with its base model at a commit; see Base.at."""

@@ -30,6 +30,9 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
     def __init__(self) -> None:
         self.gone: set[str] = set()
         self.splits: Mapping[str, int] = {"train": 64, "validation": 16}
+        self.most_tokens = 40  # of a text, as the statistics tell
+        self.largest: list[int] = []  # rows that ListExamples gives
+        self.listings = 0
         url = "http://127.0.0.1:1/shard"
         self.shards = [pb.Shard(sha256="0" * 64, row_count=80, size_bytes=1, url=url)]
 
@@ -53,16 +56,21 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
                 count=80,
                 mean=12,
                 median=10,
-                max=40,
+                max=self.most_tokens,
                 histogram=[
                     pb.Bin(lower=0, upper=20, count=77),
-                    pb.Bin(lower=20, upper=40, count=3),
+                    pb.Bin(lower=20, upper=self.most_tokens, count=3),
                 ],
             ),
             images_per_example=pb.Distribution(count=80, mean=1, median=1, max=1),
             width_px=pb.Distribution(count=80, mean=32, median=32, max=32),
             height_px=pb.Distribution(count=80, mean=32, median=32, max=32),
         )
+
+    async def ListExamples(self, request: pb.ListExamplesRequest, context: Any) -> pb.ListExamplesResponse:
+        self.listings += 1
+        names = (f"{request.parent}/examples/{row}" for row in self.largest)
+        return pb.ListExamplesResponse(examples=[pb.Example(name=name) for name in names])
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         kind = self._kind(request.name)
@@ -87,7 +95,8 @@ async def running_datasets(issuers_file: Path, **settings: Any) -> AsyncIterator
         settings=ServerSettings(issuers_file=issuers_file, stop_grace_s=0.5, **settings),
         rpcs=[rpc],
         access={
-            f"/{NAME}/{method}": Role.VIEWER for method in ("GetVersion", "GetStatistics", "GetReadManifest")
+            f"/{NAME}/{method}": Role.VIEWER
+            for method in ("GetVersion", "GetStatistics", "GetReadManifest", "ListExamples")
         },
     )
     async with server.running(program) as target:

@@ -63,13 +63,14 @@ def scripted(script: Callable[[Seen], Answer], port: int = 0) -> Iterator[Server
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("content-length", str(len(answer.body) + (1 if answer.cut else 0)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
             self.close_connection = answer.cut
 
         def log_message(self, *_: object) -> None:
             return
 
-    for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"):
         setattr(Handler, f"do_{method}", Handler._answer)
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -87,23 +87,26 @@ class WorkerClient:
     async def upload(self, folder: str, files: Mapping[str, bytes]) -> list[pb.UploadedFile]:
         return await self.put(await self.create(folder, files), files)
 
-    async def checkpoint(self, step: int, content: bytes = b"weights") -> None:
+    async def checkpoint(self, step: int, content: bytes = b"weights", best_step: int | None = None) -> None:
         uploaded = await self.upload(f"checkpoints/step-{step}", {"model.safetensors": content})
-        await self.commit(step, uploaded)
+        await self.commit(step, uploaded, best_step)
 
-    async def commit(self, step: int, uploaded: list[pb.UploadedFile]) -> None:
-        request = pb.CommitCheckpointRequest(attempt=self.attempt, step=step, epoch=1.0, files=uploaded)
+    async def commit(self, step: int, uploaded: list[pb.UploadedFile], best_step: int | None = None) -> None:
+        request = pb.CommitCheckpointRequest(
+            attempt=self.attempt, step=step, epoch=1.0, files=uploaded, best_step=best_step
+        )
         await self.call("CommitCheckpoint", request)
 
     async def finish(self, outcome: pb.Outcome.ValueType = pb.OUTCOME_SUCCEEDED, **fields: Any) -> Any:
         request = pb.FinishAttemptRequest(attempt=self.attempt, outcome=outcome, **fields)
         return (await self.call("FinishAttempt", request)).state
 
-    async def succeed(self, artifact: str = "model", content: bytes = b"weights") -> Any:
+    async def succeed(self, artifact: str = "model", content: bytes = b"weights", **fields: Any) -> Any:
         """Uploads a small result and finishes with it."""
         uploaded = await self.upload(f"artifacts/{artifact}", {"model.safetensors": content})
         return await self.finish(
             artifacts=[pb.ArtifactUploads(artifact=artifact, files=uploaded)],
             metrics={"exact_match": 0.95},
             parameter_count=1234,
+            **fields,
         )

@@ -56,6 +56,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     notices: list[worker_pb2.Notice] = field(default_factory=list)
     progress: list[trainer_pb2.Progress] = field(default_factory=list)
     checkpoints: dict[int, list[trainer_pb2.ArtifactFile]] = field(default_factory=dict)
+    best_step: int | None = None
     finished: list[worker_pb2.FinishAttemptRequest] = field(default_factory=list)
     repeated: int = 0
     claims: int = 0
@@ -154,6 +155,9 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
         if newest:
             answer.resume_from.step = newest[0]
             answer.resume_from.files.extend(newest[1])
+        if self.best_step in self.checkpoints:
+            answer.best.step = self.best_step
+            answer.best.files.extend(self.checkpoints[self.best_step])
         return answer
 
     async def Report(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -207,6 +211,7 @@ class Trainer(worker_pb2_grpc.WorkerServiceServicer):
     async def CommitCheckpoint(self, request: Any, context: Any) -> Any:
         await self._authenticate(request, context)
         self.checkpoints[request.step] = self.assemble(f"checkpoints/step-{request.step}", request.files)
+        self.best_step = request.best_step if request.HasField("best_step") else None
         return worker_pb2.CommitCheckpointResponse()
 
     async def FinishAttempt(self, request: Any, context: Any) -> Any:

@@ -23,6 +23,14 @@ class Store:
         return f"http://127.0.0.1:{self.port}"
 
 
+def _part(asked: str | None) -> slice:
+    """What `bytes=FIRST-LAST` means; None: all of it."""
+    if asked is None:
+        return slice(None)
+    first, last = asked.removeprefix("bytes=").split("-")
+    return slice(int(first), int(last) + 1)
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[Store]:
     """Serves a folder on a free port of loopback."""
@@ -49,8 +57,9 @@ def serving(folder: Path) -> Iterator[Store]:
             if self.refused():
                 return
             path = store.folder / self.path.partition("?")[0].lstrip("/")
+            asked = self.headers.get("Range")
             if path.is_file():
-                self.reply(200, path.read_bytes())
+                self.reply(206 if asked else 200, path.read_bytes()[_part(asked)])
             else:
                 self.reply(404)
 

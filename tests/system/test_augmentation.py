@@ -45,6 +45,12 @@ def test_a_policy_is_looked_at_refused_allowed_and_trained_with(stack: Stack, tm
     warned = stack.cli("dataset", "preview", "augmented", "-f", str(flip), "--output-dir", str(folder))
     assert "Warning With RandomHorizontalFlip a text may no longer be true" in warned.stderr
 
+    seen = stack.cli(*job, "--augmentation", "strong", "--preview", "--preview-count", "2").stdout
+    assert "llava, causal_lm; at most 2,048 tokens" in seen
+    assert seen.count("<image>×16") == 2
+    assert seen.count("of 32×32 px seen as 32×32") == 2
+    assert "</s>⟧" in seen
+
     flip.write_text(f"{FLIP}    allow_text_breaking: true\n")
     done = json.loads(stack.cli(*job, "--file", str(flip), "--output", "json").stdout)
     assert done["state"] == "STATE_SUCCEEDED"

@@ -23,6 +23,8 @@ TRIED: dict[str, tuple[Set[str], Set[str]]] = {
     "worker.v1.WorkerService": (worker.OF_AN_ATTEMPT.keys(), set()),
     # Stands beside the dataset service, which alone reaches it: it gets a picture and answers with one.
     "worker.v1.AugmentationPreviewService": (set(), {"PreviewPicture"}),
+    # The same beside the trainer: it gets signed URLs and answers with what it read.
+    "worker.v1.ExamplePreviewService": (set(), {"PreviewExamples"}),
 }
 
 

@@ -1,6 +1,7 @@
 """`visiontune dataset` for what is in a version: looking at examples."""
 
 import itertools
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 60
 
 
+class Order(StrEnum):
+    """What comes first."""
+
+    TEXT = "text"
+    IMAGES = "images"
+
+
+# What the service calls them.
+_ORDERS = {Order.TEXT: "text_bytes desc", Order.IMAGES: "image_pixels desc"}
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands of this module to `visiontune dataset`."""
     app.command("examples")(examples)
@@ -29,11 +41,18 @@ def examples(
         str, typer.Option("--filter", help='For example "split = train AND width >= 512"; docs/filters.md.')
     ] = "",
     query: Annotated[str, typer.Option(help="Text that a message or caption contains, in any case.")] = "",
+    largest: Annotated[
+        Order | None, typer.Option(help="First those with most text, or with most pixels of images.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most examples that are listed.")] = 50,
 ) -> None:
-    """List examples of a version in row order; of a dataset, of the newest one."""
+    """List examples of a version in row order, or the largest first; of a dataset, of the newest one."""
+    order_by = _ORDERS[largest] if largest else ""
     found = itertools.islice(
-        session.client.list_examples(name, filter_=filter_, query=query, page_size=min(limit, 200)), limit
+        session.client.list_examples(
+            name, filter_=filter_, query=query, order_by=order_by, page_size=min(limit, 200)
+        ),
+        limit,
     )
     if session.is_json:
         session.resources(found)

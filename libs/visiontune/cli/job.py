@@ -171,11 +171,33 @@ def artifacts(
 
 @app.command("samples")
 @talks
-def samples(session: Session, job: JobName) -> None:
-    """Show what the model said about held-out examples before and after training."""
-    found = list(session.client.list_samples(job))
+def samples(
+    session: Session,
+    job: JobName,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Show what it said at every evaluation, example by example.")
+    ] = False,
+    example: Annotated[
+        str, typer.Option(help="Only this example: its row in the version, or its full name.")
+    ] = "",
+) -> None:
+    """Show what the model said about held-out examples before, while and after it was trained."""
+    if example and "/" not in example:
+        example = f"{session.client.get_job(job).spec.dataset_version}/examples/{example}"
+    found = list(session.client.list_samples(job, example=example, with_answers=steps))
     if session.is_json:
         session.resources(found)
+        return
+    if steps:
+        session.table(
+            ["EXAMPLE", "STEP", "ANSWER", "EXPECTED"],
+            (
+                [names.short(s.example), f"{each.step:,}", views.quoted(each.text), views.quoted(s.expected)]
+                for s in found
+                for each in s.answers
+            ),
+            empty="No samples yet.",
+        )
         return
     session.table(
         ["EXAMPLE", "PROMPT", "EXPECTED", "BEFORE", "AFTER"],

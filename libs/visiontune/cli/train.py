@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 
 from visiontune import names
-from visiontune.cli import adapting, estimating, watching
+from visiontune.cli import adapting, estimating, evaluating, seeing, watching
 from visiontune.cli.adapting import Method, Optimiser, Part, Precision
+from visiontune.cli.evaluating import State
 from visiontune.cli.failures import Failed
 from visiontune.cli.session import Session, talks
 
@@ -115,6 +116,21 @@ def train(
     merged: Annotated[
         bool | None, typer.Option(help="Also publish a whole model with the adapter in its weights.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Report this measure of held-out examples; several may be given."),
+    ] = None,
+    best_metric: Annotated[
+        str,
+        typer.Option(help="The measure by which one evaluation is better than another; loss when absent."),
+    ] = "",
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many evaluations in a row without progress, and publish the best."),
+    ] = None,
+    publish: Annotated[
+        State | None, typer.Option(help="Which state becomes the result; best with --patience, else last.")
+    ] = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -131,6 +147,16 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the job and show every choice; start nothing.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show examples as the model would get them; start nothing.")
+    ] = False,
+    preview_count: Annotated[
+        int | None, typer.Option(help="How many of them; 4 when absent.", min=1, max=16)
+    ] = None,
+    preview_row: Annotated[
+        list[int] | None,
+        typer.Option(help="Row of an example to show; repeat it for more. Else what training sees first."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Watch until the job ends. Ctrl-C leaves it running.")] = True,
 ) -> None:
     """Train a model on a dataset version.
@@ -157,11 +183,15 @@ def train(
     _load(spec, batching, on_bad_example)
     if merged is not None:
         spec.publish.merged = merged
+    evaluating.evaluate(spec, metric or (), best_metric, patience, publish)
     _place(spec.resources, accelerator, nodes, spot, queue, priority)
     if job_id:
         request.training_job_id = job_id
     choose_data(session.client, spec, dataset)
     choose_model(session.client, spec, model)
+    if preview:
+        seeing.preview(session, request.training_job, preview_row, preview_count)
+        return
     if dry_run:
         check(session, request.training_job)
         return
@@ -233,8 +263,10 @@ def check(session: Session, job: "trainer_pb2.TrainingJob") -> None:
     elif not answer.problems:
         session.say(f"The job is fine: {answer.total_steps:,} steps. Every choice made:")
         session.resource(answer.resolved_spec)
+        estimating.show_choices(session, answer.choices)
     if not session.is_json and answer.HasField("estimate"):
-        estimating.show(session, answer.estimate)
+        there = "an accelerator" if answer.resolved_spec.resources.accelerator_count else "processors"
+        estimating.show(session, answer.estimate, there)
     for warning in answer.warnings:
         session.err.print(f"[yellow]Warning[/] {_line(warning)}", soft_wrap=True)
     if answer.problems:

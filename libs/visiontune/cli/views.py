@@ -26,7 +26,7 @@ COLOURS = {
     "RUNNING": "cyan",
 }
 # The measures that say most about a model: it has the one of what it was trained for.
-ACCURACY = ("exact_match", "preference_accuracy", "image_to_text_recall_at_1", "ndcg_at_5")
+ACCURACY = ("exact_match", "rouge_l", "preference_accuracy", "image_to_text_recall_at_1", "ndcg_at_5")
 
 
 def when(time: "Timestamp") -> str:
@@ -197,6 +197,7 @@ def job(
         ["augmentation", escape(augmentation(found.spec.augmentation))],
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],
+        ["best evaluation", best(found.progress) or "-"],
         ["attempt", str(found.attempt)],
         ["accelerator hours", escape(hours(used)) or "-"],
         ["spec digest", found.spec_digest],
@@ -204,6 +205,16 @@ def job(
         ["ended", when(found.end_time)],
     ]
     session.table(["", ""], ([f"[bold]{label}[/]", value] for label, value in rows), empty="")
+
+
+def best(progress: "trainer_pb2.Progress") -> str:
+    """`loss 0.1234 at step 120, 2 evaluations since without progress`; empty before the first."""
+    found = progress.best
+    if not progress.HasField("best"):
+        return ""
+    since = found.evaluations_without_progress
+    waited = f", {since} evaluation{'s' * (since != 1)} since without progress" if since else ""
+    return f"{found.metric} {found.value:.4f} at step {found.step:,}{waited}"
 
 
 def augmentation(policy: "augmentation_pb2.Augmentation") -> str:

@@ -73,9 +73,16 @@ class Datasets(Calls):
         )
 
     def list_examples(
-        self, version: str, *, split: str = "", filter_: str = "", query: str = "", page_size: int = 200
+        self,
+        version: str,
+        *,
+        split: str = "",
+        filter_: str = "",
+        query: str = "",
+        order_by: str = "",
+        page_size: int = 200,
     ) -> Iterator[dataset_pb2.Example]:
-        """A version's examples in row order; docs/filters.md tells of `filter_`."""
+        """A version's examples in row order, or as `order_by` says; docs/filters.md tells of `filter_`."""
         return self.pages(
             rpc(_DATASETS, "ListExamples"),
             dataset_pb2.ListExamplesRequest(
@@ -83,6 +90,7 @@ class Datasets(Calls):
                 split=split,
                 filter=filter_,
                 query=query,
+                order_by=order_by,
                 page_size=page_size,
             ),
             dataset_pb2.ListExamplesResponse(),

@@ -1,6 +1,6 @@
 """Training jobs, what they tell, and models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from visiontune import names, watch
 from visiontune.methods.calling import Calls, parse, rpc, with_request_id
@@ -8,6 +8,9 @@ from visiontune.trainer.v1 import trainer_pb2
 from visiontune.transcode import call_for
 
 _TRAINER = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
+
+# A model's processor is loaded first, and a preset learns its tokenizer from all texts.
+_PREVIEW_TIMEOUT_S = 120.0
 
 
 class Training(Calls):
@@ -20,6 +23,20 @@ class Training(Calls):
         request = trainer_pb2.ValidateTrainingJobRequest(parent=self.project, training_job=job)
         return self.call(
             rpc(_TRAINER, "ValidateTrainingJob"), request, trainer_pb2.ValidateTrainingJobResponse()
+        )
+
+    def preview_examples(
+        self, job: trainer_pb2.TrainingJob, *, rows: Sequence[int] = (), count: int = 0
+    ) -> trainer_pb2.PreviewTrainingExamplesResponse:
+        """Examples as the job's model would get them: rows of the version, or `count` that it sees first."""
+        request = trainer_pb2.PreviewTrainingExamplesRequest(
+            parent=self.project, training_job=job, rows=rows, count=count
+        )
+        return self.call(
+            rpc(_TRAINER, "PreviewTrainingExamples"),
+            request,
+            trainer_pb2.PreviewTrainingExamplesResponse(),
+            timeout_s=_PREVIEW_TIMEOUT_S,
         )
 
     def create_job(self, job: trainer_pb2.TrainingJob, *, job_id: str = "") -> trainer_pb2.TrainingJob:
@@ -106,11 +123,19 @@ class Training(Calls):
             "events",
         )
 
-    def list_samples(self, job: str) -> Iterator[trainer_pb2.Sample]:
-        """Predictions of the same held-out examples before and after training."""
+    def list_samples(
+        self, job: str, *, example: str = "", with_answers: bool = False
+    ) -> Iterator[trainer_pb2.Sample]:
+        """Predictions of the same held-out examples before and after training.
+
+        example: only that of this one, by its full name. with_answers: what was said at each evaluation, too.
+        """
+        request = trainer_pb2.ListSamplesRequest(
+            parent=self.job_name(job), example=example, with_answers=with_answers
+        )
         return self.pages(
             rpc(_TRAINER, "ListSamples"),
-            trainer_pb2.ListSamplesRequest(parent=self.job_name(job)),
+            request,
             trainer_pb2.ListSamplesResponse(),
             "samples",
         )

@@ -1,11 +1,10 @@
 """What a resolved job needs: tokens, memory, work; where it fits, and what to change where it does not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from visiontune_recipes.estimate.memory import Memory, Pass, memory_of, trainable
-from visiontune_recipes.estimate.sizes import Sizes
-from visiontune_recipes.facts import Lengths
+from visiontune_recipes.estimate.memory import Memory, trainable
+from visiontune_recipes.estimate.work import Tokens, Work, examples_of_step
 from visiontune_recipes.resolve import resolve_lora
 from visiontune_recipes.spec import Adaptation, Hyperparameters, Method, Precision, Quantisation, Spec
 
@@ -22,17 +21,6 @@ class Card:
     memory_bytes: int | None
     flops: float | None  # in a second, at bfloat16
     price_per_hour: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens of examples, with those of their images."""
-
-    median: int
-    p95: int
-    max: int
-    median_image: int
-    max_image: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,7 @@ class Fit:
     duration_s: float | None
     cost: float | None
     changes: tuple[Change, ...] = ()
+    measured_speed: float | None = None  # samples a second of earlier jobs, by which the duration is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,103 +55,49 @@ class Needs:
     memory: Memory
     training_flops: float
     fits: tuple[Fit, ...]
+    measured_speed: float | None = None  # samples a second of earlier jobs where this one asks to run
+    duration_s: float | None = None  # by that; None without
 
 
 def needs(
     asked: Spec,
     spec: Spec,
-    sizes: Sizes,
-    lengths: Lengths,
+    work: Work,
     steps: int,
     methods: Sequence[Method],
     cards: Sequence[Card],
+    speeds: Mapping[str, float],
 ) -> Needs:
-    """What a job needs. spec: `asked`, resolved. steps: of this job. methods: those of its family."""
-    on_gpu = spec.resources.accelerator_count > 0
-    numbers = spec.hyperparameters
-    tokens = tokens_of(sizes, lengths, numbers.max_length or 1)
-    work = steps * examples_of_step(numbers) * flops_of_example(sizes, spec, lengths)
-    # What is chosen for processors is chosen otherwise on an accelerator.
-    precision = asked.hyperparameters.precision or Precision.BF16
-    there = spec.model_copy(update={"hyperparameters": numbers.model_copy(update={"precision": precision})})
-    return Needs(
-        total_parameters=sizes.parameters,
-        trainable_parameters=trainable(sizes, spec.adaptation),
-        tokens=tokens,
-        memory=_memory(spec, sizes, tokens, lengths, on_gpu=on_gpu),
-        training_flops=work,
-        fits=tuple(_fit(there, sizes, tokens, lengths, work, methods, card) for card in cards),
-    )
+    """What a job needs. spec: `asked`, resolved. steps: of this job. methods: those of its family.
 
-
-def tokens_of(sizes: Sizes, lengths: Lengths, max_length: int) -> Tokens:
-    """Tokens of examples. Those of images count a picture of that width and that height for each."""
-
-    def images(of: str) -> int:
-        each = sizes.tokens_of_image(getattr(lengths.width_px, of), getattr(lengths.height_px, of))
-        return int(getattr(lengths.images, of) * each)
-
-    def whole(of: str) -> int:
-        return min(max_length, int(getattr(lengths.text_tokens, of)) + images(of))
-
-    return Tokens(
-        median=whole("median"),
-        p95=whole("p95"),
-        max=whole("max"),
-        median_image=images("median"),
-        max_image=images("max"),
-    )
-
-
-def examples_of_step(numbers: Hyperparameters) -> int:
-    """Examples of one optimiser step, over all processes."""
-    return (numbers.batch_size or 1) * (numbers.gradient_accumulation_steps or 1)
-
-
-def flops_of_example(sizes: Sizes, spec: Spec, lengths: Lengths) -> float:
-    """Operations of one example, forward and backward: 6 for a parameter that trains and a token.
-
-    2 of them are the forward pass, 2 the gradients of activations, 2 those of weights (Kaplan et al. 2020,
-    arXiv:2001.08361). Frozen layers below all that trains have the first alone; checkpointing repeats it.
+    speeds: samples a second that earlier jobs reached, by accelerator; "" stands for processors.
     """
-    adaptation = spec.adaptation
-    of_image = sizes.tokens_of_image(lengths.width_px.mean, lengths.height_px.mean)
-    tokens = lengths.text_tokens.mean + lengths.images.mean * of_image
-    again = 2 if spec.hyperparameters.gradient_checkpointing else 0
-    head = sizes.vocabulary * sizes.language.width if sizes.has_head else 0
-    speaks = sizes.language.parameters + head
-    per_weight = 6 if "language_model" in adaptation.whole() else 4
-    work = (per_weight + again) * speaks * tokens
-    patches = lengths.images.mean * sizes.patches(lengths.width_px.mean, lengths.height_px.mean)
-    trains = "vision_tower" in adaptation.trains()
-    return work + (6 + again if trains else 2) * sizes.vision_parameters * patches
-
-
-def _memory(spec: Spec, sizes: Sizes, tokens: Tokens, lengths: Lengths, *, on_gpu: bool) -> Memory:
-    resources, numbers = spec.resources, spec.hyperparameters
-    processes = max(1, resources.accelerator_count) * resources.node_count
-    here = min(numbers.batch_size or 1, -(-examples_of_step(numbers) // processes))
-    pictures = lengths.images.max
-    largest = Pass(
-        examples=here,
-        text_tokens=max(0, tokens.max - tokens.max_image),
-        image_tokens=min(tokens.max, tokens.max_image),
-        patches=round(pictures * sizes.patches(lengths.width_px.max, lengths.height_px.max)),
+    numbers = spec.hyperparameters
+    # What is chosen for processors is chosen otherwise on an accelerator.
+    there = spec
+    if not spec.resources.accelerator_count:
+        precision = asked.hyperparameters.precision or Precision.BF16
+        there = spec.model_copy(
+            update={"hyperparameters": numbers.model_copy(update={"precision": precision})}
+        )
+    speed = speeds.get(spec.resources.accelerator)
+    return Needs(
+        total_parameters=work.sizes.parameters,
+        trainable_parameters=trainable(work.sizes, spec.adaptation, numbers),
+        tokens=work.tokens(numbers.max_length or 1),
+        memory=work.memory(spec, steps, on_gpu=spec.resources.accelerator_count > 0),
+        training_flops=steps * examples_of_step(numbers) * work.flops(spec),
+        fits=tuple(_fit(there, work, steps, methods, card, speeds.get(card.name)) for card in cards),
+        measured_speed=speed,
+        duration_s=steps * examples_of_step(numbers) / speed if speed else None,
     )
-    return memory_of(sizes, spec.adaptation, numbers, largest, on_gpu=on_gpu)
 
 
 def _fit(
-    spec: Spec,
-    sizes: Sizes,
-    tokens: Tokens,
-    lengths: Lengths,
-    work: float,
-    methods: Sequence[Method],
-    card: Card,
+    spec: Spec, work: Work, steps: int, methods: Sequence[Method], card: Card, speed: float | None
 ) -> Fit:
     def needed(of: Spec) -> int:
-        return _memory(of, sizes, tokens, lengths, on_gpu=True).peak
+        return work.memory(of, steps, on_gpu=True).peak
 
     fits = None if card.memory_bytes is None else needed(spec) <= card.memory_bytes
     changes: tuple[Change, ...] = ()
@@ -170,13 +105,16 @@ def _fit(
         tried = smaller(spec, methods)
         changes = next((how for how, less in tried if needed(less) <= card.memory_bytes), ())
     count = max(1, spec.resources.accelerator_count) * spec.resources.node_count
+    examples = steps * examples_of_step(spec.hyperparameters)
     duration_s = None
-    if card.flops and spec.hyperparameters.precision is not Precision.FP32:
-        duration_s = work / (card.flops * UTILISATION * count)
+    if speed:
+        duration_s = examples / speed
+    elif card.flops and spec.hyperparameters.precision is not Precision.FP32:
+        duration_s = examples * work.flops(spec) / (card.flops * UTILISATION * count)
     cost = None
     if duration_s is not None and card.price_per_hour is not None:
         cost = duration_s / 3600 * card.price_per_hour * count
-    return Fit(card.name, needed(spec), card.memory_bytes, fits, duration_s, cost, changes)
+    return Fit(card.name, needed(spec), card.memory_bytes, fits, duration_s, cost, changes, speed)
 
 
 def smaller(spec: Spec, methods: Sequence[Method]) -> Iterator[tuple[tuple[Change, ...], Spec]]:

@@ -17,6 +17,7 @@ TOKENS = {
     "turn_end_token": "<|im_end|>",
     "end_token": "<|endoftext|>",
 }
+SIZE = {"shortest_edge": 4 * 28 * 28, "longest_edge": 9 * 28 * 28}
 _TOKEN_IDS = ("image_token", "video_token", "vision_start_token", "vision_end_token")
 
 
@@ -24,10 +25,9 @@ def processor(tokenizer: Any) -> Any:
     """The preset's processor: 4 to 9 tokens an image."""
     from transformers import ColQwen2Processor, Qwen2VLImageProcessor  # noqa: PLC0415
 
-    size = {"shortest_edge": 4 * 28 * 28, "longest_edge": 9 * 28 * 28}
     # What stands before an image cannot know of it, and without training a query finds its best there.
     prompt = "<|image_pad|><|vision_end|>Describe the image.<|im_end|><|endoftext|>"
-    return ColQwen2Processor(Qwen2VLImageProcessor(size=size), tokenizer, visual_prompt_prefix=prompt)
+    return ColQwen2Processor(Qwen2VLImageProcessor(size=SIZE), tokenizer, visual_prompt_prefix=prompt)
 
 
 TINY = Preset(

@@ -8,6 +8,7 @@ from visiontune_recipes.families.preset import INITIALIZER_RANGE, Preset, dialog
 from visiontune_recipes.spec import Method, Spec
 
 IMAGE_TOKEN, AUDIO_TOKEN = "<|image|>", "<|audio|>"
+MOST_CROPS = 4  # of a picture of the preset
 _IMAGE = r"model\.embed_tokens_extend\.image_embed\."
 
 # The model's own dialogue, with the assistant's words and stop token marked.
@@ -51,7 +52,7 @@ def processor(tokenizer: Any) -> Any:
     )
 
     size = {"height": 64, "width": 64}
-    images = Phi4MultimodalImageProcessor(size=size, patch_size=2, dynamic_hd=4)
+    images = Phi4MultimodalImageProcessor(size=size, patch_size=2, dynamic_hd=MOST_CROPS)
     audio = Phi4MultimodalFeatureExtractor()
     return Phi4MultimodalProcessor(images, audio, tokenizer)  # type: ignore[no-untyped-call]  # transformers
 

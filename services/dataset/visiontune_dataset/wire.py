@@ -15,6 +15,7 @@ from visiontune_data.compression import DEFAULT_QUALITY, Policy, Target
 from visiontune_data.example import Kind
 from visiontune_data.export import Archive
 from visiontune_data.formats import Format
+from visiontune_data.index import Order
 from visiontune_data.joining import Mode
 from visiontune_data.senses import SenseCount
 from visiontune_data.statistics import Distribution, Statistics
@@ -231,8 +232,9 @@ def import_metadata_to(state: ImportState) -> pb.ImportVersionMetadata:
 
 
 def selection_from(request: pb.ListExamplesRequest | pb.GetThumbnailsRequest) -> Selection:
-    """Reads which examples are meant."""
-    return Selection(request.split, request.filter, request.query)
+    """Reads which examples are meant, and in which order; thumbnails have none."""
+    order = request.order_by if isinstance(request, pb.ListExamplesRequest) else ""
+    return Selection(request.split, request.filter, request.query, Order(order) if order else None)
 
 
 def export_metadata_to(state: ExportState) -> pb.ExportVersionMetadata:
@@ -365,6 +367,7 @@ def statistics_to(version: Version, found: Statistics) -> pb.Statistics:
         distinct_answer_count=found.distinct_answer_count,
         duplicate_example_count=found.duplicate_example_count,
         token_count=_distribution_to(found.token_count),
+        answer_token_count=_distribution_to(found.answer_token_count),
         aspect_ratio=_distribution_to(found.aspect_ratio),
         size_bytes=_distribution_to(found.size_bytes),
         brightness=_distribution_to(found.brightness),

@@ -13,7 +13,9 @@ from visiontune_kit.tokens import ServiceTokens, TokenMinter
 from visiontune_trainer import rpc, worker_rpc
 from visiontune_trainer.adapters.database import UnitOfWork
 from visiontune_trainer.adapters.datasets import DatasetClient
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
+from visiontune_trainer.adapters.preview import ChildPreviewer, RemotePreviewer
 from visiontune_trainer.adapters.storage import StorageClient
 from visiontune_trainer.compute.backend import BACKENDS
 from visiontune_trainer.ports import Backend
@@ -30,6 +32,7 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
     """Returns the program, ready to serve. Nothing connects before its first call."""
     database = Database.open(settings.database_url, settings.database_connections)
     tokens = _tokens(settings)
+    child = ChildPreviewer(settings.preview_environment(), settings.preview_most_s)
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=StorageClient(
@@ -39,6 +42,8 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
             channels.connect(settings.dataset_target, tokens=tokens, tls=settings.client_tls)
         ),
         model_folders=ModelFolders(settings.roots()),
+        previewer=_remote(settings) or child,
+        hub_configs=HubConfigs(enabled=settings.read_hub),
         backend=backend or BACKENDS[settings.backend](settings),
         clock=clock or SystemClock(),
         replica=secrets.token_hex(8),
@@ -72,9 +77,16 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
         ],
         access=rpc.ACCESS,
         database=database,
-        background=[reconciler.run, sweep_for_ever, keep_logs_for_ever],
+        background=[reconciler.run, sweep_for_ever, keep_logs_for_ever, child.end_at_shutdown],
         unscoped=rpc.UNSCOPED,
     )
+
+
+def _remote(settings: Settings) -> RemotePreviewer | None:
+    """Returns the program that shows examples, where one runs elsewhere."""
+    if not settings.preview_target:
+        return None
+    return RemotePreviewer(settings.preview_target, settings.preview_most_s, settings.client_tls)
 
 
 def _tokens(settings: Settings) -> ServiceTokens | None:

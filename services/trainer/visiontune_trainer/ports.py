@@ -9,11 +9,11 @@ from visiontune_recipes.check import Problem
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.spec import Resources
 
-from visiontune_trainer.domain.folders import Folder, FolderState
+from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
 from visiontune_trainer.domain.job import Attempt, Event, Job
 from visiontune_trainer.domain.models import Model, ModelFilter
 from visiontune_trainer.domain.next_step import Observation
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.usage import MachineTime
 
 # A serialised visiontune.dataset.v1.ReadManifest, which this service passes on unread.
@@ -34,8 +34,33 @@ class Datasets(Protocol):
     async def get_version(self, name: str) -> DatasetVersion:
         """Raises NotFound for a version that is absent or another project's."""
 
-    async def read_manifest(self, name: str) -> Manifest:
-        """Returns the shards with fresh signed URLs. Raises NotFound."""
+    async def largest_rows(self, name: str, most: int) -> list[int]:
+        """Rows of the version that train or validate: those with most text, and those with most pixels.
+
+        most: of each. Raises NotFound.
+        """
+
+    async def read_manifest(self, name: str, ttl: timedelta) -> Manifest:
+        """Returns the shards with fresh signed URLs, which work so long. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """Where to GET one object."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFiles:
+    """Files of a checkpoint or a model, with where to GET each, by object."""
+
+    name: str
+    files: tuple[StoredFile, ...]
+    urls: Mapping[str, SignedUrl]
+    step: int = 0
+    is_adapter: bool = False
 
 
 class ModelFolders(Protocol):
@@ -43,6 +68,13 @@ class ModelFolders(Protocol):
 
     def config(self, folder: str) -> Mapping[str, Any] | None:
         """What config.json says, read from disk; None where this machine cannot read it."""
+
+
+class HubConfigs(Protocol):
+    """Repositories on the Hugging Face Hub, where the operator lets the trainer look at them."""
+
+    async def config(self, repo_id: str, revision: str) -> Mapping[str, Any] | str:
+        """What config.json says; or a sentence why none can be read. revision: empty for the main branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +94,6 @@ class PreparedUpload:
     upload: str
     part_size_bytes: int
     part_urls: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SignedUrl:
-    """Where to GET one object."""
-
-    url: str
-    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +139,7 @@ class AcceleratorKind:
     price_per_hour: float | None  # of one
     spot_price_per_hour: float | None
     bf16_flops: float | None = None  # of one, in a second
+    has_bf16: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +283,15 @@ class Records(Protocol):
 
     async def put_sample(self, sample: Sample) -> None:
         """Replaces the sample of the same example."""
+
+    async def put_answer(self, answer: SampleAnswer) -> None:
+        """Stores what the model said at a step, over what it said there before."""
+
+    async def answers(self, job: str, example: str) -> list[SampleAnswer]:
+        """Returns what the model said about an example, by step."""
+
+    async def drop_answers(self, job: str, example: str, steps: Sequence[int]) -> None:
+        """Forgets what it said at these steps."""
 
     async def samples(self, job: str) -> list[Sample]:
         """In row order of their examples."""

@@ -24,6 +24,7 @@ NAME = "visiontune.trainer.v1.TrainerService"
 _METHODS = {
     Role.VIEWER: (
         "ValidateTrainingJob",
+        "PreviewTrainingExamples",
         "GetTrainingJob",
         "ListTrainingJobs",
         "WatchTrainingJob",
@@ -56,6 +57,8 @@ ACCESS: Mapping[str, Role] = {
 }
 UNSCOPED = frozenset({f"/{NAME}/ListModelFamilies"})
 
+# Samples in an answer with all that was said about each: 100 times 8 KiB, below the 4 MiB of a message.
+_MOST_ANSWERED = 4
 T = TypeVar("T")
 
 
@@ -79,6 +82,16 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     ) -> pb.ValidateTrainingJobResponse:
         spec = wire.spec_from(request.training_job.spec)
         return wire.plan_to(await jobs.plan(project_of(request.parent), spec, self._deps))
+
+    async def PreviewTrainingExamples(
+        self, request: pb.PreviewTrainingExamplesRequest, context: Any
+    ) -> pb.PreviewTrainingExamplesResponse:
+        spec = wire.spec_from(request.training_job.spec)
+        count = pages.clamp(request.count, default=4, most=16)
+        shown = await jobs.preview_examples(
+            project_of(request.parent), spec, list(request.rows), count, self._deps
+        )
+        return pb.PreviewTrainingExamplesResponse.FromString(shown.message)
 
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Any) -> pb.TrainingJob:
         uid = new_id("uid")
@@ -164,18 +177,21 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     async def ListCheckpoints(
         self, request: pb.ListCheckpointsRequest, context: Any
     ) -> pb.ListCheckpointsResponse:
-        found = await records.list_checkpoints(request.parent, self._deps)
+        found, best_step = await records.list_checkpoints(request.parent, self._deps)
         page, token = _slice(request, found, default=100, most=1_000)
         return pb.ListCheckpointsResponse(
-            checkpoints=[wire.checkpoint_to(folder) for folder in page], next_page_token=token
+            checkpoints=[wire.checkpoint_to(folder, best_step) for folder in page], next_page_token=token
         )
 
     async def ListSamples(self, request: pb.ListSamplesRequest, context: Any) -> pb.ListSamplesResponse:
-        found = await records.list_samples(request.parent, self._deps)
-        page, token = _slice(request, found, default=64, most=64)
-        return pb.ListSamplesResponse(
-            samples=[wire.sample_to(sample) for sample in page], next_page_token=token
-        )
+        found = await records.list_samples(request.parent, request.example, self._deps)
+        most = _MOST_ANSWERED if request.with_answers else 64
+        page, token = _slice(request, found, default=most, most=most)
+        messages = [wire.sample_to(sample) for sample in page]
+        if request.with_answers:
+            for message, answers in zip(messages, await records.answers_to(page, self._deps), strict=True):
+                message.answers.extend(wire.answer_to(answer) for answer in answers)
+        return pb.ListSamplesResponse(samples=messages, next_page_token=token)
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Any) -> pb.ListArtifactsResponse:
         found = await records.list_artifacts(request.parent, self._deps)

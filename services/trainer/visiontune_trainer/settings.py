@@ -45,6 +45,11 @@ class Settings(ServerSettings):
         ),
         description="Hub repositories, and folders, whose own Python code workers may run, by commas.",
     )
+    read_hub: bool = Field(
+        False,
+        description="Read config.json of models on the Hugging Face Hub, so that jobs on them are estimated. "
+        "Its library's own variables say where that is: HF_ENDPOINT, HF_HOME, HF_TOKEN.",
+    )
     report_to: str = Field(
         "",
         validation_alias=AliasChoices("VISIONTUNE_TRAINER_REPORT_TO", "VISIONTUNE_WORKER_REPORT_TO"),
@@ -57,6 +62,21 @@ class Settings(ServerSettings):
     )
     enable_vision_training: bool = Field(
         True, validation_alias="ENABLE_VISION_TRAINING", description="False refuses families that see."
+    )
+    preview_target: str = Field(
+        "",
+        description="host:port of the program that encodes examples for a preview; empty: a child process, "
+        "where the extra `worker` is installed.",
+    )
+    preview_idle_s: float = Field(
+        300.0, gt=0, description="Seconds without a preview after which that child ends."
+    )
+    preview_most_s: float = Field(
+        50.0, gt=0, description="Seconds after which a preview is given up and the child is killed."
+    )
+    preview_memory_gib: float = Field(4.0, gt=0, description="GiB of memory that the child may take.")
+    preview_downloads: bool = Field(
+        False, description="Whether the child may download processors of models on the Hub."
     )
     local_slots: int = Field(1, ge=1, description="Workers that run at once on this machine.")
     local_stop_grace_s: float = Field(
@@ -133,6 +153,17 @@ class Settings(ServerSettings):
     def roots(self) -> tuple[PurePosixPath, ...]:
         """Folders from which a base model may be read."""
         return tuple(PurePosixPath(root) for root in self.model_roots.split(os.pathsep) if root)
+
+    def preview_environment(self) -> dict[str, str]:
+        """What the child is told that shows examples."""
+        return {
+            "VISIONTUNE_PREVIEW_IDLE_S": str(self.preview_idle_s),
+            "VISIONTUNE_PREVIEW_CALL_MOST_S": str(self.preview_most_s),
+            "VISIONTUNE_PREVIEW_MEMORY_GIB": str(self.preview_memory_gib),
+            "VISIONTUNE_PREVIEW_DOWNLOADS": str(self.preview_downloads),
+            "VISIONTUNE_PREVIEW_MODEL_ROOTS": self.model_roots,
+            "VISIONTUNE_PREVIEW_TRUSTED_REPOSITORIES": self.trusted_repositories,
+        }
 
     def worker_environment(self) -> dict[str, str]:
         """What every worker is told, whichever attempt it runs; an operator's VISIONTUNE_WORKER_X wins."""

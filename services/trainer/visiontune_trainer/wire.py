@@ -17,10 +17,10 @@ from visiontune_recipes.spec import Base, Spec
 from visiontune_trainer.domain.folders import Folder, StoredFile
 from visiontune_trainer.domain.job import Event, Job, Progress
 from visiontune_trainer.domain.problems import SPEC_FIELD
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.domain.usage import Sum
-from visiontune_trainer.estimate_wire import estimate_to
+from visiontune_trainer.estimate_wire import choice_to, estimate_to
 from visiontune_trainer.ports import AcceleratorKind, SignedUrl
 from visiontune_trainer.use_cases.jobs import Plan
 from visiontune_trainer.use_cases.watch import Heartbeat, Present, Told
@@ -93,13 +93,32 @@ def progress_to(progress: Progress) -> pb.Progress:
         epoch=progress.epoch,
         phase=progress.phase,
         remaining=None if progress.remaining_s is None else duration_to(progress.remaining_s),
+        best=None
+        if progress.best_step is None
+        else pb.BestEvaluation(
+            step=progress.best_step,
+            metric=progress.best_metric,
+            value=progress.best_value,
+            evaluations_without_progress=progress.evaluations_without_progress,
+        ),
     )
 
 
 def progress_from(message: pb.Progress) -> Progress:
     """Returns the progress that a worker reports."""
     remaining_s = message.remaining.ToTimedelta().total_seconds() if message.HasField("remaining") else None
-    return Progress(message.step, message.total_steps, message.epoch, message.phase, remaining_s)
+    best = message.best
+    return Progress(
+        message.step,
+        message.total_steps,
+        message.epoch,
+        message.phase,
+        remaining_s,
+        best_step=best.step if message.HasField("best") else None,
+        best_metric=best.metric,
+        best_value=best.value,
+        evaluations_without_progress=best.evaluations_without_progress,
+    )
 
 
 def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
@@ -110,6 +129,7 @@ def plan_to(plan: Plan) -> pb.ValidateTrainingJobResponse:
         total_steps=plan.total_steps,
         warnings=[_problem_to(warning) for warning in plan.warnings],
         estimate=None if plan.resolved is None else estimate_to(plan.needs),
+        choices=[choice_to(choice) for choice in plan.choices],
     )
 
 
@@ -165,7 +185,12 @@ def sample_to(sample: Sample) -> pb.Sample:
     )
 
 
-def checkpoint_to(folder: Folder) -> pb.Checkpoint:
+def answer_to(answer: SampleAnswer) -> pb.SampleAnswer:
+    """Returns an answer as a message."""
+    return pb.SampleAnswer(step=answer.step, text=answer.text)
+
+
+def checkpoint_to(folder: Folder, best_step: int | None) -> pb.Checkpoint:
     """Returns a committed checkpoint as a message."""
     return pb.Checkpoint(
         name=folder.name,
@@ -174,6 +199,7 @@ def checkpoint_to(folder: Folder) -> pb.Checkpoint:
         attempt=folder.attempt,
         size_bytes=folder.size_bytes,
         create_time=time_to(folder.committed_at),
+        is_best=folder.step == best_step,
     )
 
 

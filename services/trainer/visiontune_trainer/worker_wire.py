@@ -7,8 +7,8 @@ from visiontune_trainer import wire
 from visiontune_trainer.domain.job import job_of_attempt
 from visiontune_trainer.domain.reports import LogLine, MetricPoint, Notice, Report, Sample
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import Manifest, NewFile, PreparedUpload
-from visiontune_trainer.use_cases.attempts import Acknowledgement, Claim, Finish, SignedFiles
+from visiontune_trainer.ports import Manifest, NewFile, PreparedUpload, SignedFiles
+from visiontune_trainer.use_cases.attempts import Acknowledgement, Claim, Finish
 from visiontune_trainer.use_cases.files import CommitCheckpoint, UploadedFile
 
 _OUTCOME = "OUTCOME_"
@@ -16,7 +16,6 @@ _OUTCOME = "OUTCOME_"
 
 def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
     """Returns all that a worker needs."""
-    resume = claim.resume_from
     return pb.ClaimAttemptResponse(
         training_job=claim.job,
         attempt_number=claim.attempt,
@@ -24,13 +23,10 @@ def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
         spec_digest=claim.spec_digest,
         family=claim.family,
         manifest=manifest_to(claim.manifest),
-        resume_from=None
-        if resume is None
-        else pb.CheckpointFiles(
-            step=resume.step, files=[wire.file_to(file, resume.urls) for file in resume.files]
-        ),
+        resume_from=_checkpoint_to(claim.resume_from),
+        best=_checkpoint_to(claim.best),
         adapter_base=None if claim.adapter_base is None else wire.base_to(claim.adapter_base),
-        model_files=[_model_files_to(model) for model in claim.model_files],
+        model_files=[model_files_to(model) for model in claim.model_files],
         samples=[wire.sample_to(sample) for sample in claim.samples],
         metrics_before=claim.metrics_before,
         base_revision=claim.base_revision,
@@ -106,7 +102,8 @@ def uploads_to(uploads: list[PreparedUpload]) -> pb.CreateFileUploadsResponse:
 def commit_from(request: pb.CommitCheckpointRequest) -> CommitCheckpoint:
     """Returns a checkpoint to commit."""
     uploaded = tuple(UploadedFile(file.path, file.upload) for file in request.files)
-    return CommitCheckpoint(request.attempt, request.step, request.epoch, uploaded)
+    best_step = request.best_step if request.HasField("best_step") else None
+    return CommitCheckpoint(request.attempt, request.step, request.epoch, uploaded, best_step)
 
 
 def finish_from(request: pb.FinishAttemptRequest) -> Finish:
@@ -122,6 +119,7 @@ def finish_from(request: pb.FinishAttemptRequest) -> Finish:
         },
         metrics=dict(request.metrics),
         parameter_count=request.parameter_count,
+        best_step=request.best_step if request.HasField("best_step") else None,
     )
 
 
@@ -130,7 +128,14 @@ def finished_to(state: State) -> pb.FinishAttemptResponse:
     return pb.FinishAttemptResponse(state=wire.state_to(state))
 
 
-def _model_files_to(model: SignedFiles) -> pb.ModelFiles:
+def _checkpoint_to(found: SignedFiles | None) -> pb.CheckpointFiles | None:
+    if found is None:
+        return None
+    return pb.CheckpointFiles(step=found.step, files=[wire.file_to(file, found.urls) for file in found.files])
+
+
+def model_files_to(model: SignedFiles) -> pb.ModelFiles:
+    """Returns files of a registered model."""
     return pb.ModelFiles(
         model=model.name,
         is_adapter=model.is_adapter,

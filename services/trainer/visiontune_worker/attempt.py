@@ -117,11 +117,15 @@ class Attempt:
         answer: worker_pb2.CreateFileUploadsResponse = self._call("CreateFileUploads", request)
         return answer.uploads
 
-    def commit_checkpoint(self, *, step: int, epoch: float, files: Sequence[worker_pb2.UploadedFile]) -> None:
-        """Makes a checkpoint the one to resume from."""
+    def commit_checkpoint(
+        self, *, step: int, epoch: float, files: Sequence[worker_pb2.UploadedFile], best_step: int | None
+    ) -> None:
+        """Makes a checkpoint the one to resume from. best_step: whose checkpoint is to be kept, too."""
         self._call(
             "CommitCheckpoint",
-            worker_pb2.CommitCheckpointRequest(attempt=self.name, step=step, epoch=epoch, files=files),
+            worker_pb2.CommitCheckpointRequest(
+                attempt=self.name, step=step, epoch=epoch, files=files, best_step=best_step
+            ),
         )
 
     def succeed(
@@ -130,6 +134,8 @@ class Attempt:
         artifacts: Mapping[str, Sequence[worker_pb2.UploadedFile]],
         metrics: Mapping[str, float],
         parameter_count: int,
+        best_step: int | None,
+        message: str,
     ) -> None:
         """Ends the attempt well, after everything reported is stored."""
         self.flush()
@@ -144,6 +150,8 @@ class Attempt:
                 ],
                 metrics=metrics,
                 parameter_count=parameter_count,
+                best_step=best_step,
+                message=message,
                 end_time=timestamp(),
             ),
         )

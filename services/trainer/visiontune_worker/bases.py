@@ -1,6 +1,7 @@
 """Loads what a training starts from: a preset, a repository of the Hub, a folder or a registered model."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
@@ -12,7 +13,7 @@ import torch
 import yaml
 from huggingface_hub import ModelCard, hf_hub_download
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModelForMaskedLM, GenerationConfig
 from transformers.utils.hub import cached_file, extract_commit_hash
 from visiontune_recipes import adaptation_rules
 from visiontune_recipes.families import Family
@@ -63,25 +64,31 @@ class Sources:
         return Base(model=below[-1].name) if below else self.adapter_base or spec.base_model
 
 
-def from_preset(preset: Preset, sources: Sources, families: Mapping[str, Family]) -> tuple[Any, Any, Family]:
-    """Model, processor and family of a preset."""
+def from_preset(
+    preset: Preset, sources: Sources, families: Mapping[str, Family], *, outline: bool = False
+) -> tuple[Any, Any, Family]:
+    """Model, processor and family of a preset. outline: the model has no weights."""
     family = families[preset.family]
     if sources.processor is not None:
         processor = _load_processor(family, sources.processor)
     else:
         processor = presets.processor(preset, sources.texts)
     tokenizer = tokenizer_of(processor)
-    model = _from_config(family, presets.config(preset, tokenizer))
+    config = presets.config(preset, tokenizer)
+    with torch.device("meta") if outline else nullcontext():
+        model = _from_config(family, config)
     if model.can_generate():
         for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
             setattr(model.generation_config, name, getattr(tokenizer, name))
     return model, processor, family
 
 
-def _from_config(family: Family, config: Any) -> Any:
+def _from_config(family: Family, config: Any, *, is_trusted: bool = False) -> Any:
     """A model with random weights. The classes that choose a class are not built as others are."""
     found = _resolve_class(family.model_class)
-    return found.from_config(config) if hasattr(found, "from_config") else found(config)
+    if hasattr(found, "from_config"):
+        return found.from_config(config, trust_remote_code=is_trusted)
+    return found(config)
 
 
 def from_files(
@@ -92,10 +99,7 @@ def from_files(
     device: where weights of few bits go; others stay in main memory. ConfigurationFault when the family
     cannot be trained as the spec asks.
     """
-    location, revision = _location(spec.base_model, sources)
-    source = sources.adapter_base or spec.base_model
-    is_trusted = (source.path or location) in sources.trusted
-    keywords: dict[str, Any] = {"revision": revision, "trust_remote_code": is_trusted}
+    location, keywords = _located(spec.base_model, sources)
     family, config = _family_of(location, keywords, families)
     for problem in adaptation_rules.problems(spec, family):
         raise ConfigurationFault("ADAPTATION_REFUSED", f"{problem.field}: {problem.message} {problem.remedy}")
@@ -117,6 +121,24 @@ def from_files(
         raise _unloadable(location, error) from error
     # A merge in fewer bits would lose what it adds.
     return reduce(_merge, adapters, model).to(dtype) if adapters else model, processor, family
+
+
+def outline(spec: Spec, sources: Sources, families: Mapping[str, Family]) -> tuple[Any, Any, Family]:
+    """As `from_files`, from the files beside the weights alone: the model has none, and nothing is merged."""
+    location, keywords = _located(spec.base_model, sources)
+    family, config = _family_of(location, keywords, families)
+    try:
+        processor = _load_processor(family, location, **keywords)
+        with torch.device("meta"):
+            model = _from_config(family, config, is_trusted=keywords["trust_remote_code"])
+    except (OSError, ValueError) as error:
+        raise _unloadable(location, error) from error
+    if model.can_generate():
+        with suppress(OSError):  # without the file it is made of the config
+            model.generation_config = GenerationConfig.from_pretrained(
+                location, revision=keywords["revision"]
+            )
+    return model, processor, family
 
 
 def _kept_whole(family: Family, config: Any, adaptation: Adaptation) -> list[str]:
@@ -164,8 +186,18 @@ def _resolve_class(text: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def _located(base: Base, sources: Sources) -> tuple[str, dict[str, Any]]:
+    """What `from_pretrained` takes: a repository or a folder, and keywords for all of its files."""
+    location, revision = _location(base, sources)
+    source = sources.adapter_base or base
+    return location, {
+        "revision": revision,
+        "trust_remote_code": (source.path or location) in sources.trusted,
+    }
+
+
 def _location(base: Base, sources: Sources) -> tuple[str, str]:
-    """What `from_pretrained` takes: a repository or a folder, and a revision."""
+    """A repository or a folder, and a revision."""
     if base.hub is not None:
         return base.hub.repo_id, base.hub.revision or "main"
     if base.path is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
+from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Precision, Spec
@@ -26,7 +27,7 @@ DTYPES: Mapping[Precision, torch.dtype] = {
     Precision.FP16: torch.float16,
 }
 
-__all__ = ["Built", "Layer", "Sources", "build", "seed"]
+__all__ = ["Built", "Layer", "Sources", "build", "outline", "seed"]
 
 
 @dataclass(slots=True)
@@ -128,6 +129,38 @@ def build(
     if model.can_generate():
         template.use_for_training(processor, family, built.stop_ids)
     return built
+
+
+def outline(spec: Spec, sources: Sources, families: Mapping[str, Family] = FAMILIES) -> Built:
+    """What `build` gives, but for weights, and not adapted: an objective encodes by it as by the whole.
+
+    Takes the time and the memory of processor and config, however large the model is.
+    """
+    commit = bases.commit_of(spec.base_model)
+    spec = spec.at(commit)
+    preset = PRESETS.get(spec.base_model.preset or "")
+    model, processor, family = (
+        bases.from_preset(preset, sources, families, outline=True)
+        if preset
+        else bases.outline(spec, sources, families)
+    )
+    built = Built(
+        model, None, processor, family, torch.device("cpu"), Precision.FP32, 0, spec.base_model, commit
+    )
+    if model.can_generate():
+        template.use_for_training(processor, family, built.stop_ids)
+    return built
+
+
+def refuse_other_kinds(built: Built, facts: DatasetFacts) -> None:
+    """What a model of the Hub or a folder takes is known only once it is here: ConfigurationFault."""
+    family = built.family
+    if refused := sorted(facts.kinds - set(family.takes)):
+        raise ConfigurationFault(
+            "KIND_NOT_TAKEN",
+            f"The model is of the family {family.name}, which cannot train on examples of kind "
+            f"{', '.join(refused)}. It takes {', '.join(family.takes)}.",
+        )
 
 
 def _check_trained(model: Any, spec: Spec, family: Family) -> None:

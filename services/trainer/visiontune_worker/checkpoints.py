@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from visiontune_recipes.spec import Method, Spec
 
 from visiontune_worker import optimisers
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.claim import RemoteFile
+from visiontune_worker.build import Built
+from visiontune_worker.claim import Claim, RemoteFile
 from visiontune_worker.faults import ConfigurationFault, PassingFault
 from visiontune_worker.loop import Training
 from visiontune_worker.sharding import placed_like, whole
+from visiontune_worker.standing import standing_from
 from visiontune_worker.transfer import Transfer, UrlRefused
 from visiontune_worker.uploads import upload_folder
 
@@ -42,9 +44,8 @@ class State:
 
 def state_of(training: Training, spec: Spec) -> State:
     """The present state. Of a sharded model every rank has to ask, and gets it on the CPU."""
-    weights, optimiser = _weights(training, spec), training.optimiser.state_dict()
+    weights, optimiser = weights_of(training, spec), training.optimiser.state_dict()
     if training.built.sharded:
-        weights = {name: whole(each).cpu() for name, each in weights.items()}
         optimiser["state"] = {
             number: {name: whole(each).cpu() for name, each in moments.items()}
             for number, moments in optimiser["state"].items()
@@ -60,7 +61,8 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
     save_file(dict(state.weights), folder / WEIGHTS)
     tensors = {"optimiser": state.optimiser, "scaler": training.scaler.state_dict()}
     torch.save(tensors, folder / STATE)
-    about = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
+    about: dict[str, Any] = {"step": training.step, "epoch": training.epoch, "spec_digest": spec_digest}
+    about["standing"] = asdict(training.standing)
     if training.most_examples is not None:
         about["most_examples"] = training.most_examples
     (folder / ABOUT).write_text(json.dumps(about))
@@ -70,17 +72,8 @@ def write(training: Training, spec: Spec, spec_digest: str, folder: Path) -> Non
 
 def read(training: Training, folder: Path) -> None:
     """Puts a training into the state that `write` saw."""
-    device = training.built.device
-    weights = load_file(folder / WEIGHTS, device=str(device))
-    if training.built.sharded:
-        present = training.built.model.state_dict()
-        weights = {name: placed_like(each, present.get(name, each)) for name, each in weights.items()}
-    _, unexpected = training.built.model.load_state_dict(weights, strict=False)
-    if unexpected:
-        raise PassingFault(
-            "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
-        )
-    state = torch.load(folder / STATE, map_location=device, weights_only=True)
+    read_weights(training.built, folder)
+    state = torch.load(folder / STATE, map_location=training.built.device, weights_only=True)
     optimisers.restore(training.optimiser, state["optimiser"])
     if training.built.sharded:
         for parameter, moments in training.optimiser.state.items():
@@ -90,6 +83,43 @@ def read(training: Training, folder: Path) -> None:
         training.scaler.load_state_dict(scaler)
     about = json.loads((folder / ABOUT).read_text())
     training.step, training.most_examples = about["step"], about.get("most_examples")
+    training.standing = standing_from(about.get("standing"))
+
+
+def weights_of(training: Training, spec: Spec) -> Mapping[str, Tensor]:
+    """What a checkpoint holds of the model. Of a sharded one every rank asks, and gets it on the CPU."""
+    weights = _weights(training, spec)
+    return {name: whole(each).cpu() for name, each in weights.items()} if training.built.sharded else weights
+
+
+def write_weights(training: Training, spec: Spec, folder: Path) -> None:
+    """Writes the weights alone, on the rank that leads; of a sharded model every rank has to call."""
+    weights = weights_of(training, spec)
+    if training.ranks.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(dict(weights), folder / WEIGHTS)
+
+
+def read_weights(built: Built, folder: Path) -> None:
+    """Gives a model the weights of a checkpoint."""
+    weights = load_file(folder / WEIGHTS, device=str(built.device))
+    if built.sharded:
+        present = built.model.state_dict()
+        weights = {name: placed_like(each, present.get(name, each)) for name, each in weights.items()}
+    _, unexpected = built.model.load_state_dict(weights, strict=False)
+    if unexpected:
+        raise PassingFault(
+            "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint has unknown weights: {unexpected[:5]}."
+        )
+
+
+def download_best(claim: Claim, step: int, folder: Path, transfer: Transfer) -> None:
+    """Fetches the weights of the best evaluation, which was made at `step` by an earlier attempt."""
+    if claim.best_step != step:
+        raise PassingFault(
+            "CHECKPOINT_DOES_NOT_FIT", f"The checkpoint of the best evaluation, step {step}, is not there."
+        )
+    download([each for each in claim.best_files if each.path == WEIGHTS], folder, transfer)
 
 
 def download(files: Sequence[RemoteFile], folder: Path, transfer: Transfer) -> Path:
@@ -147,8 +177,10 @@ class Saver:
         began = time.monotonic()
         folder = self._scratch / f"step-{training.step}"
         write(training, self._spec, self._spec_digest, folder)
+        best = training.standing.best
+        best_step = best.step if best else None
         self._pending = self._pool.submit(
-            self._upload, self._attempt, folder, training.step, training.epoch, began
+            self._upload, self._attempt, folder, training.step, training.epoch, best_step, began
         )
 
     def wait(self) -> None:
@@ -161,9 +193,11 @@ class Saver:
         """Lets a running upload end and forgets about its fate."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _upload(self, attempt: Attempt, folder: Path, step: int, epoch: float, began: float) -> None:
+    def _upload(
+        self, attempt: Attempt, folder: Path, step: int, epoch: float, best_step: int | None, began: float
+    ) -> None:
         files = upload_folder(attempt, self._transfer, folder, f"checkpoints/step-{step}")
-        attempt.commit_checkpoint(step=step, epoch=epoch, files=files)
+        attempt.commit_checkpoint(step=step, epoch=epoch, files=files, best_step=best_step)
         shutil.rmtree(folder, ignore_errors=True)
         self.took_s = time.monotonic() - began
 

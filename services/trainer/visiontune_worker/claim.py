@@ -1,6 +1,6 @@
 """What the trainer hands over when an attempt is claimed, as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -80,6 +80,8 @@ class Claim:
     manifest: Manifest
     resume_step: int = 0
     resume_files: Sequence[RemoteFile] = ()
+    best_step: int | None = None  # of the best evaluation, as the checkpoint above knew it
+    best_files: Sequence[RemoteFile] = ()  # of that one's checkpoint
     layers: Sequence[ModelLayer] = ()
     adapter_base: Base | None = None  # what the first of layers sits on, when it is an adapter
     samples: Sequence[Sample] = ()
@@ -97,29 +99,41 @@ def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
 
     ConfigurationFault when the spec is not one that this worker knows.
     """
-    try:
-        spec = Spec.model_validate(MessageToDict(message.spec, preserving_proto_field_name=True))
-    except ValidationError as error:
-        raise ConfigurationFault(
-            "SPEC_NOT_UNDERSTOOD", f"This worker cannot read the spec: {error}"
-        ) from error
     return Claim(
         training_job=message.training_job,
         attempt_number=message.attempt_number,
-        spec=spec.at(message.base_revision),
+        spec=spec_from(message.spec).at(message.base_revision),
         spec_digest=message.spec_digest,
         manifest=manifest_from(message.manifest),
         resume_step=message.resume_from.step,
         resume_files=_files(message.resume_from.files),
-        layers=[ModelLayer(each.model, each.is_adapter, _files(each.files)) for each in message.model_files],
-        adapter_base=_base(message.adapter_base) if message.HasField("adapter_base") else None,
+        best_step=message.best.step if message.HasField("best") else None,
+        best_files=_files(message.best.files),
+        layers=layers_from(message.model_files),
+        adapter_base=base_from(message.adapter_base) if message.HasField("adapter_base") else None,
         samples=[sample_from(each) for each in message.samples],
         metrics_before=dict(message.metrics_before),
         heartbeat_interval_s=message.heartbeat_interval_s or 10.0,
     )
 
 
-def _base(message: trainer_pb2.BaseModel) -> Base:
+def spec_from(message: trainer_pb2.TrainingJobSpec) -> Spec:
+    """A spec from its message. ConfigurationFault when it is not one that this worker knows."""
+    try:
+        return Spec.model_validate(MessageToDict(message, preserving_proto_field_name=True))
+    except ValidationError as error:
+        raise ConfigurationFault(
+            "SPEC_NOT_UNDERSTOOD", f"This worker cannot read the spec: {error}"
+        ) from error
+
+
+def layers_from(messages: Iterable[worker_pb2.ModelFiles]) -> list[ModelLayer]:
+    """Files of registered models from their messages."""
+    return [ModelLayer(each.model, each.is_adapter, _files(each.files)) for each in messages]
+
+
+def base_from(message: trainer_pb2.BaseModel) -> Base:
+    """A base model from its message."""
     return Base.model_validate(MessageToDict(message, preserving_proto_field_name=True))
 
 

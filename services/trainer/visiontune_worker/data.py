@@ -82,19 +82,13 @@ class Examples:
     def _encode(self, examples: Sequence[Example], epoch: int) -> Sequence[Encoded | DataFault]:
         """Each as a tensor, or what is wrong with it where bad ones are left out."""
         try:
-            return self.objective.encode(examples, self._change(epoch))
+            return self.objective.encode(examples, change_in(epoch, self._augment))
         except DataFault as fault:
             if self._on_bad is None:
                 raise
             if len(examples) == 1:
                 return [fault]
         return [encoded for example in examples for encoded in self._encode([example], epoch)]
-
-    def _change(self, epoch: int) -> Change | None:
-        augment = self._augment
-        if augment is None:
-            return None
-        return lambda picture, example, index: augment(picture, epoch=epoch, row=example.row, index=index)
 
     def _leave_out(self, place: Place, fault: DataFault) -> None:
         with self._lock:
@@ -132,6 +126,13 @@ class Examples:
         if features is None:
             return None
         return replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
+
+
+def change_in(epoch: int, augment: Augment | None) -> Change | None:
+    """What becomes of pictures in an epoch."""
+    if augment is None:
+        return None
+    return lambda picture, example, index: augment(picture, epoch=epoch, row=example.row, index=index)
 
 
 def plan(

@@ -19,7 +19,6 @@ class Eta:
     total_steps: int
     every_steps: int
     clock: Callable[[], float] = time.monotonic
-    evaluation_s: float = 0.0  # the newest one took
     _since: tuple[float, int] | None = None  # when steps were last looked at, and how many were done
     _seconds: float = field(default=0.0)
     _steps: float = field(default=0.0)
@@ -38,10 +37,11 @@ class Eta:
         self._steps = self._steps * fading + step - before
         self._since = now, step
 
-    def remaining_s(self, step: int, phase: str, saving_s: float) -> float | None:
+    def remaining_s(self, step: int, phase: str, evaluating_s: float, saving_s: float) -> float | None:
         """Seconds until the end; None while no step was measured and some are left.
 
-        saving_s: what the last checkpoint took to be written and stored; publishing takes about as long.
+        evaluating_s: what the last evaluation took. saving_s: what the last checkpoint took to be written and
+        stored; publishing takes about as long.
         """
         if phase == "publishing":
             return saving_s or None
@@ -50,7 +50,7 @@ class Eta:
             return None
         steps_s = left * self._seconds / self._steps if left else 0.0
         evaluations = self._evaluations_after(step) + (phase == "evaluating")
-        return steps_s + evaluations * self.evaluation_s + saving_s
+        return steps_s + evaluations * evaluating_s + saving_s
 
     def _evaluations_after(self, step: int) -> int:
         every, total = self.every_steps, self.total_steps

@@ -21,6 +21,7 @@ from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.sharding import Touch
 from visiontune_worker.shortage import Shortage
+from visiontune_worker.standing import Standing
 
 # Points measured are read back and told at most this often: reading waits for the device.
 TELL_EVERY_S = 0.5
@@ -56,6 +57,7 @@ class Training:
     step: int = 0
     most_examples: int | None = None
     data_start_step: int = 0  # at which the passes over the data begin
+    standing: Standing = field(default_factory=Standing)
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
     optimiser: torch.optim.Optimizer = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
@@ -306,15 +308,16 @@ def run(
     batches: Iterator[Sequence[Batch]],
     *,
     meter: Meter,
-    after_step: Callable[[], None],
+    after_step: Callable[[], bool | None],
 ) -> None:
-    """Trains until the batches end. `after_step` may raise to stop at the boundary of a step."""
+    """Trains until the batches end. `after_step` may stop it after a step: by returning True, or raising."""
     training.built.train()
     try:
         for each in batches:
             rate = training.learning_rate()
             meter.add(rate, training.advance(each))
-            after_step()
+            if after_step():
+                break
         meter.flush()
     except RuntimeError as error:
         if not shortage.is_shortage(error):

@@ -1,45 +1,49 @@
-"""`python -m visiontune_worker.preview` shows what a policy makes of pictures; see preview.proto.
+"""`python -m visiontune_worker.preview` shows what training sees; see preview.proto.
 
-A Deployment of its own in a cluster; else a child of the dataset service, which it hears by a Unix socket
-and with which it ends.
+A Deployment of its own in a cluster; else a child of the dataset service or of the trainer, which it hears by
+a Unix socket and with which it ends.
 """
 
+import faulthandler
 import os
+import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import torch
-from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from PIL import Image
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
+from visiontune.trainer.v1 import trainer_pb2
 from visiontune.worker.v1 import preview_pb2 as pb
 from visiontune.worker.v1 import preview_pb2_grpc
-from visiontune_data import pictures
 from visiontune_kit import logs
 from visiontune_kit.settings import ServerSettings, read
-from visiontune_recipes.augmentation import Augmentation
-from visiontune_recipes.presets import PRESETS
 
-from visiontune_worker.augment import Augment
-from visiontune_worker.faults import ConfigurationFault
+from visiontune_worker import preview_pictures
+from visiontune_worker.faults import ConfigurationFault, DataFault, EnvironmentFault, Fault, PassingFault
+from visiontune_worker.settings import names, paths
 
-# Larger pictures are varied reduced to this: memory stays bounded, and nobody sees the difference.
-MOST_PIXELS = 12_000_000
-# Where processors put a picture, by their families.
-PIXELS = ("pixel_values", "pixel_values_images", "image_pixel_values")
 _MOST_WAITING = 8
 _MESSAGE_BYTES = 64 * 1024 * 1024 + 64 * 1024
 _IDLE_CHECK_S = 0.2
+# Who started it for a call tries to connect every two seconds.
+_FIRST_CALL_WITHIN_S = 30.0
+_CODES = {
+    ConfigurationFault: grpc.StatusCode.INVALID_ARGUMENT,
+    DataFault: grpc.StatusCode.INVALID_ARGUMENT,
+    EnvironmentFault: grpc.StatusCode.FAILED_PRECONDITION,
+    PassingFault: grpc.StatusCode.UNAVAILABLE,
+}
 
 log = logs.get(__name__)
 
@@ -54,94 +58,113 @@ class Settings(ServerSettings):
         description="Unix socket to listen on instead of host and port; it then ends with its stdin.",
     )
     idle_s: float = Field(0.0, ge=0, description="Seconds without a call after which it ends; 0: never.")
+    call_most_s: float = Field(
+        120.0, gt=0, description="Seconds after which it ends, with whatever call it is at work on."
+    )
+    memory_gib: float = Field(
+        0.0, ge=0, description="GiB of memory of its own that it may take; 0: as much as there is."
+    )
+    model_roots: str = Field(
+        "",
+        validation_alias=AliasChoices("VISIONTUNE_PREVIEW_MODEL_ROOTS", "VISIONTUNE_WORKER_MODEL_ROOTS"),
+        description=f"Folders from which a base model may be read, separated by '{os.pathsep}'.",
+    )
+    trusted_repositories: str = Field(
+        "",
+        validation_alias=AliasChoices(
+            "VISIONTUNE_PREVIEW_TRUSTED_REPOSITORIES", "VISIONTUNE_WORKER_TRUSTED_REPOSITORIES"
+        ),
+        description="Hub repositories, and folders, whose own Python code may run, by commas.",
+    )
+    downloads: bool = Field(
+        False, description="Whether processors of models on the Hub may be downloaded for a preview."
+    )
 
 
-class Preview(preview_pb2_grpc.AugmentationPreviewServiceServicer):
-    """See preview.proto."""
+class Turns:
+    """One call is worked on at a time; one that takes too long ends the program, from whatever it is in."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_most_s: float) -> None:
+        self._call_most_s = call_most_s
         self._at_work = threading.Lock()
-        self._used_at = time.monotonic()
+        self._used_at = time.monotonic() + _FIRST_CALL_WITHIN_S
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last call; 0 while one is worked on."""
+        """Seconds since the last call; 0 while one is worked on, and below that before the first one."""
         return 0.0 if self._at_work.locked() else time.monotonic() - self._used_at
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Waits for its turn."""
+        with self._at_work:
+            faulthandler.dump_traceback_later(self._call_most_s, exit=True)
+            try:
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+                self._used_at = time.monotonic()
+
+
+class Pictures(preview_pb2_grpc.AugmentationPreviewServiceServicer):
+    """See preview.proto."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
 
     def PreviewPicture(  # noqa: N802, D102 - named and documented by the proto
         self, request: pb.PreviewPictureRequest, context: Any
     ) -> pb.PreviewPictureResponse:
-        with self._at_work:
+        with self._turns.taken():
             try:
-                return _preview(request, context.is_active)
+                return preview_pictures.show(request, context.is_active)
             except (OSError, ValueError, Image.DecompressionBombError, ConfigurationFault) as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The picture cannot be shown: {error}")
                 raise
-            finally:
-                self._used_at = time.monotonic()
 
 
-def _preview(request: pb.PreviewPictureRequest, wanted: Callable[[], bool]) -> pb.PreviewPictureResponse:
-    """Stops early when nobody waits for the answer any more."""
-    policy = MessageToDict(request.augmentation, preserving_proto_field_name=True)
-    augment = Augment(Augmentation.model_validate(policy), request.seed)
-    picture = _bounded(pictures.read(request.data))
-    seen = _seen_by(request.model_preset) if request.model_preset else _fitting(request.side_px)
-    original = seen(picture)
-    answer = pb.PreviewPictureResponse(
-        original=pictures.encode(original), width_px=original.width, height_px=original.height
-    )
-    for epoch in request.epochs:
-        if not wanted():
-            break
-        changed = augment(picture, epoch=epoch, row=request.row, index=request.index)
-        answer.augmented.append(pictures.encode(seen(changed)))
-    return answer
+class Examples(preview_pb2_grpc.ExamplePreviewServiceServicer):
+    """See preview.proto."""
+
+    def __init__(self, turns: Turns, settings: Settings) -> None:
+        self._turns, self._settings = turns, settings
+        self._examples: Any = None
+
+    def PreviewExamples(  # noqa: N802, D102 - named and documented by the proto
+        self, request: pb.PreviewExamplesRequest, context: Any
+    ) -> trainer_pb2.PreviewTrainingExamplesResponse:
+        with self._turns.taken():
+            try:
+                shown: trainer_pb2.PreviewTrainingExamplesResponse
+                shown = self._loaded().show(request, context.is_active)
+                return shown
+            except Fault as fault:
+                context.abort(_CODES[type(fault)], fault.message)
+                raise
+            except MemoryError:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "It takes more memory than previews have.")
+                raise
+
+    def _loaded(self) -> Any:
+        if self._examples is None:
+            # transformers takes seconds to load, which only examples need.
+            from visiontune_worker import preview_examples  # noqa: PLC0415
+
+            settings = self._settings
+            allowed = preview_examples.Allowed(
+                roots=paths(settings.model_roots),
+                trusted=names(settings.trusted_repositories),
+                downloads=settings.downloads,
+            )
+            self._examples = preview_examples.Examples(allowed)
+        return self._examples
 
 
-def _bounded(picture: Image.Image) -> Image.Image:
-    share = (MOST_PIXELS / (picture.width * picture.height)) ** 0.5
-    return picture if share >= 1 else _fitting(int(max(picture.size) * share))(picture)
-
-
-def _fitting(side_px: int) -> Callable[[Image.Image], Image.Image]:
-    def fit(picture: Image.Image) -> Image.Image:
-        small = picture.copy()
-        small.thumbnail((side_px, side_px))
-        return small
-
-    return fit
-
-
-def _seen_by(model_preset: str) -> Callable[[Image.Image], Image.Image]:
-    """What a preset's image processor makes of a picture, before it becomes numbers around 0.
-
-    Of a picture in tiles the one that shows the whole; of one in patches the size that it is scaled to.
-    """
-    from visiontune_worker import presets  # noqa: PLC0415 - transformers takes seconds to load
-
-    processor = presets.image_processor(PRESETS[model_preset])
-
-    def see(picture: Image.Image) -> Image.Image:
-        found = processor(picture, do_rescale=False, do_normalize=False, return_tensors="pt")
-        if "image_grid_thw" in found:
-            _, rows, columns = found["image_grid_thw"][0].tolist()
-            side_px = processor.patch_size
-            return picture.resize((columns * side_px, rows * side_px), processor.resample)
-        pixels = next(found[name] for name in PIXELS if name in found)
-        tiles = (
-            pixels.reshape(-1, *pixels.shape[-3:]).permute(0, 2, 3, 1).round().clamp(0, 255).byte().numpy()
-        )
-        whole = np.asarray(picture.resize((tiles.shape[2], tiles.shape[1])), np.int16)
-        return Image.fromarray(tiles[int(np.abs(tiles - whole).mean((1, 2, 3)).argmin())])
-
-    return see
-
-
-def serve(settings: Settings, preview: Preview) -> list[grpc.Server]:
+def serve(settings: Settings, turns: Turns) -> list[grpc.Server]:
     """Starts to listen; health has a port of its own, as a kubelet's probe speaks no TLS."""
     server = _server()
-    preview_pb2_grpc.add_AugmentationPreviewServiceServicer_to_server(preview, server)
+    preview_pb2_grpc.add_AugmentationPreviewServiceServicer_to_server(Pictures(turns), server)
+    preview_pb2_grpc.add_ExamplePreviewServiceServicer_to_server(Examples(turns, settings), server)
     if settings.socket is not None:
         server.add_insecure_port(f"unix:{settings.socket}")
     elif credentials := _credentials(settings):
@@ -182,21 +205,30 @@ def main() -> None:
     """Serves until it is told to end, or its parent is gone, or nobody has called for long."""
     settings = read(Settings)
     logs.configure("preview", level=settings.log_level, format=settings.log_format)
-    torch.set_num_threads(1)
+    _limit(settings)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    preview = Preview()
-    servers = serve(settings, preview)
+    turns = Turns(settings.call_most_s)
+    servers = serve(settings, turns)
     log.info("preview_started")
     if settings.socket is not None:
         threading.Thread(target=_until_parent_ends, args=(ended,), daemon=True).start()
     while not ended.wait(_IDLE_CHECK_S):
-        if settings.idle_s and preview.idle_s > settings.idle_s:
+        if settings.idle_s and turns.idle_s > settings.idle_s:
             break
     for each in servers:
         each.stop(settings.stop_grace_s if settings.socket is None else None).wait()
     log.info("preview_ended")
+
+
+def _limit(settings: Settings) -> None:
+    torch.set_num_threads(1)
+    if not settings.downloads:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read where transformers is first imported
+    if settings.memory_gib:
+        most = int(settings.memory_gib * 1024**3)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _until_parent_ends(ended: threading.Event) -> None:

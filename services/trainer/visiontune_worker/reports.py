@@ -21,6 +21,7 @@ LONGEST_SAMPLE_TEXT_BYTES = 8_192
 MOST_METRICS = 200_000
 MOST_LOG_LINES = 10_000
 MOST_NOTICES = 100
+MOST_SAMPLE_SETS = 100
 # Reports under way at a time: enough to hide the answer's delay, few enough to repeat cheaply.
 MOST_UNACKNOWLEDGED = 4
 _FRAME_BYTES = 8  # tag and length of a message within another
@@ -43,17 +44,26 @@ class Outbox:
         self._metrics: deque[trainer_pb2.MetricPoint] = deque(maxlen=MOST_METRICS)
         self._lines: deque[trainer_pb2.LogLine] = deque(maxlen=MOST_LOG_LINES)
         self._notices: deque[worker_pb2.Notice] = deque(maxlen=MOST_NOTICES)
-        self._samples: Sequence[Sample] = ()
+        self._samples: deque[Sequence[Sample]] = deque(maxlen=MOST_SAMPLE_SETS)
         self._before: Mapping[str, float] = {}
         self._base_revision = ""
         # Whoever else wants to hear of values as they are measured.
         self.mirror: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None
 
     def progress(
-        self, *, step: int, total_steps: int, epoch: float, phase: str, remaining_s: float | None = None
+        self,
+        *,
+        step: int,
+        total_steps: int,
+        epoch: float,
+        phase: str,
+        remaining_s: float | None = None,
+        best: trainer_pb2.BestEvaluation | None = None,
     ) -> None:
         """Says how far the attempt is; only the newest is sent."""
-        progress = trainer_pb2.Progress(step=step, total_steps=total_steps, epoch=epoch, phase=phase)
+        progress = trainer_pb2.Progress(
+            step=step, total_steps=total_steps, epoch=epoch, phase=phase, best=best
+        )
         if remaining_s is not None:
             progress.remaining.FromMilliseconds(round(remaining_s * 1000))
         with self._lock:
@@ -80,9 +90,10 @@ class Outbox:
         self.log("warning", message)
 
     def samples(self, samples: Sequence[Sample]) -> None:
-        """Says what the model answers to the held-out examples; only the newest is sent."""
-        with self._lock:
-            self._samples = samples
+        """Says what the model answers to the held-out examples at a step; each report takes one set."""
+        if samples:
+            with self._lock:
+                self._samples.append(samples)
 
     def metrics_before(self, values: Mapping[str, float]) -> None:
         """Says how the untrained model did."""
@@ -110,14 +121,16 @@ class Outbox:
                 attempt=self._attempt,
                 sequence=self._sequence,
                 progress=self._progress,
-                samples=[_cut(sample_to(each)) for each in self._samples],
+                samples=[
+                    _cut(sample_to(each)) for each in (self._samples.popleft() if self._samples else ())
+                ],
                 metrics_before=self._before,
                 base_revision=self._base_revision,
             )
             report.notices.extend(_take(self._notices, MOST_REPORT_BYTES - report.ByteSize()))
             report.metrics.extend(_take(self._metrics, MOST_REPORT_BYTES - report.ByteSize()))
             report.log_lines.extend(_take(self._lines, MOST_REPORT_BYTES - report.ByteSize()))
-            self._progress, self._samples, self._before, self._base_revision = None, (), {}, ""
+            self._progress, self._before, self._base_revision = None, {}, ""
             self._unacknowledged.append(report)
             return report
 

@@ -2,15 +2,12 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.resolve import SMALL_MODEL_PARAMETERS, total_steps
 
 from visiontune_worker import (
@@ -20,17 +17,17 @@ from visiontune_worker import (
     evaluate,
     feed,
     loop,
+    measuring,
     objectives,
     sharding,
     system,
 )
 from visiontune_worker.attempt import Attempt
-from visiontune_worker.claim import Claim, Manifest, Sample
+from visiontune_worker.claim import Claim, Manifest
 from visiontune_worker.eta import Eta
 from visiontune_worker.evaluate import HeldOut
 from visiontune_worker.faults import (
     Cancelled,
-    ConfigurationFault,
     DataFault,
     Fault,
     PassingFault,
@@ -39,14 +36,15 @@ from visiontune_worker.faults import (
 )
 from visiontune_worker.feed import Feed
 from visiontune_worker.interrupts import Interrupts
+from visiontune_worker.measuring import Measuring
 from visiontune_worker.mirrors import mirrors_of
 from visiontune_worker.notices import Notices
-from visiontune_worker.objectives.objective import Result
 from visiontune_worker.order import Order
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.reports import Outbox
 from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Shards
+from visiontune_worker.standing import Standing
 from visiontune_worker.transfer import Transfer
 from visiontune_worker.uploads import upload_folder
 
@@ -108,7 +106,7 @@ def run(
         # Before rank 0 publishes: the others need not wait for that.
         ranks.close()
         if attempt:
-            session.publish(attempt, uploads, scratch)
+            session.publish(attempt, uploads)
 
 
 def _prepare(
@@ -128,7 +126,8 @@ def _prepare(
     sources = _sources(claim, settings, shards, transfer, resumed)
     on_cpu = settings.device == "cpu"
     built = build.build(claim.spec, sources, local_rank=settings.local_rank, on_cpu=on_cpu)
-    _refuse_other_kinds(built, claim.manifest.facts)
+    build.refuse_other_kinds(built, claim.manifest.facts)
+    measuring.refuse_other_metrics(built, claim.spec)
     torch.set_num_threads(settings.threads or _threads(built.parameter_count, settings.local_ranks))
     # However long the others took to load; a branch of the Hub may have moved between their downloads.
     if len(set(ranks.exchange(built.base_revision, interrupts.check))) > 1:
@@ -147,9 +146,16 @@ def _prepare(
     if resumed:
         checkpoints.read(training, resumed)
         saver.saved_step = training.step
+        if training.step == claim.spec.first_step:
+            # Of the job before, whose evaluations are not this one's.
+            training.standing = Standing()
     training.notices = Notices(outbox.notice, outbox.log)
     given = feed.feed(training, claim.spec, claim.manifest, shards, settings)
     training.spare = lambda: training.objective.collate(given.some(1))
+    held_out = HeldOut(
+        given.held_out,
+        evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
+    )
     session = Session(
         outbox=outbox,
         claim=claim,
@@ -157,14 +163,20 @@ def _prepare(
         training=training,
         feed=given,
         saver=saver,
-        held_out=HeldOut(
-            given.held_out,
-            evaluate.held_out_places(shards.counts("validation"), claim.spec.evaluation.max_examples),
+        measuring=Measuring(
+            outbox,
+            claim,
+            interrupts,
+            training,
+            held_out,
+            metrics_before=dict(claim.metrics_before),
+            answers_before={each.example: each.before for each in claim.samples},
         ),
         eta=Eta(training.total_steps, claim.spec.evaluation.every_steps or training.total_steps),
-        metrics_before=dict(claim.metrics_before),
-        answers_before={each.example: each.before for each in claim.samples},
+        scratch=settings.own_scratch_dir,
     )
+    if ranks.leads and claim.spec.publishes_best and (best := training.standing.best):
+        checkpoints.download_best(claim, best.step, session.best_folder, transfer)
     outbox.log("info", _what_trains(session))
     return session
 
@@ -179,13 +191,14 @@ class Session:
     training: loop.Training
     feed: Feed
     saver: checkpoints.Saver
-    held_out: HeldOut
+    measuring: Measuring
     eta: Eta
-    metrics_before: Mapping[str, float]
-    answers_before: Mapping[str, str]
-    metrics_after: Mapping[str, float] | None = None
-    samples: Sequence[Sample] = ()
-    measured_step: int = -1
+    scratch: Path
+
+    @property
+    def best_folder(self) -> Path:
+        """Where the weights of the best evaluation are, when they are to be published."""
+        return self.scratch / "best"
 
     @property
     def on_accelerator(self) -> bool:
@@ -204,54 +217,60 @@ class Session:
 
     def measure_before(self) -> None:
         """Measures the untrained model, unless an earlier attempt did."""
-        if self.metrics_before:
-            return
-        if self.training.step > self.claim.spec.first_step:
-            self.outbox.log("warning", "The metrics before training were lost with an earlier attempt.")
-            return
-        result = self._evaluate()
-        self.metrics_before, self.answers_before = result.metrics, result.answers
-        self.outbox.metrics_before(result.metrics)
-        self._tell_evaluation(result)
+        self._tell_phase("evaluating")
+        self.measuring.before()
 
     def train(self) -> None:
-        """Trains from the present step to the last, with evaluations and checkpoints on the way."""
+        """Trains from the present step to the last, with evaluations and checkpoints on the way.
+
+        An evaluation that was due at the step of the checkpoint comes first when the checkpoint does not know
+        it: it was saved before.
+        """
         training = self.training
         # Passes over the data are counted from where they began, steps from the first job's beginning.
         begun = training.data_start_step
         meter = loop.Meter(
             training, tell=self._tell_points, ids_at=lambda step: self.feed.ids_at(step - begun)
         )
-        self._tell_phase("training")
-        self.eta.begin(training.step)
-        with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
-            loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
+        if self.measuring.is_missing:
+            self._measure(meter)
+        if not self.measuring.is_over:
+            self._tell_phase("training")
+            self.eta.begin(training.step)
+            with closing(self.feed.batches(training.step - begun, training.total_steps - begun)) as source:
+                loop.run(training, source, meter=meter, after_step=lambda: self._after_step(meter))
         if self.saver.saved_step != training.step:
             self._save(meter)
         self.saver.wait()
 
     def measure_after(self) -> None:
         """Measures the trained model, unless that was the last thing that training did."""
-        if self.metrics_after is None or self.measured_step != self.training.step:
-            self._measure()
+        if self.measuring.newest_step != self.training.step:
+            self._tell_phase("evaluating")
+            self.measuring.now()
 
-    def publish(self, attempt: Attempt, transfer: Transfer, scratch: Path) -> None:
-        """Uploads the trained model and ends the attempt well."""
+    def publish(self, attempt: Attempt, transfer: Transfer) -> None:
+        """Uploads the trained model, as it is or as it was at its best, and ends the attempt well."""
         self._tell_phase("publishing")
         claim, training = self.claim, self.training
+        metrics, step = self.measuring.newest or {}, training.step
+        if best := self.measuring.published():
+            checkpoints.read_weights(training.built, self.best_folder)
+            self.measuring.tell_samples(best.step, best.answers)
+            metrics, step = best.metrics, best.step
         story = artifacts.Story(
             training_job=claim.training_job,
             spec=claim.spec.at(training.built.base_revision),
             spec_digest=claim.spec_digest,
             dataset_digest=claim.manifest.digest,
-            metrics_before=self.metrics_before,
-            metrics_after=self.metrics_after or {},
-            steps=training.step,
-            samples=self.samples,
+            metrics_before=self.measuring.metrics_before,
+            metrics_after=metrics,
+            steps=step,
+            samples=self.measuring.samples,
         )
         uploaded = {}
         for artifact in artifacts.names(claim.spec):
-            folder = scratch / artifact
+            folder = self.scratch / artifact
             shutil.rmtree(folder, ignore_errors=True)
             artifacts.write(training.built, story, artifact, folder)
             self.interrupts.check(but=Paused)
@@ -259,11 +278,14 @@ class Session:
             shutil.rmtree(folder, ignore_errors=True)
         attempt.succeed(
             artifacts=uploaded,
-            metrics=self.metrics_after or {},
+            metrics=metrics,
             parameter_count=training.built.parameter_count,
+            best_step=training.standing.best.step if training.standing.best else None,
+            message=self.measuring.ending(),
         )
 
-    def _after_step(self, meter: loop.Meter) -> None:
+    def _after_step(self, meter: loop.Meter) -> bool:
+        """What follows a step; True when it was the last one."""
         training, spec = self.training, self.claim.spec
         last = training.step == training.total_steps
         paused: Paused | None = None
@@ -282,19 +304,15 @@ class Session:
             raise
         if last or training.step % (spec.checkpointing.every_steps or training.total_steps) == 0:
             self._save(meter)
-        if last or training.step % (spec.evaluation.every_steps or training.total_steps) == 0:
-            meter.flush()
-            self._measure()
-            training.built.train()
-            self._tell_phase("training")
-            meter.pause()
-            self.eta.begin(training.step)
+        if self.measuring.is_due:
+            self._measure(meter)
         # After what was due at this step, since the next attempt begins behind it. At the end there is
         # nothing left to pause.
-        if paused is not None and not last:
+        if paused is not None and not last and not self.measuring.is_over:
             self._save(meter)
             self.saver.wait()
             raise paused
+        return self.measuring.is_over
 
     def _save(self, meter: loop.Meter) -> None:
         if self.saver.saved_step == self.training.step:
@@ -303,36 +321,17 @@ class Session:
         meter.flush()
         self.saver.save(self.training)
 
-    def _measure(self) -> None:
-        result = self._evaluate()
-        self.metrics_after, self.measured_step = result.metrics, self.training.step
-        self._tell_evaluation(result)
-
-    def _evaluate(self) -> Result:
+    def _measure(self, meter: loop.Meter) -> None:
+        """Measures the model between two steps, and sees to it that the best state can be published."""
+        meter.flush()
         self._tell_phase("evaluating")
-        spec, began = self.claim.spec, time.monotonic()
-        result = evaluate.evaluate(
-            self.training.built,
-            self.held_out,
-            batch_size=spec.hyperparameters.batch_size or 1,
-            ranks=self.training.ranks,
-            check=partial(self.interrupts.check, but=Paused),
-        )
-        self.training.deliver_notices()
-        self.eta.evaluation_s = time.monotonic() - began
-        return result
-
-    def _tell_evaluation(self, result: Result) -> None:
-        training = self.training
-        values = {f"eval_{name}": value for name, value in result.metrics.items()}
-        self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
-        count = self.claim.spec.evaluation.sample_count or 0
-        untrained = training.step == self.claim.spec.first_step
-        after = {} if untrained else result.answers
-        self.samples = evaluate.samples(self.held_out, count, self.answers_before, after, training.step)
-        self.outbox.samples(self.samples)
-        told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))
-        self.outbox.log("info", f"Evaluated at step {training.step}: {told}.")
+        if self.measuring.now() and self.claim.spec.publishes_best:
+            self._save(meter)
+            checkpoints.write_weights(self.training, self.claim.spec, self.best_folder)
+        self.training.built.train()
+        self._tell_phase("training")
+        meter.pause()
+        self.eta.begin(self.training.step)
 
     def _tell_points(self, points: Sequence[loop.Point]) -> None:
         for point in points:
@@ -344,10 +343,11 @@ class Session:
         training = self.training
         self.outbox.progress(
             step=training.step,
-            total_steps=training.total_steps,
+            total_steps=training.step if self.measuring.is_over else training.total_steps,
             epoch=training.epoch,
             phase=phase,
-            remaining_s=self.eta.remaining_s(training.step, phase, self.saver.took_s),
+            remaining_s=self.eta.remaining_s(training.step, phase, self.measuring.took_s, self.saver.took_s),
+            best=self.measuring.best(),
         )
 
 
@@ -379,17 +379,6 @@ def _training(claim: Claim, built: build.Built, counts: tuple[int, ...], ranks: 
         ranks,
         data_start_step=claim.spec.data_start_step,
     )
-
-
-def _refuse_other_kinds(built: build.Built, facts: DatasetFacts) -> None:
-    """What a model of the Hub or a folder takes is known only once it is here."""
-    family = built.family
-    if refused := sorted(facts.kinds - set(family.takes)):
-        raise ConfigurationFault(
-            "KIND_NOT_TAKEN",
-            f"The model is of the family {family.name}, which cannot train on examples of kind "
-            f"{', '.join(refused)}. It takes {', '.join(family.takes)}.",
-        )
 
 
 def _download_checkpoint(claim: Claim, scratch: Path, transfer: Transfer) -> Path | None:

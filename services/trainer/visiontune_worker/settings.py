@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     @property
     def trusted(self) -> frozenset[str]:
         """`trusted_repositories`, one by one."""
-        return frozenset(filter(None, map(str.strip, self.trusted_repositories.split(","))))
+        return names(self.trusted_repositories)
 
     @property
     def trackers(self) -> tuple[str, ...]:
@@ -137,4 +137,14 @@ class Settings(BaseSettings):
     @property
     def roots(self) -> tuple[Path, ...]:
         """`model_roots` as resolved folders."""
-        return tuple(Path(each).resolve() for each in self.model_roots.split(os.pathsep) if each)
+        return paths(self.model_roots)
+
+
+def names(text: str) -> frozenset[str]:
+    """Names separated by commas, one by one."""
+    return frozenset(filter(None, map(str.strip, text.split(","))))
+
+
+def paths(text: str) -> tuple[Path, ...]:
+    """Folders separated by `os.pathsep`, resolved."""
+    return tuple(Path(each).resolve() for each in text.split(os.pathsep) if each)

@@ -16,7 +16,7 @@ from visiontune_worker.claim import Manifest
 from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.transfer import Transfer, UrlRefused
 
-COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split")
+COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split", "metadata")
 # Decoded tables in memory: the one that is read and the one after it.
 MOST_OPEN = 2
 RENEWALS = 3
@@ -38,11 +38,38 @@ class Example:
     negatives: Sequence[bytes] = ()
     # Names of the images, then of the negatives.
     image_paths: Sequence[str] = ()
+    # An object of what else the record said.
+    metadata_json: str = "{}"
 
     @property
     def row(self) -> int:
         """Its number in the version, from 0."""
         return int(self.name.rpartition("/")[2])
+
+
+def example_of(name: str, columns: Mapping[str, Any]) -> Example:
+    """The example in the columns of a row."""
+    return Example(
+        name=name,
+        id=columns["id"],
+        images=[image["bytes"] for image in columns.get("images") or ()],
+        messages=columns.get("messages") or (),
+        texts=columns.get("texts") or (),
+        negatives=[image["bytes"] for image in columns.get("negatives") or ()],
+        image_paths=[
+            image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
+        ],
+        videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
+        metadata_json=columns.get("metadata") or "{}",
+    )
+
+
+def texts_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """All texts in columns `texts` and `messages`: captions, and what is said in conversations."""
+    for row in rows:
+        yield from row.get("texts") or ()
+        for message in row.get("messages") or ():
+            yield from (part["text"] for part in message["content"] or () if part["text"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +134,14 @@ class Shards:
                 f"Shard {shard} has {len(opened.places)} {split} examples, fewer than its manifest says.",
             )
         place = opened.places[nth]
-        columns = opened.table.slice(place, 1).to_pylist()[0]
-        return Example(
-            name=f"{self._manifest.version}/examples/{self._first_row[shard] + place}",
-            id=columns["id"],
-            images=[image["bytes"] for image in columns.get("images") or ()],
-            messages=columns.get("messages") or (),
-            texts=columns.get("texts") or (),
-            negatives=[image["bytes"] for image in columns.get("negatives") or ()],
-            image_paths=[
-                image["path"] or "" for name in ("images", "negatives") for image in columns.get(name) or ()
-            ],
-            videos={each["first"]: each["count"] for each in columns.get("frames") or ()},
-        )
+        name = f"{self._manifest.version}/examples/{self._first_row[shard] + place}"
+        return example_of(name, opened.table.slice(place, 1).to_pylist()[0])
 
     def texts(self, split: str) -> Iterator[str]:
         """All texts of a split in order: captions, and what is said in conversations."""
         for index, count in enumerate(self.counts(split)):
             if count:
-                for row in self.rows(split, index, ["messages", "texts"]):
-                    yield from row.get("texts") or ()
-                    for message in row.get("messages") or ():
-                        yield from (part["text"] for part in message["content"] or () if part["text"])
+                yield from texts_of(self.rows(split, index, ["messages", "texts"]))
 
     def rows(self, split: str, index: int, columns: list[str]) -> list[dict[str, Any]]:
         """Some columns of a split's examples in a shard, in order. Waits for the shard."""

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import urllib3
 
@@ -16,6 +17,7 @@ LONGEST_PAUSE_S = 10.0
 # Passing answers besides 5xx: request timeout, too early, too many requests.
 PASSING_STATUS = frozenset({408, 425, 429})
 _CONNECTIONS = 4
+T = TypeVar("T")
 EXPIRED_STATUS = frozenset({401, 403})
 
 
@@ -54,11 +56,15 @@ class Transfer:
         self._retrying(to.name, lambda: self._get(url, partial, sha256, size_bytes))
         partial.replace(to)
 
+    def get_part(self, url: str, *, start: int, length: int) -> bytes:
+        """Some bytes of an object. UrlRefused when the URL expired."""
+        return self._retrying("a part of it", lambda: self._get_part(url, start, length))
+
     def put(self, url: str, source: Path, *, start: int, length: int) -> None:
         """Uploads a part of a file. UrlRefused when the URL expired."""
         self._retrying(source.name, lambda: self._put(url, source, start, length))
 
-    def _retrying(self, name: str, action: Callable[[], None]) -> None:
+    def _retrying(self, name: str, action: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._patience_s
         pause_s = FIRST_PAUSE_S
         while True:
@@ -84,6 +90,17 @@ class Transfer:
                 file.write(chunk)
         if to.stat().st_size != size_bytes or found.hexdigest() != sha256:
             raise _Passing("its bytes are not the ones that were stored")
+
+    def _get_part(self, url: str, start: int, length: int) -> bytes:
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
+        answer = self._http.request("GET", url, headers=headers, redirect=False, preload_content=False)
+        with answer:
+            _raise_for(answer.status, "a part of it")
+            # Some stores call a part 200, as they do the whole: one more byte tells.
+            found = answer.read(length + 1, decode_content=False)
+        if len(found) != length:
+            raise _Passing("it is not the part that was asked for")
+        return bytes(found)
 
     def _put(self, url: str, source: Path, start: int, length: int) -> None:
         headers = {"Content-Length": str(length)}

@@ -81,7 +81,7 @@ def test_evaluation_measures_what_its_objective_promises(family: Family) -> None
     encoded = causal.encode(families.examples(family))
     with torch.inference_mode():
         result = causal.result([causal.measure(made.model.eval(), iter([encoded]))])
-    assert result.metrics.keys() == {"loss", "exact_match", "token_accuracy"}
+    assert result.metrics.keys() == {"loss", "exact_match", "vqa_accuracy", "token_accuracy"}
     assert result.answers.keys() == {each.name for each in encoded}
 
 

@@ -55,6 +55,13 @@ async def test_examples_thumbnails_and_counts_agree(s3: SeaweedFS, tmp_path: Pat
             names = [f"{version.name}/examples/{n}" for n in numbers[1:8]]
             assert [each.example for each in thumbnails.thumbnails] == names
             assert thumbnails.total_size == len(numbers)
+        wide = [f"r{n}" for n in range(240) if n % 3]
+        by_pixels = await listed(service, parent=version.name, order_by="image_pixels desc")
+        assert sorted(by_pixels) == sorted(await listed(service, parent=version.name))
+        assert by_pixels[: len(wide)] == wide
+        longest = await listed(service, parent=version.name, filter="id:10", order_by="text_bytes desc")
+        assert longest[0] == "r100"
+        assert longest[-1] == "r109"  # says least
         for split in ("train", "validation"):
             found = await listed(service, parent=version.name, split=split, query="a cat")
             again = await listed(service, parent=version.name, filter=f"split = {split}", query="a cat")
@@ -86,6 +93,10 @@ async def test_an_example_tells_its_tags_and_problems(service: DatasetHandle) ->
     assert (found.brightness.count, found.size_bytes.count, found.token_count.count) == (240, 240, 240)
     assert found.aspect_ratio.min == pytest.approx(4 / 3)
     assert found.token_count.max == len("What digit is this?") // 4 + 1 + len("It is number 100.") // 4 + 1
+    assert (found.answer_token_count.count, found.answer_token_count.max) == (
+        240,
+        len("It is number 100.") // 4 + 1,
+    )
 
 
 async def test_what_cannot_be_read_is_refused_with_its_place(service: DatasetHandle) -> None:

@@ -20,9 +20,9 @@ from visiontune.trainer.v1.augmentation_pb2 import Augmentation, Transform
 from visiontune_data import pictures
 from visiontune_dataset.adapters import preview
 from visiontune_dataset.adapters.preview import ChildPreviewer, RemotePreviewer
-from visiontune_dataset.domain.failures import PreviewFailed
 from visiontune_dataset.ports import View
 from visiontune_kit import channels, errors
+from visiontune_kit.helper import HelperFailed
 from visiontune_kit.tls import ClientTls
 from visiontune_recipes.augmentation import Augmentation as Policy
 from visiontune_recipes.augmentation import Preset, resolve
@@ -123,7 +123,7 @@ async def test_a_child_that_is_killed_at_work_is_started_again_and_an_idle_one_e
 @pytest.mark.parametrize("exit_code", [0, 3])
 async def test_a_child_that_cannot_work_is_told_with_its_exit_code(exit_code: int) -> None:
     previewer = ChildPreviewer(10.0, command=(sys.executable, "-c", f"raise SystemExit({exit_code})"))
-    with pytest.raises(PreviewFailed, match=f"exit code {exit_code}"):
+    with pytest.raises(HelperFailed, match=f"exit code {exit_code}"):
         await previewer.show(b"x", View(Policy(), 0, 0, [0], "", 64))
 
 

@@ -11,6 +11,7 @@ import pytest
 from visiontune_kit.database import Database
 from visiontune_trainer import ports
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.domain.next_step import End, Observation, Sight
 from visiontune_trainer.domain.states import State
@@ -36,9 +37,11 @@ class World:
         tokens = iter(range(1000))
         self.deps = Deps(
             model_folders=ModelFolders(()),
+            hub_configs=HubConfigs(enabled=False),
             unit_of_work=self._begin,
             storage=nothing,
             datasets=nothing,
+            previewer=nothing,
             backend=backend,
             clock=self,
             replica="r-1",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.states import State
@@ -41,9 +42,11 @@ class World:
         absent: Any = None  # what this loop does not touch
         self.deps = Deps(
             model_folders=ModelFolders(()),
+            hub_configs=HubConfigs(enabled=False),
             unit_of_work=lambda: UnitOfWork(database),
             storage=absent,
             datasets=absent,
+            previewer=absent,
             backend=self.backend,
             clock=self.clock,
             replica="r",

@@ -21,6 +21,9 @@ REQUESTS: dict[str, Any] = {
     "ValidateTrainingJob": pb.ValidateTrainingJobRequest(
         parent=PARENT, training_job=create_request().training_job
     ),
+    "PreviewTrainingExamples": pb.PreviewTrainingExamplesRequest(
+        parent=PARENT, training_job=create_request().training_job
+    ),
     "CreateTrainingJob": create_request("mine"),
     "GetTrainingJob": pb.GetTrainingJobRequest(name=JOB),
     "ListTrainingJobs": pb.ListTrainingJobsRequest(parent=PARENT),
@@ -96,7 +99,11 @@ async def test_a_strangers_own_project_is_no_way_in(trainer: TrainerHandle) -> N
     stolen_data, stolen_model = create_request("mine"), create_request("mine", project="other")
     stolen_data.parent = "projects/other"
     stolen_model.training_job.spec.base_model.model = MODEL
+    stolen_look = pb.PreviewTrainingExamplesRequest(
+        parent="projects/other", training_job=stolen_data.training_job
+    )
     requests = {
+        "PreviewTrainingExamples": stolen_look,
         "GetTrainingJob": pb.GetTrainingJobRequest(name="projects/other/trainingJobs/digits"),
         "GetModel": pb.GetModelRequest(name="projects/other/models/better"),
         "RegisterModel": pb.RegisterModelRequest(

@@ -47,7 +47,7 @@ def test_a_job_is_trained_told_and_published(tmp_path: Path) -> None:
         end = finished(trainer)
         folder = trainer.store.folder / "artifacts" / "model"
         assert end.outcome == worker_pb2.OUTCOME_SUCCEEDED
-        assert set(end.metrics) == {"loss", "exact_match", "token_accuracy"}
+        assert set(end.metrics) == {"loss", "exact_match", "vqa_accuracy", "token_accuracy"}
         assert end.parameter_count == 625_728
         assert sorted(trainer.losses()) == list(range(1, STEPS + 1))
         assert {"eval_loss", "eval_exact_match"} <= trainer.metrics[STEPS].keys()

@@ -26,7 +26,8 @@ COMMANDS = [
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
     *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
-    *[["job", verb] for verb in ("list", "show", "watch", "pause", "resume", "cancel", "logs", "artifacts")],
+    *[["job", verb] for verb in ("list", "show", "watch", "pause", "resume", "cancel")],
+    *[["job", verb] for verb in ("logs", "artifacts", "samples")],
 ]  # fmt: skip
 
 
@@ -143,6 +144,12 @@ def test_examples_are_listed_as_far_as_asked() -> None:
     assert "0 r0 train 1 What is it? night, rain" in text
     assert f"1 r1 0 {'a ' * 29}a…" in text
     assert json.loads(printed(page, *command, "--output", "json")) == [first, second]
+
+    def largest(seen: Seen) -> Answer:
+        assert parse_qs(urlsplit(seen.path).query)["order_by"] == ["image_pixels desc"]
+        return as_json({"examples": [first]})
+
+    assert "0 r0 train" in printed(largest, "dataset", "examples", "d/v1", "--largest", "images")
     assert "No examples match." in printed(lambda _seen: as_json({}), "dataset", "examples", "d/v1")
 
 
@@ -151,10 +158,29 @@ def test_a_job_is_shown_with_the_hours_that_it_used() -> None:
         if "acceleratorUsage" in seen.path:
             used = {"accelerator": "nvidia-l4", "acceleratorHours": 1.5, "cost": 1.05}
             return as_json({"usage": [used, {"accelerator": "nvidia-t4", "acceleratorHours": 0.25}]})
-        return as_json({"name": "projects/p/trainingJobs/j"})
+        best = {"step": "120", "metric": "rouge_l", "value": 0.5, "evaluationsWithoutProgress": 1}
+        return as_json({"name": "projects/p/trainingJobs/j", "progress": {"best": best}})
 
     text = printed(answer, "job", "show", "j")
     assert "accelerator hours 1.50 nvidia-l4 (cost 1.05), 0.25 nvidia-t4" in text
+    assert "best evaluation rouge_l 0.5000 at step 120, 1 evaluation since without progress" in text
+
+
+def test_what_was_said_about_an_example_is_shown_step_by_step() -> None:
+    version = "projects/p/datasets/d/versions/v1"
+    said = [{"text": "one"}, {"step": "10", "text": "\x1b[31mtwo"}]
+    sample = {"example": f"{version}/examples/3", "expected": "two", "answers": said}
+
+    def answer(seen: Seen) -> Answer:
+        url = urlsplit(seen.path)
+        if url.path.endswith("/samples"):
+            query = parse_qs(url.query)
+            assert (query["with_answers"], query["example"]) == (["true"], [f"{version}/examples/3"])
+            return as_json({"samples": [sample]})
+        return as_json({"name": "projects/p/trainingJobs/j", "spec": {"datasetVersion": version}})
+
+    text = printed(answer, "job", "samples", "j", "--steps", "--example", "3")
+    assert text.splitlines()[1:] == ["3 0 one two ", "3 10 ·[31mtwo two "]
 
 
 def test_several_files_are_not_resumed_at_once(tmp_path: Path) -> None:

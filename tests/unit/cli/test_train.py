@@ -88,6 +88,17 @@ def test_a_whole_model_beside_the_adapter_is_asked_for_by_a_flag() -> None:
     assert body["spec"]["publish"] == {"merged": True}
 
 
+def test_how_the_model_is_measured_is_told_by_flags() -> None:
+    flags = ("--metric", "rouge_l", "--metric", "vqa_accuracy", "--best-metric", "rouge_l", "--patience", "2")
+    body, _ = train("--dataset", "d/v1", "--model", "tiny-llava", *flags, "--publish", "last")
+    assert body["spec"]["evaluation"] == {
+        "metrics": ["rouge_l", "vqa_accuracy"],
+        "best_metric": "rouge_l",
+        "early_stopping": {"patience": 2},
+    }
+    assert body["spec"]["publish"] == {"state": "STATE_LAST"}
+
+
 def test_flags_win_over_the_file_and_short_names_become_full(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(
@@ -230,16 +241,21 @@ def test_a_dry_run_says_what_fits() -> None:
             "memoryBytes": str(24 * 2**30),
             "fits": False,
             "duration": "5400s",
+            "measuredSamplesPerSecond": 4.5,
             "cost": 1.05,
             "changes": [{"field": "adaptation.method", "value": "METHOD_QLORA"}],
         },
     ]
     memory = {"peakBytes": str(9 * 2**30)}
-    estimate = {"totalParameters": "1000", "trainableParameters": "10", "memory": memory, "fits": fits}
+    speed = {"duration": "7200s", "measuredSamplesPerSecond": 3.25}
+    counts = {"totalParameters": "1000", "trainableParameters": "10"}
+    estimate = {**counts, "memory": memory, "fits": fits, **speed}
+    path = "training_job.spec.hyperparameters.batch_size"
+    choice = {"field": path, "value": "2", "reason": "So that the job fits l4."}
 
     def told(seen: Seen) -> Answer:
         if seen.path.endswith(":validate"):
-            return as_json({"totalSteps": "3", "estimate": estimate})
+            return as_json({"totalSteps": "3", "estimate": estimate, "choices": [choice]})
         return gateway(seen)
 
     with scripted(told) as server:
@@ -249,7 +265,11 @@ def test_a_dry_run_says_what_fits() -> None:
         estimate = {"unknownReason": "Nobody knows."}
         unknown = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "1,000, of which 10 train (1.0%)" in result.output
-    assert "9.00 GiB at its peak" in result.output
+    assert "on processors: 9.00 GiB at its peak" in result.output
     for word in ("a100", "yes", "l4", "no", "1 h 30 min", "1.05", "METHOD_QLORA"):
         assert word in result.output
+    assert "by 3.25 examples/s of an earlier job" in result.output
+    assert "1 h 30 min, by 4.5 examples/s of an earlier job" in result.output
+    told_why = next(line for line in result.output.splitlines() if line.startswith("hyperparameters.batch"))
+    assert told_why.split(maxsplit=2)[1:] == ["2", "So that the job fits l4."]
     assert "No estimate: Nobody knows." in unknown.output

@@ -6,7 +6,7 @@ import json
 import pytest
 from visiontune_data.example import IMAGE, Example, Image, Message, Part, canonical
 from visiontune_data.filters import parse
-from visiontune_data.index import VersionIndex, shard_index
+from visiontune_data.index import Order, VersionIndex, shard_index
 from visiontune_data.previews import example_of
 from visiontune_data.shards import messages_of, preview_json
 
@@ -95,6 +95,17 @@ def test_a_search_is_for_text_in_any_case_and_among_what_the_filter_leaves() -> 
     assert found.select(parse("split = train"), "dog") == []
     assert found.select(parse(""), "ÜNDER.") == []
     assert found.select(parse(""), ".*") == []
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 2, 4)])
+@pytest.mark.parametrize(("order", "ids"), [(Order.TEXT_BYTES, "acbdef"), (Order.IMAGE_PIXELS, "bdeafc")])
+def test_rows_with_most_come_first_and_equals_as_they_lie(
+    order: Order, ids: str, cuts: tuple[int, ...]
+) -> None:
+    found = index(*cuts)
+    assert "".join(EXAMPLES[row].id for row in found.ordered(range(6), order)) == ids
+    assert found.ordered([2, 5], order) == [row for row in found.ordered(range(6), order) if row in {2, 5}]
+    assert found.ordered([], order) == []
 
 
 def test_rows_are_found_by_id_and_read_back() -> None:

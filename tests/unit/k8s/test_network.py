@@ -25,6 +25,7 @@ CALLS: set[Connection] = {
     ("dataset", "preview", 8706),
     ("trainer", "storage", 8701),
     ("trainer", "dataset", 8702),
+    ("trainer", "preview", 8706),
     ("worker", "trainer", 8705),
     ("worker", "worker", 29500),
     # The API server is no pod, so the trainer reaches every address that is none, at its ports.
@@ -32,7 +33,7 @@ CALLS: set[Connection] = {
     ("trainer", "api-server", 6443),
     ("trainer", "internet", 443),
 }
-READERS_OF_S3 = ("storage", "dataset", "worker")
+READERS_OF_S3 = ("storage", "dataset", "preview", "worker")
 METRICS: set[Connection] = {
     ("prometheus", "gateway", 8710),
     ("prometheus", "storage", 8711),

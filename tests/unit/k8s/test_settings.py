@@ -89,7 +89,7 @@ def test_every_target_is_a_service(overlay: str) -> None:
     }
     targets = {k: v for k, v in settings(overlay).items() if k.endswith("_TARGET")}
     assert targets.pop("VISIONTUNE_IDENTITY_TARGET") == "localhost:8704"
-    assert len(targets) == 5
+    assert len(targets) == 6
     assert {target.removeprefix("dns:///") for target in targets.values()} <= services
     if overlay == "overlays/local":
         assert settings(overlay)["VISIONTUNE_STORAGE_S3_ENDPOINT"] in services

@@ -65,11 +65,32 @@ def test_every_rule_has_a_case() -> None:
         "adaptation",
         "bad_augmentation",
         "batching_not_offered",
+        "evaluation",
         "objective_not_offered",
         "sharding_not_offered",
         "text_breaking",
     }
     assert {rule.__name__.lstrip("_") for rule in RULES} == CASES.keys() | elsewhere
+
+
+@pytest.mark.parametrize(
+    ("base", "evaluation", "facts", "rules"),
+    [
+        (PRESET, {"metrics": ["rouge_l", "loss"], "best_metric": "vqa_accuracy"}, GOOD, []),
+        (PRESET, {"metrics": ["bleu", "recall_at_1"]}, GOOD, ["metrics_not_offered"]),
+        (PRESET, {"best_metric": "ndcg_at_5"}, GOOD, ["best_metric_not_offered"]),
+        ({"preset": "tiny-clip"}, {"best_metric": "text_to_image_recall_at_1"}, CAPTIONS, []),
+        ({"preset": "tiny-clip"}, {"best_metric": "exact_match"}, CAPTIONS, ["best_metric_not_offered"]),
+        ({"path": "/m"}, {"metrics": ["recall_at_1"]}, GOOD, []),
+        ({"path": "/m"}, {"metrics": ["bleu"]}, GOOD, ["metrics_not_offered"]),
+    ],
+)
+def test_a_measure_that_the_training_has_not_is_refused_with_those_it_has(
+    base: object, evaluation: dict[str, Any], facts: DatasetFacts, rules: list[str]
+) -> None:
+    problems = check(spec(base, evaluation=evaluation), facts)
+    assert [problem.rule for problem in problems] == rules
+    assert all(problem.remedy.startswith("Choose from: loss, ") for problem in problems)
 
 
 def test_weights_are_divided_where_answers_are_learnt() -> None:

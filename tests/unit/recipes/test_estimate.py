@@ -1,9 +1,9 @@
 """Sizes, memory and what to change, by numbers known from elsewhere."""
 
 import pytest
+from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
 from visiontune_recipes.estimate.memory import Memory, Pass, memory_of, trainable
 from visiontune_recipes.estimate.needs import Change, smaller
-from visiontune_recipes.estimate.sizes import COUNTED, sizes_of, sizes_of_preset
 from visiontune_recipes.presets import PRESETS, Preset
 from visiontune_recipes.spec import (
     Adaptation,
@@ -40,7 +40,7 @@ QWEN2_VL = {
         "spatial_merge_size": 2,
     },
 }
-LARGEST = Pass(examples=4, text_tokens=512, image_tokens=576, patches=576)
+LARGEST = Pass(examples=4, text_tokens=512, image_tokens=576, patches=576, answer_tokens=128)
 WHOLE = Adaptation(
     method=Method.FULL, vision_tower=Part.TRAIN, projector=Part.TRAIN, language_model=Part.TRAIN
 )
@@ -50,6 +50,10 @@ ADAPTER = Adaptation(
     vision_tower=Part.FREEZE,
     projector=Part.FREEZE,
     language_model=Part.TRAIN,
+)
+
+SPEC = Spec.model_validate(
+    {"dataset_version": "projects/p/datasets/d/versions/v1", "base_model": {"preset": "tiny-text"}}
 )
 
 
@@ -64,18 +68,34 @@ def test_large_models_are_counted_from_their_configs() -> None:
     assert (qwen.patches(448, 448), qwen.tokens_of_image(448, 448)) == (1024, 256)
 
 
-@pytest.mark.parametrize(
-    "preset", [each for each in PRESETS.values() if each.family in COUNTED], ids=lambda each: each.name
-)
-def test_presets_of_counted_families_have_sizes(preset: Preset) -> None:
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda each: each.name)
+def test_a_preset_has_the_parameters_that_it_says_it_has(preset: Preset) -> None:
     sizes = sizes_of_preset(preset)
     assert sizes is not None
-    assert trainable(sizes, WHOLE) == sizes.parameters
+    assert sizes.parameters == pytest.approx(preset.parameter_count, rel=0.001)
+    assert 259 < sizes.vocabulary <= preset.vocabulary_size + 1152  # PaliGemma's processor adds so many
+    assert 0 < trainable(sizes, WHOLE, Hyperparameters()) <= sizes.parameters
 
 
 def test_a_config_that_says_too_little_has_no_sizes() -> None:
     assert sizes_of("text", {"hidden_size": 8}) is None
     assert sizes_of("text", {**LLAMA_7B, "num_hidden_layers": "many"}) is None
+    assert sizes_of("text", {**LLAMA_7B, "num_local_experts": 8}) is None
+    assert sizes_of("generic", {"text_config": LLAMA_7B, "vision_config": QWEN2_VL["vision_config"]}) is None
+    assert sizes_of("of somebody's package", LLAMA_7B) is None
+
+
+def test_a_config_that_leaves_its_classes_sizes_out_has_them() -> None:
+    """As that of llava-hf/llava-1.5-7b-hf does."""
+    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14}
+    told = {
+        "text_config": {"model_type": "llama", "vocab_size": 32064},
+        "vision_config": {**vision, "num_attention_heads": 16, "image_size": 336},
+    }
+    sizes = sizes_of("llava", told)
+    assert sizes is not None
+    assert sizes.parameters == pytest.approx(7.063e9, rel=0.001)
+    assert sizes.tokens_of_image(1, 1) == 576
 
 
 def test_each_way_to_save_memory_saves_its_part() -> None:
@@ -84,7 +104,10 @@ def test_each_way_to_save_memory_saves_its_part() -> None:
     numbers = Hyperparameters(precision=Precision.BF16)
 
     def memory(adaptation: Adaptation, **changes: object) -> Memory:
-        return memory_of(sizes, adaptation, numbers.model_copy(update=changes), LARGEST, on_gpu=True)
+        spec = SPEC.model_copy(
+            update={"adaptation": adaptation, "hyperparameters": numbers.model_copy(update=changes)}
+        )
+        return memory_of(sizes, spec, LARGEST, on_gpu=True)
 
     full, lora = memory(WHOLE), memory(ADAPTER)
     checkpointed = memory(ADAPTER, gradient_checkpointing=True)
@@ -99,14 +122,8 @@ def test_each_way_to_save_memory_saves_its_part() -> None:
 
 
 def test_smaller_specs_keep_the_step_and_end_with_the_fewest_bits() -> None:
-    spec = Spec.model_validate(
-        {
-            "dataset_version": "projects/p/datasets/d/versions/v1",
-            "base_model": {"preset": "tiny-text"},
-            "adaptation": ADAPTER.model_dump(),
-            "hyperparameters": {"batch_size": 4, "gradient_accumulation_steps": 2},
-        }
-    )
+    numbers = Hyperparameters(batch_size=4, gradient_accumulation_steps=2)
+    spec = SPEC.model_copy(update={"adaptation": ADAPTER, "hyperparameters": numbers})
     tried = list(smaller(spec, (Method.FULL, Method.LORA, Method.QLORA)))
     for _, less in tried:
         numbers = less.hyperparameters

@@ -3,7 +3,7 @@
 import pytest
 from visiontune_trainer.domain.folders import Folder, beyond, newest_first
 from visiontune_trainer.domain.job import IllegalTransition, job_of_attempt
-from visiontune_trainer.domain.reports import MetricPoint, Sample
+from visiontune_trainer.domain.reports import MOST_ANSWERS, MetricPoint, Sample, to_thin
 from visiontune_trainer.domain.states import State
 
 from tests.support.trainer_values import JOB, NOW, make_job
@@ -45,6 +45,27 @@ def test_the_newest_checkpoints_stay_each_step_once() -> None:
     assert [folder.step for folder in newest_first(folders)] == [30, 30, 20, 10]
     assert beyond(folders, keep=2) == [checkpoint(30), checkpoint(10)]
     assert len(beyond(folders, keep=0)) == 4
+
+
+def test_the_best_checkpoint_stays_beside_the_newest() -> None:
+    folders = [checkpoint(10), checkpoint(20), checkpoint(30), checkpoint(40), checkpoint(20, attempt=2)]
+    assert beyond(folders, keep=2, best_step=20) == [checkpoint(20), checkpoint(10)]
+    assert beyond(folders, keep=2, best_step=40) == beyond(folders, keep=2, best_step=15)
+    assert len(beyond(folders, keep=0, best_step=20)) == 5
+
+
+def test_the_answers_of_many_steps_are_thinned_and_the_ends_stay() -> None:
+    assert to_thin(range(MOST_ANSWERS)) == []
+    left = set(range(MOST_ANSWERS + 1)) - set(to_thin(range(MOST_ANSWERS + 1)))
+    assert {0, MOST_ANSWERS} <= left
+    assert len(left) == MOST_ANSWERS // 2 + 1
+
+
+def test_the_answer_at_the_first_step_is_the_untrained_models() -> None:
+    untrained = Sample(JOB, 0, "e", "Which digit?", "7", before="1", after="", after_step=5)
+    assert untrained.answer(first_step=5).text == "1"
+    # A trained model that says nothing.
+    assert untrained.answer(first_step=0).text == ""
 
 
 def test_attempts_store_under_owners_of_their_own() -> None:

@@ -1,5 +1,8 @@
 """What is trained is the answers with their stop tokens, and padding changes nothing."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -67,6 +70,45 @@ def decode(ids: torch.Tensor) -> str:
 def test_exactly_the_answers_and_their_stop_tokens_are_trained(given: Example, trained: str) -> None:
     encoded = encode(given)
     assert decode(encoded.input_ids[encoded.trained]) == trained
+
+
+SHORT, LONG = ("seven", "zero"), ("a seven with a long thin bar", "a zero with a round thick belly")
+
+
+@pytest.mark.parametrize(
+    ("expected", "said", "asked", "reported"),
+    [
+        (SHORT, ("seven", "one"), {}, {"exact_match": 0.5, "vqa_accuracy": 1 / 3}),
+        (LONG, (LONG[0], "a zero"), {}, {"rouge_l": (1 + 4 / 9) / 2}),
+        (LONG, LONG, {"best_metric": "exact_match"}, {"rouge_l": 1.0, "exact_match": 1.0}),
+        (SHORT, SHORT, {"metrics": ["rouge_l"]}, {"rouge_l": 1.0, "exact_match": 1.0, "vqa_accuracy": 5 / 6}),
+    ],
+)
+def test_answers_are_measured_by_what_suits_them_or_is_asked_for(
+    expected: tuple[str, str], said: tuple[str, str], asked: dict[str, Any], reported: dict[str, float]
+) -> None:
+    class Scripted(CausalLM):
+        def generate(self, model: Any, examples: Sequence[Encoded]) -> list[str]:
+            return list(said)
+
+    # Two of ten people said what the model says.
+    answers = json.dumps({"answers": ["7", "seven.", *["9"] * 8]})
+    given = [
+        replace(
+            example(text("user", "?", image=True), text("assistant", words)),
+            name=f"v/examples/{number}",
+            metadata_json=answers if words == "seven" else "{}",
+        )
+        for number, words in enumerate(expected)
+    ]
+    evaluation = SPEC.evaluation.model_copy(update=asked)
+    causal = Scripted(tiny(), SPEC.model_copy(update={"evaluation": evaluation}))
+    with torch.inference_mode():
+        part = causal.measure(tiny().model, [causal.encode(given)])
+    metrics = dict(causal.result([json.loads(json.dumps(part))]).metrics)
+    assert metrics.pop("loss") > 0
+    assert 0 <= metrics.pop("token_accuracy") <= 1
+    assert metrics == pytest.approx(reported)
 
 
 def test_the_prompt_of_generation_is_what_precedes_the_last_answer() -> None:

@@ -86,6 +86,18 @@ export function samplesQuery(job: string) {
   });
 }
 
+/** What was said about one example at every evaluation, the untrained model's answer first. */
+export function sampleAnswersQuery(job: string, example: string) {
+  return queryOptions({
+    queryKey: ["samples", job, example],
+    queryFn: async () => {
+      const query = { example, withAnswers: true };
+      const page = await json<{ samples?: Sample[] }>(`${job}/samples`, { query });
+      return page.samples?.[0]?.answers ?? [];
+    },
+  });
+}
+
 export function checkpointsQuery(job: string) {
   return queryOptions({
     queryKey: ["checkpoints", job],

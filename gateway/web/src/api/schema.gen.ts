@@ -1063,6 +1063,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/trainingJobs:previewExamples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows a job's training examples as its model would get them, made by the code that trains: the prompt with image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen
+         * @description Shows a job's training examples as its model would get them, made by the code that trains: the prompt with image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in; FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it; RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+         */
+        post: operations["PreviewTrainingExamples"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/trainingJobs": {
         parameters: {
             query?: never;
@@ -1299,8 +1319,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists predictions of the same held-out examples before and after training
-         * @description Lists predictions of the same held-out examples before and after training.
+         * Lists predictions of the same held-out examples before, during and after training
+         * @description Lists predictions of the same held-out examples before, during and after training.
          */
         get: operations["ListSamples"];
         put?: never;
@@ -1758,6 +1778,26 @@ export interface components {
             /** @description A model of this project: `projects/{project}/models/{model}`. */
             model?: string;
         };
+        /** @description The best evaluation of a job, by the measure that the job is judged by. */
+        BestEvaluation: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done when it was measured.
+             */
+            step?: string;
+            /** @description `Evaluation.best_metric`, or what is taken in its place. */
+            metric?: string;
+            /**
+             * Format: double
+             * @description Its value there.
+             */
+            value?: number;
+            /**
+             * Format: int32
+             * @description Evaluations in a row, up to the newest, that were not better by more than `EarlyStopping.min_delta`.
+             */
+            evaluationsWithoutProgress?: number;
+        };
         /** @description One bar of a histogram. */
         Bin: {
             /**
@@ -1814,6 +1854,8 @@ export interface components {
              * @description When it was complete.
              */
             createTime?: string;
+            /** @description True for that of the best evaluation, as far as it was known when the newest checkpoint was saved. */
+            isBest?: boolean;
         };
         /** @description When the state is saved. */
         Checkpointing: {
@@ -1824,7 +1866,7 @@ export interface components {
             everySteps?: string;
             /**
              * Format: int32
-             * @description Checkpoints kept; older ones are deleted. 2 when absent.
+             * @description Checkpoints kept; older ones are deleted, but for the best one. 2 when absent.
              */
             keep?: number;
         };
@@ -2103,6 +2145,19 @@ export interface components {
             /** @description Changes with every change. */
             readonly etag?: string;
         };
+        /** @description When a training ends before its last step. */
+        EarlyStopping: {
+            /**
+             * Format: int32
+             * @description Evaluations in a row without progress that end the training; 3 when absent.
+             */
+            patience?: number;
+            /**
+             * Format: double
+             * @description Progress is to be better by more than this than at the last progress; 0 when absent.
+             */
+            minDelta?: number;
+        };
         /**
          * @description One edit of one example.
          *
@@ -2166,6 +2221,13 @@ export interface components {
              * @description Part of an accelerator's speed that durations take to be reached.
              */
             assumedUtilisation?: number;
+            /** @description Time of the training steps where the job asks to run, by what earlier jobs of this project reached there with the same model. Absent: there are none. */
+            duration?: string;
+            /**
+             * Format: double
+             * @description Examples a second that those jobs reached.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Something to change so that a job fits. */
         "Estimate.Change": {
@@ -2199,6 +2261,11 @@ export interface components {
             cost?: number;
             /** @description The least changes with which the job fits; empty when it fits, and when none would do. */
             changes?: components["schemas"]["Estimate.Change"][];
+            /**
+             * Format: double
+             * @description Examples a second that earlier jobs of this project reached with the same model on as many of these accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+             */
+            measuredSamplesPerSecond?: number;
         };
         /** @description Bytes of memory of one process, at the longest examples. The parts are not held all at once, so that `peak` is less than their sum. */
         "Estimate.Memory": {
@@ -2242,6 +2309,16 @@ export interface components {
              * @description Most that is held at once.
              */
             peakBytes?: string;
+            /**
+             * Format: int64
+             * @description Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with an accelerator, on which they are not.
+             */
+            dataBytes?: string;
+            /**
+             * Format: int64
+             * @description Activations and scores of a pass that measures, when gradients and activations of training are gone.
+             */
+            evaluationBytes?: string;
         };
         /** @description Tokens of an example, cut to `max_length` where they are more. */
         "Estimate.Tokens": {
@@ -2271,7 +2348,7 @@ export interface components {
              */
             maxImage?: string;
         };
-        /** @description How the model is measured. */
+        /** @description How the model is measured. docs/evaluation.md says what each measure is. */
         Evaluation: {
             /**
              * Format: int64
@@ -2290,9 +2367,15 @@ export interface components {
             maxNewTokens?: number;
             /**
              * Format: int32
-             * @description Held-out examples whose predictions are kept before and after.
+             * @description Held-out examples whose predictions are kept before, while and after the model is trained.
              */
             sampleCount?: number;
+            /** @description Measures that are reported beside `loss` and `token_accuracy`; when empty all of the objective's, and of those that compare answers the ones that suit the held-out answers: `exact_match` and `vqa_accuracy` where at least half of them have five words or fewer, else `rouge_l`. */
+            metrics?: string[];
+            /** @description The measure by which one evaluation is better than another; `loss` when empty. It is reported in any case. */
+            bestMetric?: string;
+            /** @description End the training when evaluations get no better; absent means that it goes on to its last step. */
+            earlyStopping?: components["schemas"]["EarlyStopping"];
         };
         /** @description Something that happened to a job. */
         Event: {
@@ -2392,6 +2475,17 @@ export interface components {
          * @enum {string}
          */
         ExampleKind: "EXAMPLE_KIND_UNSPECIFIED" | "EXAMPLE_KIND_CHAT_WITH_IMAGES" | "EXAMPLE_KIND_CHAT" | "EXAMPLE_KIND_CAPTIONED_IMAGE" | "EXAMPLE_KIND_CHAT_WITH_VIDEO" | "EXAMPLE_KIND_RETRIEVAL" | "EXAMPLE_KIND_PREFERENCE";
+        /** @description An example as a model gets it. */
+        ExamplePreview: {
+            /** @description `projects/{project}/datasets/{dataset}/versions/{version}/examples/{row}`. */
+            example?: string;
+            /** @description The example's id. */
+            id?: string;
+            /** @description What the model gets: one for a conversation, two for a preference, one for each text and each image where these are compared. Empty when the example cannot be read. */
+            inputs?: components["schemas"]["ModelInput"][];
+            /** @description Why a job cannot train on the example, and what to do; it fails, or leaves the example out where `loading.on_bad_example` says so. Empty when it can. Nothing is ever cut off silently. */
+            problem?: string;
+        };
         /** @description A version as an archive, kept for a day. */
         Export: {
             /** @description `projects/{project}/datasets/{dataset}/exports/{export}`; the last segment is the operation's. */
@@ -2928,7 +3022,7 @@ export interface components {
         };
         /** @description Answer of ListExamples. */
         ListExamplesResponse: {
-            /** @description In row order. */
+            /** @description In row order, unless `order_by` says otherwise. */
             examples?: components["schemas"]["Example"][];
             /** @description Token of the next page; empty at the end. */
             nextPageToken?: string;
@@ -3136,7 +3230,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`, `eval_token_accuracy`. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. */
             values?: {
                 [key: string]: number;
             };
@@ -3210,6 +3304,119 @@ export interface components {
             /** @description True when llama.cpp's own converter makes GGUF of whole models of it; of one that takes images, a second file for what sees. */
             ggufConvertible?: boolean;
         };
+        /** @description One input of a model, with what belongs to it. */
+        ModelInput: {
+            /** @description What it is. */
+            kind?: components["schemas"]["ModelInput.Kind"];
+            /** @description The tokens in order, runs of one kind together; empty for an image without tokens. */
+            spans?: components["schemas"]["ModelInput.Span"][];
+            /**
+             * Format: int32
+             * @description Tokens in all, those of images among them.
+             */
+            tokenCount?: number;
+            /**
+             * Format: int32
+             * @description Tokens that stand for images and videos.
+             */
+            imageTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Tokens that are trained on.
+             */
+            trainedTokenCount?: number;
+            /** @description The pictures, in order. */
+            pictures?: components["schemas"]["ModelInput.Picture"][];
+            /**
+             * Format: int32
+             * @description Tokens past `max_length`, for an example that has more.
+             */
+            excessTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Of these, tokens that stand for images and videos.
+             */
+            excessImageTokenCount?: number;
+            /**
+             * Format: int32
+             * @description Of these, tokens that would be trained on.
+             */
+            excessTrainedTokenCount?: number;
+        };
+        /**
+         * @description What an input is.
+         *
+         *     - `KIND_UNSPECIFIED`: Never sent.
+         *     - `KIND_CONVERSATION`: A conversation whose answers are learnt.
+         *     - `KIND_CHOSEN`: A conversation with the answer that is to become likelier.
+         *     - `KIND_REJECTED`: The same with the answer that is to become less likely.
+         *     - `KIND_TEXT`: A text that is compared with images.
+         *     - `KIND_IMAGE`: An image that is compared with texts.
+         *     - `KIND_NEGATIVE`: An image that the texts shall not find.
+         *     - `KIND_MASKED_TEXT`: A text of which an epoch masks tokens that are to be predicted (FLAVA).
+         *     - `KIND_PACKED`: Examples one after another in a row, none of which sees the others.
+         * @enum {string}
+         */
+        "ModelInput.Kind": "KIND_UNSPECIFIED" | "KIND_CONVERSATION" | "KIND_CHOSEN" | "KIND_REJECTED" | "KIND_TEXT" | "KIND_IMAGE" | "KIND_NEGATIVE" | "KIND_MASKED_TEXT" | "KIND_PACKED";
+        /** @description A picture as the model sees it. */
+        "ModelInput.Picture": {
+            /** @description Path of the image in the upload, or of the first frame of a video. */
+            path?: string;
+            /**
+             * Format: int32
+             * @description Width of the image in pixels.
+             */
+            widthPx?: number;
+            /**
+             * Format: int32
+             * @description Height of the image in pixels.
+             */
+            heightPx?: number;
+            /**
+             * Format: int32
+             * @description Width of what the model sees in pixels; of a picture in tiles, that of a tile.
+             */
+            seenWidthPx?: number;
+            /**
+             * Format: int32
+             * @description Height of what the model sees in pixels, likewise.
+             */
+            seenHeightPx?: number;
+            /**
+             * Format: int32
+             * @description Tiles that the picture is cut into, its whole among them; 1 for one that is not, 0 where the tiles of several pictures cannot be told apart.
+             */
+            tileCount?: number;
+            /**
+             * Format: int32
+             * @description Frames that the model sees, for a video; 0 for an image.
+             */
+            frameCount?: number;
+        };
+        /** @description A run of tokens. */
+        "ModelInput.Span": {
+            /** @description What the training does with the tokens. */
+            kind?: components["schemas"]["ModelInput.Span.Kind"];
+            /** @description The tokens as text, control tokens among them; of an image one token, for example `<image>`. */
+            text?: string;
+            /**
+             * Format: int32
+             * @description How many tokens they are.
+             */
+            tokenCount?: number;
+            /** @description Their ids; of an image that of one token. */
+            tokenIds?: number[];
+        };
+        /**
+         * @description What the training does with the tokens.
+         *
+         *     - `KIND_UNSPECIFIED`: Never sent.
+         *     - `KIND_READ`: Read, not learnt.
+         *     - `KIND_TRAINED`: Learnt: the loss is taken on them.
+         *     - `KIND_IMAGE`: Stand for an image or a video; `text` is one of them.
+         * @enum {string}
+         */
+        "ModelInput.Span.Kind": "KIND_UNSPECIFIED" | "KIND_READ" | "KIND_TRAINED" | "KIND_IMAGE";
         /** @description Verified, immutable bytes in the bucket. */
         Object: {
             /** @description `projects/{project}/objects/{object}`; the server chooses the last segment. */
@@ -3356,6 +3563,22 @@ export interface components {
             /** @description Why a job with this policy on this version would be refused, or does nothing; empty when all is well. */
             warnings?: string[];
         };
+        /** @description Answer of PreviewTrainingExamples. */
+        PreviewTrainingExamplesResponse: {
+            /** @description The examples, in the order of the request, or of the training's first epoch. */
+            examples?: components["schemas"]["ExamplePreview"][];
+            /** @description Family of the model, for example `llava`. */
+            family?: string;
+            /** @description Name of what the training minimises, for example `causal_lm`. */
+            objective?: string;
+            /**
+             * Format: int32
+             * @description Most tokens of an example, or of a text or an image where these are compared: `max_length` of the job, or what the model takes where that is less.
+             */
+            maxLength?: number;
+            /** @description The examples shown, those that fit, in one row as the training packs them; absent unless the job asks for BATCHING_PACKED. The first token of each is not trained on there: nothing precedes it. */
+            packedRow?: components["schemas"]["ModelInput"];
+        };
         /** @description One problem at one place. */
         Problem: {
             /** @description Name of the rule. */
@@ -3403,12 +3626,25 @@ export interface components {
             phase?: string;
             /** @description Expected time to the end; absent while unknown. */
             remaining?: string;
+            /** @description The best evaluation so far; absent before the first one of the trained model. */
+            best?: components["schemas"]["BestEvaluation"];
         };
-        /** @description What a job publishes beside what it trained. */
+        /** @description What the result of a job is. */
         Publish: {
             /** @description Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and inference servers load without peft. Added up in float32, kept in the number format of the base. Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA. */
             merged?: boolean;
+            /** @description Which state is published. */
+            state?: components["schemas"]["Publish.State"];
         };
+        /**
+         * @description A state of the training.
+         *
+         *     - `STATE_UNSPECIFIED`: STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST.
+         *     - `STATE_LAST`: That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step; none is saved for its sake.
+         *     - `STATE_BEST`: That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better than all before.
+         * @enum {string}
+         */
+        "Publish.State": "STATE_UNSPECIFIED" | "STATE_LAST" | "STATE_BEST";
         /** @description A project's limits and their use. Storage enforces those on bytes, objects and uploads; the dataset service those on datasets and images. An operator sets them all here. */
         Quota: {
             /** @description `projects/{project}/quota`. */
@@ -3622,13 +3858,25 @@ export interface components {
             expected?: string;
             /** @description What the untrained model generated; empty until known. */
             before?: string;
-            /** @description What the newest evaluated model generated; empty until known. */
+            /** @description What the newest evaluated model generated, after the end the published one; empty until known. */
             after?: string;
             /**
              * Format: int64
-             * @description Step at which `after` was generated.
+             * @description Step whose model generated `after`.
              */
             afterStep?: string;
+            /** @description What it said at each evaluation, the untrained model's first; filled only where ListSamples is asked for it, and ignored where a worker tells it. Of more than 100 evaluations some in between are left out. */
+            answers?: components["schemas"]["SampleAnswer"][];
+        };
+        /** @description What the model said about a held-out example at one step. */
+        SampleAnswer: {
+            /**
+             * Format: int64
+             * @description Optimiser steps done.
+             */
+            step?: string;
+            /** @description What it generated. */
+            text?: string;
         };
         /**
          * @description How grave a problem is.
@@ -3741,6 +3989,8 @@ export interface components {
             sizeBytes?: components["schemas"]["Distribution"];
             /** @description Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white. */
             brightness?: components["schemas"]["Distribution"];
+            /** @description Of `token_count`, tokens of what the assistant says, rejected answers among them; of examples with messages. Empty for versions that are older than this field. */
+            answerTokenCount?: components["schemas"]["Distribution"];
             /** @description What the texts say that a changed picture could belie; absent for versions that were imported before texts were looked at. */
             textSenses?: components["schemas"]["TextSenses"];
         };
@@ -3874,7 +4124,7 @@ export interface components {
             readonly metricsBefore?: {
                 [key: string]: number;
             };
-            /** @description The newest evaluation, by name; after the end, the final one. */
+            /** @description The newest evaluation, by name; after the end, that of the state that was published. */
             readonly metricsAfter?: {
                 [key: string]: number;
             };
@@ -3951,7 +4201,7 @@ export interface components {
             objective?: components["schemas"]["TrainingJobSpec.Objective"];
             /** @description Settings of OBJECTIVE_PREFERENCE; refused with others. */
             preference?: components["schemas"]["Preference"];
-            /** @description What is published beside what was trained. */
+            /** @description What the result is. */
             publish?: components["schemas"]["Publish"];
         };
         /**
@@ -4054,6 +4304,17 @@ export interface components {
             warnings?: components["schemas"]["ValidateTrainingJobResponse.JobProblem"][];
             /** @description What the job would need; absent when it could not be resolved. */
             estimate?: components["schemas"]["Estimate"];
+            /** @description What was chosen for fields of the spec that were left open, in the order of the spec. */
+            choices?: components["schemas"]["ValidateTrainingJobResponse.Choice"][];
+        };
+        /** @description A field that was left open. */
+        "ValidateTrainingJobResponse.Choice": {
+            /** @description Path of the field, for example `training_job.spec.hyperparameters.batch_size`. */
+            field?: string;
+            /** @description What it became, as in JSON. */
+            value?: string;
+            /** @description Why. */
+            reason?: string;
         };
         /** @description One problem of a job. */
         "ValidateTrainingJobResponse.JobProblem": {
@@ -5119,6 +5380,8 @@ export interface operations {
                 filter?: string;
                 /** @description Only examples with this in a message or caption, in upper or lower case; empty means all. */
                 query?: string;
+                /** @description What comes first: `text_bytes desc`, most text, or `image_pixels desc`, most pixels of all images together; among equals the lower row. Empty means row order. */
+                orderBy?: string;
             };
             header?: never;
             path: {
@@ -6048,6 +6311,43 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PreviewTrainingExamples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The job whose examples to show. */
+                    trainingJob: components["schemas"]["TrainingJob"];
+                    /** @description Rows of the examples in the version, from 0, in any split; empty: those that the training sees first. */
+                    rows?: string[];
+                    /**
+                     * Format: int32
+                     * @description How many examples to show where `rows` is empty; 4 when 0, and more than 16 means 16.
+                     */
+                    count?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewTrainingExamplesResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ListTrainingJobs: {
         parameters: {
             query?: {
@@ -6445,6 +6745,10 @@ export interface operations {
                 pageSize?: number;
                 /** @description `next_page_token` of an earlier answer to the same request. */
                 pageToken?: string;
+                /** @description Only the sample of this example, `…/versions/{version}/examples/{example}`; empty means all. */
+                example?: string;
+                /** @description Fill `Sample.answers`, too. A page then has 4 samples at most. */
+                withAnswers?: boolean;
             };
             header?: never;
             path: {

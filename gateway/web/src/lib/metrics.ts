@@ -1,6 +1,6 @@
 /** What the metrics of a job are called and how they are written. */
 import type { TrainingJob } from "../api/types";
-import { measure, percent } from "./format";
+import { count, measure, percent } from "./format";
 
 type Write = (value: number) => string;
 
@@ -8,6 +8,8 @@ const KNOWN: Readonly<Record<string, { label: string; write: Write }>> = {
   preference_accuracy: { label: "Chosen preferred", write: percent },
   reward_margin: { label: "Reward margin", write: measure },
   exact_match: { label: "Exact match", write: percent },
+  vqa_accuracy: { label: "VQA accuracy", write: percent },
+  rouge_l: { label: "ROUGE-L", write: percent },
   token_accuracy: { label: "Token accuracy", write: percent },
   image_to_text_recall_at_1: { label: "Image to text, recall@1", write: percent },
   image_to_text_recall_at_5: { label: "Image to text, recall@5", write: percent },
@@ -35,9 +37,20 @@ export function progressOf(job: TrainingJob): string | undefined {
   return before === undefined && after === undefined ? undefined : `${before ?? "–"} → ${after ?? "–"}`;
 }
 
+/** `Loss 0.12 at step 120, 2 evaluations since without progress`; `undefined` before the first evaluation. */
+export function bestOf(job: TrainingJob): string | undefined {
+  const best = job.progress?.best;
+  if (best === undefined) return undefined;
+  const { label, write } = metricLook(best.metric ?? "loss");
+  const since = best.evaluationsWithoutProgress ?? 0;
+  const waited = since ? `, ${since} evaluation${since === 1 ? "" : "s"} since without progress` : "";
+  return `${label} ${write(best.value ?? 0)} at step ${count(best.step)}${waited}`;
+}
+
 /** What says how good a model is, most telling first: a model has those of what it was trained for. */
 const TELLING = [
   "exact_match",
+  "rouge_l",
   "preference_accuracy",
   "image_to_text_recall_at_1",
   "ndcg_at_5",
@@ -84,6 +97,8 @@ export const CHARTS: readonly Chart[] = [
     title: "Held-out accuracy",
     curves: [
       { metric: "eval_exact_match", name: "exact match", color: "--chart-3" },
+      { metric: "eval_vqa_accuracy", name: "VQA", color: "--chart-1" },
+      { metric: "eval_rouge_l", name: "ROUGE-L", color: "--chart-3" },
       { metric: "eval_token_accuracy", name: "tokens", color: "--chart-2" },
     ],
     write: percent,

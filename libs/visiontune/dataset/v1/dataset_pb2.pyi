@@ -1137,6 +1137,7 @@ class Statistics(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BRIGHTNESS_FIELD_NUMBER: _builtins.int
+    ANSWER_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     TEXT_SENSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/versions/{version}/statistics`."""
@@ -1202,6 +1203,12 @@ class Statistics(_message.Message):
         """Mean brightness of the images (luma of the thumbnail), from 0, black, to 255, white."""
 
     @_builtins.property
+    def answer_token_count(self) -> Global___Distribution:
+        """Of `token_count`, tokens of what the assistant says, rejected answers among them; of examples with
+        messages. Empty for versions that are older than this field.
+        """
+
+    @_builtins.property
     def text_senses(self) -> Global___TextSenses:
         """What the texts say that a changed picture could belie; absent for versions that were imported before
         texts were looked at.
@@ -1228,11 +1235,12 @@ class Statistics(_message.Message):
         aspect_ratio: Global___Distribution | None = ...,
         size_bytes: Global___Distribution | None = ...,
         brightness: Global___Distribution | None = ...,
+        answer_token_count: Global___Distribution | None = ...,
         text_senses: Global___TextSenses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_token_count", b"answer_token_count", "aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "height_px", b"height_px", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "size_bytes", b"size_bytes", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "width_px", b"width_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_token_count", b"answer_token_count", "aspect_ratio", b"aspect_ratio", "brightness", b"brightness", "distinct_answer_count", b"distinct_answer_count", "duplicate_example_count", b"duplicate_example_count", "example_count", b"example_count", "format_counts", b"format_counts", "height_px", b"height_px", "image_bytes", b"image_bytes", "image_count", b"image_count", "images_per_example", b"images_per_example", "messages_per_example", b"messages_per_example", "name", b"name", "size_bytes", b"size_bytes", "split_counts", b"split_counts", "text_length", b"text_length", "text_senses", b"text_senses", "token_count", b"token_count", "top_answers", b"top_answers", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2218,6 +2226,7 @@ class ListExamplesRequest(_message.Message):
     SPLIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/datasets/{dataset}/versions/{version}`."""
     page_size: _builtins.int
@@ -2232,6 +2241,10 @@ class ListExamplesRequest(_message.Message):
     """
     query: _builtins.str
     """Only examples with this in a message or caption, in upper or lower case; empty means all."""
+    order_by: _builtins.str
+    """What comes first: `text_bytes desc`, most text, or `image_pixels desc`, most pixels of all images together;
+    among equals the lower row. Empty means row order.
+    """
     def __init__(
         self,
         *,
@@ -2241,10 +2254,11 @@ class ListExamplesRequest(_message.Message):
         split: _builtins.str = ...,
         filter: _builtins.str = ...,
         query: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "query", b"query", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2265,7 +2279,7 @@ class ListExamplesResponse(_message.Message):
     """Examples in all that match the request."""
     @_builtins.property
     def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """In row order."""
+        """In row order, unless `order_by` says otherwise."""
 
     def __init__(
         self,

@@ -183,7 +183,7 @@ class TrainingJob(_message.Message):
 
     @_builtins.property
     def metrics_after(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """The newest evaluation, by name; after the end, the final one."""
+        """The newest evaluation, by name; after the end, that of the state that was published."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -246,6 +246,7 @@ class Progress(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """Optimiser steps done."""
     total_steps: _builtins.int
@@ -258,6 +259,10 @@ class Progress(_message.Message):
     def remaining(self) -> _duration_pb2.Duration:
         """Expected time to the end; absent while unknown."""
 
+    @_builtins.property
+    def best(self) -> Global___BestEvaluation:
+        """The best evaluation so far; absent before the first one of the trained model."""
+
     def __init__(
         self,
         *,
@@ -266,14 +271,49 @@ class Progress(_message.Message):
         epoch: _builtins.float = ...,
         phase: _builtins.str = ...,
         remaining: _duration_pb2.Duration | None = ...,
+        best: Global___BestEvaluation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "phase", b"phase", "remaining", b"remaining", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "epoch", b"epoch", "phase", b"phase", "remaining", b"remaining", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
+class BestEvaluation(_message.Message):
+    """The best evaluation of a job, by the measure that the job is judged by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_WITHOUT_PROGRESS_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """Optimiser steps done when it was measured."""
+    metric: _builtins.str
+    """`Evaluation.best_metric`, or what is taken in its place."""
+    value: _builtins.float
+    """Its value there."""
+    evaluations_without_progress: _builtins.int
+    """Evaluations in a row, up to the newest, that were not better by more than `EarlyStopping.min_delta`."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        metric: _builtins.str = ...,
+        value: _builtins.float = ...,
+        evaluations_without_progress: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations_without_progress", b"evaluations_without_progress", "metric", b"metric", "step", b"step", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BestEvaluation: _TypeAlias = BestEvaluation  # noqa: Y015
 
 @_typing.final
 class TrainingJobSpec(_message.Message):
@@ -373,7 +413,7 @@ class TrainingJobSpec(_message.Message):
 
     @_builtins.property
     def publish(self) -> Global___Publish:
-        """What is published beside what was trained."""
+        """What the result is."""
 
     def __init__(
         self,
@@ -402,24 +442,59 @@ Global___TrainingJobSpec: _TypeAlias = TrainingJobSpec  # noqa: Y015
 
 @_typing.final
 class Publish(_message.Message):
-    """What a job publishes beside what it trained."""
+    """What the result of a job is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Publish._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Publish._State.ValueType  # 0
+        """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+        STATE_LAST: Publish._State.ValueType  # 1
+        """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+        none is saved for its sake.
+        """
+        STATE_BEST: Publish._State.ValueType  # 2
+        """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+        than all before.
+        """
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """A state of the training."""
+
+    STATE_UNSPECIFIED: Publish.State.ValueType  # 0
+    """STATE_BEST with `Evaluation.early_stopping`, else STATE_LAST."""
+    STATE_LAST: Publish.State.ValueType  # 1
+    """That of the last step. The best checkpoint is kept where one was saved at the best evaluation's step;
+    none is saved for its sake.
+    """
+    STATE_BEST: Publish.State.ValueType  # 2
+    """That of the best evaluation, by `Evaluation.best_metric`; a checkpoint is saved whenever one is better
+    than all before.
+    """
+
     MERGED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     merged: _builtins.bool
     """Also the artifact `merged`: a whole model with the adapter's change in its weights, which transformers and
     inference servers load without peft. Added up in float32, kept in the number format of the base.
     Refused with METHOD_FULL, whose result is a whole model, and with METHOD_QLORA.
     """
+    state: Global___Publish.State.ValueType
+    """Which state is published."""
     def __init__(
         self,
         *,
         merged: _builtins.bool | None = ...,
+        state: Global___Publish.State.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_merged", b"_merged", "merged", b"merged", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__merged: _TypeAlias = _typing.Literal["merged"]  # noqa: Y015
     _WhichOneofArgType__merged: _TypeAlias = _typing.Literal["_merged", b"_merged"]  # noqa: Y015
@@ -1166,7 +1241,7 @@ Global___Hyperparameters: _TypeAlias = Hyperparameters  # noqa: Y015
 
 @_typing.final
 class Evaluation(_message.Message):
-    """How the model is measured."""
+    """How the model is measured. docs/evaluation.md says what each measure is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1174,6 +1249,9 @@ class Evaluation(_message.Message):
     MAX_EXAMPLES_FIELD_NUMBER: _builtins.int
     MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
     SAMPLE_COUNT_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    BEST_METRIC_FIELD_NUMBER: _builtins.int
+    EARLY_STOPPING_FIELD_NUMBER: _builtins.int
     every_steps: _builtins.int
     """Evaluate after every so many optimiser steps; once an epoch when absent."""
     max_examples: _builtins.int
@@ -1181,7 +1259,20 @@ class Evaluation(_message.Message):
     max_new_tokens: _builtins.int
     """Tokens generated an answer, at most."""
     sample_count: _builtins.int
-    """Held-out examples whose predictions are kept before and after."""
+    """Held-out examples whose predictions are kept before, while and after the model is trained."""
+    best_metric: _builtins.str
+    """The measure by which one evaluation is better than another; `loss` when empty. It is reported in any case."""
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Measures that are reported beside `loss` and `token_accuracy`; when empty all of the objective's, and of
+        those that compare answers the ones that suit the held-out answers: `exact_match` and `vqa_accuracy` where
+        at least half of them have five words or fewer, else `rouge_l`.
+        """
+
+    @_builtins.property
+    def early_stopping(self) -> Global___EarlyStopping:
+        """End the training when evaluations get no better; absent means that it goes on to its last step."""
+
     def __init__(
         self,
         *,
@@ -1189,10 +1280,13 @@ class Evaluation(_message.Message):
         max_examples: _builtins.int | None = ...,
         max_new_tokens: _builtins.int | None = ...,
         sample_count: _builtins.int | None = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        best_metric: _builtins.str = ...,
+        early_stopping: Global___EarlyStopping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "early_stopping", b"early_stopping", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "sample_count", b"sample_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps", "_max_examples", b"_max_examples", "_max_new_tokens", b"_max_new_tokens", "_sample_count", b"_sample_count", "best_metric", b"best_metric", "early_stopping", b"early_stopping", "every_steps", b"every_steps", "max_examples", b"max_examples", "max_new_tokens", b"max_new_tokens", "metrics", b"metrics", "sample_count", b"sample_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__every_steps: _TypeAlias = _typing.Literal["every_steps"]  # noqa: Y015
     _WhichOneofArgType__every_steps: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps"]  # noqa: Y015
@@ -1214,6 +1308,39 @@ class Evaluation(_message.Message):
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 
 @_typing.final
+class EarlyStopping(_message.Message):
+    """When a training ends before its last step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    MIN_DELTA_FIELD_NUMBER: _builtins.int
+    patience: _builtins.int
+    """Evaluations in a row without progress that end the training; 3 when absent."""
+    min_delta: _builtins.float
+    """Progress is to be better by more than this than at the last progress; 0 when absent."""
+    def __init__(
+        self,
+        *,
+        patience: _builtins.int | None = ...,
+        min_delta: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta", "_patience", b"_patience", "min_delta", b"min_delta", "patience", b"patience"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta", "_patience", b"_patience", "min_delta", b"min_delta", "patience", b"patience"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_delta: _TypeAlias = _typing.Literal["min_delta"]  # noqa: Y015
+    _WhichOneofArgType__min_delta: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta"]  # noqa: Y015
+    _WhichOneofReturnType__patience: _TypeAlias = _typing.Literal["patience"]  # noqa: Y015
+    _WhichOneofArgType__patience: _TypeAlias = _typing.Literal["_patience", b"_patience"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_delta) -> _WhichOneofReturnType__min_delta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
+
+Global___EarlyStopping: _TypeAlias = EarlyStopping  # noqa: Y015
+
+@_typing.final
 class Checkpointing(_message.Message):
     """When the state is saved."""
 
@@ -1224,7 +1351,7 @@ class Checkpointing(_message.Message):
     every_steps: _builtins.int
     """Save after every so many optimiser steps; once an epoch when absent."""
     keep: _builtins.int
-    """Checkpoints kept; older ones are deleted. 2 when absent."""
+    """Checkpoints kept; older ones are deleted, but for the best one. 2 when absent."""
     def __init__(
         self,
         *,
@@ -1445,8 +1572,8 @@ class MetricPoint(_message.Message):
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
-        `tokens_per_second`, `memory_bytes`; after an evaluation `eval_loss`, `eval_exact_match`,
-        `eval_token_accuracy`.
+        `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example
+        `eval_loss`, `eval_exact_match`.
         """
 
     @_builtins.property
@@ -1560,6 +1687,7 @@ class Checkpoint(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    IS_BEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`…/trainingJobs/{job}/checkpoints/{checkpoint}`, where the last segment is `step-{step}`."""
     step: _builtins.int
@@ -1570,6 +1698,8 @@ class Checkpoint(_message.Message):
     """Attempt that saved it."""
     size_bytes: _builtins.int
     """Bytes of its files."""
+    is_best: _builtins.bool
+    """True for that of the best evaluation, as far as it was known when the newest checkpoint was saved."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was complete."""
@@ -1583,10 +1713,11 @@ class Checkpoint(_message.Message):
         attempt: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        is_best: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "epoch", b"epoch", "name", b"name", "size_bytes", b"size_bytes", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "epoch", b"epoch", "is_best", b"is_best", "name", b"name", "size_bytes", b"size_bytes", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1604,6 +1735,7 @@ class Sample(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     AFTER_STEP_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     example: _builtins.str
     """The example: `…/versions/{version}/examples/{example}`."""
     prompt: _builtins.str
@@ -1613,9 +1745,15 @@ class Sample(_message.Message):
     before: _builtins.str
     """What the untrained model generated; empty until known."""
     after: _builtins.str
-    """What the newest evaluated model generated; empty until known."""
+    """What the newest evaluated model generated, after the end the published one; empty until known."""
     after_step: _builtins.int
-    """Step at which `after` was generated."""
+    """Step whose model generated `after`."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleAnswer]:
+        """What it said at each evaluation, the untrained model's first; filled only where ListSamples is asked for
+        it, and ignored where a worker tells it. Of more than 100 evaluations some in between are left out.
+        """
+
     def __init__(
         self,
         *,
@@ -1625,14 +1763,41 @@ class Sample(_message.Message):
         before: _builtins.str = ...,
         after: _builtins.str = ...,
         after_step: _builtins.int = ...,
+        answers: _abc.Iterable[Global___SampleAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "after_step", b"after_step", "before", b"before", "example", b"example", "expected", b"expected", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "after_step", b"after_step", "answers", b"answers", "before", b"before", "example", b"example", "expected", b"expected", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Sample: _TypeAlias = Sample  # noqa: Y015
+
+@_typing.final
+class SampleAnswer(_message.Message):
+    """What the model said about a held-out example at one step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """Optimiser steps done."""
+    text: _builtins.str
+    """What it generated."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleAnswer: _TypeAlias = SampleAnswer  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
@@ -2050,11 +2215,40 @@ class ValidateTrainingJobResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Choice(_message.Message):
+        """A field that was left open."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Path of the field, for example `training_job.spec.hyperparameters.batch_size`."""
+        value: _builtins.str
+        """What it became, as in JSON."""
+        reason: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            value: _builtins.str = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESOLVED_SPEC_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     TOTAL_STEPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     total_steps: _builtins.int
     """Optimiser steps the job would take; 0 when unknown."""
     @_builtins.property
@@ -2073,6 +2267,10 @@ class ValidateTrainingJobResponse(_message.Message):
     def estimate(self) -> Global___Estimate:
         """What the job would need; absent when it could not be resolved."""
 
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValidateTrainingJobResponse.Choice]:
+        """What was chosen for fields of the spec that were left open, in the order of the spec."""
+
     def __init__(
         self,
         *,
@@ -2081,10 +2279,11 @@ class ValidateTrainingJobResponse(_message.Message):
         total_steps: _builtins.int = ...,
         warnings: _abc.Iterable[Global___ValidateTrainingJobResponse.JobProblem] | None = ...,
         estimate: Global___Estimate | None = ...,
+        choices: _abc.Iterable[Global___ValidateTrainingJobResponse.Choice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "resolved_spec", b"resolved_spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "estimate", b"estimate", "problems", b"problems", "resolved_spec", b"resolved_spec", "total_steps", b"total_steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2114,6 +2313,8 @@ class Estimate(_message.Message):
         IMAGE_BYTES_FIELD_NUMBER: _builtins.int
         LOGITS_BYTES_FIELD_NUMBER: _builtins.int
         PEAK_BYTES_FIELD_NUMBER: _builtins.int
+        DATA_BYTES_FIELD_NUMBER: _builtins.int
+        EVALUATION_BYTES_FIELD_NUMBER: _builtins.int
         base_bytes: _builtins.int
         """The program and its libraries; with an accelerator its context there."""
         weights_bytes: _builtins.int
@@ -2130,6 +2331,12 @@ class Estimate(_message.Message):
         """Scores of all entries of the vocabulary at the trained tokens, with their gradients."""
         peak_bytes: _builtins.int
         """Most that is held at once."""
+        data_bytes: _builtins.int
+        """Examples in main memory: what is kept of them for the next epoch, and what is on its way to a step. 0 with
+        an accelerator, on which they are not.
+        """
+        evaluation_bytes: _builtins.int
+        """Activations and scores of a pass that measures, when gradients and activations of training are gone."""
         def __init__(
             self,
             *,
@@ -2141,10 +2348,12 @@ class Estimate(_message.Message):
             image_bytes: _builtins.int = ...,
             logits_bytes: _builtins.int = ...,
             peak_bytes: _builtins.int = ...,
+            data_bytes: _builtins.int = ...,
+            evaluation_bytes: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["activations_bytes", b"activations_bytes", "base_bytes", b"base_bytes", "data_bytes", b"data_bytes", "evaluation_bytes", b"evaluation_bytes", "gradients_bytes", b"gradients_bytes", "image_bytes", b"image_bytes", "logits_bytes", b"logits_bytes", "optimiser_bytes", b"optimiser_bytes", "peak_bytes", b"peak_bytes", "weights_bytes", b"weights_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2197,6 +2406,7 @@ class Estimate(_message.Message):
         DURATION_FIELD_NUMBER: _builtins.int
         COST_FIELD_NUMBER: _builtins.int
         CHANGES_FIELD_NUMBER: _builtins.int
+        MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
         accelerator: _builtins.str
         """Last segment of an accelerator's name, as `Resources.accelerator` takes it."""
         needed_bytes: _builtins.int
@@ -2207,6 +2417,10 @@ class Estimate(_message.Message):
         """Whether the job fits; absent where the memory is unknown."""
         cost: _builtins.float
         """Cost of that time in the operator's currency; absent without a duration or a price."""
+        measured_samples_per_second: _builtins.float
+        """Examples a second that earlier jobs of this project reached with the same model on as many of these
+        accelerators, by which `duration` is then told. Absent: there are none, and `training_flops` tell it.
+        """
         @_builtins.property
         def duration(self) -> _duration_pb2.Duration:
             """Time of the training steps, without evaluation and saving; absent where the operator did not say how
@@ -2227,21 +2441,26 @@ class Estimate(_message.Message):
             duration: _duration_pb2.Duration | None = ...,
             cost: _builtins.float | None = ...,
             changes: _abc.Iterable[Global___Estimate.Change] | None = ...,
+            measured_samples_per_second: _builtins.float | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_fits", b"_fits", "_measured_samples_per_second", b"_measured_samples_per_second", "_memory_bytes", b"_memory_bytes", "accelerator", b"accelerator", "changes", b"changes", "cost", b"cost", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory_bytes", b"memory_bytes", "needed_bytes", b"needed_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
         _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
         _WhichOneofReturnType__fits: _TypeAlias = _typing.Literal["fits"]  # noqa: Y015
         _WhichOneofArgType__fits: _TypeAlias = _typing.Literal["_fits", b"_fits"]  # noqa: Y015
+        _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+        _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
         _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
         _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__fits) -> _WhichOneofReturnType__fits | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
         @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
 
@@ -2277,6 +2496,8 @@ class Estimate(_message.Message):
     FITS_FIELD_NUMBER: _builtins.int
     TRAINING_FLOPS_FIELD_NUMBER: _builtins.int
     ASSUMED_UTILISATION_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    MEASURED_SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
     unknown_reason: _builtins.str
     """Why sizes are unknown, in a sentence; then all below is absent or 0. Empty when they are known."""
     total_parameters: _builtins.int
@@ -2287,6 +2508,8 @@ class Estimate(_message.Message):
     """Floating-point operations of all training steps."""
     assumed_utilisation: _builtins.float
     """Part of an accelerator's speed that durations take to be reached."""
+    measured_samples_per_second: _builtins.float
+    """Examples a second that those jobs reached."""
     @_builtins.property
     def tokens(self) -> Global___Estimate.Tokens:
         """Tokens of an example."""
@@ -2299,6 +2522,12 @@ class Estimate(_message.Message):
     def fits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Estimate.Fit]:
         """One entry a kind of accelerator that the operator lists, in order of name."""
 
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Time of the training steps where the job asks to run, by what earlier jobs of this project reached there
+        with the same model. Absent: there are none.
+        """
+
     def __init__(
         self,
         *,
@@ -2310,14 +2539,354 @@ class Estimate(_message.Message):
         fits: _abc.Iterable[Global___Estimate.Fit] | None = ...,
         training_flops: _builtins.float = ...,
         assumed_utilisation: _builtins.float = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        measured_samples_per_second: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "duration", b"duration", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assumed_utilisation", b"assumed_utilisation", "fits", b"fits", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second", "assumed_utilisation", b"assumed_utilisation", "duration", b"duration", "fits", b"fits", "measured_samples_per_second", b"measured_samples_per_second", "memory", b"memory", "tokens", b"tokens", "total_parameters", b"total_parameters", "trainable_parameters", b"trainable_parameters", "training_flops", b"training_flops", "unknown_reason", b"unknown_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__measured_samples_per_second: _TypeAlias = _typing.Literal["measured_samples_per_second"]  # noqa: Y015
+    _WhichOneofArgType__measured_samples_per_second: _TypeAlias = _typing.Literal["_measured_samples_per_second", b"_measured_samples_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_samples_per_second) -> _WhichOneofReturnType__measured_samples_per_second | None: ...
+
+Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
+
+@_typing.final
+class PreviewTrainingExamplesRequest(_message.Message):
+    """Request of PreviewTrainingExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    TRAINING_JOB_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}`."""
+    count: _builtins.int
+    """How many examples to show where `rows` is empty; 4 when 0, and more than 16 means 16."""
+    @_builtins.property
+    def training_job(self) -> Global___TrainingJob:
+        """The job whose examples to show."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows of the examples in the version, from 0, in any split; empty: those that the training sees first."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        training_job: Global___TrainingJob | None = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["training_job", b"training_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "parent", b"parent", "rows", b"rows", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
+Global___PreviewTrainingExamplesRequest: _TypeAlias = PreviewTrainingExamplesRequest  # noqa: Y015
+
+@_typing.final
+class PreviewTrainingExamplesResponse(_message.Message):
+    """Answer of PreviewTrainingExamples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    MAX_LENGTH_FIELD_NUMBER: _builtins.int
+    PACKED_ROW_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """Family of the model, for example `llava`."""
+    objective: _builtins.str
+    """Name of what the training minimises, for example `causal_lm`."""
+    max_length: _builtins.int
+    """Most tokens of an example, or of a text or an image where these are compared: `max_length` of the job, or
+    what the model takes where that is less.
+    """
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExamplePreview]:
+        """The examples, in the order of the request, or of the training's first epoch."""
+
+    @_builtins.property
+    def packed_row(self) -> Global___ModelInput:
+        """The examples shown, those that fit, in one row as the training packs them; absent unless the job asks for
+        BATCHING_PACKED. The first token of each is not trained on there: nothing precedes it.
+        """
+
+    def __init__(
+        self,
+        *,
+        examples: _abc.Iterable[Global___ExamplePreview] | None = ...,
+        family: _builtins.str = ...,
+        objective: _builtins.str = ...,
+        max_length: _builtins.int = ...,
+        packed_row: Global___ModelInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["packed_row", b"packed_row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "family", b"family", "max_length", b"max_length", "objective", b"objective", "packed_row", b"packed_row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewTrainingExamplesResponse: _TypeAlias = PreviewTrainingExamplesResponse  # noqa: Y015
+
+@_typing.final
+class ExamplePreview(_message.Message):
+    """An example as a model gets it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}/examples/{row}`."""
+    id: _builtins.str
+    """The example's id."""
+    problem: _builtins.str
+    """Why a job cannot train on the example, and what to do; it fails, or leaves the example out where
+    `loading.on_bad_example` says so. Empty when it can. Nothing is ever cut off silently.
+    """
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput]:
+        """What the model gets: one for a conversation, two for a preference, one for each text and each image where
+        these are compared. Empty when the example cannot be read.
+        """
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        id: _builtins.str = ...,
+        inputs: _abc.Iterable[Global___ModelInput] | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "id", b"id", "inputs", b"inputs", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamplePreview: _TypeAlias = ExamplePreview  # noqa: Y015
+
+@_typing.final
+class ModelInput(_message.Message):
+    """One input of a model, with what belongs to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelInput._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ModelInput._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_CONVERSATION: ModelInput._Kind.ValueType  # 1
+        """A conversation whose answers are learnt."""
+        KIND_CHOSEN: ModelInput._Kind.ValueType  # 2
+        """A conversation with the answer that is to become likelier."""
+        KIND_REJECTED: ModelInput._Kind.ValueType  # 3
+        """The same with the answer that is to become less likely."""
+        KIND_TEXT: ModelInput._Kind.ValueType  # 4
+        """A text that is compared with images."""
+        KIND_IMAGE: ModelInput._Kind.ValueType  # 5
+        """An image that is compared with texts."""
+        KIND_NEGATIVE: ModelInput._Kind.ValueType  # 6
+        """An image that the texts shall not find."""
+        KIND_MASKED_TEXT: ModelInput._Kind.ValueType  # 7
+        """A text of which an epoch masks tokens that are to be predicted (FLAVA)."""
+        KIND_PACKED: ModelInput._Kind.ValueType  # 8
+        """Examples one after another in a row, none of which sees the others."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What an input is."""
+
+    KIND_UNSPECIFIED: ModelInput.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_CONVERSATION: ModelInput.Kind.ValueType  # 1
+    """A conversation whose answers are learnt."""
+    KIND_CHOSEN: ModelInput.Kind.ValueType  # 2
+    """A conversation with the answer that is to become likelier."""
+    KIND_REJECTED: ModelInput.Kind.ValueType  # 3
+    """The same with the answer that is to become less likely."""
+    KIND_TEXT: ModelInput.Kind.ValueType  # 4
+    """A text that is compared with images."""
+    KIND_IMAGE: ModelInput.Kind.ValueType  # 5
+    """An image that is compared with texts."""
+    KIND_NEGATIVE: ModelInput.Kind.ValueType  # 6
+    """An image that the texts shall not find."""
+    KIND_MASKED_TEXT: ModelInput.Kind.ValueType  # 7
+    """A text of which an epoch masks tokens that are to be predicted (FLAVA)."""
+    KIND_PACKED: ModelInput.Kind.ValueType  # 8
+    """Examples one after another in a row, none of which sees the others."""
+
+    @_typing.final
+    class Span(_message.Message):
+        """A run of tokens."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Kind:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelInput.Span._Kind.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            KIND_UNSPECIFIED: ModelInput.Span._Kind.ValueType  # 0
+            """Never sent."""
+            KIND_READ: ModelInput.Span._Kind.ValueType  # 1
+            """Read, not learnt."""
+            KIND_TRAINED: ModelInput.Span._Kind.ValueType  # 2
+            """Learnt: the loss is taken on them."""
+            KIND_IMAGE: ModelInput.Span._Kind.ValueType  # 3
+            """Stand for an image or a video; `text` is one of them."""
+
+        class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+            """What the training does with the tokens."""
+
+        KIND_UNSPECIFIED: ModelInput.Span.Kind.ValueType  # 0
+        """Never sent."""
+        KIND_READ: ModelInput.Span.Kind.ValueType  # 1
+        """Read, not learnt."""
+        KIND_TRAINED: ModelInput.Span.Kind.ValueType  # 2
+        """Learnt: the loss is taken on them."""
+        KIND_IMAGE: ModelInput.Span.Kind.ValueType  # 3
+        """Stand for an image or a video; `text` is one of them."""
+
+        KIND_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+        TOKEN_IDS_FIELD_NUMBER: _builtins.int
+        kind: Global___ModelInput.Span.Kind.ValueType
+        """What the training does with the tokens."""
+        text: _builtins.str
+        """The tokens as text, control tokens among them; of an image one token, for example `<image>`."""
+        token_count: _builtins.int
+        """How many tokens they are."""
+        @_builtins.property
+        def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their ids; of an image that of one token."""
+
+        def __init__(
+            self,
+            *,
+            kind: Global___ModelInput.Span.Kind.ValueType = ...,
+            text: _builtins.str = ...,
+            token_count: _builtins.int = ...,
+            token_ids: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "text", b"text", "token_count", b"token_count", "token_ids", b"token_ids"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Picture(_message.Message):
+        """A picture as the model sees it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PATH_FIELD_NUMBER: _builtins.int
+        WIDTH_PX_FIELD_NUMBER: _builtins.int
+        HEIGHT_PX_FIELD_NUMBER: _builtins.int
+        SEEN_WIDTH_PX_FIELD_NUMBER: _builtins.int
+        SEEN_HEIGHT_PX_FIELD_NUMBER: _builtins.int
+        TILE_COUNT_FIELD_NUMBER: _builtins.int
+        FRAME_COUNT_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        """Path of the image in the upload, or of the first frame of a video."""
+        width_px: _builtins.int
+        """Width of the image in pixels."""
+        height_px: _builtins.int
+        """Height of the image in pixels."""
+        seen_width_px: _builtins.int
+        """Width of what the model sees in pixels; of a picture in tiles, that of a tile."""
+        seen_height_px: _builtins.int
+        """Height of what the model sees in pixels, likewise."""
+        tile_count: _builtins.int
+        """Tiles that the picture is cut into, its whole among them; 1 for one that is not, 0 where the tiles of
+        several pictures cannot be told apart.
+        """
+        frame_count: _builtins.int
+        """Frames that the model sees, for a video; 0 for an image."""
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            width_px: _builtins.int = ...,
+            height_px: _builtins.int = ...,
+            seen_width_px: _builtins.int = ...,
+            seen_height_px: _builtins.int = ...,
+            tile_count: _builtins.int = ...,
+            frame_count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count", b"frame_count", "height_px", b"height_px", "path", b"path", "seen_height_px", b"seen_height_px", "seen_width_px", b"seen_width_px", "tile_count", b"tile_count", "width_px", b"width_px"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    IMAGE_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    TRAINED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    EXCESS_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    EXCESS_IMAGE_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    EXCESS_TRAINED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    kind: Global___ModelInput.Kind.ValueType
+    """What it is."""
+    token_count: _builtins.int
+    """Tokens in all, those of images among them."""
+    image_token_count: _builtins.int
+    """Tokens that stand for images and videos."""
+    trained_token_count: _builtins.int
+    """Tokens that are trained on."""
+    excess_token_count: _builtins.int
+    """Tokens past `max_length`, for an example that has more."""
+    excess_image_token_count: _builtins.int
+    """Of these, tokens that stand for images and videos."""
+    excess_trained_token_count: _builtins.int
+    """Of these, tokens that would be trained on."""
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput.Span]:
+        """The tokens in order, runs of one kind together; empty for an image without tokens."""
+
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput.Picture]:
+        """The pictures, in order."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ModelInput.Kind.ValueType = ...,
+        spans: _abc.Iterable[Global___ModelInput.Span] | None = ...,
+        token_count: _builtins.int = ...,
+        image_token_count: _builtins.int = ...,
+        trained_token_count: _builtins.int = ...,
+        pictures: _abc.Iterable[Global___ModelInput.Picture] | None = ...,
+        excess_token_count: _builtins.int = ...,
+        excess_image_token_count: _builtins.int = ...,
+        excess_trained_token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excess_image_token_count", b"excess_image_token_count", "excess_token_count", b"excess_token_count", "excess_trained_token_count", b"excess_trained_token_count", "image_token_count", b"image_token_count", "kind", b"kind", "pictures", b"pictures", "spans", b"spans", "token_count", b"token_count", "trained_token_count", b"trained_token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelInput: _TypeAlias = ModelInput  # noqa: Y015
 
 @_typing.final
 class CreateTrainingJobRequest(_message.Message):
@@ -2941,22 +3510,30 @@ class ListSamplesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    WITH_ANSWERS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}`."""
     page_size: _builtins.int
     """Most samples in the answer; 64 when 0, and more than 64 means 64."""
     page_token: _builtins.str
     """`next_page_token` of an earlier answer to the same request."""
+    example: _builtins.str
+    """Only the sample of this example, `…/versions/{version}/examples/{example}`; empty means all."""
+    with_answers: _builtins.bool
+    """Fill `Sample.answers`, too. A page then has 4 samples at most."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        example: _builtins.str = ...,
+        with_answers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "with_answers", b"with_answers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

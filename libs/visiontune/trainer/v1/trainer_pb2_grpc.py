@@ -41,6 +41,11 @@ class TrainerServiceStub:
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
                 response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
                 _registered_method=True)
+        self.PreviewTrainingExamples = channel.unary_unary(
+                '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+                request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
+                _registered_method=True)
         self.CreateTrainingJob = channel.unary_unary(
                 '/visiontune.trainer.v1.TrainerService/CreateTrainingJob',
                 request_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.CreateTrainingJobRequest.SerializeToString,
@@ -170,6 +175,17 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewTrainingExamples(self, request, context):
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTrainingJob(self, request, context):
         """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem.
         """
@@ -274,7 +290,7 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSamples(self, request, context):
-        """Lists predictions of the same held-out examples before and after training.
+        """Lists predictions of the same held-out examples before, during and after training.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,6 +372,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ValidateTrainingJob,
                     request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.FromString,
                     response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.SerializeToString,
+            ),
+            'PreviewTrainingExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewTrainingExamples,
+                    request_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.SerializeToString,
             ),
             'CreateTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTrainingJob,
@@ -501,6 +522,33 @@ class TrainerService:
             '/visiontune.trainer.v1.TrainerService/ValidateTrainingJob',
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobRequest.SerializeToString,
             visiontune_dot_trainer_dot_v1_dot_trainer__pb2.ValidateTrainingJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewTrainingExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.trainer.v1.TrainerService/PreviewTrainingExamples',
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,

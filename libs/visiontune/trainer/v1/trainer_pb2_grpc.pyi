@@ -38,6 +38,13 @@ class TrainerServiceStub:
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
     """
+    PreviewTrainingExamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
+    """
     CreateTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
     GetTrainingJob: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainingJobRequest, _trainer_pb2.TrainingJob]
@@ -83,7 +90,7 @@ class TrainerServiceStub:
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]
-    """Lists predictions of the same held-out examples before and after training."""
+    """Lists predictions of the same held-out examples before, during and after training."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListArtifactsRequest, _trainer_pb2.ListArtifactsResponse]
     """Lists a job's artifacts with a signed URL for each file."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]
@@ -122,6 +129,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ValidateTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ValidateTrainingJobRequest, _trainer_pb2.ValidateTrainingJobResponse]  # type: ignore[assignment]
     """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
     Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+    """
+    PreviewTrainingExamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PreviewTrainingExamplesRequest, _trainer_pb2.PreviewTrainingExamplesResponse]  # type: ignore[assignment]
+    """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+    image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+    nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+    FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+    RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
     """
     CreateTrainingJob: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CreateTrainingJobRequest, _trainer_pb2.TrainingJob]  # type: ignore[assignment]
     """Creates a job in state QUEUED. INVALID_ARGUMENT with one field violation a problem."""
@@ -168,7 +182,7 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListCheckpointsRequest, _trainer_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's complete checkpoints, newest first."""
     ListSamples: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListSamplesRequest, _trainer_pb2.ListSamplesResponse]  # type: ignore[assignment]
-    """Lists predictions of the same held-out examples before and after training."""
+    """Lists predictions of the same held-out examples before, during and after training."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListArtifactsRequest, _trainer_pb2.ListArtifactsResponse]  # type: ignore[assignment]
     """Lists a job's artifacts with a signed URL for each file."""
     ListModels: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListModelsRequest, _trainer_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -210,6 +224,19 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trainer_pb2.ValidateTrainingJobResponse, _abc.Awaitable[_trainer_pb2.ValidateTrainingJobResponse]]:
         """Checks a job without creating it: resolves every `auto`, lists every problem, spends nothing.
         Answers OK also when there are problems; CreateTrainingJob with the same job would then fail.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewTrainingExamples(
+        self,
+        request: _trainer_pb2.PreviewTrainingExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.PreviewTrainingExamplesResponse, _abc.Awaitable[_trainer_pb2.PreviewTrainingExamplesResponse]]:
+        """Shows a job's training examples as its model would get them, made by the code that trains: the prompt with
+        image tokens folded, which tokens are trained on, what does not fit, at which size pictures are seen. Spends
+        nothing and stores nothing. INVALID_ARGUMENT for a job that ValidateTrainingJob finds problems in;
+        FAILED_PRECONDITION where its processor would have to be downloaded, and the operator does not allow it;
+        RESOURCE_EXHAUSTED while too many others wait; UNAVAILABLE when it takes too long or too much memory.
         """
 
     @_abc_1.abstractmethod
@@ -340,7 +367,7 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.ListSamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.ListSamplesResponse, _abc.Awaitable[_trainer_pb2.ListSamplesResponse]]:
-        """Lists predictions of the same held-out examples before and after training."""
+        """Lists predictions of the same held-out examples before, during and after training."""
 
     @_abc_1.abstractmethod
     def ListArtifacts(

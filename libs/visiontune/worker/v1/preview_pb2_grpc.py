@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from visiontune.trainer.v1 import trainer_pb2 as visiontune_dot_trainer_dot_v1_dot_trainer__pb2
 from visiontune.worker.v1 import preview_pb2 as visiontune_dot_worker_dot_v1_dot_preview__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -91,6 +92,86 @@ class AugmentationPreviewService:
             '/visiontune.worker.v1.AugmentationPreviewService/PreviewPicture',
             visiontune_dot_worker_dot_v1_dot_preview__pb2.PreviewPictureRequest.SerializeToString,
             visiontune_dot_worker_dot_v1_dot_preview__pb2.PreviewPictureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ExamplePreviewServiceStub:
+    """Shows examples as a model gets them. It holds no credentials and keeps nothing; what it reads, it reads by the
+    signed URLs that come with the call.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PreviewExamples = channel.unary_unary(
+                '/visiontune.worker.v1.ExamplePreviewService/PreviewExamples',
+                request_serializer=visiontune_dot_worker_dot_v1_dot_preview__pb2.PreviewExamplesRequest.SerializeToString,
+                response_deserializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
+                _registered_method=True)
+
+
+class ExamplePreviewServiceServicer:
+    """Shows examples as a model gets them. It holds no credentials and keeps nothing; what it reads, it reads by the
+    signed URLs that come with the call.
+    """
+
+    def PreviewExamples(self, request, context):
+        """Encodes examples as the training would. One call is worked on at a time, others wait. FAILED_PRECONDITION
+        when the model's processor cannot be had here, INVALID_ARGUMENT when the job could not be trained.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ExamplePreviewServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PreviewExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewExamples,
+                    request_deserializer=visiontune_dot_worker_dot_v1_dot_preview__pb2.PreviewExamplesRequest.FromString,
+                    response_serializer=visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'visiontune.worker.v1.ExamplePreviewService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('visiontune.worker.v1.ExamplePreviewService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ExamplePreviewService:
+    """Shows examples as a model gets them. It holds no credentials and keeps nothing; what it reads, it reads by the
+    signed URLs that come with the call.
+    """
+
+    @staticmethod
+    def PreviewExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.worker.v1.ExamplePreviewService/PreviewExamples',
+            visiontune_dot_worker_dot_v1_dot_preview__pb2.PreviewExamplesRequest.SerializeToString,
+            visiontune_dot_trainer_dot_v1_dot_trainer__pb2.PreviewTrainingExamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,7 @@ from visiontune.dataset.v1 import dataset_pb2 as visiontune_dot_dataset_dot_v1_d
 from visiontune.trainer.v1 import trainer_pb2 as visiontune_dot_trainer_dot_v1_dot_trainer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!visiontune/worker/v1/worker.proto\x12\x14visiontune.worker.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#visiontune/dataset/v1/dataset.proto\x1a#visiontune/trainer/v1/trainer.proto\"h\n\x14\x45xchangeTokenRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\"+\n\x15\x45xchangeTokenResponse\x12\x12\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01\"\x86\x01\n\x13\x43laimAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x1d\n\tworker_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\xf3\x04\n\x14\x43laimAttemptResponse\x12\x14\n\x0ctraining_job\x18\x01 \x01(\t\x12\x16\n\x0e\x61ttempt_number\x18\x02 \x01(\x05\x12\x34\n\x04spec\x18\x03 \x01(\x0b\x32&.visiontune.trainer.v1.TrainingJobSpec\x12\x13\n\x0bspec_digest\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x05 \x01(\t\x12\x35\n\x08manifest\x18\x06 \x01(\x0b\x32#.visiontune.dataset.v1.ReadManifest\x12:\n\x0bresume_from\x18\x07 \x01(\x0b\x32%.visiontune.worker.v1.CheckpointFiles\x12\x35\n\x0bmodel_files\x18\x08 \x03(\x0b\x32 .visiontune.worker.v1.ModelFiles\x12.\n\x07samples\x18\t \x03(\x0b\x32\x1d.visiontune.trainer.v1.Sample\x12U\n\x0emetrics_before\x18\n \x03(\x0b\x32=.visiontune.worker.v1.ClaimAttemptResponse.MetricsBeforeEntry\x12\x1c\n\x14heartbeat_interval_s\x18\x0b \x01(\x01\x12\x15\n\rbase_revision\x18\x0c \x01(\t\x12\x36\n\x0c\x61\x64\x61pter_base\x18\r \x01(\x0b\x32 .visiontune.trainer.v1.BaseModel\x1a\x34\n\x12MetricsBeforeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"S\n\x0f\x43heckpointFiles\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x32\n\x05\x66iles\x18\x02 \x03(\x0b\x32#.visiontune.trainer.v1.ArtifactFile\"c\n\nModelFiles\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nis_adapter\x18\x02 \x01(\x08\x12\x32\n\x05\x66iles\x18\x03 \x03(\x0b\x32#.visiontune.trainer.v1.ArtifactFile\"\xd6\x04\n\rReportRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x19\n\x08sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1f.visiontune.trainer.v1.Progress\x12>\n\x07metrics\x18\x04 \x03(\x0b\x32\".visiontune.trainer.v1.MetricPointB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12<\n\tlog_lines\x18\x05 \x03(\x0b\x32\x1e.visiontune.trainer.v1.LogLineB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x38\n\x07samples\x18\x06 \x03(\x0b\x32\x1d.visiontune.trainer.v1.SampleB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x1e\n\rbase_revision\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12^\n\x0emetrics_before\x18\x07 \x03(\x0b\x32\x36.visiontune.worker.v1.ReportRequest.MetricsBeforeEntryB\x0e\xbaH\x0b\x9a\x01\x08\x10\x64\"\x04r\x02\x18\x64\x12\x37\n\x07notices\x18\t \x03(\x0b\x32\x1c.visiontune.worker.v1.NoticeB\x08\xbaH\x05\x92\x01\x02\x10\x64\x1a\x34\n\x12MetricsBeforeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"T\n\x06Notice\x12-\n\x06reason\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{0,62}$\x12\x1b\n\x07message\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\"\xb8\x01\n\x0eReportResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x03\x12\x39\n\x05order\x18\x02 \x01(\x0e\x32*.visiontune.worker.v1.ReportResponse.Order\"U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_CANCEL\x10\x02\x12\x0f\n\x0bORDER_PAUSE\x10\x03\"l\n\x18RenewReadManifestRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\"\xba\x01\n\x0c\x46ileToUpload\x12\x66\n\x04path\x18\x01 \x01(\tBX\xbaHUrS\x18\x80\x04\x32N^[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*(/[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$\x12\x1b\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12%\n\x06sha256\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\xfb\x01\n\x18\x43reateFileUploadsRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12M\n\x06\x66older\x18\x02 \x01(\tB=\xbaH:r826^(checkpoints/step-[0-9]{1,19}|artifacts/[a-z]{1,63})$\x12>\n\x05\x66iles\x18\x03 \x03(\x0b\x32\".visiontune.worker.v1.FileToUploadB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"V\n\nFileUpload\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06upload\x18\x02 \x01(\t\x12\x17\n\x0fpart_size_bytes\x18\x03 \x01(\x03\x12\x11\n\tpart_urls\x18\x04 \x03(\t\"N\n\x19\x43reateFileUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32 .visiontune.worker.v1.FileUpload\"\xad\x01\n\x0cUploadedFile\x12\x66\n\x04path\x18\x01 \x01(\tBX\xbaHUrS\x18\x80\x04\x32N^[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*(/[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$\x12\x35\n\x06upload\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\"\xd1\x01\n\x17\x43ommitCheckpointRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x15\n\x04step\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\r\n\x05\x65poch\x18\x03 \x01(\x01\x12>\n\x05\x66iles\x18\x04 \x03(\x0b\x32\".visiontune.worker.v1.UploadedFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x1a\n\x18\x43ommitCheckpointResponse\"y\n\x0f\x41rtifactUploads\x12&\n\x08\x61rtifact\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[a-z]{1,63}$\x12>\n\x05\x66iles\x18\x02 \x03(\x0b\x32\".visiontune.worker.v1.UploadedFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xed\x03\n\x14\x46inishAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.visiontune.worker.v1.OutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x19\n\x07message\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x42\n\tartifacts\x18\x05 \x03(\x0b\x32%.visiontune.worker.v1.ArtifactUploadsB\x08\xbaH\x05\x92\x01\x02\x10\n\x12X\n\x07metrics\x18\x06 \x03(\x0b\x32\x37.visiontune.worker.v1.FinishAttemptRequest.MetricsEntryB\x0e\xbaH\x0b\x9a\x01\x08\x10\x64\"\x04r\x02\x18\x64\x12\x17\n\x0fparameter_count\x18\x07 \x01(\x03\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"P\n\x15\x46inishAttemptResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.visiontune.trainer.v1.TrainingJob.State*\x8b\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x11\n\rOUTCOME_RETRY\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x12\n\x0eOUTCOME_PAUSED\x10\x05\x32\xf6\x05\n\rWorkerService\x12h\n\rExchangeToken\x12*.visiontune.worker.v1.ExchangeTokenRequest\x1a+.visiontune.worker.v1.ExchangeTokenResponse\x12\x65\n\x0c\x43laimAttempt\x12).visiontune.worker.v1.ClaimAttemptRequest\x1a*.visiontune.worker.v1.ClaimAttemptResponse\x12W\n\x06Report\x12#.visiontune.worker.v1.ReportRequest\x1a$.visiontune.worker.v1.ReportResponse(\x01\x30\x01\x12h\n\x11RenewReadManifest\x12..visiontune.worker.v1.RenewReadManifestRequest\x1a#.visiontune.dataset.v1.ReadManifest\x12t\n\x11\x43reateFileUploads\x12..visiontune.worker.v1.CreateFileUploadsRequest\x1a/.visiontune.worker.v1.CreateFileUploadsResponse\x12q\n\x10\x43ommitCheckpoint\x12-.visiontune.worker.v1.CommitCheckpointRequest\x1a..visiontune.worker.v1.CommitCheckpointResponse\x12h\n\rFinishAttempt\x12*.visiontune.worker.v1.FinishAttemptRequest\x1a+.visiontune.worker.v1.FinishAttemptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!visiontune/worker/v1/worker.proto\x12\x14visiontune.worker.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#visiontune/dataset/v1/dataset.proto\x1a#visiontune/trainer/v1/trainer.proto\"h\n\x14\x45xchangeTokenRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\"+\n\x15\x45xchangeTokenResponse\x12\x12\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01\"\x86\x01\n\x13\x43laimAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x1d\n\tworker_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\xa8\x05\n\x14\x43laimAttemptResponse\x12\x14\n\x0ctraining_job\x18\x01 \x01(\t\x12\x16\n\x0e\x61ttempt_number\x18\x02 \x01(\x05\x12\x34\n\x04spec\x18\x03 \x01(\x0b\x32&.visiontune.trainer.v1.TrainingJobSpec\x12\x13\n\x0bspec_digest\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x05 \x01(\t\x12\x35\n\x08manifest\x18\x06 \x01(\x0b\x32#.visiontune.dataset.v1.ReadManifest\x12:\n\x0bresume_from\x18\x07 \x01(\x0b\x32%.visiontune.worker.v1.CheckpointFiles\x12\x35\n\x0bmodel_files\x18\x08 \x03(\x0b\x32 .visiontune.worker.v1.ModelFiles\x12.\n\x07samples\x18\t \x03(\x0b\x32\x1d.visiontune.trainer.v1.Sample\x12U\n\x0emetrics_before\x18\n \x03(\x0b\x32=.visiontune.worker.v1.ClaimAttemptResponse.MetricsBeforeEntry\x12\x1c\n\x14heartbeat_interval_s\x18\x0b \x01(\x01\x12\x15\n\rbase_revision\x18\x0c \x01(\t\x12\x36\n\x0c\x61\x64\x61pter_base\x18\r \x01(\x0b\x32 .visiontune.trainer.v1.BaseModel\x12\x33\n\x04\x62\x65st\x18\x14 \x01(\x0b\x32%.visiontune.worker.v1.CheckpointFiles\x1a\x34\n\x12MetricsBeforeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"S\n\x0f\x43heckpointFiles\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x32\n\x05\x66iles\x18\x02 \x03(\x0b\x32#.visiontune.trainer.v1.ArtifactFile\"c\n\nModelFiles\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nis_adapter\x18\x02 \x01(\x08\x12\x32\n\x05\x66iles\x18\x03 \x03(\x0b\x32#.visiontune.trainer.v1.ArtifactFile\"\xd6\x04\n\rReportRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x19\n\x08sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1f.visiontune.trainer.v1.Progress\x12>\n\x07metrics\x18\x04 \x03(\x0b\x32\".visiontune.trainer.v1.MetricPointB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12<\n\tlog_lines\x18\x05 \x03(\x0b\x32\x1e.visiontune.trainer.v1.LogLineB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x38\n\x07samples\x18\x06 \x03(\x0b\x32\x1d.visiontune.trainer.v1.SampleB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x1e\n\rbase_revision\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12^\n\x0emetrics_before\x18\x07 \x03(\x0b\x32\x36.visiontune.worker.v1.ReportRequest.MetricsBeforeEntryB\x0e\xbaH\x0b\x9a\x01\x08\x10\x64\"\x04r\x02\x18\x64\x12\x37\n\x07notices\x18\t \x03(\x0b\x32\x1c.visiontune.worker.v1.NoticeB\x08\xbaH\x05\x92\x01\x02\x10\x64\x1a\x34\n\x12MetricsBeforeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"T\n\x06Notice\x12-\n\x06reason\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{0,62}$\x12\x1b\n\x07message\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\"\xb8\x01\n\x0eReportResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x03\x12\x39\n\x05order\x18\x02 \x01(\x0e\x32*.visiontune.worker.v1.ReportResponse.Order\"U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_CANCEL\x10\x02\x12\x0f\n\x0bORDER_PAUSE\x10\x03\"l\n\x18RenewReadManifestRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\"\xba\x01\n\x0c\x46ileToUpload\x12\x66\n\x04path\x18\x01 \x01(\tBX\xbaHUrS\x18\x80\x04\x32N^[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*(/[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$\x12\x1b\n\nsize_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12%\n\x06sha256\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\xfb\x01\n\x18\x43reateFileUploadsRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12M\n\x06\x66older\x18\x02 \x01(\tB=\xbaH:r826^(checkpoints/step-[0-9]{1,19}|artifacts/[a-z]{1,63})$\x12>\n\x05\x66iles\x18\x03 \x03(\x0b\x32\".visiontune.worker.v1.FileToUploadB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"V\n\nFileUpload\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06upload\x18\x02 \x01(\t\x12\x17\n\x0fpart_size_bytes\x18\x03 \x01(\x03\x12\x11\n\tpart_urls\x18\x04 \x03(\t\"N\n\x19\x43reateFileUploadsResponse\x12\x31\n\x07uploads\x18\x01 \x03(\x0b\x32 .visiontune.worker.v1.FileUpload\"\xad\x01\n\x0cUploadedFile\x12\x66\n\x04path\x18\x01 \x01(\tBX\xbaHUrS\x18\x80\x04\x32N^[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*(/[.]{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$\x12\x35\n\x06upload\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^projects/[^/]+/uploads/[^/]+$\"\x80\x02\n\x17\x43ommitCheckpointRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12\x15\n\x04step\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\r\n\x05\x65poch\x18\x03 \x01(\x01\x12>\n\x05\x66iles\x18\x04 \x03(\x0b\x32\".visiontune.worker.v1.UploadedFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12\x1f\n\tbest_step\x18\n \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x0c\n\n_best_step\"\x1a\n\x18\x43ommitCheckpointResponse\"y\n\x0f\x41rtifactUploads\x12&\n\x08\x61rtifact\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[a-z]{1,63}$\x12>\n\x05\x66iles\x18\x02 \x03(\x0b\x32\".visiontune.worker.v1.UploadedFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x9c\x04\n\x14\x46inishAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xbaH<r:28^projects/[^/]+/trainingJobs/[^/]+/attempts/[1-9][0-9]*$\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.visiontune.worker.v1.OutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x19\n\x07message\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x42\n\tartifacts\x18\x05 \x03(\x0b\x32%.visiontune.worker.v1.ArtifactUploadsB\x08\xbaH\x05\x92\x01\x02\x10\n\x12X\n\x07metrics\x18\x06 \x03(\x0b\x32\x37.visiontune.worker.v1.FinishAttemptRequest.MetricsEntryB\x0e\xbaH\x0b\x9a\x01\x08\x10\x64\"\x04r\x02\x18\x64\x12\x17\n\x0fparameter_count\x18\x07 \x01(\x03\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\tbest_step\x18\x14 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_best_step\"P\n\x15\x46inishAttemptResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.visiontune.trainer.v1.TrainingJob.State*\x8b\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x11\n\rOUTCOME_RETRY\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x12\n\x0eOUTCOME_PAUSED\x10\x05\x32\xf6\x05\n\rWorkerService\x12h\n\rExchangeToken\x12*.visiontune.worker.v1.ExchangeTokenRequest\x1a+.visiontune.worker.v1.ExchangeTokenResponse\x12\x65\n\x0c\x43laimAttempt\x12).visiontune.worker.v1.ClaimAttemptRequest\x1a*.visiontune.worker.v1.ClaimAttemptResponse\x12W\n\x06Report\x12#.visiontune.worker.v1.ReportRequest\x1a$.visiontune.worker.v1.ReportResponse(\x01\x30\x01\x12h\n\x11RenewReadManifest\x12..visiontune.worker.v1.RenewReadManifestRequest\x1a#.visiontune.dataset.v1.ReadManifest\x12t\n\x11\x43reateFileUploads\x12..visiontune.worker.v1.CreateFileUploadsRequest\x1a/.visiontune.worker.v1.CreateFileUploadsResponse\x12q\n\x10\x43ommitCheckpoint\x12-.visiontune.worker.v1.CommitCheckpointRequest\x1a..visiontune.worker.v1.CommitCheckpointResponse\x12h\n\rFinishAttempt\x12*.visiontune.worker.v1.FinishAttemptRequest\x1a+.visiontune.worker.v1.FinishAttemptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -91,6 +91,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMITCHECKPOINTREQUEST'].fields_by_name['step']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_COMMITCHECKPOINTREQUEST'].fields_by_name['files']._loaded_options = None
   _globals['_COMMITCHECKPOINTREQUEST'].fields_by_name['files']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_COMMITCHECKPOINTREQUEST'].fields_by_name['best_step']._loaded_options = None
+  _globals['_COMMITCHECKPOINTREQUEST'].fields_by_name['best_step']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_ARTIFACTUPLOADS'].fields_by_name['artifact']._loaded_options = None
   _globals['_ARTIFACTUPLOADS'].fields_by_name['artifact']._serialized_options = b'\272H\021r\0172\r^[a-z]{1,63}$'
   _globals['_ARTIFACTUPLOADS'].fields_by_name['files']._loaded_options = None
@@ -109,8 +111,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINISHATTEMPTREQUEST'].fields_by_name['artifacts']._serialized_options = b'\272H\005\222\001\002\020\n'
   _globals['_FINISHATTEMPTREQUEST'].fields_by_name['metrics']._loaded_options = None
   _globals['_FINISHATTEMPTREQUEST'].fields_by_name['metrics']._serialized_options = b'\272H\013\232\001\010\020d\"\004r\002\030d'
-  _globals['_OUTCOME']._serialized_start=4012
-  _globals['_OUTCOME']._serialized_end=4151
+  _globals['_FINISHATTEMPTREQUEST'].fields_by_name['best_step']._loaded_options = None
+  _globals['_FINISHATTEMPTREQUEST'].fields_by_name['best_step']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_OUTCOME']._serialized_start=4159
+  _globals['_OUTCOME']._serialized_end=4298
   _globals['_EXCHANGETOKENREQUEST']._serialized_start=195
   _globals['_EXCHANGETOKENREQUEST']._serialized_end=299
   _globals['_EXCHANGETOKENRESPONSE']._serialized_start=301
@@ -118,47 +122,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMATTEMPTREQUEST']._serialized_start=347
   _globals['_CLAIMATTEMPTREQUEST']._serialized_end=481
   _globals['_CLAIMATTEMPTRESPONSE']._serialized_start=484
-  _globals['_CLAIMATTEMPTRESPONSE']._serialized_end=1111
-  _globals['_CLAIMATTEMPTRESPONSE_METRICSBEFOREENTRY']._serialized_start=1059
-  _globals['_CLAIMATTEMPTRESPONSE_METRICSBEFOREENTRY']._serialized_end=1111
-  _globals['_CHECKPOINTFILES']._serialized_start=1113
-  _globals['_CHECKPOINTFILES']._serialized_end=1196
-  _globals['_MODELFILES']._serialized_start=1198
-  _globals['_MODELFILES']._serialized_end=1297
-  _globals['_REPORTREQUEST']._serialized_start=1300
-  _globals['_REPORTREQUEST']._serialized_end=1898
-  _globals['_REPORTREQUEST_METRICSBEFOREENTRY']._serialized_start=1059
-  _globals['_REPORTREQUEST_METRICSBEFOREENTRY']._serialized_end=1111
-  _globals['_NOTICE']._serialized_start=1900
-  _globals['_NOTICE']._serialized_end=1984
-  _globals['_REPORTRESPONSE']._serialized_start=1987
-  _globals['_REPORTRESPONSE']._serialized_end=2171
-  _globals['_REPORTRESPONSE_ORDER']._serialized_start=2086
-  _globals['_REPORTRESPONSE_ORDER']._serialized_end=2171
-  _globals['_RENEWREADMANIFESTREQUEST']._serialized_start=2173
-  _globals['_RENEWREADMANIFESTREQUEST']._serialized_end=2281
-  _globals['_FILETOUPLOAD']._serialized_start=2284
-  _globals['_FILETOUPLOAD']._serialized_end=2470
-  _globals['_CREATEFILEUPLOADSREQUEST']._serialized_start=2473
-  _globals['_CREATEFILEUPLOADSREQUEST']._serialized_end=2724
-  _globals['_FILEUPLOAD']._serialized_start=2726
-  _globals['_FILEUPLOAD']._serialized_end=2812
-  _globals['_CREATEFILEUPLOADSRESPONSE']._serialized_start=2814
-  _globals['_CREATEFILEUPLOADSRESPONSE']._serialized_end=2892
-  _globals['_UPLOADEDFILE']._serialized_start=2895
-  _globals['_UPLOADEDFILE']._serialized_end=3068
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=3071
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=3280
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=3282
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=3308
-  _globals['_ARTIFACTUPLOADS']._serialized_start=3310
-  _globals['_ARTIFACTUPLOADS']._serialized_end=3431
-  _globals['_FINISHATTEMPTREQUEST']._serialized_start=3434
-  _globals['_FINISHATTEMPTREQUEST']._serialized_end=3927
-  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_start=3881
-  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_end=3927
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=3929
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=4009
-  _globals['_WORKERSERVICE']._serialized_start=4154
-  _globals['_WORKERSERVICE']._serialized_end=4912
+  _globals['_CLAIMATTEMPTRESPONSE']._serialized_end=1164
+  _globals['_CLAIMATTEMPTRESPONSE_METRICSBEFOREENTRY']._serialized_start=1112
+  _globals['_CLAIMATTEMPTRESPONSE_METRICSBEFOREENTRY']._serialized_end=1164
+  _globals['_CHECKPOINTFILES']._serialized_start=1166
+  _globals['_CHECKPOINTFILES']._serialized_end=1249
+  _globals['_MODELFILES']._serialized_start=1251
+  _globals['_MODELFILES']._serialized_end=1350
+  _globals['_REPORTREQUEST']._serialized_start=1353
+  _globals['_REPORTREQUEST']._serialized_end=1951
+  _globals['_REPORTREQUEST_METRICSBEFOREENTRY']._serialized_start=1112
+  _globals['_REPORTREQUEST_METRICSBEFOREENTRY']._serialized_end=1164
+  _globals['_NOTICE']._serialized_start=1953
+  _globals['_NOTICE']._serialized_end=2037
+  _globals['_REPORTRESPONSE']._serialized_start=2040
+  _globals['_REPORTRESPONSE']._serialized_end=2224
+  _globals['_REPORTRESPONSE_ORDER']._serialized_start=2139
+  _globals['_REPORTRESPONSE_ORDER']._serialized_end=2224
+  _globals['_RENEWREADMANIFESTREQUEST']._serialized_start=2226
+  _globals['_RENEWREADMANIFESTREQUEST']._serialized_end=2334
+  _globals['_FILETOUPLOAD']._serialized_start=2337
+  _globals['_FILETOUPLOAD']._serialized_end=2523
+  _globals['_CREATEFILEUPLOADSREQUEST']._serialized_start=2526
+  _globals['_CREATEFILEUPLOADSREQUEST']._serialized_end=2777
+  _globals['_FILEUPLOAD']._serialized_start=2779
+  _globals['_FILEUPLOAD']._serialized_end=2865
+  _globals['_CREATEFILEUPLOADSRESPONSE']._serialized_start=2867
+  _globals['_CREATEFILEUPLOADSRESPONSE']._serialized_end=2945
+  _globals['_UPLOADEDFILE']._serialized_start=2948
+  _globals['_UPLOADEDFILE']._serialized_end=3121
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=3124
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=3380
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=3382
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=3408
+  _globals['_ARTIFACTUPLOADS']._serialized_start=3410
+  _globals['_ARTIFACTUPLOADS']._serialized_end=3531
+  _globals['_FINISHATTEMPTREQUEST']._serialized_start=3534
+  _globals['_FINISHATTEMPTREQUEST']._serialized_end=4074
+  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_start=4014
+  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_end=4060
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=4076
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=4156
+  _globals['_WORKERSERVICE']._serialized_start=4301
+  _globals['_WORKERSERVICE']._serialized_end=5059
 # @@protoc_insertion_point(module_scope)

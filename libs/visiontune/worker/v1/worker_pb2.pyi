@@ -167,6 +167,7 @@ class ClaimAttemptResponse(_message.Message):
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     ADAPTER_BASE_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
     training_job: _builtins.str
     """The job's name."""
     attempt_number: _builtins.int
@@ -213,6 +214,10 @@ class ClaimAttemptResponse(_message.Message):
     def adapter_base(self) -> _trainer_pb2.BaseModel:
         """What the first of `model_files` sits on, when it is an adapter: a Hub repository or a folder."""
 
+    @_builtins.property
+    def best(self) -> Global___CheckpointFiles:
+        """The checkpoint of the best evaluation, as that of `resume_from` knew it; absent when there is none."""
+
     def __init__(
         self,
         *,
@@ -229,10 +234,11 @@ class ClaimAttemptResponse(_message.Message):
         heartbeat_interval_s: _builtins.float = ...,
         base_revision: _builtins.str = ...,
         adapter_base: _trainer_pb2.BaseModel | None = ...,
+        best: Global___CheckpointFiles | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "best", b"best", "manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "attempt_number", b"attempt_number", "base_revision", b"base_revision", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "attempt_number", b"attempt_number", "base_revision", b"base_revision", "best", b"best", "family", b"family", "heartbeat_interval_s", b"heartbeat_interval_s", "manifest", b"manifest", "metrics_before", b"metrics_before", "model_files", b"model_files", "resume_from", b"resume_from", "samples", b"samples", "spec", b"spec", "spec_digest", b"spec_digest", "training_job", b"training_job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -643,12 +649,17 @@ class CommitCheckpointRequest(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    BEST_STEP_FIELD_NUMBER: _builtins.int
     attempt: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}/attempts/{attempt}`."""
     step: _builtins.int
     """Optimiser steps done."""
     epoch: _builtins.float
     """Epochs done, with the part of the current one."""
+    best_step: _builtins.int
+    """Step of the best evaluation when the checkpoint was saved, whose own checkpoint is to be kept; absent before
+    the first evaluation.
+    """
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadedFile]:
         """All its files."""
@@ -660,12 +671,15 @@ class CommitCheckpointRequest(_message.Message):
         step: _builtins.int = ...,
         epoch: _builtins.float = ...,
         files: _abc.Iterable[Global___UploadedFile] | None = ...,
+        best_step: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_step", b"_best_step", "best_step", b"best_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "epoch", b"epoch", "files", b"files", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_step", b"_best_step", "attempt", b"attempt", "best_step", b"best_step", "epoch", b"epoch", "files", b"files", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__best_step: _TypeAlias = _typing.Literal["best_step"]  # noqa: Y015
+    _WhichOneofArgType__best_step: _TypeAlias = _typing.Literal["_best_step", b"_best_step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_step) -> _WhichOneofReturnType__best_step | None: ...
 
 Global___CommitCheckpointRequest: _TypeAlias = CommitCheckpointRequest  # noqa: Y015
 
@@ -748,6 +762,7 @@ class FinishAttemptRequest(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     PARAMETER_COUNT_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    BEST_STEP_FIELD_NUMBER: _builtins.int
     attempt: _builtins.str
     """`projects/{project}/trainingJobs/{training_job}/attempts/{attempt}`."""
     outcome: Global___Outcome.ValueType
@@ -755,9 +770,13 @@ class FinishAttemptRequest(_message.Message):
     reason: _builtins.str
     """A reason code, for example `OUT_OF_MEMORY`; empty for OUTCOME_SUCCEEDED."""
     message: _builtins.str
-    """The same as a sentence that a person can act on."""
+    """The same as a sentence that a person can act on; for OUTCOME_SUCCEEDED what is worth knowing of how it
+    ended, or empty.
+    """
     parameter_count: _builtins.int
     """Parameters of the model."""
+    best_step: _builtins.int
+    """Step of the best evaluation, for OUTCOME_SUCCEEDED; absent where there was none."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactUploads]:
         """Results, for OUTCOME_SUCCEEDED."""
@@ -781,12 +800,15 @@ class FinishAttemptRequest(_message.Message):
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         parameter_count: _builtins.int = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        best_step: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_step", b"_best_step", "best_step", b"best_step", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "attempt", b"attempt", "end_time", b"end_time", "message", b"message", "metrics", b"metrics", "outcome", b"outcome", "parameter_count", b"parameter_count", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_step", b"_best_step", "artifacts", b"artifacts", "attempt", b"attempt", "best_step", b"best_step", "end_time", b"end_time", "message", b"message", "metrics", b"metrics", "outcome", b"outcome", "parameter_count", b"parameter_count", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__best_step: _TypeAlias = _typing.Literal["best_step"]  # noqa: Y015
+    _WhichOneofArgType__best_step: _TypeAlias = _typing.Literal["_best_step", b"_best_step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_step) -> _WhichOneofReturnType__best_step | None: ...
 
 Global___FinishAttemptRequest: _TypeAlias = FinishAttemptRequest  # noqa: Y015
 

@@ -4,8 +4,7 @@ import time
 
 import httpx
 from typing_extensions import Buffer
-
-from visiontune_dataset.adapters.seekable import Seekable
+from visiontune_data.seekable import Seekable
 
 _TIMEOUT_S = 30.0
 _TRIES = 5

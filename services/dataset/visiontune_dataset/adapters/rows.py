@@ -13,11 +13,11 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from visiontune_data.limits import KIB
+from visiontune_data.seekable import Seekable
 from visiontune_kit import errors
 from visiontune_kit.clock import Clock
 
 from visiontune_dataset.adapters.http_file import is_part
-from visiontune_dataset.adapters.seekable import Seekable
 from visiontune_dataset.domain.datasets import StoredFile
 from visiontune_dataset.ports import Storage
 

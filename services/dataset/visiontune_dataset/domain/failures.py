@@ -338,13 +338,3 @@ class PreviewNotInstalled(errors.FailedPrecondition):
             f"Augmentations cannot be shown: {missing} is not installed beside the dataset service. Ask the "
             "operator to install the extra `worker`, or to set VISIONTUNE_DATASET_PREVIEW_TARGET."
         )
-
-
-class PreviewFailed(errors.Unavailable):
-    """The program that augments pictures ended while it was at work."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(
-            f"The program that augments pictures ended while it was at work (exit code {exit_code}). "
-            "Try again, with fewer or smaller pictures."
-        )

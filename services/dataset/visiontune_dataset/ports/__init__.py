@@ -217,7 +217,7 @@ class Previewer(Protocol):
     """The program that augments pictures, which this one cannot."""
 
     async def show(self, picture: bytes, view: View) -> ShownPicture:
-        """Augments one picture. Raises PreviewNotInstalled, PreviewFailed."""
+        """Augments one picture. Raises PreviewNotInstalled, HelperFailed, HelperBusy."""
 
 
 @dataclass(frozen=True, slots=True)

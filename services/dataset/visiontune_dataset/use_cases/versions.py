@@ -10,6 +10,7 @@ from typing import Any
 from visiontune_data import comparing, filters
 from visiontune_data.comparing import Comparison
 from visiontune_data.filters import FilterError
+from visiontune_data.index import Order
 from visiontune_data.problem_log import PAGE_PROBLEMS
 from visiontune_data.report import Problem
 from visiontune_data.statistics import Statistics
@@ -22,16 +23,17 @@ from visiontune_dataset.ports.database import StoredReport
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which examples of a version; what is empty leaves nothing out."""
+    """Which examples of a version, and in which order; what is empty leaves nothing out."""
 
     split: str = ""
     filter: str = ""  # see visiontune_data.filters
     query: str = ""  # text that a message or caption contains
+    order: Order | None = None  # None: as they lie in the version
 
     @property
     def needs_index(self) -> bool:
         """Whether content decides, not only the split."""
-        return bool(self.filter.strip() or self.query)
+        return bool(self.filter.strip() or self.query or self.order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ async def get_report(project: str, dataset_id: str, report_id: str, deps: Deps) 
 
 
 async def select(version: Version, wanted: Selection, deps: Deps) -> Sequence[int]:
-    """Returns the rows that are wanted, ascending. Raises FilterInvalid."""
+    """Returns the rows that are wanted, ascending unless there is an order. Raises FilterInvalid."""
     rows = version.rows(wanted.split)
     if not wanted.needs_index:
         return rows
@@ -103,7 +105,8 @@ async def select(version: Version, wanted: Selection, deps: Deps) -> Sequence[in
         raise FilterInvalid(str(error)) from error
     index = await deps.indexes.of(version)
     found = await asyncio.to_thread(index.select, condition, wanted.query)
-    return sorted(set(found).intersection(rows)) if wanted.split else found
+    found = sorted(set(found).intersection(rows)) if wanted.split else found
+    return await asyncio.to_thread(index.ordered, found, wanted.order) if wanted.order else found
 
 
 async def list_problems(

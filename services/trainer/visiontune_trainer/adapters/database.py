@@ -30,13 +30,20 @@ from visiontune_trainer.adapters.rows import (
 )
 from visiontune_trainer.domain.folders import LOG_PREFIX, Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Event, Job, project_of
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.domain.states import AT_REST, FINAL, WITH_WORKER
 from visiontune_trainer.domain.usage import MachineTime
 
 T = TypeVar("T")
 _MOST_UNFINISHED = 500
-_OF_A_JOB = (tables.ATTEMPTS, tables.EVENTS, tables.METRICS, tables.LOG_LINES, tables.SAMPLES)
+_OF_A_JOB = (
+    tables.ATTEMPTS,
+    tables.EVENTS,
+    tables.METRICS,
+    tables.LOG_LINES,
+    tables.SAMPLES,
+    tables.SAMPLE_ANSWERS,
+)
 
 
 class _Jobs:
@@ -116,8 +123,10 @@ class _Records:
         self._metrics = Rows(session, tables.METRICS, MetricPoint)
         self._lines = Rows(session, tables.LOG_LINES, LogLine)
         self._samples = Rows(session, tables.SAMPLES, Sample)
+        self._answers = Rows(session, tables.SAMPLE_ANSWERS, SampleAnswer)
         self.add_event = self._events.add
         self.put_metric = self._metrics.put
+        self.put_answer = self._answers.put
 
     async def events(self, job: str, after: int, limit: int) -> list[Event]:
         columns = tables.EVENTS.c
@@ -162,6 +171,18 @@ class _Records:
     async def samples(self, job: str) -> list[Sample]:
         columns = tables.SAMPLES.c
         return await self._samples.some(columns.job == job, order=[columns.position, columns.example])
+
+    async def answers(self, job: str, example: str) -> list[SampleAnswer]:
+        columns = tables.SAMPLE_ANSWERS.c
+        conditions = (columns.job == job, columns.example == example)
+        return await self._answers.some(*conditions, order=[columns.step])
+
+    async def drop_answers(self, job: str, example: str, steps: Sequence[int]) -> None:
+        columns = tables.SAMPLE_ANSWERS.c
+        if steps:
+            await self._answers.remove(
+                columns.job == job, columns.example == example, columns.step.in_(steps)
+            )
 
 
 class _Folders:

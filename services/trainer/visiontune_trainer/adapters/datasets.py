@@ -10,7 +10,7 @@ from visiontune_recipes.facts import DatasetFacts, Kind, Lengths, Sense, SenseCo
 
 from visiontune_trainer.ports import DatasetVersion, Manifest
 
-_URL_TTL = timedelta(hours=6)
+_SEEN = "split = train OR split = validation"
 _PREFIX = "EXAMPLE_KIND_"
 _SENSE_PREFIX = "SENSE_"
 
@@ -31,11 +31,21 @@ class DatasetClient:
         facts = DatasetFacts(kinds, dict(version.split_counts), senses, most_messages, lengths_of(numbers))
         return DatasetVersion(version.digest, facts)
 
-    async def read_manifest(self, name: str) -> Manifest:
+    async def largest_rows(self, name: str, most: int) -> list[int]:
+        """Asks ListExamples, once for each order."""
+        rows: list[int] = []
+        for order in ("text_bytes desc", "image_pixels desc"):
+            found = await self._stub.ListExamples(
+                pb.ListExamplesRequest(parent=name, filter=_SEEN, order_by=order, page_size=most)
+            )
+            rows += [int(each.name.rpartition("/")[2]) for each in found.examples]
+        return list(dict.fromkeys(rows))
+
+    async def read_manifest(self, name: str, ttl: timedelta) -> Manifest:
         """Asks GetReadManifest."""
-        ttl = Duration()
-        ttl.FromTimedelta(_URL_TTL)
-        manifest = await self._stub.GetReadManifest(pb.GetReadManifestRequest(name=name, ttl=ttl))
+        lasting = Duration()
+        lasting.FromTimedelta(ttl)
+        manifest = await self._stub.GetReadManifest(pb.GetReadManifestRequest(name=name, ttl=lasting))
         return Manifest(manifest.SerializeToString())
 
 
@@ -45,6 +55,7 @@ def lengths_of(numbers: pb.Statistics) -> Lengths | None:
         return None
     return Lengths(
         text_tokens=_span(numbers.token_count),
+        answer_tokens=_span(numbers.answer_token_count) if numbers.answer_token_count.count else None,
         images=_span(numbers.images_per_example),
         width_px=_span(numbers.width_px),
         height_px=_span(numbers.height_px),

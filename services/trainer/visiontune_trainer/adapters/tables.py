@@ -136,6 +136,7 @@ JOBS = Table(
     Column("metrics_after", NUMBERS, nullable=False),
     Column("parameter_count", BigInteger, nullable=False),
     Column("base_revision", String(100), nullable=False),
+    Column("best_step", BigInteger),
     Column("cancel_requested_at", UtcDateTime),
     Column("pause_requested_at", UtcDateTime),
     Column("started_at", UtcDateTime),
@@ -218,6 +219,15 @@ SAMPLES = Table(
     Column("before", PlainText, nullable=False),
     Column("after", PlainText, nullable=False),
     Column("after_step", BigInteger, nullable=False),
+)
+
+SAMPLE_ANSWERS = Table(
+    "sample_answers",
+    METADATA,
+    Column("job", NAME, primary_key=True),
+    Column("example", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("text", PlainText, nullable=False),
 )
 
 # No foreign key to jobs: a deleted job's folders stay until their objects are gone.

@@ -113,13 +113,14 @@ def newest_first(checkpoints: Iterable[Folder]) -> list[Folder]:
     return sorted(checkpoints, key=lambda folder: (folder.step, folder.attempt), reverse=True)
 
 
-def beyond(checkpoints: Sequence[Folder], keep: int) -> list[Folder]:
-    """Returns the checkpoints to delete so that the `keep` newest steps stay, each once."""
-    kept: set[int] = set()
+def beyond(checkpoints: Sequence[Folder], keep: int, best_step: int | None = None) -> list[Folder]:
+    """Returns the checkpoints to delete so that the `keep` newest steps and the best one stay, each once."""
+    steps = sorted({folder.step for folder in checkpoints}, reverse=True)
+    wanted = {*steps[:keep], *([best_step] if keep else [])}
     surplus = []
     for folder in newest_first(checkpoints):
-        if folder.step in kept or len(kept) >= keep:
-            surplus.append(folder)
+        if folder.step in wanted:
+            wanted.remove(folder.step)
         else:
-            kept.add(folder.step)
+            surplus.append(folder)
     return surplus

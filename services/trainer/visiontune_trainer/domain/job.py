@@ -30,6 +30,11 @@ class Progress:
     epoch: float = 0.0
     phase: str = ""
     remaining_s: float | None = None
+    # The best evaluation so far, and how many since made no progress.
+    best_step: int | None = None
+    best_metric: str = ""
+    best_value: float = 0.0
+    evaluations_without_progress: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Job:
     metrics_after: Mapping[str, float] = field(default_factory=dict)
     parameter_count: int = 0
     base_revision: str = ""  # commit of the Hub repository that the first attempt loaded
+    best_step: int | None = None  # of the best evaluation, as the newest checkpoint knows it
     cancel_requested_at: datetime | None = None
     pause_requested_at: datetime | None = None  # None again once it is paused, or goes on after all
     started_at: datetime | None = None

@@ -126,6 +126,20 @@ class NoResult(FailedPrecondition):
         )
 
 
+class PreviewNotInstalled(FailedPrecondition):
+    """Nothing here can encode examples."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"Examples cannot be shown: {missing} is not installed beside the trainer. Ask the operator to "
+            "install the extra `worker`, or to set VISIONTUNE_TRAINER_PREVIEW_TARGET."
+        )
+
+
+class PreviewRefused(FailedPrecondition):
+    """The examples cannot be shown; the message says why."""
+
+
 class StaleAttempt(PermissionDenied):
     """The attempt is no longer the current one. Its worker must exit without touching anything."""
 

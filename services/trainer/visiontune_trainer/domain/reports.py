@@ -1,7 +1,7 @@
 """What a worker says while it runs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,6 +11,8 @@ from visiontune_trainer.domain.job import Progress
 MOST_LOG_LINES = 20_000
 MOST_LOG_LINES_OF_JOB = 100_000
 LONGEST_LOG_LINE = 4_000
+# Steps of which a job keeps the answers to its samples; evenly spread once there were more.
+MOST_ANSWERS = 100
 _EVAL = "eval_"
 
 
@@ -68,18 +70,28 @@ class Sample:
 
     def over(self, earlier: "Sample | None") -> "Sample":
         """Returns the sample to keep: an empty `before` does not erase a known one."""
-        if earlier is None or self.before:
-            return self
-        return Sample(
-            self.job,
-            self.position,
-            self.example,
-            self.prompt,
-            self.expected,
-            earlier.before,
-            self.after,
-            self.after_step,
-        )
+        return self if earlier is None or self.before else replace(self, before=earlier.before)
+
+    def answer(self, first_step: int) -> "SampleAnswer":
+        """Returns what the model said, which at the first step is the untrained one."""
+        text = self.before if self.after_step == first_step else self.after
+        return SampleAnswer(self.job, self.example, self.after_step, text)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAnswer:
+    """What the model said about a held-out example at one step."""
+
+    job: str
+    example: str
+    step: int
+    text: str
+
+
+def to_thin(steps: Sequence[int]) -> list[int]:
+    """Returns the steps to forget: every second of those in between, once there are more than are kept."""
+    ordered = sorted(steps)
+    return ordered[1:-1:2] if len(ordered) > MOST_ANSWERS else []
 
 
 @dataclass(frozen=True, slots=True)

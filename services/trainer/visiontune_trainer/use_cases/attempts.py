@@ -3,15 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from visiontune_kit import faults
 from visiontune_kit.errors import NotFound, Unauthenticated
 from visiontune_recipes.spec import Base, Spec
 
-from visiontune_trainer.domain.folders import Folder, FolderState, StoredFile
+from visiontune_trainer.domain.folders import CHECKPOINT_PREFIX, Folder, FolderState
 from visiontune_trainer.domain.job import Attempt, Job, job_of_attempt
-from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.next_step import End, Pause, Policy, Retry, after_retryable, paused
 from visiontune_trainer.domain.problems import AttemptClaimed, CheckpointGone, DatasetGone, StaleAttempt
 from visiontune_trainer.domain.reasons import Reason
@@ -24,25 +23,16 @@ from visiontune_trainer.domain.reports import (
     Order,
     Report,
     Sample,
+    to_thin,
 )
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import Manifest, SignedUrl, UnitOfWork
+from visiontune_trainer.ports import Manifest, SignedFiles, UnitOfWork
 from visiontune_trainer.use_cases import fence, files, models, origins, records
 from visiontune_trainer.use_cases.deps import LOG_KEEPER, RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import end_attempt
 
+_URL_TTL = timedelta(hours=6)
 TOKEN_PREFIX = "vtw_"  # noqa: S105 - what tokens begin with
-
-
-@dataclass(frozen=True, slots=True)
-class SignedFiles:
-    """Files with where to GET each, by object."""
-
-    name: str
-    files: tuple[StoredFile, ...]
-    urls: Mapping[str, SignedUrl]
-    step: int = 0
-    is_adapter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +46,7 @@ class Claim:
     family: str
     manifest: Manifest
     resume_from: SignedFiles | None
+    best: SignedFiles | None  # the checkpoint of the best evaluation, as that of resume_from knew it
     adapter_base: Base | None  # what the first of model_files sits on, when that is no registered model
     model_files: tuple[SignedFiles, ...]  # the base, then each adapter on top
     samples: tuple[Sample, ...]
@@ -83,6 +74,7 @@ class Finish:
     artifacts: Mapping[str, tuple[files.UploadedFile, ...]] = field(default_factory=dict)  # by artifact
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameter_count: int = 0
+    best_step: int | None = None
 
 
 def hash_of(token: str) -> str:
@@ -135,6 +127,7 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
             await uow.records.add_event(event)
         samples = await uow.records.samples(job.name)
         checkpoint = await _to_resume_from(uow, job)
+        best = await _best(uow, job)
         chain = await models.chain_of(uow, job.resolved.base_model)
         await uow.commit()
     deps.wakeups.notify(job.name)
@@ -146,8 +139,9 @@ async def claim(attempt_name: str, worker_id: str, deps: Deps) -> Claim:
         family=job.family,
         manifest=await _manifest(job, deps),
         resume_from=await _signed_checkpoint(checkpoint, deps),
-        adapter_base=chain[0].base_model if chain and chain[0].is_adapter else None,
-        model_files=tuple([await _signed_model(model, deps) for model in chain]),
+        best=await _signed_checkpoint(best, deps),
+        adapter_base=models.below(chain),
+        model_files=tuple([await models.signed(model, deps) for model in chain]),
         samples=tuple(sample for sample in samples if sample.before),
         metrics_before=job.metrics_before,
         base_revision=job.base_revision,
@@ -224,7 +218,8 @@ def after_finish(job: Job, command: Finish, now: datetime, policy: Policy) -> Re
     """Decides what follows from a worker's own word."""
     message = command.message or "The worker gave no message."
     if command.outcome == "SUCCEEDED":
-        return End(State.SUCCEEDED, Reason.SUCCEEDED, "Trained to the end; the artifacts are there.")
+        trained = command.message or "Trained to the end; the artifacts are there."
+        return End(State.SUCCEEDED, Reason.SUCCEEDED, trained)
     if job.cancel_requested_at is not None:
         return End(State.CANCELLED, Reason.CANCELLED, "Stopped as asked.")
     if command.outcome == "FAILED":
@@ -248,7 +243,12 @@ def _results(job: Job, command: Finish) -> dict[str, object]:
     step = max(job.progress.step, job.progress.total_steps)
     progress = replace(job.progress, step=step, phase="", remaining_s=None)
     metrics = dict(command.metrics) or dict(job.metrics_after)
-    return {"progress": progress, "metrics_after": metrics, "parameter_count": command.parameter_count}
+    return {
+        "progress": progress,
+        "metrics_after": metrics,
+        "parameter_count": command.parameter_count,
+        "best_step": command.best_step,
+    }
 
 
 async def _store(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, now: datetime) -> Job:
@@ -257,7 +257,7 @@ async def _store(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, no
         job = await _store_metric(uow, job, attempt, point)
     job = await _store_log_lines(uow, job, attempt, report, now)
     for sample in report.samples:
-        await uow.records.put_sample(sample)
+        await _store_sample(uow, job, sample)
     if report.progress is not None and report.progress != job.progress:
         job = job.updated_with(progress=report.progress)
     if report.metrics_before and report.metrics_before != job.metrics_before:
@@ -277,6 +277,16 @@ async def _store_metric(uow: UnitOfWork, job: Job, attempt: Attempt, point: Metr
     point = replace(point, attempt=attempt.number, change=job.change)
     await uow.records.put_metric(point.after(await uow.records.metric_at(job.name, point.step)))
     return job
+
+
+async def _store_sample(uow: UnitOfWork, job: Job, sample: Sample) -> None:
+    """Stores what the model says now, and adds it to what it said before."""
+    await uow.records.put_sample(sample)
+    if not (sample.before or sample.after):
+        return  # A model that does not answer in text.
+    await uow.records.put_answer(sample.answer(job.resolved.first_step))
+    answers = await uow.records.answers(job.name, sample.example)
+    await uow.records.drop_answers(job.name, sample.example, to_thin([answer.step for answer in answers]))
 
 
 async def _store_log_lines(uow: UnitOfWork, job: Job, attempt: Attempt, report: Report, now: datetime) -> Job:
@@ -310,7 +320,7 @@ async def _finished(uow: UnitOfWork, attempt_name: str) -> State | None:
 async def _manifest(job: Job, deps: Deps) -> Manifest:
     """Raises DatasetGone; NotFound would tell the worker that its job is gone."""
     try:
-        return await deps.datasets.read_manifest(job.resolved.dataset_version)
+        return await deps.datasets.read_manifest(job.resolved.dataset_version, _URL_TTL)
     except NotFound as error:
         raise DatasetGone(job.resolved.dataset_version) from error
 
@@ -330,12 +340,13 @@ async def _to_resume_from(uow: UnitOfWork, job: Job) -> Folder | None:
     return found
 
 
+async def _best(uow: UnitOfWork, job: Job) -> Folder | None:
+    if job.best_step is None:
+        return None
+    return await origins.checkpoint_of(uow, f"{job.name}/{CHECKPOINT_PREFIX}{job.best_step}")
+
+
 async def _signed_checkpoint(found: Folder | None, deps: Deps) -> SignedFiles | None:
     if found is None:
         return None
     return SignedFiles(found.name, found.files, await records.sign(found, deps), step=found.step)
-
-
-async def _signed_model(model: Model, deps: Deps) -> SignedFiles:
-    urls = await records.sign_objects(model.project, [file.object for file in model.files], deps)
-    return SignedFiles(model.name, model.files, urls, is_adapter=model.is_adapter)

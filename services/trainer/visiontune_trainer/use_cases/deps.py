@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from visiontune_kit.clock import Clock
 
 from visiontune_trainer.domain.next_step import Policy
-from visiontune_trainer.ports import Backend, Datasets, ModelFolders, Storage, UnitOfWork
+from visiontune_trainer.ports import Backend, Datasets, HubConfigs, ModelFolders, Storage, UnitOfWork
+from visiontune_trainer.preview_ports import Previewer
 
 # Names under which the loops wait.
 RECONCILER = "loop:reconcile"
@@ -64,6 +65,8 @@ class Deps:
     datasets: Datasets
     backend: Backend
     model_folders: ModelFolders
+    previewer: Previewer
+    hub_configs: HubConfigs
     clock: Clock
     replica: str  # unique among running replicas
     new_token: Callable[[], str]

@@ -1,51 +1,109 @@
-"""What a job would need, as far as that is known before a worker loads the model."""
+"""What a job would have to do, as far as that is known before a worker loads the model."""
 
 import asyncio
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
 
+from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
+from visiontune_recipes.estimate.fitting import Place
 from visiontune_recipes.estimate.needs import Card, Needs, needs
-from visiontune_recipes.estimate.sizes import COUNTED, Sizes, sizes_of, sizes_of_preset
+from visiontune_recipes.estimate.sizes import Sizes
+from visiontune_recipes.estimate.work import Work
 from visiontune_recipes.facts import DatasetFacts
 from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Spec
 
+from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import AcceleratorKind
 from visiontune_trainer.use_cases.deps import Deps
 
 # Models that are made of models that are made of models: further back nobody looks.
 _MOST_ANCESTORS = 20
+# Jobs and points among which speeds are looked for, the newest and the first.
+_MOST_JOBS, _MOST_POINTS = 100, 1000
 
 
-async def estimate(asked: Spec, resolved: Spec, facts: DatasetFacts, steps: int, deps: Deps) -> Needs | str:
-    """The needs of a resolved spec, or a sentence that says why they are unknown. steps: still to do."""
+async def find_work(base: Base, facts: DatasetFacts, deps: Deps) -> tuple[str, Work] | str:
+    """Family of a base model and what it is to learn, or a sentence that says why that is unknown."""
     if facts.lengths is None:
         return "The dataset version is older than the statistics of its tokens; import it again."
-    found = await _sizes(resolved.base_model, deps)
+    found = await _sizes(base, deps)
     if isinstance(found, str):
         return found
     family, sizes = found
+    return family, Work(sizes, facts, facts.lengths)
+
+
+async def estimate(
+    project: str, asked: Spec, resolved: Spec, family: str, work: Work, steps: int, deps: Deps
+) -> Needs:
+    """The needs of a resolved spec. steps: still to do."""
     cards = [_card(kind, is_spot=resolved.resources.is_spot) for kind in deps.backend.accelerators()]
-    return needs(asked, resolved, sizes, facts.lengths, steps, FAMILIES[family].methods, cards)
+    speeds = await _speeds(project, resolved, deps)
+    return needs(asked, resolved, work, steps, FAMILIES[family].methods, cards, speeds)
+
+
+def place(resolved: Spec, deps: Deps) -> Place | None:
+    """The kind of accelerator that a job asks for; None for processors, and where the operator lists none."""
+    asked = resolved.resources.accelerator
+    kinds = (kind for kind in deps.backend.accelerators() if kind.name == asked)
+    return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in kinds), None)
+
+
+async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, float]:
+    """Samples a second of the newest job of each kind of accelerator that trained the same model alike.
+
+    On as many of them; "" stands for processors.
+    """
+    found: dict[str, float] = {}
+    async with deps.unit_of_work() as uow:
+        for job in await uow.jobs.page(project, "", None, _MOST_JOBS):
+            name = job.resolved.resources.accelerator
+            if job.state is not State.SUCCEEDED or name in found or not _alike(job.resolved, resolved):
+                continue
+            points = await uow.records.metrics(job.name, -1, _MOST_POINTS)
+            told = [speed for each in points if (speed := each.values.get("samples_per_second"))]
+            if told:
+                found[name] = median(told)
+    return found
+
+
+def _alike(one: Spec, other: Spec) -> bool:
+    """True when both train the same model in the same way on as many accelerators."""
+
+    def about(spec: Spec) -> tuple[object, ...]:
+        where = spec.resources
+        count = max(1, where.accelerator_count) * where.node_count
+        return spec.base_model, spec.adaptation, spec.objective, count
+
+    return about(one) == about(other)
 
 
 async def _sizes(base: Base, deps: Deps) -> tuple[str, Sizes] | str:
-    """Family and sizes of a base model, or why they are unknown."""
     source = await _first(base, deps)
     preset = PRESETS.get(source.preset or "")
     if preset is not None:
         family, sizes = preset.family, sizes_of_preset(preset)
-    elif source.path is not None:
-        config = await asyncio.to_thread(deps.model_folders.config, source.path)
-        if config is None:
-            return f"The trainer cannot read {source.path}/config.json; so sizes are unknown."
-        kind = str(config.get("model_type", ""))
-        family = _family_of(kind, sees="vision_config" in config)
-        sizes = sizes_of(family, config) if family in COUNTED else None
     else:
-        return "Nothing is downloaded before a worker runs, so sizes of models on the Hub are unknown."
+        config = await _config(source, deps)
+        if isinstance(config, str):
+            return config
+        family = _family_of(str(config.get("model_type", "")), sees="vision_config" in config)
+        sizes = sizes_of(family, config)
     if sizes is None:
         return f"What is known of this model of the family {family} does not suffice to tell its size."
     return family, sizes
+
+
+async def _config(source: Base, deps: Deps) -> Mapping[str, Any] | str:
+    """What config.json of a folder or a repository says, or why nobody can tell."""
+    if source.hub is not None:
+        hub = source.hub
+        return await deps.hub_configs.config(hub.repo_id, hub.revision)
+    config = await asyncio.to_thread(deps.model_folders.config, source.path or "")
+    return config or f"The trainer cannot read {source.path}/config.json; so sizes are unknown."
 
 
 def _family_of(model_type: str, *, sees: bool) -> str:

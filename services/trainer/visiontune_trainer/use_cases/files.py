@@ -46,6 +46,7 @@ class CommitCheckpoint:
     step: int
     epoch: float
     files: tuple[UploadedFile, ...]
+    best_step: int | None = None  # of the best evaluation by then
 
 
 async def create_uploads(
@@ -134,7 +135,8 @@ async def _show(command: CommitCheckpoint, folder: Folder, deps: Deps) -> None:
         )
         committed = await uow.folders.of(job.name, FolderState.COMMITTED)
         keep = job.resolved.checkpointing.keep or _DEFAULT_KEEP
-        await doom(uow, beyond([each for each in committed if each.is_checkpoint], keep))
+        await doom(uow, beyond([each for each in committed if each.is_checkpoint], keep, command.best_step))
+        job = replace(job, best_step=command.best_step)
         job, event = job.noted(Reason.CHECKPOINT_SAVED, f"Saved a checkpoint at step {command.step:,}.", now)
         await uow.jobs.save(job)
         await uow.records.add_event(event)

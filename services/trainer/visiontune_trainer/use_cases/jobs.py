@@ -1,13 +1,16 @@
 """What users ask about jobs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from visiontune_kit.errors import NotFound
 from visiontune_recipes import resume_rules
 from visiontune_recipes.check import Problem, check, family_of, warnings
+from visiontune_recipes.estimate.fitting import Choice, choices, fitted
 from visiontune_recipes.estimate.needs import Needs
 from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.lengths import reach as reach_of
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
 
@@ -17,18 +20,18 @@ from visiontune_trainer.domain.next_step import End
 from visiontune_trainer.domain.problems import (
     JobEnded,
     JobExists,
-    JobNotFound,
     JobRuns,
     SpecRefused,
     VisionTrainingDisabled,
 )
 from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import UnitOfWork
-from visiontune_trainer.use_cases import estimates, origins
+from visiontune_trainer.preview_ports import Shown
+from visiontune_trainer.use_cases import estimates, lengths, origins, previews
 from visiontune_trainer.use_cases.catalogue import IMAGE_KINDS
 from visiontune_trainer.use_cases.deps import RECONCILER, SWEEPER, Deps
 from visiontune_trainer.use_cases.lifecycle import doom, end_attempt
+from visiontune_trainer.use_cases.lookups import existing_job, locked_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,14 @@ class Plan:
     base_revision: str = ""  # commit of the Hub repository that the job to go on from loaded
     warnings: tuple[Problem, ...] = ()
     needs: Needs | str = ""  # a sentence says why they are unknown
+    choices: tuple[Choice, ...] = ()
 
 
-async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
-    """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled."""
+async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool = True) -> Plan:
+    """Resolves and checks a spec; spends nothing. Raises VisionTrainingDisabled.
+
+    looks_at_lengths: whether examples that are too long are looked for where nothing else is wrong.
+    """
     origin = await origins.find(project, spec, deps)
     spec, family, problems = origin.spec, origin.family, list(origin.problems)
     try:
@@ -67,6 +74,11 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         problems += [_unknown_version(spec.dataset_version), *_without_dataset(spec, family)]
         return Plan(problems=tuple(problems), family=family)
     resolved = resolve(spec, version.facts, parameter_count=origin.parameter_count)
+    work = await estimates.find_work(resolved.base_model, version.facts, deps)
+    filled, why = fitted(
+        spec, resolved, None if isinstance(work, str) else work[1], estimates.place(resolved, deps)
+    )
+    resolved = resolve(filled, version.facts, parameter_count=origin.parameter_count)
     found = family_of(resolved, family)
     name = found.name if found else family
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
@@ -76,6 +88,12 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
     steps = total_steps(resolved, version.facts)
     if origin.earlier:
         problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
+    cautions = warnings(spec, version.facts)
+    if looks_at_lengths and not problems and found is not None and not isinstance(work, str):
+        reach = reach_of(work[1].sizes, version.facts, found, resolved)
+        too_long, is_sure = await lengths.check(resolved, reach, deps)
+        if too_long is not None:
+            (problems if is_sure and not resolved.skips_bad_examples else cautions).append(too_long)
     return Plan(
         problems=tuple(problems),
         resolved=resolved,
@@ -83,9 +101,23 @@ async def plan(project: str, spec: Spec, deps: Deps) -> Plan:
         family=name,
         dataset_digest=version.digest,
         base_revision=origin.earlier.base_revision if origin.earlier else "",
-        warnings=tuple(warnings(spec, version.facts)),
-        needs=await estimates.estimate(spec, resolved, version.facts, steps - resolved.first_step, deps),
+        warnings=tuple(cautions),
+        needs=work
+        if isinstance(work, str)
+        else await estimates.estimate(project, spec, resolved, *work, steps - resolved.first_step, deps),
+        choices=tuple(choices(spec, resolved, why)),
     )
+
+
+async def preview_examples(project: str, spec: Spec, rows: Sequence[int], count: int, deps: Deps) -> Shown:
+    """Shows a job's examples as its model would get them, rows or the first `count` of the training.
+
+    Raises SpecRefused, VisionTrainingDisabled, and what Previewer raises.
+    """
+    made = await plan(project, spec, deps, looks_at_lengths=False)
+    if made.problems or made.resolved is None:
+        raise SpecRefused(made.problems)
+    return await previews.show(made.resolved.at(made.base_revision), rows, count, deps)
 
 
 async def create_job(command: CreateJob, deps: Deps) -> Job:
@@ -179,22 +211,6 @@ async def delete_job(name: str, deps: Deps) -> None:
         await uow.jobs.delete(name)
         await uow.commit()
     deps.wakeups.notify(name, SWEEPER)
-
-
-async def existing_job(uow: UnitOfWork, name: str) -> Job:
-    """Returns the job. Raises JobNotFound."""
-    job = await uow.jobs.get(name)
-    if job is None:
-        raise JobNotFound(name)
-    return job
-
-
-async def locked_job(uow: UnitOfWork, name: str) -> Job:
-    """Returns the job, held until the transaction ends. Raises JobNotFound."""
-    job = await uow.jobs.lock(name)
-    if job is None:
-        raise JobNotFound(name)
-    return job
 
 
 def _without_dataset(spec: Spec, family: str) -> list[Problem]:

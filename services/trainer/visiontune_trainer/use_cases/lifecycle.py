@@ -9,7 +9,7 @@ from visiontune_trainer.domain.next_step import End, Pause, Retry
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 
-# Checkpoints of a job that has ended, by state: nothing can go on from those of the others.
+# Checkpoints of a job that has ended, by state, beside the best: nothing can go on from those of the others.
 _KEPT_CHECKPOINTS = {State.SUCCEEDED: 1}
 
 
@@ -49,7 +49,7 @@ async def end_attempt(
         checkpoints = [
             folder for folder in await uow.folders.of(job.name, FolderState.COMMITTED) if folder.is_checkpoint
         ]
-        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0)))
+        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0), job.best_step))
     await uow.jobs.save(job)
     await uow.records.add_event(event)
     return job

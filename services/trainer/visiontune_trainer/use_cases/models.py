@@ -1,5 +1,6 @@
 """Models: registered results of jobs, from which later jobs can start."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +12,10 @@ from visiontune_trainer.domain.lineage import Seen, generation_of
 from visiontune_trainer.domain.models import Model, ModelFilter, result_of
 from visiontune_trainer.domain.problems import ModelExists, ModelInUse, ModelNotFound, NoResult, StaleEtag
 from visiontune_trainer.domain.states import State
-from visiontune_trainer.ports import SignedUrl, UnitOfWork
+from visiontune_trainer.ports import SignedFiles, SignedUrl, UnitOfWork
 from visiontune_trainer.use_cases import lineage, origins, records
 from visiontune_trainer.use_cases.deps import SWEEPER, Deps
-from visiontune_trainer.use_cases.jobs import locked_job
+from visiontune_trainer.use_cases.lookups import locked_job
 
 _MOST_USERS = 10
 
@@ -157,3 +158,17 @@ async def chain_of(uow: UnitOfWork, base: Base) -> list[Model]:
             break
         base = model.base_model
     return chain
+
+
+def below(chain: Sequence[Model]) -> Base | None:
+    """What the first model of a chain sits on, when it is an adapter."""
+    return chain[0].base_model if chain and chain[0].is_adapter else None
+
+
+async def signed(
+    model: Model, deps: Deps, wanted: Callable[[StoredFile], bool] = lambda _: True
+) -> SignedFiles:
+    """Returns a model's files, those that are wanted, with where to GET each."""
+    files = tuple(filter(wanted, model.files))
+    urls = await records.sign_objects(model.project, [file.object for file in files], deps)
+    return SignedFiles(model.name, files, urls, is_adapter=model.is_adapter)

@@ -7,8 +7,8 @@ from visiontune_trainer.domain.reasons import Reason
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.deps import RECONCILER, Deps
-from visiontune_trainer.use_cases.jobs import locked_job
 from visiontune_trainer.use_cases.lifecycle import end_attempt
+from visiontune_trainer.use_cases.lookups import locked_job
 
 
 async def pause_job(name: str, deps: Deps) -> Job:

@@ -1,11 +1,13 @@
 """What users read about a job: events, metrics, lines, logs, samples, checkpoints, artifacts."""
 
+from collections.abc import Iterable
+
 from visiontune_trainer.domain.folders import Folder, FolderState, newest_first
-from visiontune_trainer.domain.job import Event, project_of
-from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample
+from visiontune_trainer.domain.job import Event, Job, project_of
+from visiontune_trainer.domain.reports import LogLine, MetricPoint, Sample, SampleAnswer
 from visiontune_trainer.ports import SignedUrl
 from visiontune_trainer.use_cases.deps import Deps
-from visiontune_trainer.use_cases.jobs import existing_job
+from visiontune_trainer.use_cases.lookups import existing_job
 
 _MOST_OBJECTS = 1_000
 
@@ -31,27 +33,35 @@ async def list_log_lines(job: str, after: int, limit: int, deps: Deps) -> list[L
         return await uow.records.log_lines(job, after, limit)
 
 
-async def list_samples(job: str, deps: Deps) -> list[Sample]:
-    """Returns the samples in row order of their examples."""
+async def list_samples(job: str, example: str, deps: Deps) -> list[Sample]:
+    """Returns the samples in row order of their examples; only that of an example when one is named."""
     async with deps.unit_of_work() as uow:
         await existing_job(uow, job)
-        return await uow.records.samples(job)
+        found = await uow.records.samples(job)
+    return [sample for sample in found if example in {"", sample.example}]
 
 
-async def list_checkpoints(job: str, deps: Deps) -> list[Folder]:
-    """Returns the complete checkpoints, newest first."""
-    return newest_first([folder for folder in await _committed(job, deps) if folder.is_checkpoint])
+async def answers_to(samples: Iterable[Sample], deps: Deps) -> list[list[SampleAnswer]]:
+    """Returns what the model said at each step, for each sample."""
+    async with deps.unit_of_work() as uow:
+        return [await uow.records.answers(sample.job, sample.example) for sample in samples]
+
+
+async def list_checkpoints(job: str, deps: Deps) -> tuple[list[Folder], int | None]:
+    """Returns the complete checkpoints, newest first, and the step of the best one."""
+    found, folders = await _committed(job, deps)
+    return newest_first([folder for folder in folders if folder.is_checkpoint]), found.best_step
 
 
 async def list_artifacts(job: str, deps: Deps) -> list[tuple[Folder, dict[str, SignedUrl]]]:
     """Returns the artifacts by name, each with a signed URL by object."""
-    folders = [folder for folder in await _committed(job, deps) if folder.is_artifact]
+    folders = [folder for folder in (await _committed(job, deps))[1] if folder.is_artifact]
     return [(folder, await sign(folder, deps)) for folder in folders]
 
 
 async def list_logs(job: str, deps: Deps) -> list[Folder]:
     """Returns the logs of the attempts that have ended, by attempt."""
-    logs = [folder for folder in await _committed(job, deps) if folder.is_log]
+    logs = [folder for folder in (await _committed(job, deps))[1] if folder.is_log]
     return sorted(logs, key=lambda folder: folder.attempt)
 
 
@@ -68,7 +78,7 @@ async def sign_objects(project: str, objects: list[str], deps: Deps) -> dict[str
     return urls
 
 
-async def _committed(job: str, deps: Deps) -> list[Folder]:
+async def _committed(job: str, deps: Deps) -> tuple[Job, list[Folder]]:
     async with deps.unit_of_work() as uow:
-        await existing_job(uow, job)
-        return await uow.folders.of(job, FolderState.COMMITTED)
+        found = await existing_job(uow, job)
+        return found, await uow.folders.of(job, FolderState.COMMITTED)

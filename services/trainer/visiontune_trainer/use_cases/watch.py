@@ -9,7 +9,7 @@ from visiontune_trainer.domain.problems import CursorGone
 from visiontune_trainer.domain.reports import LogLine, MetricPoint
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.deps import Deps
-from visiontune_trainer.use_cases.jobs import existing_job
+from visiontune_trainer.use_cases.lookups import existing_job
 
 HEARTBEAT = timedelta(seconds=15)
 _POLL_S = 0.5

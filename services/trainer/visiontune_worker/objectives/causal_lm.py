@@ -10,8 +10,8 @@ from torch.nn import functional
 from visiontune_recipes.spec import Batching, Spec
 
 from visiontune_worker.build import Built
-from visiontune_worker.faults import ConfigurationFault, DataFault
-from visiontune_worker.objectives import objective, packing
+from visiontune_worker.faults import ConfigurationFault
+from visiontune_worker.objectives import answers, objective, packing
 from visiontune_worker.objectives.conversations import (
     Messages,
     Rendered,
@@ -22,7 +22,7 @@ from visiontune_worker.objectives.conversations import (
     up_to_last_answer,
 )
 from visiontune_worker.objectives.joining import along_first, along_text, mask
-from visiontune_worker.objectives.objective import Change, Loss, Result
+from visiontune_worker.objectives.objective import Change, Loss, Result, View, ViewKind, too_long
 from visiontune_worker.shards import Example
 
 # Share by which the loss of packed examples may differ from theirs alone.
@@ -31,10 +31,14 @@ LEAK, LEAK_BF16 = 1e-4, 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded(objective.Encoded):
-    """trained: bool [length], True on the assistant's tokens. answer_start: where the last answer begins."""
+    """trained: bool [length], True on the assistant's tokens. answer_start: where the last answer begins.
+
+    references: what the last answer is compared with.
+    """
 
     trained: Tensor
     answer_start: int
+    references: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +53,17 @@ class CausalLM(objective.Objective[Encoded, Batch]):
 
     def __init__(self, built: Built, spec: Spec) -> None:
         self._built = built
-        self._max_length = spec.hyperparameters.max_length or 2048
+        self._longest = spec.hyperparameters.max_length or 2048
         self._max_new_tokens = spec.evaluation.max_new_tokens or 32
         self._packs = spec.batching is Batching.PACKED
+        self._evaluation = spec.evaluation
         self._renderer = Renderer(built.processor, built.family, built.stop_ids)
         self._special = built.tokenizer.all_special_tokens
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a conversation, at most."""
+        return self._longest
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
         """Token ids and pixels, by a processor whose template marks the answers. See Objective."""
@@ -63,6 +73,10 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             refuse_special_tokens(example, texts, self._special)
         rendered = self._renderer.render(examples, conversations, change)
         return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
+
+    def views(self, encoded: Encoded) -> Sequence[View]:
+        """The conversation with all its pictures."""
+        return [view(ViewKind.CONVERSATION, encoded, encoded.trained)]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """A batch padded on the right, or packed where the spec asks for it."""
@@ -93,29 +107,39 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             )
 
     def measure(self, model: torch.nn.Module, batches: Iterable[Sequence[Encoded]]) -> Mapping[str, Any]:
-        """Loss and token accuracy with the answer given, exact match by greedy generation without it."""
-        summed, right, tokens, exact = 0.0, 0, 0, 0
-        answers: dict[str, str] = {}
+        """Loss and token accuracy with the answer given, scores of what is generated greedily without it."""
+        summed, right, tokens, long = 0.0, 0, 0, 0
+        scores = dict.fromkeys(answers.SCORES, 0.0)
+        said: dict[str, str] = {}
         for examples in batches:
             batch = collate(examples, self._built.pad_id)
             found = self.loss(model, batch.to(self._built.device))
             summed, right = summed + found.summed.item(), right + int(found.counts["right"])
             tokens += batch.weight
             for each, answer in zip(examples, self.generate(model, examples), strict=True):
-                answers[each.name] = answer
-                exact += answer == each.expected
-        return {"loss": summed, "right": right, "tokens": tokens, "exact": exact, "answers": answers}
+                said[each.name] = answer
+                long += answers.is_long(each.expected)
+                for name, score in answers.SCORES.items():
+                    scores[name] += score(answer, each.expected, each.references)
+        sums = {"loss": summed, "right": right, "tokens": tokens, "long": long}
+        return {**sums, "scores": scores, "answers": said}
 
     def result(self, parts: Sequence[Mapping[str, Any]]) -> Result:
-        """Means over all tokens and all answers."""
-        answers = {name: answer for each in parts for name, answer in each["answers"].items()}
-        tokens = max(1, sum(each["tokens"] for each in parts))
+        """Means over all tokens and all answers, by the scores that suit these where the job names none."""
+        said = {name: answer for each in parts for name, answer in each["answers"].items()}
+        tokens, long = (sum(each[name] for each in parts) for name in ("tokens", "long"))
+        suiting = answers.suiting(long, len(said))
+        chosen = answers.SCORES if self._evaluation.metrics else {*suiting, self._evaluation.judged_by}
         metrics = {
-            "loss": sum(each["loss"] for each in parts) / tokens,
-            "exact_match": sum(each["exact"] for each in parts) / max(1, len(answers)),
-            "token_accuracy": sum(each["right"] for each in parts) / tokens,
+            "loss": sum(each["loss"] for each in parts) / max(1, tokens),
+            "token_accuracy": sum(each["right"] for each in parts) / max(1, tokens),
+            **{
+                name: sum(each["scores"][name] for each in parts) / max(1, len(said))
+                for name in answers.SCORES
+                if name in chosen
+            },
         }
-        return Result(metrics, answers)
+        return Result(metrics, said)
 
     def generate(self, model: Any, examples: Sequence[Encoded]) -> list[str]:
         """What the model answers by itself where each example's last answer stands."""
@@ -135,30 +159,28 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             eos_token_id=list(built.stop_ids),
             pad_token_id=built.pad_id,
         )
-        answers = generated[:, inputs["input_ids"].shape[1] :]
-        texts = built.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        said = generated[:, inputs["input_ids"].shape[1] :]
+        texts = built.tokenizer.batch_decode(said, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
     def _encoded(self, example: Example, messages: Messages, rendered: Rendered) -> Encoded:
         input_ids, trained = rendered.text["input_ids"], rendered.trained
         self._check(example, input_ids, trained)
+        expected = text_of(messages[-1]).strip()
         return Encoded(
             name=example.name,
             text=rendered.text,
             vision=rendered.vision,
             prompt=prompt_of(messages, example.videos),
-            expected=text_of(messages[-1]).strip(),
+            expected=expected,
             trained=trained,
             answer_start=_last_run_start(trained),
+            references=answers.references_of(example.metadata_json, expected),
         )
 
     def _check(self, example: Example, input_ids: Tensor, trained: Tensor) -> None:
-        if len(input_ids) > self._max_length:
-            raise DataFault(
-                "EXAMPLE_TOO_LONG",
-                f"Example {example.id!r} has {len(input_ids)} tokens, images included; max_length is "
-                f"{self._max_length}. Shorten it, or raise hyperparameters.max_length.",
-            )
+        if self.checks_length and len(input_ids) > self._longest:
+            raise too_long(example, len(input_ids), self._longest)
         if not bool(trained.any()):
             raise ConfigurationFault(
                 "TEMPLATE_MARKS_NO_ANSWER",
@@ -170,6 +192,11 @@ class CausalLM(objective.Objective[Encoded, Batch]):
                 "TEMPLATE_TRAINS_NO_STOP",
                 f"The last trained token of example {example.id!r} is no stop token: answers would not end.",
             )
+
+
+def view(kind: ViewKind, encoded: objective.Encoded, trained: Tensor) -> View:
+    """A conversation with all the pictures of its example."""
+    return View(kind, encoded.input_ids, trained, encoded.vision, slice(None))
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:

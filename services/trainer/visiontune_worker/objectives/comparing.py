@@ -14,7 +14,7 @@ from visiontune_worker.build import Built
 from visiontune_worker.objectives import belonging, coupling, objective, pairs
 from visiontune_worker.objectives.compared import Compared, HeldOut, compare
 from visiontune_worker.objectives.coupling import Embeddings
-from visiontune_worker.objectives.objective import Batch, Change, Loss, Result, Scaled
+from visiontune_worker.objectives.objective import Batch, Change, Loss, Result, Scaled, View
 from visiontune_worker.objectives.pairs import IMAGE, NEGATIVE, TEXT, Inputs, Pair, of
 from visiontune_worker.shards import Example
 
@@ -36,11 +36,6 @@ class Comparing(objective.Objective[Pair, Batch]):
         self.max_length = numbers.max_length or 2048
         self.seed = numbers.seed or 0
         self._step_size = (numbers.batch_size or 1) * (numbers.gradient_accumulation_steps or 1)
-
-    @property
-    @abstractmethod
-    def longest(self) -> int:
-        """Tokens of a text or an image, at most."""
 
     @abstractmethod
     def of_texts(self, texts: Sequence[str]) -> Iterable[Inputs]:
@@ -93,7 +88,7 @@ class Comparing(objective.Objective[Pair, Batch]):
             change,
             of_texts=self.of_texts,
             of_images=self.of_images,
-            longest=self.longest,
+            longest=self.longest if self.checks_length else None,
             special=self.built.tokenizer.all_special_tokens,
         )
         shown = [self.shown(each) for each in encoded]
@@ -105,6 +100,10 @@ class Comparing(objective.Objective[Pair, Batch]):
     def seen(self, encoded: Pair, epoch: int) -> Pair:
         """Of several texts or images one, which is another in another epoch."""
         return encoded.seen(self.seed, epoch)
+
+    def views(self, encoded: Pair) -> Sequence[View]:
+        """Its texts, its images and its negatives."""
+        return pairs.views(encoded)
 
     def collate(self, encoded: Sequence[Pair]) -> Batch:
         """One text and one image of each, and all negatives."""

@@ -1,7 +1,8 @@
 """What loop and evaluation need from an objective. A new one is a module and a line in the table."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from visiontune_worker.build import Built
+from visiontune_worker.faults import DataFault
 from visiontune_worker.ranks import Ranks
 from visiontune_worker.shards import Example
 
@@ -46,6 +48,33 @@ class Encoded:
     def size_bytes(self) -> int:
         """Memory that it holds."""
         return sum(each.nbytes for each in (*self.text.values(), *self.vision.values()))
+
+
+class ViewKind(StrEnum):
+    """What an input of the model is; named as in visiontune.trainer.v1.ModelInput.Kind without the prefix."""
+
+    CONVERSATION = "CONVERSATION"
+    CHOSEN = "CHOSEN"
+    REJECTED = "REJECTED"
+    TEXT = "TEXT"
+    IMAGE = "IMAGE"
+    NEGATIVE = "NEGATIVE"
+    MASKED_TEXT = "MASKED_TEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a model is given of an example, for people to look at.
+
+    input_ids: int64 [length], and trained: bool [length], those on which the loss is taken; both None for an
+    image without tokens. pictures: which of the example's images, negatives behind them.
+    """
+
+    kind: ViewKind
+    input_ids: Tensor | None
+    trained: Tensor | None = None
+    vision: Mapping[str, Tensor] = field(default_factory=dict)
+    pictures: slice = field(default_factory=lambda: slice(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +130,12 @@ class Objective(Protocol[E, B]):
 
     # The processes that train together.
     ranks: Ranks = Ranks()
+    # False: an example that is too long is encoded all the same, for people to look at.
+    checks_length: bool = True
+
+    @property
+    def longest(self) -> int:
+        """Tokens of an example, or of a text or an image where these are compared, at most."""
 
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[E]:
         """Examples as tensors. DataFault names one that cannot be trained on.
@@ -111,6 +146,9 @@ class Objective(Protocol[E, B]):
     def seen(self, encoded: E, epoch: int) -> E:
         """An example as an epoch sees it; the same in all, unless an objective draws something of it."""
         return encoded
+
+    def views(self, encoded: E) -> Sequence[View]:
+        """What the model is given of an example, as `seen`."""
 
     def collate(self, encoded: Sequence[E]) -> B:
         """A batch for training."""
@@ -147,3 +185,13 @@ class Objective(Protocol[E, B]):
 
     def result(self, parts: Sequence[Mapping[str, Any]]) -> Result:
         """What all ranks' parts, in their order, amount to."""
+
+
+def too_long(example: Example, tokens: int, longest: int) -> DataFault:
+    """Nothing is ever cut: an answer would be learnt without its end, an image without its places."""
+    return DataFault(
+        "EXAMPLE_TOO_LONG",
+        f"Example {example.id!r} has {tokens:,} tokens, images included; {longest:,} are allowed by "
+        f"hyperparameters.max_length, or by the model. Set max_length to {tokens} or more where the model "
+        "takes that, shorten the example, or use fewer or smaller images.",
+    )

@@ -15,7 +15,7 @@ from visiontune_worker.objectives import objective
 from visiontune_worker.objectives.belonging import key, keys
 from visiontune_worker.objectives.conversations import decode, refuse_special_tokens
 from visiontune_worker.objectives.joining import along_first
-from visiontune_worker.objectives.objective import Batch, Change
+from visiontune_worker.objectives.objective import Batch, Change, View, ViewKind, too_long
 from visiontune_worker.shards import Example
 
 # The model's inputs for one text or one image: the first axis of each is 1.
@@ -90,12 +90,13 @@ def encode(
     *,
     of_texts: Callable[[Sequence[str]], Iterable[Inputs]],
     of_images: Callable[[Sequence[Image]], Iterable[Inputs]],
-    longest: int,
+    longest: int | None,
     special: Sequence[str],
 ) -> list[Pair]:
     """Examples as pairs. DataFault names one that cannot be compared.
 
-    longest: tokens of a text or an image, at most. special: tokens that no text may spell out.
+    longest: tokens of a text or an image, at most; None: any number. special: tokens that no text may spell
+    out.
     """
     for each in examples:
         refuse_special_tokens(each, each.texts, special)
@@ -109,13 +110,20 @@ def encode(
     images = iter(of_images([picture for each in examples for picture in _pictures(each, change)]))
     encoded = [_pair(each, texts, images) for each in examples]
     for example, made in zip(examples, encoded, strict=True):
-        if made.longest > longest:
-            raise DataFault(
-                "EXAMPLE_TOO_LONG",
-                f"Example {example.id!r} has a text or an image of {made.longest} tokens; the model or "
-                f"hyperparameters.max_length allows {longest}. Shorten it, or raise that.",
-            )
+        if longest is not None and made.longest > longest:
+            raise too_long(example, made.longest, longest)
     return encoded
+
+
+def views(pair: Pair) -> list[View]:
+    """Its texts, its images and its negatives, all of them: of each side an epoch takes one."""
+    made = [View(ViewKind.TEXT, each["input_ids"][0]) for each in pair.texts.inputs]
+    images = [(ViewKind.IMAGE, each) for each in pair.images.inputs]
+    images += [(ViewKind.NEGATIVE, each) for each in pair.negatives.inputs]
+    for place, (kind, inputs) in enumerate(images):
+        ids = inputs["input_ids"][0] if "input_ids" in inputs else None
+        made.append(View(kind, ids, None, inputs, slice(place, place + 1)))
+    return made
 
 
 def _pair(example: Example, texts: Iterator[Inputs], images: Iterator[Inputs]) -> Pair:

@@ -16,7 +16,7 @@ from visiontune_worker.faults import DataFault
 from visiontune_worker.objectives import causal_lm, objective
 from visiontune_worker.objectives.causal_lm import Batch, CausalLM, predicted
 from visiontune_worker.objectives.conversations import up_to_last_answer
-from visiontune_worker.objectives.objective import Change, Loss, Result
+from visiontune_worker.objectives.objective import Change, Loss, Result, View, ViewKind
 from visiontune_worker.shards import Example
 
 
@@ -64,8 +64,14 @@ class Preference(objective.Objective[Encoded, Batch]):
         # An adapter that changes nothing yet can be switched off; else the start has to be kept.
         self._start = None if _changes_nothing(built) else _frozen(built.model)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of a conversation with either answer, at most."""
+        return self._answers.longest
+
     def encode(self, examples: Sequence[Example], change: Change | None = None) -> list[Encoded]:
         """Both answers of each example. See Objective."""
+        self._answers.checks_length = self.checks_length
         chosen = self._answers.encode(examples, change)
         rejected = self._answers.encode([_with_rejected(each) for each in examples], change)
         return [
@@ -79,6 +85,14 @@ class Preference(objective.Objective[Encoded, Batch]):
                 rejected=replace(lost, vision=won.vision),
             )
             for won, lost in zip(chosen, rejected, strict=True)
+        ]
+
+    def views(self, encoded: Encoded) -> Sequence[View]:
+        """The conversation with either answer, of which the last one is trained on."""
+        answers = {ViewKind.CHOSEN: encoded.chosen, ViewKind.REJECTED: encoded.rejected}
+        return [
+            causal_lm.view(kind, each, each.trained & (torch.arange(each.length) >= each.answer_start))
+            for kind, each in answers.items()
         ]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:

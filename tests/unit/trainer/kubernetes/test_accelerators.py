@@ -31,6 +31,9 @@ def test_the_maps_that_come_along_can_be_read(path: Path) -> None:
     assert {"nvidia-t4", "nvidia-h100-80gb"} <= set(places.accelerators)
     assert all(each.node_labels and each.tolerations for each in places.accelerators.values())
     assert {each.name: each.memory_bytes for each in places.kinds()}["nvidia-h100-80gb"] == 80 * 1024**3
+    # The T4 is older than bfloat16; of all others the figures are told.
+    assert {each.name for each in places.kinds() if not each.has_bf16} == {"nvidia-t4"}
+    assert all(each.bf16_flops or not each.has_bf16 for each in places.kinds())
 
 
 def test_users_are_told_what_the_operator_said_by_name() -> None:

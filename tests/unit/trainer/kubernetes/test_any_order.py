@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from visiontune_kit.database import Database
 from visiontune_trainer.adapters import tables
 from visiontune_trainer.adapters.database import UnitOfWork
+from visiontune_trainer.adapters.hub_configs import HubConfigs
 from visiontune_trainer.adapters.model_folders import ModelFolders
 from visiontune_trainer.compute.kubernetes import backend as backend_module
 from visiontune_trainer.compute.kubernetes import seeing
@@ -102,7 +103,7 @@ class ClusterClock:
 
 
 class NoManifest:
-    async def read_manifest(self, name: str) -> bytes:
+    async def read_manifest(self, name: str, ttl: timedelta) -> bytes:
         return b""
 
 
@@ -169,9 +170,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.backend = backend
         self.deps = Deps(
             model_folders=ModelFolders(()),
+            hub_configs=HubConfigs(enabled=False),
             unit_of_work=lambda: UnitOfWork(World.database),
             storage=None,  # type: ignore[arg-type]  # no artifacts here
             datasets=NoManifest(),  # type: ignore[arg-type]  # all that a claim asks
+            previewer=None,  # type: ignore[arg-type]  # nobody asks
             backend=backend,
             clock=ClusterClock(self.cluster),
             replica="r",

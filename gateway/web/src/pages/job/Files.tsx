@@ -12,7 +12,10 @@ import { bytes, count, measure } from "../../lib/format";
 import { lastOf } from "../../lib/names";
 
 const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
-  { name: "Checkpoint", cell: (checkpoint) => lastOf(checkpoint.name) },
+  {
+    name: "Checkpoint",
+    cell: (checkpoint) => `${lastOf(checkpoint.name)}${checkpoint.isBest ? " (best)" : ""}`,
+  },
   { name: "Epoch", cell: (checkpoint) => measure(checkpoint.epoch ?? 0), number: true },
   { name: "Attempt", cell: (checkpoint) => count(checkpoint.attempt), number: true, wide: true },
   { name: "Size", cell: (checkpoint) => bytes(checkpoint.sizeBytes), number: true },

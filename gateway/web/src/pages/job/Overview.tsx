@@ -7,7 +7,7 @@ import { LineChart } from "../../components/LineChart";
 import { Columns, Facts, Panel } from "../../components/Page";
 import { enumLabel, int, measure, moment, shortDigest } from "../../lib/format";
 import { seriesOf } from "../../lib/history";
-import { CHARTS } from "../../lib/metrics";
+import { bestOf, CHARTS } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
 import css from "./job.module.css";
@@ -85,6 +85,7 @@ function Spec({ job }: { job: TrainingJob }) {
           ["Schedule", enumLabel(numbers.schedule, "SCHEDULE_")],
           ["Precision", enumLabel(numbers.precision, "PRECISION_")],
           ["Seed", numbers.seed],
+          ["Best evaluation", bestOf(job)],
           ["Attempt", job.attempt],
           ["Created", moment(job.createTime)],
           ["Ended", job.endTime && moment(job.endTime)],

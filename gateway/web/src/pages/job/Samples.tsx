@@ -1,8 +1,9 @@
 /** What the model says about the same held-out examples, before and after, beside their pictures. */
 import { useQuery } from "@tanstack/react-query";
+import { Fragment, useState } from "react";
 import { Link } from "react-router";
 import { thumbnailQuery } from "../../api/datasets";
-import { samplesQuery } from "../../api/jobs";
+import { sampleAnswersQuery, samplesQuery } from "../../api/jobs";
 import type { Sample, TrainingJob } from "../../api/types";
 import { ThumbnailImage } from "../../components/ThumbnailImage";
 import { Empty, Failure, Loading } from "../../components/states";
@@ -34,7 +35,7 @@ export function Samples({ job }: { job: TrainingJob }) {
       </p>
       <ul className={css.samples}>
         {samples.map((sample) => (
-          <SampleCard key={sample.example} sample={sample} />
+          <SampleCard key={sample.example} job={job.name ?? ""} sample={sample} />
         ))}
       </ul>
     </div>
@@ -45,7 +46,7 @@ function agrees(answer: string | undefined, sample: Sample): boolean {
   return (answer ?? "").trim() === (sample.expected ?? "").trim();
 }
 
-function SampleCard({ sample }: { sample: Sample }) {
+function SampleCard({ job, sample }: { job: string; sample: Sample }) {
   const name = sample.example ?? "";
   const thumbnail = useQuery(thumbnailQuery(name));
   return (
@@ -67,8 +68,29 @@ function SampleCard({ sample }: { sample: Sample }) {
           <dt>after</dt>
           <Answer sample={sample} text={sample.after} />
         </dl>
+        {sample.after !== undefined && <Steps job={job} sample={sample} />}
       </div>
     </li>
+  );
+}
+
+/** What was said at every evaluation, fetched when it is opened. */
+function Steps({ job, sample }: { job: string; sample: Sample }) {
+  const [open, setOpen] = useState(false);
+  const query = useQuery({ ...sampleAnswersQuery(job, sample.example ?? ""), enabled: open });
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Every evaluation</summary>
+      {query.isError && <Failure error={query.error} retry={() => void query.refetch()} />}
+      <dl className={css.answers}>
+        {query.data?.map(({ step, text }) => (
+          <Fragment key={step ?? 0}>
+            <dt>step {count(step)}</dt>
+            <Answer sample={sample} text={text ?? ""} />
+          </Fragment>
+        ))}
+      </dl>
+    </details>
   );
 }
 

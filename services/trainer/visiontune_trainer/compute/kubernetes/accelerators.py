@@ -35,7 +35,9 @@ class Accelerator(Pool):
     resource: str = "nvidia.com/gpu"  # the extended resource that counts them
     max_count: int = Field(default=8, ge=1)  # on one node
     device_memory_gib: int | None = Field(default=None, ge=1)  # of one, told to users
-    bf16_tflops: float | None = Field(default=None, gt=0)  # of one, dense: durations are estimated by it
+    # Of one, dense: durations are estimated by it. 0: it has no bfloat16, so that jobs which leave their
+    # precision open compute in float16 there.
+    bf16_tflops: float | None = Field(default=None, ge=0)
     # Per accelerator, where the trainer's settings for all do not fit.
     cpus: float | None = Field(default=None, gt=0)
     memory_gib: int | None = Field(default=None, ge=1)
@@ -84,7 +86,8 @@ class Places(_Model):
                 self.spot is not None,
                 kind.price_per_hour,
                 kind.spot_price_per_hour,
-                None if kind.bf16_tflops is None else kind.bf16_tflops * 1e12,
+                kind.bf16_tflops * 1e12 if kind.bf16_tflops else None,
+                kind.bf16_tflops != 0,
             )
             for name, kind in sorted(self.accelerators.items())
         ]

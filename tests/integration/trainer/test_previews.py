@@ -1,0 +1,190 @@
+"""Examples are shown as the training sees them, by a child of the trainer over shards in a real store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune_kit import errors
+from visiontune_recipes.resolve import resolve
+from visiontune_trainer.adapters import preview
+from visiontune_worker import build, objectives
+from visiontune_worker.data import Examples
+from visiontune_worker.objectives import causal_lm
+from visiontune_worker.order import Order
+
+from tests.support import worker_data
+from tests.support.s3 import SeaweedFS
+from tests.support.trainer import PARENT, TrainerHandle, create_request, running_trainer
+from tests.support.trainer_program import serve_digits
+
+COUNT = 120
+
+
+# One trainer for all, so that its child loads torch once.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def trainer(s3: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TrainerHandle]:
+    folder = tmp_path_factory.mktemp("previews")
+    async with running_trainer(s3, folder) as handle:
+        await serve_digits(handle.datasets, handle.storage, folder, COUNT)
+        yield handle
+
+
+async def show(trainer: TrainerHandle, *, rows: Any = (), count: int = 0, **spec: Any) -> Any:
+    job = create_request(**spec).training_job
+    request = pb.PreviewTrainingExamplesRequest(parent=PARENT, training_job=job, rows=rows, count=count)
+    return await trainer.call("PreviewTrainingExamples", request)
+
+
+def trained_on(folder: Path, count: int, **hyperparameters: Any) -> list[causal_lm.Encoded]:
+    """What the training itself puts into its first batch."""
+    rows = [worker_data.row(index) for index in range(COUNT)]
+    manifest = worker_data.write_shards(folder, rows, shards=2)
+    spec = resolve(worker_data.spec(hyperparameters=hyperparameters), manifest.facts)
+    shards = worker_data.local_shards(manifest, folder, folder / "scratch")
+    built = build.build(spec, build.Sources(texts=shards.texts("train")))
+    examples = Examples(shards, "train", objectives.of(built, spec), cache_bytes=0)
+    order = Order(shards.counts("train"), count, 1, spec.hyperparameters.seed or 0)
+    [batch] = next(iter(map(examples.batches, order.steps(0, 1))))
+    shards.close()
+    encoded: list[Any] = list(batch.encoded)
+    return encoded
+
+
+def tokens(shown: pb.ModelInput) -> tuple[list[int], list[bool]]:
+    """Ids, and which are trained on."""
+    ids, trained = [], []
+    for span in shown.spans:
+        repeated = span.token_count if span.kind == span.KIND_IMAGE else 1
+        ids += list(span.token_ids) * repeated
+        trained += [span.kind == span.KIND_TRAINED] * span.token_count
+    return ids, trained
+
+
+async def test_what_is_shown_is_the_first_batch_of_the_training(
+    trainer: TrainerHandle, tmp_path: Path
+) -> None:
+    shown = await show(trainer, count=6)
+    assert (shown.family, shown.objective, shown.max_length) == ("llava", "causal_lm", 2048)
+    expected = await asyncio.to_thread(trained_on, tmp_path, 6)
+    assert [each.id for each in shown.examples] == [
+        f"digit-{int(each.name.rpartition('/')[2]):04d}" for each in expected
+    ]
+    for example, encoded in zip(shown.examples, expected, strict=True):
+        [conversation] = example.inputs
+        assert tokens(conversation) == (encoded.input_ids.tolist(), encoded.trained.tolist())
+        assert conversation.image_token_count == 16
+        [image, asked, answer] = conversation.spans
+        assert (image.text, image.token_count) == ("<image>", 16)
+        assert asked.text == f"\n{worker_data.QUESTION}\n"
+        assert answer.text == f"{encoded.expected}</s>"
+        [picture] = conversation.pictures
+        assert (picture.width_px, picture.seen_width_px, picture.tile_count) == (32, 32, 1)
+        assert not example.problem
+    assert not shown.HasField("packed_row")
+
+
+async def test_rows_are_shown_with_what_does_not_fit_and_packed_as_the_training_packs_them(
+    trainer: TrainerHandle,
+) -> None:
+    numbers = pb.Hyperparameters(max_length=20)
+    packed = pb.Loading(batching=pb.Loading.BATCHING_PACKED)
+    whole = await show(trainer, rows=[5, 3], loading=packed)
+    assert [each.id for each in whole.examples] == ["digit-0005", "digit-0003"]
+    row = whole.packed_row
+    assert row.token_count == sum(each.inputs[0].token_count for each in whole.examples)
+    in_order = [span for each in whole.examples for span in each.inputs[0].spans]
+    assert list(row.spans) == in_order
+    cut = await show(trainer, rows=[5], hyperparameters=numbers)
+    [example] = cut.examples
+    [conversation] = example.inputs
+    assert conversation.excess_token_count == conversation.token_count - 20
+    assert conversation.excess_trained_token_count == conversation.trained_token_count > 0
+    assert conversation.excess_image_token_count == 0
+    assert f"'digit-0005' has {conversation.token_count} tokens" in example.problem
+    assert f"max_length to {conversation.token_count} or more" in example.problem
+
+
+async def test_what_cannot_be_shown_is_said(trainer: TrainerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.InvalidArgument) as refused:
+        await show(trainer, base_model=pb.BaseModel(preset="huge"))
+    assert refused.value.reason == "SpecRefused"
+    hub = pb.BaseModel(hub=pb.HubModel(repo_id="nobody/has-this"))
+    with pytest.raises(errors.FailedPrecondition, match="VISIONTUNE_PREVIEW_DOWNLOADS") as unfit:
+        await show(trainer, base_model=hub)
+    assert unfit.value.reason == "PreviewRefused"
+    with pytest.raises(errors.FailedPrecondition, match="no row 120"):
+        await show(trainer, rows=[COUNT])
+    with pytest.raises(errors.InvalidArgument):
+        await show(trainer, rows=[1, 1])
+    monkeypatch.setattr(preview, "find_spec", lambda _: None)
+    with pytest.raises(errors.FailedPrecondition) as missing:
+        await show(trainer)
+    assert missing.value.reason == "PreviewNotInstalled"
+
+
+@pytest.fixture
+def long_texts(trainer: TrainerHandle) -> Iterator[None]:
+    """Statistics that do not tell whether all fits, and the rows with most of everything."""
+    trainer.datasets.most_tokens, trainer.datasets.largest = 3000, [5, 3]
+    yield
+    trainer.datasets.most_tokens, trainer.datasets.largest = 40, []
+
+
+async def validated(trainer: TrainerHandle, **spec: Any) -> Any:
+    job = create_request(**spec).training_job
+    request = pb.ValidateTrainingJobRequest(parent=PARENT, training_job=job)
+    return await trainer.call("ValidateTrainingJob", request)
+
+
+async def test_where_statistics_suffice_nobody_looks_at_examples(trainer: TrainerHandle) -> None:
+    before = trainer.datasets.listings
+    answer = await validated(trainer)
+    assert (list(answer.problems), list(answer.warnings)) == ([], [])
+    assert trainer.datasets.listings == before
+
+
+@pytest.mark.usefixtures("long_texts")
+async def test_an_example_that_is_too_long_is_named_before_the_job_starts(trainer: TrainerHandle) -> None:
+    short = pb.Hyperparameters(max_length=20)
+    answer = await validated(trainer, hyperparameters=short)
+    [problem] = answer.problems
+    assert (problem.field, problem.rule) == (
+        "training_job.spec.hyperparameters.max_length",
+        "example_too_long",
+    )
+    counts = {each.id: each.inputs[0].token_count for each in (await show(trainer, rows=[5, 3])).examples}
+    most = max(counts.values())
+    assert any(f"Example '{id_}' (row " in problem.message for id_, count in counts.items() if count == most)
+    assert f"has {most} tokens, images included, and 20 are read" in problem.message
+    assert "of an answer" in problem.message
+    assert f"Set it to {most} or more" in problem.remedy
+    with pytest.raises(errors.InvalidArgument, match="Nothing is cut") as refused:
+        await trainer.create("short", hyperparameters=short)
+    assert refused.value.reason == "SpecRefused"
+    fits = pb.Hyperparameters(max_length=most)
+    assert list((await validated(trainer, hyperparameters=fits)).problems) == []
+
+
+@pytest.mark.usefixtures("long_texts")
+async def test_what_is_left_out_or_only_estimated_is_a_warning(
+    trainer: TrainerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = pb.Hyperparameters(max_length=20)
+    skip = pb.Loading(on_bad_example=pb.Loading.ON_BAD_EXAMPLE_SKIP)
+    answer = await validated(trainer, hyperparameters=short, loading=skip)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert "longer ones are left out" in warning.message
+    monkeypatch.setattr(preview, "find_spec", lambda _: None)
+    answer = await validated(trainer, hyperparameters=short)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert "The longest example has about 3,016 tokens" in warning.message
+    assert "That is estimated" in warning.message
