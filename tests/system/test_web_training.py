@@ -167,3 +167,17 @@ def test_what_a_job_needs_is_shown_before_it_starts(visit: Visit, version: str) 
     expect(needs).to_contain_text("Parameters")
     expect(needs.get_by_role("row", name=re.compile("nvidia-l4 yes"))).to_contain_text("2 h 5 min")
     expect(needs.get_by_role("row", name=re.compile("nvidia-t4 no"))).to_contain_text("batch_size: 1")
+
+
+@pytest.mark.slow
+def test_examples_are_shown_as_the_model_gets_them(visit: Visit, version: str) -> None:
+    page = ready_form(visit, version)
+    page.get_by_text("Examples as the model gets them").click()
+    shown = page.get_by_role("region", name=re.compile("^Example "))
+    expect(shown).to_have_count(3, timeout=120_000)
+    tokens = shown.first.get_by_label("Tokens")
+    expect(tokens.locator("mark").first).to_contain_text("<image>×")
+    counted = re.compile(r"Conversation: \d+ tokens, \d+ of images, \d+ trained on")
+    expect(shown.first).to_contain_text(counted)
+    page.get_by_role("button", name="Other examples").click()
+    expect(page.get_by_role("region", name=re.compile("^Example ")).first).to_contain_text("Example 1")

@@ -8,7 +8,6 @@ import type {
   Artifact,
   Checkpoint,
   ModelFamily,
-  Sample,
   Schemas,
   TrainingJob,
   TrainingJobSpec,
@@ -79,22 +78,17 @@ export function attemptLogsQuery({ name = "", state, attempt = 0 }: TrainingJob)
   });
 }
 
+/** The samples with what was said about them at each evaluation. */
 export function samplesQuery(job: string) {
   return queryOptions({
     queryKey: ["samples", job],
-    queryFn: async () => (await json<{ samples?: Sample[] }>(`${job}/samples`)).samples ?? [],
-  });
-}
-
-/** What was said about one example at every evaluation, the untrained model's answer first. */
-export function sampleAnswersQuery(job: string, example: string) {
-  return queryOptions({
-    queryKey: ["samples", job, example],
-    queryFn: async () => {
-      const query = { example, withAnswers: true };
-      const page = await json<{ samples?: Sample[] }>(`${job}/samples`, { query });
-      return page.samples?.[0]?.answers ?? [];
-    },
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListSamplesResponse"]>(`${job}/samples`, {
+          query: { withAnswers: true, pageToken },
+        });
+        return [page.samples, page.nextPageToken];
+      }),
   });
 }
 
@@ -142,6 +136,21 @@ export function validationQuery(project: string, spec: TrainingJobSpec | undefin
       }),
     enabled: spec !== undefined,
     staleTime: 10_000,
+    retry: false,
+  });
+}
+
+/** Training examples of a job as its model would get them; without rows, those that it sees first. */
+export function previewQuery(project: string, spec: TrainingJobSpec, rows: readonly number[], count: number) {
+  return queryOptions({
+    queryKey: ["examplesPreview", project, spec, rows],
+    queryFn: ({ signal }) =>
+      json<Schemas["PreviewTrainingExamplesResponse"]>(`${project}/trainingJobs:previewExamples`, {
+        method: "POST",
+        body: { trainingJob: { spec }, rows: rows.map(String), count },
+        signal,
+      }),
+    staleTime: Infinity,
     retry: false,
   });
 }

@@ -235,11 +235,21 @@ export const FIELDS: readonly FieldRow[] = [
 
   long("evaluation", "evaluation.everySteps", "Evaluate every … steps", "Once an epoch when empty"),
   long("evaluation", "evaluation.maxExamples", "Most held-out examples", "All when empty"),
+  list("evaluation", "evaluation.metrics", "Measures", "By commas; those that suit when empty"),
+  text("evaluation", "evaluation.bestMetric", "Judged by", "The measure that tells what is better"),
+  number(
+    "evaluation",
+    "evaluation.earlyStopping.patience",
+    "Stop early after",
+    "Evaluations without progress",
+  ),
+  number("evaluation", "evaluation.earlyStopping.minDelta", "Least progress", "Better by more than this"),
   number("evaluation", "evaluation.maxNewTokens", "Tokens of an answer", "At most, when it is generated"),
   number("evaluation", "evaluation.sampleCount", "Samples", "Examples whose answers are kept"),
   long("evaluation", "checkpointing.everySteps", "Save every … steps", "Once an epoch when empty"),
   number("evaluation", "checkpointing.keep", "Checkpoints kept", "Older ones are deleted"),
 
+  choice("evaluation", "publish.state", "Result", "Best: of the best evaluation", ["STATE_", "LAST", "BEST"]),
   toggle("evaluation", "publish.merged", "Publish the whole model too, with the adapter in it", {
     needs: "lora",
   }),
