@@ -282,6 +282,7 @@ def test_a_model_tells_where_it_comes_from_and_how_it_is_used(
     expect(lineage.get_by_role("link", name=job.rpartition("/")[2])).to_have_attribute("href", job)
     expect(lineage.get_by_role("listitem").last).to_contain_text("preset tiny-")
     expect(page.get_by_label("Load it, in that folder")).to_contain_text("from_pretrained")
+    expect(page.get_by_label("Fetch all files")).to_have_text("visiontune models download told --to told")
     link = page.get_by_role("link", name="config.json", exact=True)
     assert "model_type" in page.request.get(link.get_attribute("href") or "").json()
     assert not visit.overflows()

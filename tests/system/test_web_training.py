@@ -53,7 +53,7 @@ def ready_form(visit: Visit, version: str) -> Page:
     page.get_by_role("option", name="Freeze").click()
     page.get_by_role("combobox", name="Batches").click()
     page.get_by_role("option", name="Length grouped").click()
-    page.get_by_role("combobox", name="Features of a frozen tower").click()
+    page.get_by_role("combobox", name="Features of the tower").click()
     page.get_by_role("option", name="Off").click()
     page.get_by_label("Save every … steps").fill("1")
     page.get_by_label("Longest time").fill("1.5")
