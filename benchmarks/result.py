@@ -3,10 +3,27 @@
 Every `bench_*.py` has `measure() -> list[Result]`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Took(NamedTuple):
+    """Seconds, and seconds of CPU of this process: on a machine that others use these vary less."""
+
+    wall_s: float
+    cpu_s: float
+
+    def since(self, start: "Took") -> "Took":
+        """What passed from one moment to this one."""
+        return Took(self.wall_s - start.wall_s, self.cpu_s - start.cpu_s)
+
+
+def now() -> Took:
+    """The present moment."""
+    return Took(time.perf_counter(), time.process_time())
 
 
 @dataclass(frozen=True, slots=True)

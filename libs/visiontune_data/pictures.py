@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Transpose
 
@@ -40,13 +42,20 @@ def _read_jpeg(data: bytes) -> Image.Image | None:
     with suppress(ValueError, OSError):  # a damage that Pillow tolerates, or has the words for
         if not jpeg.is_plain(data):
             return None
-        picture = Image.fromarray(simplejpeg.decode_jpeg(data, "RGB"))
+        picture = _as_decoded(simplejpeg.decode_jpeg(data, "RGBX"))
         if not jpeg.has_unusual_segment(data):
             return picture
         with _opened(data) as header:
             profile = profiles.fitting(header)
             return upright(profile.to_srgb(picture) if profile else picture, _orientation(header))
     return None
+
+
+def _as_decoded(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture of pixels [height, width, 4] without a copy, since Pillow holds colours like that too."""
+    height, width, _ = pixels.shape
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 4)
+    return Image.fromarrow(rows, "RGB", (width, height))
 
 
 @contextmanager

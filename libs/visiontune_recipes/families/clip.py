@@ -52,4 +52,5 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
+    features_before=r"visual_projection",
 )

@@ -81,4 +81,5 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
+    features_before=r"vlm\.multi_modal_projector",
 )

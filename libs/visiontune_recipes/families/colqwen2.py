@@ -88,4 +88,5 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
+    features_before=r"vlm\.visual\.merger",
 )

@@ -59,4 +59,5 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
+    features_before=r"visual_projection",
 )

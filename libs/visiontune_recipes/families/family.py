@@ -76,10 +76,11 @@ class Family:
     video_frames: int = 0
     # Several examples can stand in one row and not see each other.
     packs: bool = False
-    # Path of the module, as a rule the projector, whose first argument is all that comes of an image, and
-    # whose output the language model gets as it is, from a list that its model joins. Empty where none is so:
-    # then no features can be kept.
+    # A regular expression, matched in full, of the modules, as a rule the projector, whose first arguments
+    # are all that comes of the vision tower. Empty: no features are kept.
     features_before: str = ""
+    # Those have a row for each tile of a batch, also for tiles that only fill up pictures which have fewer.
+    features_by_tile: bool = False
     # Every text is filled up to the longest that the model takes, and what fills it up is attended to.
     fills_texts: bool = False
     # Python that a loaded base model needs before peft takes it, for the model card of an adapter.

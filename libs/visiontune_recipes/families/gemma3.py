@@ -100,5 +100,6 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
+    features_before=r"model\.multi_modal_projector",
     gguf=True,
 )

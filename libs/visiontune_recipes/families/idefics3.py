@@ -103,7 +103,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     packs=True,
-    features_before="model.connector",
+    features_before=r"model\.connector",
     presets=(TINY,),
     gguf=True,
 )

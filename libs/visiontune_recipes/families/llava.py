@@ -113,6 +113,6 @@ FAMILY = Family(
     presets=(TINY,),
     one_place_an_image=True,
     packs=True,
-    features_before="model.multi_modal_projector",
+    features_before=r"model\.multi_modal_projector",
     unused=unread_layers,
 )

@@ -55,6 +55,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=llava.CHAT_TEMPLATE,
     packs=True,
+    features_before=llava.FAMILY.features_before,
     presets=(TINY,),
     unused=llava.unread_layers,
 )

@@ -96,6 +96,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     packs=True,
+    features_before=llava.FAMILY.features_before,
     presets=(TINY,),
     # All videos of a batch are one tensor.
     video_frames=8,

@@ -109,6 +109,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
+    features_before=r"model\.multi_modal_projector",
     encode=encode,
     most_messages=2,
 )

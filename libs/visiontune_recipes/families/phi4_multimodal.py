@@ -118,6 +118,10 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
+    packs=True,
+    # Before lines, which train with the projector, are put between the tiles.
+    features_before=rf"{_IMAGE}image_token_compression",
+    features_by_tile=True,
     unused=unused,
     prepare=prepare,
     forgets_template=True,

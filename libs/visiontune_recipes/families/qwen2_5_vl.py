@@ -60,6 +60,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=qwen2_vl.chat_template(qwen2_vl.SYSTEM),
     packs=True,
+    features_before=qwen2_vl.FAMILY.features_before,
     presets=(TINY,),
     gguf=True,
 )

@@ -136,7 +136,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=chat_template(SYSTEM),
     packs=True,
-    features_before="model.visual.merger",
+    features_before=r"model\.visual\.merger",
     presets=(TINY,),
     gguf=True,
 )

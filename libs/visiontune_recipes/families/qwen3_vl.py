@@ -60,6 +60,7 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=qwen2_vl.chat_template(""),
     packs=True,
+    features_before=r"model\.visual\.(merger|deepstack_merger_list\.\d+)",
     presets=(TINY,),
     gguf=True,
 )

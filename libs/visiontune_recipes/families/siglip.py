@@ -58,6 +58,7 @@ FAMILY = Family(
     ),
     methods=(Method.FULL, Method.LORA),
     presets=(TINY,),
+    features_before=r"vision_model\.head",
     fills_texts=True,
     prepare=prepare,
 )

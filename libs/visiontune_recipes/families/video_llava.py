@@ -99,6 +99,8 @@ FAMILY = Family(
     methods=(Method.FULL, Method.LORA, Method.QLORA),
     chat_template=CHAT_TEMPLATE,
     presets=(TINY,),
+    packs=True,
+    features_before=llava.FAMILY.features_before,
     unused=unread_layers,
     video_frames=FRAMES,
 )

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,8 @@ class Built:
     base_revision: str = ""
     # What the base's own card tells machines: its licence, what it came from.
     base_card: Mapping[str, Any] = field(default_factory=dict)
-    # What the model is given in place of the inputs that a batch has.
-    given_to_model: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    # Of a batch's inputs those that the model is given; it is run within.
+    given_to_model: Callable[[Mapping[str, Any]], AbstractContextManager[Mapping[str, Any]]] = nullcontext
     # The ranks have a part of the weights each: they have to run the model together, pass by pass.
     sharded: bool = False
 

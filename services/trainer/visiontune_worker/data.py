@@ -5,13 +5,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
 from visiontune_worker.augment import Augment
 from visiontune_worker.faults import DataFault
-from visiontune_worker.features import Features, in_place_of_pictures, without_pictures
+from visiontune_worker.features import Features
 from visiontune_worker.objectives.objective import Batch, Change, Encoded, Objective
 from visiontune_worker.order import Lengths, Order, Step
 from visiontune_worker.shards import Example, Shards
@@ -48,8 +47,8 @@ class Examples:
         self.objective = objective
         self._lock = threading.Lock()
         self._room_bytes = cache_bytes
-        # With the key of the features that it lacks, if any.
-        self._kept: dict[Place, tuple[Encoded, str]] = {}
+        # With the keys of the features that it lacks, if any.
+        self._kept: dict[Place, tuple[Encoded, Sequence[str]]] = {}
         self._bad: set[Place] = set()
 
     @property
@@ -99,33 +98,27 @@ class Examples:
             self._on_bad(fault.message)
 
     def _finished(self, place: Place, example: Example, encoded: Encoded) -> Encoded:
-        key = ""
-        if self._features is not None and without_pictures(encoded.vision).keys() < encoded.vision.keys():
-            key = self._features.key(example.images)
-            features, kept = self._features.of(encoded.vision, key)
-            encoded = replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
-            key = key if kept else ""
+        keys: Sequence[str] = ()
+        if self._features is not None:
+            encoded, keys = self._features.in_place(encoded, example)
         if self._augment is None:
-            self._keep(place, encoded, key)
+            self._keep(place, encoded, keys)
         return encoded
 
-    def _keep(self, place: Place, encoded: Encoded, key: str) -> None:
-        if key:
-            encoded = replace(encoded, vision=without_pictures(encoded.vision))
+    def _keep(self, place: Place, encoded: Encoded, keys: Sequence[str]) -> None:
+        if keys:
+            encoded = Features.without(encoded)
         with self._lock:
             # Kept ones stay: an epoch reads each example once, so that dropping the oldest would always miss.
             if place not in self._kept and encoded.size_bytes <= self._room_bytes:
                 self._room_bytes -= encoded.size_bytes
-                self._kept[place] = encoded, key
+                self._kept[place] = encoded, keys
 
     def _kept_at(self, place: Place) -> Encoded | None:
-        encoded, key = self._kept.get(place, (None, ""))
-        if encoded is None or not key or self._features is None:
+        encoded, keys = self._kept.get(place, (None, ()))
+        if encoded is None or not keys or self._features is None:
             return encoded
-        features = self._features.kept(key)
-        if features is None:
-            return None
-        return replace(encoded, vision=in_place_of_pictures(encoded.vision, features))
+        return self._features.again(encoded, keys)
 
 
 def change_in(epoch: int, augment: Augment | None) -> Change | None:

@@ -1,31 +1,28 @@
-"""What a frozen vision tower makes of images: computed once, kept on disk, and given to the model instead.
+"""What a frozen vision tower makes of images, kept on disk: computed once, and given to the model instead.
 
 Kept is what the projector is given, so that the projector may train. The same image, processor and weights
 have the same key, whatever job, attempt or example they belong to.
 """
 
 import hashlib
-import inspect
-import json
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import __version__ as transformers_version
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from visiontune_recipes.objectives import CAUSAL_LM, objective_of
+from visiontune_recipes.objectives import CAUSAL_LM, CONTRASTIVE, LATE_INTERACTION, objective_of
 from visiontune_recipes.spec import Spec
 
 from visiontune_worker.build import Built
+from visiontune_worker.objectives.objective import Encoded
+from visiontune_worker.shards import Example
+from visiontune_worker.tower import Tower, in_place_of_pictures, pictures, without_features
 
-# Stands among an example's vision inputs in place of what the tower takes.
-FEATURES = "image_features"
-_PICTURES = frozenset({"pixel_values", "pixel_attention_mask"})
+E = TypeVar("E", bound=Encoded)
+Tensors = Mapping[str, Tensor]
 
 
 class Store:
@@ -40,24 +37,25 @@ class Store:
         self._lock = threading.Lock()
         self._used_bytes = sum(each.stat().st_size for each in folder.glob("*/*.safetensors"))
 
-    def get(self, key: str) -> Tensor | None:
+    def get(self, key: str) -> dict[str, Tensor] | None:
         """What is kept under a key."""
         try:
-            return load_file(self._path(key))[FEATURES]
+            return load_file(self._path(key))
         except FileNotFoundError:
             return None
 
-    def put(self, key: str, features: Tensor) -> bool:
-        """Keeps a tensor. False when there is no room for it."""
+    def put(self, key: str, features: Tensors) -> bool:
+        """Keeps tensors. False when there is no room for them."""
+        size_bytes = sum(each.nbytes for each in features.values())
         with self._lock:
-            if self._used_bytes + features.nbytes > self._limit_bytes:
+            if self._used_bytes + size_bytes > self._limit_bytes:
                 return False
-            self._used_bytes += features.nbytes
+            self._used_bytes += size_bytes
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_suffix(f".{uuid.uuid4().hex}")
         try:
-            save_file({FEATURES: features.contiguous()}, made)
+            save_file(dict(features), made)
             made.replace(path)
         except OSError:
             # A full disk is no reason to end a training that can do without.
@@ -69,73 +67,8 @@ class Store:
         return self._folder / key[:2] / f"{key}.safetensors"
 
 
-class _Captured(Exception):  # noqa: N818 - not an error: the projector's input, on its way out
-    def __init__(self, given: Tensor) -> None:
-        self.given = given
-
-
-class Tower:
-    """The vision tower of a built model whose family says where its projector is."""
-
-    def __init__(self, built: Built) -> None:
-        self._built = built
-        self._projector = built.model.get_submodule(built.family.features_before)
-        self._takes = frozenset(inspect.signature(built.model.get_image_features).parameters)
-        # Only of the thread that asks: another one may be training at the same time.
-        self._asking = threading.local()
-        self._projector.register_forward_pre_hook(self._capture)
-
-    def of(self, vision: Mapping[str, Tensor]) -> Tensor:
-        """The features, on the CPU, of one example's vision inputs. Company would change last digits."""
-        device = self._built.device
-        given = {name: each.to(device) for name, each in vision.items() if name in self._takes}
-        self._asking.active = True
-        try:
-            with torch.no_grad(), self._built.autocast():
-                self._built.model.get_image_features(**given)
-        except _Captured as captured:
-            return captured.given.cpu().contiguous()
-        finally:
-            self._asking.active = False
-        raise RuntimeError(f"{self._built.family.name} did not ask its projector for an image")
-
-    def given_to_model(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """A model's inputs, features among them, as its forward pass takes them: projected."""
-        rest = dict(inputs)
-        features = rest.pop(FEATURES, None)
-        if features is None:
-            return rest
-        # A list, as of images: the families that keep features join what is in it.
-        projected: Any = [self._projector(features).flatten(0, -2)]
-        outputs = BaseModelOutputWithPooling(pooler_output=projected)
-        return {**rest, "mm_encoder_outputs": {"image": outputs}}
-
-    def digest(self) -> str:
-        """Of all that features depend on besides the image: weights, processor, libraries, number format."""
-        parts = self._built.family.parts
-        found = hashlib.sha256()
-        for name, each in sorted(self._built.model.state_dict().items()):
-            if parts.part_of(name) == "vision_tower":
-                found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())
-                found.update(each.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        processor = self._built.processor
-        about = {
-            "processor": getattr(processor, "image_processor", processor).to_dict(),
-            "family": self._built.family.name,
-            "precision": self._built.precision,
-            "versions": [torch.__version__, transformers_version],
-            "device": self._built.device.type,
-        }
-        found.update(json.dumps(about, sort_keys=True, default=str).encode())
-        return found.hexdigest()
-
-    def _capture(self, _projector: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
-        if getattr(self._asking, "active", False):
-            raise _Captured(given[0])
-
-
 class Features:
-    """Gives examples the features of their images, from the store where they are there."""
+    """Gives examples the features of their pictures, from the store where they are there."""
 
     def __init__(self, tower: Tower, store: Store) -> None:
         self._tower = tower
@@ -143,47 +76,62 @@ class Features:
         self._lock = threading.Lock()
         self._digest = ""
 
-    def key(self, images: Sequence[bytes]) -> str:
-        """Under which the features of an example's images are kept, in this order."""
+    def in_place(self, encoded: E, example: Example) -> tuple[E, Sequence[str]]:
+        """An example with features in place of its pictures, and the keys under which they are kept.
+
+        No keys where there is nothing to keep, or no room for all of it.
+        """
+        views = encoded.views()
+        if not any(pictures(each) for each in views):
+            return encoded, ()
+        keys = [self._key(contents, example) for contents in encoded.seen_in_views(example)]
+        found = [self._of(*each) for each in zip(views, keys, strict=True)]
+        replaced = [
+            in_place_of_pictures(view, features) for view, (features, _) in zip(views, found, strict=True)
+        ]
+        return encoded.with_views(replaced), keys if all(kept for _, kept in found) else ()
+
+    def again(self, encoded: E, keys: Sequence[str]) -> E | None:
+        """An example that was left `without`, with its features; None when some are not there any more."""
+        found = [self._store.get(key) for key in keys]
+        if None in found:
+            return None
+        views = zip(encoded.views(), found, strict=True)
+        return encoded.with_views([{**view, **(features or {})} for view, features in views])
+
+    @staticmethod
+    def without(encoded: E) -> E:
+        """An example without its features, to be kept in memory while those are kept on disk."""
+        return encoded.with_views([without_features(view) for view in encoded.views()])
+
+    def _key(self, contents: Sequence[bytes], example: Example) -> str:
+        """Under which the features of images are kept that the model sees together, in this order."""
         with self._lock:
             # Not before the first image: reading all weights takes a moment.
             self._digest = self._digest or self._tower.digest()
-        found = hashlib.sha256(self._digest.encode())
-        for each in images:
+        # The frames of a video are not what they are as so many images.
+        found = hashlib.sha256(f"{self._digest} {sorted(example.videos.items())}".encode())
+        for each in contents:
             found.update(hashlib.sha256(each).digest())
         return found.hexdigest()
 
-    def kept(self, key: str) -> Tensor | None:
-        """The features under a key, if they are kept."""
-        return self._store.get(key)
-
-    def of(self, vision: Mapping[str, Tensor], key: str) -> tuple[Tensor, bool]:
-        """The features of an example's images, and whether they are kept from now on."""
-        kept = self._store.get(key)
-        if kept is not None:
+    def _of(self, view: Tensors, key: str) -> tuple[Tensors, bool]:
+        """The features of a view, and whether they are kept from now on."""
+        if self._tower.knows(view) and (kept := self._store.get(key)) is not None:
             return kept, True
-        made = self._tower.of(vision)
+        made = self._tower.of(view)
         return made, self._store.put(key, made)
-
-
-def in_place_of_pictures(vision: Mapping[str, Tensor], features: Tensor) -> dict[str, Tensor]:
-    """An example's vision inputs with features where its pictures were."""
-    return {**without_pictures(vision), FEATURES: features}
-
-
-def without_pictures(vision: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What stays of vision inputs when features take the place of pictures."""
-    return {name: each for name, each in vision.items() if name not in _PICTURES}
 
 
 def usable(built: Built, spec: Spec, *, augmented: bool, epochs: float) -> bool:
     """Whether features can be kept and are worth it.
 
-    The tower is frozen, the family can take features, and there are epochs that see the same pictures.
+    The tower is frozen, the family says where, and there are epochs that see the same pictures.
     """
     tower = built.family.parts.part_of
     trains = any(tower(name) == "vision_tower" for name in built.trainable())
     # Of a sharded model a thread cannot run a part alone.
     can = bool(built.family.features_before) and not trains and not augmented and not built.sharded
-    can = can and objective_of(spec, built.family) is CAUSAL_LM
+    # A preference has a second model, which was copied before this one was taught to spare its tower.
+    can = can and objective_of(spec, built.family) in (CAUSAL_LM, CONTRASTIVE, LATE_INTERACTION)
     return spec.keeps_features and can and epochs > 1

@@ -27,6 +27,7 @@ from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.order import Lengths, Order
 from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Shards
+from visiontune_worker.tower import Tower
 
 MOST_WORKERS = 4
 # What an image weighs beside text when lengths are estimated: four characters a token, and as many tokens an
@@ -78,7 +79,7 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
     kept = None
     epochs = (training.total_steps - training.data_start_step) / training.order.steps_per_epoch
     if features.usable(built, spec, augmented=changes is not None, epochs=epochs):
-        tower = features.Tower(built)
+        tower = Tower(built)
         built.given_to_model = tower.given_to_model
         kept = features.Features(tower, features.Store(*_place(settings)))
     half = settings.example_cache_bytes // settings.local_ranks // 2

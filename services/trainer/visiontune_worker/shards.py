@@ -17,7 +17,7 @@ from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.transfer import Transfer, UrlRefused
 
 COLUMNS = ("id", "images", "messages", "frames", "texts", "negatives", "split", "metadata")
-# Decoded tables in memory: the one that is read and the one after it.
+# Opened shards in memory: the one that is read and the one after it.
 MOST_OPEN = 2
 RENEWALS = 3
 
@@ -74,9 +74,9 @@ def texts_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A shard in memory, and where in it the examples of a split are."""
+    """A shard in memory by its columns, and where in it the examples of a split are."""
 
-    table: pa.Table
+    columns: Mapping[str, pa.ChunkedArray]
     places: Sequence[int]
 
 
@@ -135,7 +135,8 @@ class Shards:
             )
         place = opened.places[nth]
         name = f"{self._manifest.version}/examples/{self._first_row[shard] + place}"
-        return example_of(name, opened.table.slice(place, 1).to_pylist()[0])
+        # Half the work of a row of the table.
+        return example_of(name, {column: values[place].as_py() for column, values in opened.columns.items()})
 
     def texts(self, split: str) -> Iterator[str]:
         """All texts of a split in order: captions, and what is said in conversations."""
@@ -168,7 +169,8 @@ class Shards:
     def _open_now(self, index: int, split: str) -> _Opened:
         table = self._read(index, list(COLUMNS))
         splits = table.column("split").to_pylist()
-        opened = _Opened(table, [place for place, found in enumerate(splits) if found == split])
+        places = [place for place, found in enumerate(splits) if found == split]
+        opened = _Opened(dict(zip(table.column_names, table.columns, strict=True)), places)
         with self._lock:
             self._open[index, split] = opened
             while len(self._open) > MOST_OPEN:

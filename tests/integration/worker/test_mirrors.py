@@ -27,7 +27,7 @@ def test_tensorboard_gets_what_the_trainer_gets_and_the_load_of_the_machine(
 ) -> None:
     monkeypatch.setattr(system, "EVERY_S", 0.05)
     with worker_run.job(tmp_path, SHORT) as trainer:
-        how = {"report_to": "tensorboard", "report_dir": tmp_path / "board"}
+        how: dict[str, Any] = {"report_to": "tensorboard", "report_dir": tmp_path / "board"}
         assert worker_run.work(trainer, tmp_path / "scratch", **how) is Exit.DONE
         [run] = (tmp_path / "board").glob("*/*")
         assert run.relative_to(tmp_path / "board").parts == ("p", "job-1")

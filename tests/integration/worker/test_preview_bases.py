@@ -94,11 +94,12 @@ def test_whatever_a_model_is_loaded_from_its_examples_are_those_of_the_training(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     examples = Examples(Allowed(roots=(store.folder,)))
     expected = trained()
-    for base in (
+    bases: list[dict[str, object]] = [
         {"path": str(store.folder / "base")},
         {"hub": {"repo_id": "owner/tiny"}},
         {"model": f"{MODEL}-2"},
-    ):
+    ]
+    for base in bases:
         store.requests.clear()
         answer = examples.show(asked(store, base))
         assert answer.family == "llava"

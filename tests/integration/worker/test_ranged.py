@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from visiontune_worker.claim import Manifest
 from visiontune_worker.faults import DataFault, PassingFault
 from visiontune_worker.ranged import RangedShards
 from visiontune_worker.transfer import Transfer
 
 from tests.support import worker_data, worker_store
-from tests.support.worker_data import Manifest
 from tests.support.worker_store import Store
 
 ROWS = 230

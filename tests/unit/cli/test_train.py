@@ -261,9 +261,10 @@ def test_a_dry_run_says_what_fits() -> None:
     with scripted(told) as server:
         connection = ("--server", server.url, "--api-key", "k", "--project", "p", "--dry-run")
         command = ["train", "--dataset", "d/v1", "--model", "tiny-llava", *connection]
-        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        wide = CliRunner(env={"COLUMNS": "200"})
+        result = wide.invoke(app, command, catch_exceptions=False)
         estimate = {"unknownReason": "Nobody knows."}
-        unknown = CliRunner().invoke(app, command, catch_exceptions=False)
+        unknown = wide.invoke(app, command, catch_exceptions=False)
     assert "1,000, of which 10 train (1.0%)" in result.output
     assert "on processors: 9.00 GiB at its peak" in result.output
     for word in ("a100", "yes", "l4", "no", "1 h 30 min", "1.05", "METHOD_QLORA"):

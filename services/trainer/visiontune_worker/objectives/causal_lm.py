@@ -84,7 +84,8 @@ class CausalLM(objective.Objective[Encoded, Batch]):
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> Loss:
         """Cross-entropy summed over the trained tokens, and how many were the likeliest."""
-        return loss(model, replace(batch, inputs=self._built.given_to_model(batch.inputs)))
+        with self._built.given_to_model(batch.inputs) as inputs:
+            return loss(model, replace(batch, inputs=inputs))
 
     def refuse_leaks(self, encoded: Sequence[Encoded]) -> None:
         """ConfigurationFault when the model's examples, packed, are not as they are alone."""
@@ -147,18 +148,19 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         inputs = {
             name: each.to(built.device) for name, each in collate_prompts(examples, built.pad_id).items()
         }
-        generated = model.generate(
-            **built.given_to_model(inputs),
-            max_new_tokens=self._max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            num_beams=1,
-            synced_gpus=built.sharded,
-            eos_token_id=list(built.stop_ids),
-            pad_token_id=built.pad_id,
-        )
+        with built.given_to_model(inputs) as given:
+            generated = model.generate(
+                **given,
+                max_new_tokens=self._max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                num_beams=1,
+                synced_gpus=built.sharded,
+                eos_token_id=list(built.stop_ids),
+                pad_token_id=built.pad_id,
+            )
         said = generated[:, inputs["input_ids"].shape[1] :]
         texts = built.tokenizer.batch_decode(said, skip_special_tokens=True)
         return [text.strip() for text in texts]

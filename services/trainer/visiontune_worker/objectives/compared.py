@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from visiontune_worker.objectives import belonging, ranking
 from visiontune_worker.objectives.coupling import Embeddings
 from visiontune_worker.objectives.joining import along_first
-from visiontune_worker.objectives.pairs import Inputs, Pair, Side
+from visiontune_worker.objectives.objective import Inputs
+from visiontune_worker.objectives.pairs import Pair, Side
 from visiontune_worker.ranks import Ranks
 
 MOST_PLACES = 10

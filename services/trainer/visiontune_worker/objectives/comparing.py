@@ -14,8 +14,8 @@ from visiontune_worker.build import Built
 from visiontune_worker.objectives import belonging, coupling, objective, pairs
 from visiontune_worker.objectives.compared import Compared, HeldOut, compare
 from visiontune_worker.objectives.coupling import Embeddings
-from visiontune_worker.objectives.objective import Batch, Change, Loss, Result, Scaled, View
-from visiontune_worker.objectives.pairs import IMAGE, NEGATIVE, TEXT, Inputs, Pair, of
+from visiontune_worker.objectives.objective import Batch, Change, Inputs, Loss, Result, Scaled, View
+from visiontune_worker.objectives.pairs import IMAGE, NEGATIVE, TEXT, Pair, of
 from visiontune_worker.shards import Example
 
 

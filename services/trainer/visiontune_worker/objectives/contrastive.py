@@ -18,7 +18,8 @@ from visiontune_worker.objectives.compared import Compared, HeldOut
 from visiontune_worker.objectives.comparing import Ahead, Comparing, numbered
 from visiontune_worker.objectives.contrastive_losses import sigmoid_loss, softmax_loss
 from visiontune_worker.objectives.coupling import Embeddings
-from visiontune_worker.objectives.pairs import Inputs, Pair
+from visiontune_worker.objectives.objective import Inputs
+from visiontune_worker.objectives.pairs import Pair
 
 PLACES = (1, 5, 10)
 # As open_clip has it: likenesses are multiplied by 1 at least and 100 at most.
@@ -60,7 +61,8 @@ class Contrastive(Comparing):
 
     def images(self, inputs: Inputs) -> Embeddings:
         """L2-normalised: `vector`, float32 [images, width]."""
-        return {"vector": _vectors(self._head.get_image_features(**inputs).pooler_output)}
+        with self.built.given_to_model(inputs) as given:
+            return {"vector": _vectors(self._head.get_image_features(**given).pooler_output)}
 
     def alike(self, texts: Embeddings, images: Embeddings) -> Tensor:
         """The cosine."""

@@ -18,8 +18,8 @@ from visiontune_recipes.spec import Spec
 from visiontune_worker.build import Built
 from visiontune_worker.objectives.contrastive import Contrastive
 from visiontune_worker.objectives.masking import masked_patches, masked_tokens
-from visiontune_worker.objectives.objective import Batch, Result, Scaled, View, ViewKind
-from visiontune_worker.objectives.pairs import IMAGE, TEXT, Inputs, Pair, labelled, of
+from visiontune_worker.objectives.objective import Batch, Inputs, Result, Scaled, View, ViewKind
+from visiontune_worker.objectives.pairs import IMAGE, TEXT, Pair, labelled, of
 
 GLOBAL, MMM, ITM, MIM, MLM = LOSSES
 MASKED = "masked"

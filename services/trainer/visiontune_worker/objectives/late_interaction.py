@@ -14,7 +14,8 @@ from visiontune_worker.objectives import maxsim, ranking
 from visiontune_worker.objectives.compared import Compared, HeldOut
 from visiontune_worker.objectives.comparing import Ahead, Comparing, numbered
 from visiontune_worker.objectives.coupling import Embeddings
-from visiontune_worker.objectives.pairs import Inputs, Pair
+from visiontune_worker.objectives.objective import Inputs
+from visiontune_worker.objectives.pairs import Pair
 
 
 class LateInteraction(Comparing):
@@ -74,5 +75,6 @@ class LateInteraction(Comparing):
         return numbered(found.best_images(example))
 
     def _embedded_tokens(self, inputs: Inputs) -> Embeddings:
-        tokens = self.built.model(**inputs, use_cache=False).embeddings
+        with self.built.given_to_model(inputs) as given:
+            tokens = self.built.model(**given, use_cache=False).embeddings
         return {"tokens": tokens.float(), "mask": inputs["attention_mask"].bool()}

@@ -1,7 +1,7 @@
 """What loop and evaluation need from an objective. A new one is a module and a line in the table."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
@@ -18,6 +18,9 @@ from visiontune_worker.shards import Example
 Change = Callable[[Image.Image, Example, int], Image.Image]
 
 Scaled = Callable[[Tensor], Tensor]
+
+# Keyword arguments of a model; the first axis of each counts texts, pictures or what they are made of.
+Inputs = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,20 @@ class Encoded:
     def size_bytes(self) -> int:
         """Memory that it holds."""
         return sum(each.nbytes for each in (*self.text.values(), *self.vision.values()))
+
+    def views(self) -> Sequence[Inputs]:
+        """What the model is given at a time when it looks at pictures: here all with the text, else none."""
+        text = {name: each[None] for name, each in self.text.items()}
+        return [{**text, **self.vision}] if self.vision else []
+
+    def with_views(self, views: Sequence[Inputs]) -> Self:
+        """The same with other pictures in the views."""
+        vision = {name: each for view in views for name, each in view.items() if name not in self.text}
+        return replace(self, vision=vision)
+
+    def seen_in_views(self, example: Example) -> Sequence[Sequence[bytes]]:
+        """The images, as the example holds them, that each view is of."""
+        return [example.images]
 
 
 class ViewKind(StrEnum):

@@ -15,11 +15,9 @@ from visiontune_worker.objectives import objective
 from visiontune_worker.objectives.belonging import key, keys
 from visiontune_worker.objectives.conversations import decode, refuse_special_tokens
 from visiontune_worker.objectives.joining import along_first
-from visiontune_worker.objectives.objective import Batch, Change, View, ViewKind, too_long
+from visiontune_worker.objectives.objective import Batch, Change, Inputs, View, ViewKind, too_long
 from visiontune_worker.shards import Example
 
-# The model's inputs for one text or one image: the first axis of each is 1.
-Inputs = Mapping[str, Tensor]
 # How inputs of a batch are told apart: `text.input_ids` is what the model is given for the texts.
 TEXT, IMAGE, NEGATIVE = "text", "image", "negative"
 
@@ -28,6 +26,7 @@ TEXT, IMAGE, NEGATIVE = "text", "image", "negative"
 class Side:
     """What stands on one side of an example, and which of it is trained on.
 
+    inputs: of one text or one image each: the first axis is 1, or counts what one is made of.
     keys: int64 [count], see `belonging`. names: what to show for each.
     """
 
@@ -69,6 +68,20 @@ class Pair(objective.Encoded):
     def size_bytes(self) -> int:
         """Memory that it holds."""
         return self.texts.size_bytes + self.images.size_bytes + self.negatives.size_bytes
+
+    def views(self) -> Sequence[Inputs]:
+        """Every image by itself, negatives among them."""
+        return [*self.images.inputs, *self.negatives.inputs]
+
+    def with_views(self, views: Sequence[Inputs]) -> "Pair":
+        """The same with other pictures in the views."""
+        count = len(self.images.inputs)
+        images = replace(self.images, inputs=tuple(views[:count]))
+        return replace(self, images=images, negatives=replace(self.negatives, inputs=tuple(views[count:])))
+
+    def seen_in_views(self, example: Example) -> Sequence[Sequence[bytes]]:
+        """The image, as the example holds it, that each view is of."""
+        return [[each] for each in (*example.images, *example.negatives)]
 
     @property
     def longest(self) -> int:
