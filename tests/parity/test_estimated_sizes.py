@@ -6,14 +6,15 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from visiontune_recipes.estimate import defaults
+from visiontune_recipes.estimate import defaults, memory
 from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
 from visiontune_recipes.estimate.memory import trainable
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.presets import PRESETS, Preset
 from visiontune_recipes.spec import Method
-from visiontune_worker import presets
+from visiontune_worker import data, evaluate, presets
+from visiontune_worker.settings import Settings
 from visiontune_worker.shards import Example
 
 from tests.support import families, worker_data
@@ -81,6 +82,13 @@ def test_what_configs_leave_out_is_what_the_classes_take(kind: str) -> None:
     config = config.vision_config if kind.endswith("_vl") else config
     told = defaults.filled({}, kind)
     assert {name: getattr(config, name) for name in told} == told
+
+
+def test_the_worker_holds_as_many_examples_as_is_told() -> None:
+    assert (evaluate.LARGEST_BATCH, evaluate.WINDOW_BATCHES) == (memory.MOST_MEASURED, memory.MEASURED_WINDOW)
+    # One being made, one waiting for room, one being trained on; one worker.
+    assert data.AHEAD - 1 + 3 == memory.STEPS_HELD
+    assert Settings.model_fields["example_cache_bytes"].default == 2 * memory.KEPT_BYTES
 
 
 @pytest.mark.parametrize("family", families.often(families.WITH_PRESET))

@@ -28,7 +28,7 @@ from visiontune_recipes.spec import Spec
 from tests.support import families, pairs, real_sizes, worker_data, worker_run
 from tests.support.worker_service import Trainer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS, STEPS = 120, 3
 # As the launcher of a machine with many cores would not: other tests run beside.
@@ -177,7 +177,7 @@ def talk() -> list[dict[str, Any]]:
 
 
 def seen() -> list[dict[str, Any]]:
-    return real_sizes.chat(10, asked=30, said=20, picture_px=512)
+    return real_sizes.chat(10, asked=30, said=20, picture_px=256)
 
 
 def captions() -> list[dict[str, Any]]:

@@ -235,6 +235,7 @@ def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: P
 def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit, job: str) -> None:
     page = visit.open(job)
     expect(page.get_by_role("img", name=re.compile(r"^Loss: training from .* at step \d+"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^Loss .* at step {STEPS}$"))).to_be_visible()
     page.get_by_role("tab", name="Samples").click()
     expect(page.get_by_text("expected").first).to_be_visible()
     expect(page.locator("main li img").first).to_be_visible()
@@ -247,6 +248,7 @@ def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit,
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_role("log")).to_be_visible()
     page.get_by_role("tab", name="Files").click()
+    expect(page.get_by_text("(best)")).to_have_count(1)
     link = page.get_by_role("link", name="config.json", exact=True)
     expect(link).to_be_visible()
     answer = page.request.get(link.get_attribute("href") or "")

@@ -29,9 +29,9 @@ CPU_OVERLAP = 0.5
 TRAINED_COPIES, MEASURED_COPIES = 3, 2
 # Of a worker: examples of an evaluation's pass for one of training, and at most; passes whose examples it
 # holds; steps whose batches are ready, in the making or in use; bytes of examples that it keeps of a split.
-_MEASURED_TIMES, _MOST_MEASURED, _MEASURED_WINDOW = 4, 128, 8
-_STEPS_HELD = 6
-_KEPT_BYTES = 256 * MIB
+MEASURED_TIMES, MOST_MEASURED, MEASURED_WINDOW = 4, 128, 8
+STEPS_HELD = 6
+KEPT_BYTES = 256 * MIB
 _FLOAT = 4
 _HALF = 2
 # Bytes a parameter: quantised weights with their scales, and the optimiser's state.
@@ -154,15 +154,15 @@ def _logits(sizes: Sizes, answers: int, *, trains_head: bool) -> int:
 def _held(largest: Pass) -> int:
     """Bytes of examples in main memory: what is kept of each split, and what is on its way to a step."""
     each = largest.pixels_bytes
-    kept = [min(_KEPT_BYTES, count * each) for count in (largest.train_count, largest.validation_count)]
-    ahead = min(_STEPS_HELD, largest.steps) * largest.examples * largest.passes * each
-    measured = min(largest.validation_count, _MEASURED_WINDOW * _measured(largest)) * each
+    kept = [min(KEPT_BYTES, count * each) for count in (largest.train_count, largest.validation_count)]
+    ahead = min(STEPS_HELD, largest.steps) * largest.examples * largest.passes * each
+    measured = min(largest.validation_count, MEASURED_WINDOW * _measured(largest)) * each
     return sum(kept) + max(ahead, measured)
 
 
 def _measured(largest: Pass) -> int:
     """Examples of a pass that measures."""
-    return min(_MOST_MEASURED, _MEASURED_TIMES * largest.examples, max(1, largest.validation_count))
+    return min(MOST_MEASURED, MEASURED_TIMES * largest.examples, max(1, largest.validation_count))
 
 
 def _evaluation(sizes: Sizes, largest: Pass, width: int) -> int:
