@@ -239,17 +239,22 @@ def test_features_are_not_kept_when(house: House, fields: dict[str, Any], why: s
     assert calls == []
 
 
-def test_features_serve_generation_too(house: House) -> None:
+def test_features_serve_generation_too_and_training_after_it(house: House) -> None:
     live = house.spec(loading={"feature_cache": "FEATURE_CACHE_OFF"}, adaptation=FROZEN)
-    found = []
+    found, losses = [], []
     for spec in (live, house.spec(adaptation=FROZEN)):
         training = house.training(spec)
-        held_out = house.feed(training, spec).held_out.at([(0, nth) for nth in range(4)])
+        given = house.feed(training, spec)
         training.built.model.eval()
         with torch.inference_mode():
+            held_out = given.held_out.at([(0, nth) for nth in range(4)])
             found.append(training.objective.measure(training.built.model, iter([held_out])))
+        training.built.train()
+        with closing(given.batches(0, 1)) as batches:
+            losses.append(training.advance(next(batches)).loss.item())
     assert found[0]["answers"] == found[1]["answers"]
     assert found[0]["loss"] == pytest.approx(found[1]["loss"], abs=1e-5)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
 def short(objective: Any, room: int) -> list[int]:

@@ -3,7 +3,7 @@
 For tests of the trainer alone; the whole stack is tested in tests/system.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
 
     def __init__(self) -> None:
         self.gone: set[str] = set()
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None  # while somebody asks
         self.splits: Mapping[str, int] = {"train": 64, "validation": 16}
         self.most_tokens = 40  # of a text, as the statistics tell
         self.largest: list[int] = []  # rows that ListExamples gives
@@ -37,6 +38,8 @@ class FakeDatasets(dataset_pb2_grpc.DatasetServiceServicer):
         self.shards = [pb.Shard(sha256="0" * 64, row_count=80, size_bytes=1, url=url)]
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.DatasetVersion:
+        if self.meanwhile:
+            await self.meanwhile()
         kind = self._kind(request.name)
         return pb.DatasetVersion(
             name=request.name, digest="sha256:" + "d" * 64, kinds=[kind], split_counts=self.splits

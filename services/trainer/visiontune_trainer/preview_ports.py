@@ -17,6 +17,7 @@ class Preview:
     manifest: Manifest
     model_files: Sequence[SignedFiles]  # of registered models, without their weights
     adapter_base: Base | None  # what the first of model_files sits on, when it is an adapter
+    resume_from: SignedFiles | None = None  # the processor in the checkpoint that a preset goes on from
     rows: Sequence[int] = ()
     count: int = 0
 

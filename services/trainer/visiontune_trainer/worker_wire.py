@@ -23,8 +23,8 @@ def claim_to(claim: Claim) -> pb.ClaimAttemptResponse:
         spec_digest=claim.spec_digest,
         family=claim.family,
         manifest=manifest_to(claim.manifest),
-        resume_from=_checkpoint_to(claim.resume_from),
-        best=_checkpoint_to(claim.best),
+        resume_from=checkpoint_to(claim.resume_from),
+        best=checkpoint_to(claim.best),
         adapter_base=None if claim.adapter_base is None else wire.base_to(claim.adapter_base),
         model_files=[model_files_to(model) for model in claim.model_files],
         samples=[wire.sample_to(sample) for sample in claim.samples],
@@ -128,7 +128,8 @@ def finished_to(state: State) -> pb.FinishAttemptResponse:
     return pb.FinishAttemptResponse(state=wire.state_to(state))
 
 
-def _checkpoint_to(found: SignedFiles | None) -> pb.CheckpointFiles | None:
+def checkpoint_to(found: SignedFiles | None) -> pb.CheckpointFiles | None:
+    """Returns files of a checkpoint; None stays absent."""
     if found is None:
         return None
     return pb.CheckpointFiles(step=found.step, files=[wire.file_to(file, found.urls) for file in found.files])

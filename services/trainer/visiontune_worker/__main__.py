@@ -15,6 +15,7 @@ from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import logs, telemetry
 from visiontune_kit.settings import read
 
+from visiontune_worker import joblog
 from visiontune_worker.attempt import Attempt
 from visiontune_worker.claim import CLAIM, MANIFEST, Claim
 from visiontune_worker.control import Leader
@@ -57,7 +58,7 @@ def run_attempt(settings: Settings, interrupts: Interrupts) -> Exit:
             span.set_attribute("visiontune.attempt", settings.attempt)
             if settings.rank > 0:
                 return _follow(settings, interrupts)
-            with _attempt(settings, interrupts) as attempt:
+            with _attempt(settings, interrupts) as attempt, joblog.forwarding(attempt.outbox.log):
                 return _lead(attempt, settings, interrupts)
     finally:
         _clear(settings)

@@ -106,9 +106,9 @@ def claim_from(message: worker_pb2.ClaimAttemptResponse) -> Claim:
         spec_digest=message.spec_digest,
         manifest=manifest_from(message.manifest),
         resume_step=message.resume_from.step,
-        resume_files=_files(message.resume_from.files),
+        resume_files=files_from(message.resume_from.files),
         best_step=message.best.step if message.HasField("best") else None,
-        best_files=_files(message.best.files),
+        best_files=files_from(message.best.files),
         layers=layers_from(message.model_files),
         adapter_base=base_from(message.adapter_base) if message.HasField("adapter_base") else None,
         samples=[sample_from(each) for each in message.samples],
@@ -127,9 +127,14 @@ def spec_from(message: trainer_pb2.TrainingJobSpec) -> Spec:
         ) from error
 
 
+def files_from(messages: Sequence[trainer_pb2.ArtifactFile]) -> list[RemoteFile]:
+    """Files from their messages."""
+    return [RemoteFile(each.path, each.sha256, each.size_bytes, each.url) for each in messages]
+
+
 def layers_from(messages: Iterable[worker_pb2.ModelFiles]) -> list[ModelLayer]:
     """Files of registered models from their messages."""
-    return [ModelLayer(each.model, each.is_adapter, _files(each.files)) for each in messages]
+    return [ModelLayer(each.model, each.is_adapter, files_from(each.files)) for each in messages]
 
 
 def base_from(message: trainer_pb2.BaseModel) -> Base:
@@ -171,7 +176,3 @@ def sample_to(sample: Sample) -> trainer_pb2.Sample:
         after=sample.after,
         after_step=sample.after_step,
     )
-
-
-def _files(messages: Sequence[trainer_pb2.ArtifactFile]) -> list[RemoteFile]:
-    return [RemoteFile(each.path, each.sha256, each.size_bytes, each.url) for each in messages]

@@ -77,12 +77,12 @@ class Measuring:
 
     def now(self) -> bool:
         """Measures the model as it is; True when that is the best evaluation so far."""
-        step, was_over = self.training.step, self.is_over
+        step, was_early = self.training.step, self._is_early
         result = self._evaluate()
         self.newest, self.newest_step = result.metrics, step
         answers = self._tell(result, result.answers)
         self.training.standing = self.training.standing.after(step, result.metrics, answers, self.asked)
-        if self.is_over and not was_over:
+        if self._is_early and not was_early:
             self.outbox.notice(STOPPED_EARLY, self.ending())
         best = self.training.standing.best
         return best is not None and best.step == step
@@ -115,7 +115,7 @@ class Measuring:
     def ending(self) -> str:
         """Why the training ends at another step, or with another state, than the last; empty otherwise."""
         training, chosen, said = self.training, self.published(), ""
-        if self.is_over:
+        if self._is_early:
             waited = training.standing.waited
             said = (
                 f"Stopped early at step {training.step:,} of {training.total_steps:,}: "
@@ -125,6 +125,11 @@ class Measuring:
             value = chosen.metrics[self.asked.judged_by]
             said += f"The result is the state of step {chosen.step:,}, {self.asked.judged_by} {value:.4f}."
         return said.strip()
+
+    @property
+    def _is_early(self) -> bool:
+        """True when it is over before the last step."""
+        return self.is_over and self.training.step < self.training.total_steps
 
     def _evaluate(self) -> Result:
         began = time.monotonic()

@@ -45,7 +45,7 @@ class Allowed:
 
 
 class Examples:
-    """Shows examples. Models asked for last are kept, without weights: a preset's learns from all texts."""
+    """Shows examples. Presets asked for last are kept: their tokenizers learn from all texts."""
 
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
@@ -90,22 +90,29 @@ class Examples:
     ) -> Built:
         layers = claim.layers_from(request.model_files)
         base = claim.base_from(request.adapter_base) if request.HasField("adapter_base") else None
-        key = json.dumps([manifest.digest, spec.to_dict()["base_model"], [each.name for each in layers]])
-        if key not in self._kept:
-            self._refuse_downloads(base or spec.base_model)
-            with TemporaryDirectory() as scratch:
-                sources = Sources(
-                    roots=self._allowed.roots,
-                    trusted=self._allowed.trusted,
-                    layers=_fetched(layers, Path(scratch), transfer),
-                    adapter_base=base,
-                    texts=shards.texts("train"),
-                )
-                self._kept[key] = build.outline(spec, sources)
-        self._kept.move_to_end(key)
+        processor = claim.files_from(request.resume_from.files)
+        key = json.dumps([manifest.digest, manifest.version, spec.base_model.preset])
+        if not processor and key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        self._refuse_downloads(base or spec.base_model)
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            resumed = checkpoints.download(processor, folder / "resume", transfer) if processor else None
+            sources = Sources(
+                roots=self._allowed.roots,
+                trusted=self._allowed.trusted,
+                layers=_fetched(layers, folder, transfer),
+                adapter_base=base,
+                processor=resumed / checkpoints.PROCESSOR if resumed else None,
+                texts=shards.texts("train"),
+            )
+            built = build.outline(spec, sources)
+        if spec.base_model.preset and not processor:
+            self._kept[key] = built
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
-        return self._kept[key]
+        return built
 
     def _refuse_downloads(self, base: Base) -> None:
         hub = base.hub

@@ -206,14 +206,8 @@ class Session:
         return self.training.built.device.type != "cpu"
 
     def tell_system(self, values: Mapping[str, float]) -> None:
-        """Tells what the attempt takes of its machine, from any thread.
-
-        Not before its first step where an earlier attempt made the last one: values of an older attempt go
-        when a newer one tells any at the same step.
-        """
-        training = self.training
-        if training.step > self.claim.resume_step or not training.step:
-            self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
+        """Tells what the attempt takes of its machine, from any thread."""
+        self.outbox.metrics(step=self.training.step, epoch=self.training.epoch, values=values)
 
     def measure_before(self) -> None:
         """Measures the untrained model, unless an earlier attempt did."""
@@ -302,12 +296,13 @@ class Session:
             with suppress(Fault):
                 meter.flush()
             raise
-        if last or training.step % (spec.checkpointing.every_steps or training.total_steps) == 0:
+        to_save = training.step % (spec.checkpointing.every_steps or training.total_steps) == 0
+        if last or (to_save and paused is None):
             self._save(meter)
         if self.measuring.is_due:
             self._measure(meter)
-        # After what was due at this step, since the next attempt begins behind it. At the end there is
-        # nothing left to pause.
+        # After what was due at this step, since the next attempt begins behind it, and knows then how the
+        # model did. At the end there is nothing left to pause.
         if paused is not None and not last and not self.measuring.is_over:
             self._save(meter)
             self.saver.wait()

@@ -49,7 +49,7 @@ def placed_like(full: Tensor, other: Tensor) -> Tensor:
 def gather(built: Built, *, keep: bool) -> None:
     """Makes the model whole again, on the CPU of the ranks that keep it; all ranks call it.
 
-    For saving, not for running: the others are left without weights.
+    For saving and for reading other weights, not for running: the others are left without any.
     """
     whole_ones: dict[int, torch.nn.Parameter] = {}
     for module in built.model.modules():
@@ -60,8 +60,10 @@ def gather(built: Built, *, keep: bool) -> None:
                 whole_ones[id(parameter)] = torch.nn.Parameter(kept, requires_grad=parameter.requires_grad)
             # Tied ones stay tied. The old one lives until the loop ends, so that its id is not used again.
             module._parameters[name] = whole_ones[id(parameter)]  # noqa: SLF001 - no setter without FSDP's
-        # They would put the parts back before anything is saved.
+        # They would put the parts back before anything is saved, or after the best weights are read.
         module._state_dict_pre_hooks.clear()  # noqa: SLF001
+        module._load_state_dict_pre_hooks.clear()  # noqa: SLF001
+        module._load_state_dict_post_hooks.clear()  # noqa: SLF001
         if isinstance(module, FSDPModule):
             # `save_pretrained` writes the name of the class.
             module.__class__ = type(module).__bases__[1]

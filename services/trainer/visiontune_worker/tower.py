@@ -131,7 +131,8 @@ class Tower:
         given: list[Tensor] = []
         self._now.given = given
         try:
-            with torch.no_grad(), self._built.autocast():
+            # Also for held-out examples by tensors that training can take.
+            with torch.inference_mode(mode=False), torch.no_grad(), self._built.autocast():
                 if "input_ids" in moved:
                     model(**moved, use_cache=False)
                 else:

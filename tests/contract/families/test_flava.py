@@ -9,6 +9,7 @@ from visiontune_recipes.families.flava import LOSSES
 from visiontune_worker import build, objectives
 from visiontune_worker.faults import ConfigurationFault
 from visiontune_worker.objectives.flava import TERMS, Flava
+from visiontune_worker.objectives.objective import ViewKind
 from visiontune_worker.objectives.pairs import IMAGE, TEXT, of
 
 from tests.support import families, worker_data
@@ -111,6 +112,18 @@ def test_another_epoch_masks_other_parts() -> None:
     assert torch.equal(first.inputs["masked.labels"][changed] - 1, kept[changed])
     assert torch.equal(first.inputs["masked.input_ids"][~changed], kept[~changed])
     assert (first.inputs["masked.patches"].flatten(1).sum(dim=1) >= 1).all()
+
+
+def test_what_an_epoch_masks_is_shown_beside_the_pair() -> None:
+    found = flava(*LOSSES)
+    [encoded] = found.encode([families.captioned(1)])
+    *_, masked = found.views(found.seen(encoded, 0))
+    assert masked.kind is ViewKind.MASKED_TEXT
+    assert masked.input_ids is not None
+    assert masked.trained is not None
+    whole = encoded.texts.inputs[found.seen(encoded, 0).texts.place]["input_ids"][0]
+    assert masked.trained.any()
+    assert torch.equal(masked.input_ids[~masked.trained], whole[~masked.trained])
 
 
 def test_a_family_without_a_choice_of_losses_refuses_one() -> None:

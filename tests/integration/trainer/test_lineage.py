@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import errors
 
 from tests.integration.trainer.test_models import delete, register, trained
@@ -184,3 +185,44 @@ async def test_a_deleted_models_files_go_when_nobody_else_has_them(trainer: Trai
         return not await trainer.objects()
 
     await eventually(swept)
+
+
+async def test_a_model_deleted_while_a_job_is_being_made_leaves_no_job(trainer: TrainerHandle) -> None:
+    whole = await register(trainer, await trained(trainer, "whole"), "whole")
+
+    async def delete_it() -> None:
+        trainer.datasets.meanwhile = None
+        await delete_model(trainer, whole.name)
+
+    trainer.datasets.meanwhile = delete_it
+    with pytest.raises(errors.NotFound) as refused:
+        await trainer.create("late", base_model=pb.BaseModel(model=whole.name))
+    assert refused.value.reason == "ModelNotFound"
+    with pytest.raises(errors.NotFound):
+        await trainer.get(f"{PARENT}/trainingJobs/late")
+
+
+async def test_a_model_is_made_of_the_artifact_that_is_asked_for(trainer: TrainerHandle) -> None:
+    base = pb.BaseModel(hub=pb.HubModel(repo_id="owner/tiny"))
+    job = await trainer.create("both", base_model=base)
+    worker = await trainer.claimed(job)
+    artifacts = [
+        worker_pb2.ArtifactUploads(
+            artifact=name, files=await worker.upload(f"artifacts/{name}", {"a": name.encode()})
+        )
+        for name in ("adapter", "merged")
+    ]
+    await worker.finish(artifacts=artifacts)
+    for model_id, artifact, made_of in (("one", "", "adapter"), ("two", "merged", "merged")):
+        model = pb.Model(training_job=job.name, artifact=artifact)
+        request = pb.RegisterModelRequest(parent=PARENT, model_id=model_id, model=model)
+        registered = await trainer.call("RegisterModel", request)
+        assert (registered.artifact, registered.is_adapter) == (made_of, made_of == "adapter")
+        answer = await trainer.call("ListModelFiles", pb.ListModelFilesRequest(parent=registered.name))
+        assert (await trainer.storage.http.get(answer.files[0].url)).content == made_of.encode()
+    model = pb.Model(training_job=job.name, artifact="model")
+    with pytest.raises(errors.FailedPrecondition, match="no artifact `model`") as refused:
+        await trainer.call(
+            "RegisterModel", pb.RegisterModelRequest(parent=PARENT, model_id="three", model=model)
+        )
+    assert refused.value.reason == "NoResult"

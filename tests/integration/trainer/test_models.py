@@ -142,6 +142,20 @@ async def test_deleting_a_job_leaves_no_object(trainer: TrainerHandle) -> None:
     assert again.uid != job.uid
 
 
+async def test_a_job_of_a_deleted_ones_id_stores_files_of_its_own(trainer: TrainerHandle) -> None:
+    await delete(trainer, await trained(trainer, "digits"))
+
+    async def swept() -> bool:
+        return not await trainer.objects()
+
+    await eventually(swept)
+    trainer.backend.launched.clear()
+    again = await trained(trainer, "digits")  # The same bytes by the same names.
+    answer = await trainer.call("ListArtifacts", pb.ListArtifactsRequest(parent=again.name))
+    url = answer.artifacts[0].files[0].url
+    assert (await trainer.storage.http.get(url)).content == b"model of digits"
+
+
 async def test_a_registered_model_outlives_its_job(trainer: TrainerHandle) -> None:
     job = await trained(trainer, "digits")
     model = await register(trainer, job, "digits")

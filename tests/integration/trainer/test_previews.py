@@ -9,9 +9,11 @@ import pytest
 import pytest_asyncio
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit import errors
+from visiontune_kit.identity import Role
+from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.resolve import resolve
 from visiontune_trainer.adapters import preview
-from visiontune_worker import build, objectives
+from visiontune_worker import build, objectives, presets
 from visiontune_worker.data import Examples
 from visiontune_worker.objectives import causal_lm
 from visiontune_worker.order import Order
@@ -22,6 +24,7 @@ from tests.support.trainer import PARENT, TrainerHandle, create_request, running
 from tests.support.trainer_program import serve_digits
 
 COUNT = 120
+_PATIENCE_S = 110.0
 
 
 # One trainer for all, so that its child loads torch once.
@@ -31,7 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trainer(s3: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TrainerHandle]:
     folder = tmp_path_factory.mktemp("previews")
-    async with running_trainer(s3, folder) as handle:
+    async with running_trainer(s3, folder, preview_most_s=_PATIENCE_S) as handle:
         await serve_digits(handle.datasets, handle.storage, folder, COUNT)
         yield handle
 
@@ -39,7 +42,9 @@ async def trainer(s3: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> As
 async def show(trainer: TrainerHandle, *, rows: Any = (), count: int = 0, **spec: Any) -> Any:
     job = create_request(**spec).training_job
     request = pb.PreviewTrainingExamplesRequest(parent=PARENT, training_job=job, rows=rows, count=count)
-    return await trainer.call("PreviewTrainingExamples", request)
+    metadata = trainer.trust.metadata(role=Role.VIEWER)
+    # The first call loads torch.
+    return await trainer.stub.PreviewTrainingExamples(request, metadata=metadata, timeout=_PATIENCE_S)
 
 
 def trained_on(folder: Path, count: int, **hyperparameters: Any) -> list[causal_lm.Encoded]:
@@ -111,6 +116,36 @@ async def test_rows_are_shown_with_what_does_not_fit_and_packed_as_the_training_
     assert f"max_length to {conversation.token_count} or more" in example.problem
 
 
+def contents(processor: Path) -> dict[str, bytes]:
+    """Its files where a checkpoint keeps them."""
+    return {f"processor/{each.name}": each.read_bytes() for each in processor.iterdir() if each.is_file()}
+
+
+async def test_a_preset_that_goes_on_keeps_the_words_that_it_knew(
+    trainer: TrainerHandle, tmp_path: Path
+) -> None:
+    """And it gets no weights of its checkpoint."""
+    words = [f"What digit is this? {word}" for word in ("null", "eins", "zwei")] * 20
+    processor = presets.processor(PRESETS["tiny-llava"], words)
+    processor.save_pretrained(tmp_path)
+    files = await asyncio.to_thread(contents, tmp_path)
+    before = await trainer.create("earlier", hyperparameters=pb.Hyperparameters(epochs=1))
+    worker = await trainer.claimed(before)
+    await worker.commit(4, await worker.upload("checkpoints/step-4", {"weights.safetensors": b"w", **files}))
+    await worker.succeed()
+    trainer.backend.exits(worker.attempt, 0)
+    more = pb.Hyperparameters(epochs=3)
+    resumed = await show(
+        trainer, rows=[5], hyperparameters=more, resume_from=pb.ResumeFrom(checkpoint=before.name)
+    )
+    fresh = await show(trainer, rows=[5], hyperparameters=more)
+    then, now = (tokens(answer.examples[0].inputs[0]) for answer in (resumed, fresh))
+    assert then != now
+    said = processor.tokenizer(worker_data.word(worker_data.scans()[5][1]))["input_ids"]
+    last = resumed.examples[0].inputs[0].spans[-1]
+    assert list(last.token_ids) == [*said, processor.tokenizer.eos_token_id]
+
+
 async def test_what_cannot_be_shown_is_said(trainer: TrainerHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.InvalidArgument) as refused:
         await show(trainer, base_model=pb.BaseModel(preset="huge"))
@@ -152,14 +187,13 @@ async def test_where_statistics_suffice_nobody_looks_at_examples(trainer: Traine
 
 @pytest.mark.usefixtures("long_texts")
 async def test_an_example_that_is_too_long_is_named_before_the_job_starts(trainer: TrainerHandle) -> None:
+    shown = (await show(trainer, rows=[5, 3])).examples
+    counts = {each.id: each.inputs[0].token_count for each in shown}
     short = pb.Hyperparameters(max_length=20)
     answer = await validated(trainer, hyperparameters=short)
     [problem] = answer.problems
-    assert (problem.field, problem.rule) == (
-        "training_job.spec.hyperparameters.max_length",
-        "example_too_long",
-    )
-    counts = {each.id: each.inputs[0].token_count for each in (await show(trainer, rows=[5, 3])).examples}
+    assert problem.field == "training_job.spec.hyperparameters.max_length"
+    assert problem.rule == "example_too_long"
     most = max(counts.values())
     assert any(f"Example '{id_}' (row " in problem.message for id_, count in counts.items() if count == most)
     assert f"has {most} tokens, images included, and 20 are read" in problem.message
@@ -178,6 +212,7 @@ async def test_what_is_left_out_or_only_estimated_is_a_warning(
 ) -> None:
     short = pb.Hyperparameters(max_length=20)
     skip = pb.Loading(on_bad_example=pb.Loading.ON_BAD_EXAMPLE_SKIP)
+    await show(trainer, rows=[5])  # so that no loading takes the time of the next call
     answer = await validated(trainer, hyperparameters=short, loading=skip)
     assert list(answer.problems) == []
     [warning] = answer.warnings

@@ -173,10 +173,11 @@ async def test_a_launch_carries_the_trace_of_the_call_that_made_the_job(
         assert Tracing.traceparent.split("-")[1] == trace_id
 
 
-async def test_a_job_keeps_so_many_lines_and_says_when_it_stops(
+async def test_an_attempt_keeps_so_many_lines_and_a_job_so_many_and_say_when_they_stop(
     trainer: TrainerHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "MOST_LOG_LINES", 5)
+    monkeypatch.setattr(attempts, "MOST_LOG_LINES_OF_JOB", 7)
     job = await trainer.create()
     worker = await trainer.claimed(job)
     for number in range(4):
@@ -186,6 +187,16 @@ async def test_a_job_keeps_so_many_lines_and_says_when_it_stops(
     assert messages[:4] == ["0-0", "0-1", "1-0", "1-1"]
     assert "dropped" in messages[4]
     assert len(messages) == 5
+    # The next attempt has room of its own, as long as the job has.
+    await worker.finish(worker_pb2.OUTCOME_RETRY)
+    trainer.backend.exits(worker.attempt, 75)
+    second = await trainer.claimed(job, 2)
+    await second.report(log_lines=[pb.LogLine(message=f"second-{line}") for line in range(3)])
+    answer = await trainer.call("ListLogLines", pb.ListLogLinesRequest(parent=job.name))
+    messages = [line.message for line in answer.log_lines]
+    assert messages[5] == "second-0"
+    assert "dropped" in messages[6]
+    assert len(messages) == 7
 
 
 async def test_every_list_comes_page_by_page(trainer: TrainerHandle) -> None:

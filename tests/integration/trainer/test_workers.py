@@ -125,7 +125,11 @@ async def test_a_lost_worker_is_replaced_from_the_last_checkpoint(trainer: Train
     assert "Killed" in lines.log_lines[0].message
     await second.succeed()
     assert "WORKER_KILLED" in await trainer.events(job.name)
-    kept = {f"{job.name}/checkpoints/step-10/attempts/1", f"{job.name}/artifacts/model/attempts/2"}
+    kept = {
+        f"{job.name}/checkpoints/step-10/attempts/1",
+        f"{job.name}/artifacts/model/attempts/2",
+        f"{job.name}/logs/attempt-1/attempts/1",  # the second said nothing
+    }
 
     async def swept() -> bool:
         return set(await trainer.objects()) == kept

@@ -145,20 +145,30 @@ def test_a_paused_worker_goes_on_as_if_it_had_not_stopped(
 ) -> None:
     interrupts = Interrupts()
     with worker_run.job(tmp_path) as trainer:
-        pause = partial(trainer.order_and_wait, ORDER.ORDER_PAUSE, interrupts)
-        worker_run.at_step(monkeypatch, 4, pause)
-        assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
-        assert finished(trainer).outcome == worker_pb2.OUTCOME_PAUSED
-        assert sorted(trainer.checkpoints) == [4]
-        trainer.finished.clear()
-        trainer.next_attempt()
+
+        def paused_after(step: int) -> None:
+            assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
+            assert finished(trainer).outcome == worker_pb2.OUTCOME_PAUSED
+            assert max(trainer.checkpoints) == step == max(trainer.losses())
+            trainer.finished.clear()
+            trainer.next_attempt()
+
+        worker_run.at_step(monkeypatch, 4, partial(trainer.order_and_wait, ORDER.ORDER_PAUSE, interrupts))
+        paused_after(4)
         trainer.order = ORDER.ORDER_CONTINUE
-        # Asked again when nothing but the result is left to do: it is brought to its end.
+        # What is due at a step is done before the worker leaves: the next attempt begins behind it.
+        interrupts = Interrupts()
+        worker_run.at_step(monkeypatch, 6, lambda: interrupts.hear(Paused("by a user")))
+        paused_after(6)
+        assert "eval_loss" in trainer.metrics[6]
+        # When nothing but the result is left to do, it is brought to its end.
         interrupts = Interrupts()
         worker_run.at_step(monkeypatch, STEPS, lambda: interrupts.hear(Paused("too late")))
         assert worker_run.work(trainer, tmp_path / "scratch", interrupts) is Exit.DONE
         assert finished(trainer).outcome == worker_pb2.OUTCOME_SUCCEEDED
         assert trainer.losses() == uninterrupted
+        evaluated = [line.message.split(":")[0] for line in trainer.logs if "Evaluated" in line.message]
+        assert evaluated == [f"Evaluated at step {step}" for step in (0, 6, STEPS)]
 
 
 def test_a_stale_worker_leaves_without_touching_anything(

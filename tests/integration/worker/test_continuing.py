@@ -63,7 +63,7 @@ def test_an_adapter_on_a_folder_is_merged_or_trained_further_as_the_same_adapter
             card = (found / "README.md").read_text()
         if name == "merged":
             assert config.base_model_name_or_path == ADAPTER
-            assert f'base = "base-model"  # the downloaded files of {ADAPTER}' in card
+            assert f"visiontune models download {ADAPTER} --to base-model" in card
             continue
         # One adapter, of the same shape, for the same base, that learnt something.
         assert config.base_model_name_or_path == str(snapshot)

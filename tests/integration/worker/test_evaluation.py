@@ -153,6 +153,21 @@ def test_the_last_state_is_published_where_the_job_says_so(tmp_path: Path, unint
 
 
 @pytest.mark.slow
+def test_patience_that_ends_with_the_last_step_stopped_nothing_early(
+    tmp_path: Path, uninterrupted: Outcome
+) -> None:
+    steps = max(uninterrupted.losses)
+    spec = asked()
+    numbers = spec.hyperparameters.model_copy(update={"max_steps": steps})
+    with worker_run.job(tmp_path, spec.model_copy(update={"hyperparameters": numbers})) as trainer:
+        assert worker_run.work(trainer, tmp_path / "scratch") is Exit.DONE
+        found = outcome(trainer)
+        assert (found.losses, found.best_step) == (uninterrupted.losses, uninterrupted.best_step)
+        assert found.events == []
+        assert found.message.startswith(f"The result is the state of step {found.best_step}")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["SHARDING_NONE", "SHARDING_FULL"])
 def test_ranks_stop_together_and_the_best_state_is_published(
     tmp_path: Path, uninterrupted: Outcome, sharding: str

@@ -105,10 +105,22 @@ def test_whatever_a_model_is_loaded_from_its_examples_are_those_of_the_training(
         assert answer.family == "llava"
         assert shown(answer) == expected, base
         assert any("/base/" in each for each in store.requests) == ("model" in base)
-        # The second time it is kept.
-        store.requests.clear()
-        examples.show(asked(store, base))
-        assert not any("/base/" in each for each in store.requests)
+
+
+def test_a_preset_learns_from_the_texts_once_and_keeps_what_it_learnt_in_an_earlier_job(store: Store) -> None:
+    examples = Examples(Allowed())
+    first = examples.show(asked(store, {"preset": "tiny-llava"}))
+    read = len(store.requests)
+    assert shown(examples.show(asked(store, {"preset": "tiny-llava"}))) == shown(first)
+    assert len(store.requests) - read < read
+    # The folder's processor knows the words of other texts.
+    request = asked(store, {"preset": "tiny-llava"})
+    folder = store.folder / "base"
+    files = [stored(store, path) for path in folder.iterdir() if path.is_file()]
+    for each in files:
+        each.path = f"processor/{each.path}"
+    request.resume_from.files.extend(files)
+    assert shown(examples.show(request)) == trained() != shown(first)
 
 
 def test_what_is_not_here_is_refused_with_the_reason(store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from visiontune_recipes.evaluation_rules import warnings
 from visiontune_recipes.facts import DatasetFacts, Kind
 from visiontune_recipes.metrics import is_better, offered, reported
 from visiontune_recipes.objectives import CAUSAL_LM
@@ -60,6 +61,22 @@ def test_the_last_state_is_published_unless_patience_or_the_job_says_otherwise(
     fields: dict[str, Any], is_best: bool
 ) -> None:
     assert resolve(spec(**fields), FACTS).publishes_best is is_best
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "rules"),
+    [
+        ({}, []),
+        ({"early_stopping": {"patience": 1}}, []),
+        ({"early_stopping": {"patience": 2}}, ["patience_too_long"]),
+        ({"early_stopping": {"patience": 3}, "every_steps": 5}, []),
+    ],
+)
+def test_patience_that_the_training_does_not_outlast_is_warned_of(
+    evaluation: dict[str, Any], rules: list[str]
+) -> None:
+    resolved = resolve(spec(evaluation=evaluation, hyperparameters={"epochs": 3, "batch_size": 10}), FACTS)
+    assert [each.rule for each in warnings(resolved, FACTS)] == rules
 
 
 def test_the_page_on_evaluation_names_every_measure() -> None:

@@ -75,12 +75,12 @@ def test_attempts_store_under_owners_of_their_own() -> None:
     assert first.owner.startswith(first.name + "/")
 
 
-def test_values_of_one_attempt_join_and_those_of_an_older_one_go() -> None:
+def test_values_of_a_step_join_and_what_is_measured_again_is_replaced() -> None:
     loss = MetricPoint(JOB, 10, 1.0, {"loss": 1.0}, NOW, attempt=1)
     evaluation = MetricPoint(JOB, 10, 1.0, {"eval_exact_match": 0.5}, NOW, attempt=1)
     again = MetricPoint(JOB, 10, 1.0, {"loss": 2.0}, NOW, attempt=2)
     assert evaluation.after(loss).values == {"loss": 1.0, "eval_exact_match": 0.5}
-    assert again.after(evaluation.after(loss)).values == {"loss": 2.0}
+    assert again.after(evaluation.after(loss)).values == {"loss": 2.0, "eval_exact_match": 0.5}
     assert evaluation.evaluation() == {"exact_match": 0.5}
 
 

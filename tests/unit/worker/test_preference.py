@@ -82,7 +82,8 @@ def test_only_last_answers_and_their_stop_tokens_count_and_pictures_are_in_both(
     built, objective = made()
     asked, answer = families.pictures(0).messages
     longer = replace(pair(0), messages=[asked, answer, families.text("user", "Sure?"), answer])
-    batch = objective.collate(objective.encode([pair(1), longer]))
+    encoded = objective.encode([pair(1), longer])
+    batch = objective.collate(encoded)
     assert (batch.weight, batch.examples, len(batch.inputs["input_ids"])) == (2, 2, 4)
     ids = [row[kept] for row, kept in zip(batch.inputs["input_ids"], batch.trained, strict=True)]
     words = [worker_data.word(worker_data.scans()[number][1]) for number in (1, 0)]
@@ -90,6 +91,13 @@ def test_only_last_answers_and_their_stop_tokens_count_and_pictures_are_in_both(
     assert built.processor.tokenizer.batch_decode(ids) == [f"{word}</s>" for word in words + wrong]
     pictures = batch.inputs["pixel_values"]
     assert torch.equal(pictures[:2], pictures[2:])
+    # And so they are shown.
+    shown = [objective.views(each) for each in encoded]
+    in_order = [each[answer] for answer in range(2) for each in shown]
+    for view, row, kept in zip(in_order, batch.inputs["input_ids"], batch.trained, strict=True):
+        assert view.input_ids is not None
+        assert view.trained is not None
+        assert torch.equal(view.input_ids[view.trained], row[kept])
 
 
 def test_training_widens_the_margin() -> None:

@@ -1,19 +1,22 @@
 /** TrainerService: training jobs, what they report, and models. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
+import { hasEnded } from "../lib/states";
 import { all, json, send } from "./http";
 import type {
   Accelerator,
   Artifact,
   Checkpoint,
-  LogLine,
   ModelFamily,
-  Sample,
   Schemas,
   TrainingJob,
   TrainingJobSpec,
   Validation,
 } from "./types";
+
+const SOON_MS = 3000;
+/** Signed links are asked anew after this. */
+const LINKS_LAST_MS = 300_000;
 
 export function jobsQuery(project: string) {
   return infiniteQueryOptions({
@@ -60,32 +63,32 @@ export function metricsQuery(job: string) {
   });
 }
 
-/** Every line that the workers of a job logged and the service keeps. */
-export function allLogLines(job: string): Promise<LogLine[]> {
-  return all(async (pageToken) => {
-    const page = await json<Schemas["ListLogLinesResponse"]>(`${job}/logLines`, {
-      query: { pageSize: 1000, pageToken },
-    });
-    return [page.logLines, page.nextPageToken];
+/** The whole logs of ended attempts with signed links, which stop working after a while. */
+export function attemptLogsQuery({ name = "", state, attempt = 0 }: TrainingJob) {
+  return queryOptions({
+    queryKey: ["attemptLogs", name],
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListAttemptLogsResponse"]>(`${name}/logs`, { query: { pageToken } });
+        return [page.logs, page.nextPageToken];
+      }),
+    // A log is put away a moment after its attempt has ended.
+    refetchInterval: ({ state: { data = [] } }) =>
+      hasEnded(state) && data.length < attempt ? SOON_MS : LINKS_LAST_MS,
   });
 }
 
+/** The samples with what was said about them at each evaluation. */
 export function samplesQuery(job: string) {
   return queryOptions({
     queryKey: ["samples", job],
-    queryFn: async () => (await json<{ samples?: Sample[] }>(`${job}/samples`)).samples ?? [],
-  });
-}
-
-/** What was said about one example at every evaluation, the untrained model's answer first. */
-export function sampleAnswersQuery(job: string, example: string) {
-  return queryOptions({
-    queryKey: ["samples", job, example],
-    queryFn: async () => {
-      const query = { example, withAnswers: true };
-      const page = await json<{ samples?: Sample[] }>(`${job}/samples`, { query });
-      return page.samples?.[0]?.answers ?? [];
-    },
+    queryFn: () =>
+      all(async (pageToken) => {
+        const page = await json<Schemas["ListSamplesResponse"]>(`${job}/samples`, {
+          query: { withAnswers: true, pageToken },
+        });
+        return [page.samples, page.nextPageToken];
+      }),
   });
 }
 
@@ -96,12 +99,12 @@ export function checkpointsQuery(job: string) {
   });
 }
 
-/** Artifacts with signed links, which stop working after a while: asked anew every five minutes. */
+/** Artifacts with signed links, which stop working after a while. */
 export function artifactsQuery(job: string) {
   return queryOptions({
     queryKey: ["artifacts", job],
     queryFn: async () => (await json<{ artifacts?: Artifact[] }>(`${job}/artifacts`)).artifacts ?? [],
-    refetchInterval: 300_000,
+    refetchInterval: LINKS_LAST_MS,
   });
 }
 
@@ -133,6 +136,21 @@ export function validationQuery(project: string, spec: TrainingJobSpec | undefin
       }),
     enabled: spec !== undefined,
     staleTime: 10_000,
+    retry: false,
+  });
+}
+
+/** Training examples of a job as its model would get them; without rows, those that it sees first. */
+export function previewQuery(project: string, spec: TrainingJobSpec, rows: readonly number[], count: number) {
+  return queryOptions({
+    queryKey: ["examplesPreview", project, spec, rows],
+    queryFn: ({ signal }) =>
+      json<Schemas["PreviewTrainingExamplesResponse"]>(`${project}/trainingJobs:previewExamples`, {
+        method: "POST",
+        body: { trainingJob: { spec }, rows: rows.map(String), count },
+        signal,
+      }),
+    staleTime: Infinity,
     retry: false,
   });
 }

@@ -3230,7 +3230,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. Every ten seconds the load of the first process's machine: `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes, `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several the mean, the hottest, all, the fullest. */
             values?: {
                 [key: string]: number;
             };
@@ -3241,7 +3241,7 @@ export interface components {
             time?: string;
             /**
              * Format: int32
-             * @description Attempt that measured it. A step repeated by a later attempt replaces the earlier values.
+             * @description Attempt that measured it last: what a later attempt measures again replaces the earlier values.
              */
             attempt?: number;
         };
@@ -3624,7 +3624,7 @@ export interface components {
             epoch?: number;
             /** @description What the worker is doing: `loading`, `evaluating`, `training`, `saving`, `publishing`. */
             phase?: string;
-            /** @description Expected time to the end; absent while unknown. */
+            /** @description Expected time to the end: steps at the pace of the last minutes, evaluations and publishing as far as one of the kind was measured. Absent while unknown. */
             remaining?: string;
             /** @description The best evaluation so far; absent before the first one of the trained model. */
             best?: components["schemas"]["BestEvaluation"];

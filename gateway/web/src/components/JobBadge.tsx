@@ -14,12 +14,6 @@ const TONE: Partial<Record<JobState, string | undefined>> = {
   STATE_CANCELLED: css.quiet,
 };
 
-const ENDED: readonly JobState[] = ["STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"];
-
-export function hasEnded(state: JobState | undefined): boolean {
-  return state !== undefined && ENDED.includes(state);
-}
-
 export function JobBadge({ state }: { state: JobState | undefined }) {
   if (state === undefined) return null;
   return (

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { JobState, WatchUpdate } from "../api/types";
-import { extend, NOTHING_YET, seriesOf, textOf } from "./history";
+import { extend, NOTHING_YET, seriesOf } from "./history";
 
 const metric = (step: number, values: Record<string, number>, attempt = 1): WatchUpdate => ({
   metric: { step: String(step), values, attempt },
@@ -65,14 +65,4 @@ test("the newest job wins and the mark of the present is remembered", () => {
   ]);
   expect(history.job?.state).toBe("STATE_RUNNING");
   expect(extend(history, []).caughtUp).toBe(true);
-});
-
-test("a log becomes a file, a line each", () => {
-  const lines = [
-    { sequence: "1", time: "2026-01-01T00:00:00Z", level: "info", message: "step_done step=1" },
-    { sequence: "2", time: "2026-01-01T00:00:01Z", level: "warning", message: "slow" },
-  ];
-  expect(textOf(lines)).toBe(
-    "2026-01-01T00:00:00Z info    step_done step=1\n2026-01-01T00:00:01Z warning slow\n",
-  );
 });

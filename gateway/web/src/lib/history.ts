@@ -14,7 +14,7 @@ export interface History {
 
 export const NOTHING_YET: History = { job: undefined, events: [], logLines: [], points: [], caughtUp: false };
 
-/** Log lines kept in the page; the others can be downloaded. */
+/** Log lines kept in the page; an attempt's whole log is a file. */
 export const LOG_LINES_KEPT = 5000;
 
 export function extend(history: History, updates: readonly WatchUpdate[]): History {
@@ -28,13 +28,6 @@ export function extend(history: History, updates: readonly WatchUpdate[]): Histo
     points: points.length === 0 ? history.points : mergePoints(history.points, points),
     caughtUp: history.caughtUp || updates.some((update) => update.snapshotComplete),
   };
-}
-
-/** Lines of a log as a file has them. */
-export function textOf(lines: readonly LogLine[]): string {
-  return lines
-    .map(({ time = "", level = "", message = "" }) => `${time} ${level.padEnd(7)} ${message}\n`)
-    .join("");
 }
 
 /** Adds what is not there yet; both sides are in order of sequence. */

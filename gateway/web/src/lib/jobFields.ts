@@ -160,9 +160,9 @@ export const FIELDS: readonly FieldRow[] = [
   choice("parts", "adaptation.visionTower", "Vision tower", "", PARTS, { option: "--vision-tower" }),
   choice("parts", "adaptation.projector", "Projector", "", PARTS, { option: "--projector" }),
   choice("parts", "adaptation.languageModel", "Language model", "", PARTS, { option: "--language-model" }),
-  number("parts", "hyperparameters.learningRates.visionTower", "Rate of the vision tower", OWN_RATE),
-  number("parts", "hyperparameters.learningRates.projector", "Rate of the projector", OWN_RATE),
-  number("parts", "hyperparameters.learningRates.languageModel", "Rate of the language model", OWN_RATE),
+  number("parts", "hyperparameters.learningRates.visionTower", "Vision tower rate", OWN_RATE),
+  number("parts", "hyperparameters.learningRates.projector", "Projector rate", OWN_RATE),
+  number("parts", "hyperparameters.learningRates.languageModel", "Language model rate", OWN_RATE),
   choice(
     "parts",
     "adaptation.quantisation",
@@ -206,7 +206,7 @@ export const FIELDS: readonly FieldRow[] = [
     ["BATCHING_", "PADDED", "LENGTH_GROUPED", "PACKED"],
     { option: (value) => `--batching ${bare(value, "BATCHING_").replaceAll("_", "-")}` },
   ),
-  choice("loading", "loading.featureCache", "Features of a frozen tower", "Auto: kept for the next epoch", [
+  choice("loading", "loading.featureCache", "Features of the tower", "Auto: kept when frozen", [
     "FEATURE_CACHE_",
     "AUTO",
     "OFF",
@@ -225,21 +225,31 @@ export const FIELDS: readonly FieldRow[] = [
     "CAUSAL_LM",
     "PREFERENCE",
   ]),
-  number("objective", "preference.beta", "Beta of preferences", "Lower lets the model move further", {
+  number("objective", "preference.beta", "Beta of preferences", "Lower: the model moves more", {
     needs: "preference",
   }),
-  number("objective", "preference.labelSmoothing", "Label smoothing", "Share of pairs the wrong way round", {
+  number("objective", "preference.labelSmoothing", "Label smoothing", "Share of wrong pairs", {
     needs: "preference",
   }),
-  list("objective", "hyperparameters.losses", "Losses", "FLAVA only: global, mmm, itm, mim, mlm"),
+  list("objective", "hyperparameters.losses", "Losses", "FLAVA: global, mmm, itm …"),
 
   long("evaluation", "evaluation.everySteps", "Evaluate every … steps", "Once an epoch when empty"),
   long("evaluation", "evaluation.maxExamples", "Most held-out examples", "All when empty"),
+  list("evaluation", "evaluation.metrics", "Measures", "Names, with commas"),
+  text("evaluation", "evaluation.bestMetric", "Judged by", "A measure; loss when empty"),
+  number(
+    "evaluation",
+    "evaluation.earlyStopping.patience",
+    "Stop early after",
+    "Evaluations without progress",
+  ),
+  number("evaluation", "evaluation.earlyStopping.minDelta", "Least progress", "Better by more than this"),
   number("evaluation", "evaluation.maxNewTokens", "Tokens of an answer", "At most, when it is generated"),
-  number("evaluation", "evaluation.sampleCount", "Samples", "Examples whose answers are kept"),
+  number("evaluation", "evaluation.sampleCount", "Samples", "Examples with kept answers"),
   long("evaluation", "checkpointing.everySteps", "Save every … steps", "Once an epoch when empty"),
   number("evaluation", "checkpointing.keep", "Checkpoints kept", "Older ones are deleted"),
 
+  choice("evaluation", "publish.state", "Result", "Best: of the best evaluation", ["STATE_", "LAST", "BEST"]),
   toggle("evaluation", "publish.merged", "Publish the whole model too, with the adapter in it", {
     needs: "lora",
   }),
@@ -254,7 +264,7 @@ export const FIELDS: readonly FieldRow[] = [
     "place",
     "resources.spot",
     "Spot machines",
-    "Cheaper, and can be taken away",
+    "Cheaper; can be taken away",
     ["SPOT_", "NEVER", "ONLY"],
     {
       option: (value) => (value === "SPOT_ONLY" ? "--spot" : "--no-spot"),
@@ -262,7 +272,7 @@ export const FIELDS: readonly FieldRow[] = [
   ),
   text("place", "resources.queue", "Queue", "From the operator's list", { option: "--queue" }),
   text("place", "resources.priority", "Priority", "From the operator's list", { option: "--priority" }),
-  number("place", "resources.maxAttempts", "Most attempts", "Before a lost worker fails the job"),
+  number("place", "resources.maxAttempts", "Most attempts", "Of lost workers, in all"),
   hours("place", "resources.maxDuration", "Longest time", "Hours of all attempts together"),
 
   text("going", "resumeFrom.checkpoint", "Go on from a job", ""),

@@ -150,7 +150,7 @@ export const CHARTS: readonly Chart[] = [
     curves: [
       { metric: "memory_bytes", name: "training, MiB", color: "--chart-1" },
       { metric: "system_memory_bytes", name: "all processes, MiB", color: "--chart-2" },
-      { metric: "system_memory_peak_bytes", name: "highest, MiB", color: "--chart-3" },
+      { metric: "system_memory_peak_bytes", name: "first process at most, MiB", color: "--chart-3" },
     ],
     write: measure,
     unit: MIB,

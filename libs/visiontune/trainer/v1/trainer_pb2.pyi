@@ -257,7 +257,9 @@ class Progress(_message.Message):
     """What the worker is doing: `loading`, `evaluating`, `training`, `saving`, `publishing`."""
     @_builtins.property
     def remaining(self) -> _duration_pb2.Duration:
-        """Expected time to the end; absent while unknown."""
+        """Expected time to the end: steps at the pace of the last minutes, evaluations and publishing as far as one
+        of the kind was measured. Absent while unknown.
+        """
 
     @_builtins.property
     def best(self) -> Global___BestEvaluation:
@@ -1568,12 +1570,16 @@ class MetricPoint(_message.Message):
     epoch: _builtins.float
     """Epochs done, with the part of the current one."""
     attempt: _builtins.int
-    """Attempt that measured it. A step repeated by a later attempt replaces the earlier values."""
+    """Attempt that measured it last: what a later attempt measures again replaces the earlier values."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
         `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example
-        `eval_loss`, `eval_exact_match`.
+        `eval_loss`, `eval_exact_match`. Every ten seconds the load of the first process's machine:
+        `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes,
+        `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators
+        `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several
+        the mean, the hottest, all, the fullest.
         """
 
     @_builtins.property

@@ -29,7 +29,7 @@ from visiontune.trainer.v1 import trainer_pb2 as visiontune_dot_trainer_dot_v1_d
 from visiontune.worker.v1 import worker_pb2 as visiontune_dot_worker_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"visiontune/worker/v1/preview.proto\x12\x14visiontune.worker.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#visiontune/dataset/v1/dataset.proto\x1a(visiontune/trainer/v1/augmentation.proto\x1a#visiontune/trainer/v1/trainer.proto\x1a!visiontune/worker/v1/worker.proto\"\xc6\x02\n\x16PreviewExamplesRequest\x12<\n\x04spec\x18\x01 \x01(\x0b\x32&.visiontune.trainer.v1.TrainingJobSpecB\x06\xbaH\x03\xc8\x01\x01\x12=\n\x08manifest\x18\x02 \x01(\x0b\x32#.visiontune.dataset.v1.ReadManifestB\x06\xbaH\x03\xc8\x01\x01\x12?\n\x0bmodel_files\x18\x03 \x03(\x0b\x32 .visiontune.worker.v1.ModelFilesB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x36\n\x0c\x61\x64\x61pter_base\x18\x04 \x01(\x0b\x32 .visiontune.trainer.v1.BaseModel\x12\x1c\n\x04rows\x18\x05 \x03(\x03\x42\x0e\xbaH\x0b\x92\x01\x08\x10 \"\x04\"\x02(\x00\x12\x18\n\x05\x63ount\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x10(\x00\"\x97\x02\n\x15PreviewPictureRequest\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80 \x12\x39\n\x0c\x61ugmentation\x18\x02 \x01(\x0b\x32#.visiontune.trainer.v1.Augmentation\x12\x1b\n\x04seed\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x14\n\x03row\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05index\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12 \n\x06\x65pochs\x18\x06 \x03(\x03\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x10\"\x04\"\x02(\x00\x12\x1d\n\x0cmodel_preset\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1b\n\x07side_px\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x08(@\"b\n\x16PreviewPictureResponse\x12\x10\n\x08original\x18\x01 \x01(\x0c\x12\x11\n\taugmented\x18\x02 \x03(\x0c\x12\x10\n\x08width_px\x18\x03 \x01(\x05\x12\x11\n\theight_px\x18\x04 \x01(\x05\x32\x89\x01\n\x1a\x41ugmentationPreviewService\x12k\n\x0ePreviewPicture\x12+.visiontune.worker.v1.PreviewPictureRequest\x1a,.visiontune.worker.v1.PreviewPictureResponse2\x90\x01\n\x15\x45xamplePreviewService\x12w\n\x0fPreviewExamples\x12,.visiontune.worker.v1.PreviewExamplesRequest\x1a\x36.visiontune.trainer.v1.PreviewTrainingExamplesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"visiontune/worker/v1/preview.proto\x12\x14visiontune.worker.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#visiontune/dataset/v1/dataset.proto\x1a(visiontune/trainer/v1/augmentation.proto\x1a#visiontune/trainer/v1/trainer.proto\x1a!visiontune/worker/v1/worker.proto\"\x82\x03\n\x16PreviewExamplesRequest\x12<\n\x04spec\x18\x01 \x01(\x0b\x32&.visiontune.trainer.v1.TrainingJobSpecB\x06\xbaH\x03\xc8\x01\x01\x12=\n\x08manifest\x18\x02 \x01(\x0b\x32#.visiontune.dataset.v1.ReadManifestB\x06\xbaH\x03\xc8\x01\x01\x12?\n\x0bmodel_files\x18\x03 \x03(\x0b\x32 .visiontune.worker.v1.ModelFilesB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x36\n\x0c\x61\x64\x61pter_base\x18\x04 \x01(\x0b\x32 .visiontune.trainer.v1.BaseModel\x12\x1c\n\x04rows\x18\x05 \x03(\x03\x42\x0e\xbaH\x0b\x92\x01\x08\x10 \"\x04\"\x02(\x00\x12\x18\n\x05\x63ount\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x10(\x00\x12:\n\x0bresume_from\x18\x07 \x01(\x0b\x32%.visiontune.worker.v1.CheckpointFiles\"\x97\x02\n\x15PreviewPictureRequest\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80 \x12\x39\n\x0c\x61ugmentation\x18\x02 \x01(\x0b\x32#.visiontune.trainer.v1.Augmentation\x12\x1b\n\x04seed\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\xff\xff\xff\xff\x0f(\x00\x12\x14\n\x03row\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05index\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12 \n\x06\x65pochs\x18\x06 \x03(\x03\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x10\"\x04\"\x02(\x00\x12\x1d\n\x0cmodel_preset\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1b\n\x07side_px\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x08(@\"b\n\x16PreviewPictureResponse\x12\x10\n\x08original\x18\x01 \x01(\x0c\x12\x11\n\taugmented\x18\x02 \x03(\x0c\x12\x10\n\x08width_px\x18\x03 \x01(\x05\x12\x11\n\theight_px\x18\x04 \x01(\x05\x32\x89\x01\n\x1a\x41ugmentationPreviewService\x12k\n\x0ePreviewPicture\x12+.visiontune.worker.v1.PreviewPictureRequest\x1a,.visiontune.worker.v1.PreviewPictureResponse2\x90\x01\n\x15\x45xamplePreviewService\x12w\n\x0fPreviewExamples\x12,.visiontune.worker.v1.PreviewExamplesRequest\x1a\x36.visiontune.trainer.v1.PreviewTrainingExamplesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,13 +61,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWPICTUREREQUEST'].fields_by_name['side_px']._loaded_options = None
   _globals['_PREVIEWPICTUREREQUEST'].fields_by_name['side_px']._serialized_options = b'\272H\007\032\005\030\200\010(@'
   _globals['_PREVIEWEXAMPLESREQUEST']._serialized_start=241
-  _globals['_PREVIEWEXAMPLESREQUEST']._serialized_end=567
-  _globals['_PREVIEWPICTUREREQUEST']._serialized_start=570
-  _globals['_PREVIEWPICTUREREQUEST']._serialized_end=849
-  _globals['_PREVIEWPICTURERESPONSE']._serialized_start=851
-  _globals['_PREVIEWPICTURERESPONSE']._serialized_end=949
-  _globals['_AUGMENTATIONPREVIEWSERVICE']._serialized_start=952
-  _globals['_AUGMENTATIONPREVIEWSERVICE']._serialized_end=1089
-  _globals['_EXAMPLEPREVIEWSERVICE']._serialized_start=1092
-  _globals['_EXAMPLEPREVIEWSERVICE']._serialized_end=1236
+  _globals['_PREVIEWEXAMPLESREQUEST']._serialized_end=627
+  _globals['_PREVIEWPICTUREREQUEST']._serialized_start=630
+  _globals['_PREVIEWPICTUREREQUEST']._serialized_end=909
+  _globals['_PREVIEWPICTURERESPONSE']._serialized_start=911
+  _globals['_PREVIEWPICTURERESPONSE']._serialized_end=1009
+  _globals['_AUGMENTATIONPREVIEWSERVICE']._serialized_start=1012
+  _globals['_AUGMENTATIONPREVIEWSERVICE']._serialized_end=1149
+  _globals['_EXAMPLEPREVIEWSERVICE']._serialized_start=1152
+  _globals['_EXAMPLEPREVIEWSERVICE']._serialized_end=1296
 # @@protoc_insertion_point(module_scope)

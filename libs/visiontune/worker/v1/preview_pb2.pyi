@@ -36,6 +36,7 @@ class PreviewExamplesRequest(_message.Message):
     ADAPTER_BASE_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    RESUME_FROM_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """How many to show where `rows` is empty."""
     @_builtins.property
@@ -58,6 +59,12 @@ class PreviewExamplesRequest(_message.Message):
     def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Rows to show; empty: those that the training sees first."""
 
+    @_builtins.property
+    def resume_from(self) -> _worker_pb2.CheckpointFiles:
+        """The processor in the checkpoint that the job goes on from, when its base model is a preset: what a preset
+        learnt from earlier texts, it keeps.
+        """
+
     def __init__(
         self,
         *,
@@ -67,10 +74,11 @@ class PreviewExamplesRequest(_message.Message):
         adapter_base: _trainer_pb2.BaseModel | None = ...,
         rows: _abc.Iterable[_builtins.int] | None = ...,
         count: _builtins.int = ...,
+        resume_from: _worker_pb2.CheckpointFiles | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "manifest", b"manifest", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "manifest", b"manifest", "resume_from", b"resume_from", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "count", b"count", "manifest", b"manifest", "model_files", b"model_files", "rows", b"rows", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_base", b"adapter_base", "count", b"count", "manifest", b"manifest", "model_files", b"model_files", "resume_from", b"resume_from", "rows", b"rows", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -93,6 +93,7 @@ def _request(preview: Preview) -> pb.PreviewExamplesRequest:
         manifest=worker_wire.manifest_to(preview.manifest),
         model_files=[worker_wire.model_files_to(each) for each in preview.model_files],
         adapter_base=None if preview.adapter_base is None else wire.base_to(preview.adapter_base),
+        resume_from=worker_wire.checkpoint_to(preview.resume_from),
         rows=preview.rows,
         count=preview.count,
     )

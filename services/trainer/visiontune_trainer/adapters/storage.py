@@ -40,7 +40,8 @@ class StorageClient:
                 owner=folder.owner,
             ),
         )
-        seed = f"{folder.owner}/{file.path}@{file.sha256}"
+        # A job of a deleted one's id has folders of the same owners, and needs files of its own.
+        seed = f"{folder.owner}/{file.path}@{file.sha256}/{folder.created_at.isoformat()}"
         while True:
             request.request_id = str(uuid.uuid5(_NAMESPACE, seed))
             made = await self._stub.CreateUpload(request)

@@ -29,8 +29,11 @@ class MetricPoint:
     change: int = 0
 
     def after(self, earlier: "MetricPoint | None") -> "MetricPoint":
-        """Returns the point to keep: values of one attempt join, those of an older attempt go."""
-        if earlier is None or earlier.attempt != self.attempt:
+        """Returns the point to keep: this one's values, and those of an earlier one that it does not have.
+
+        That may be an older attempt's: one that goes on at a step measures there what was not measured yet.
+        """
+        if earlier is None:
             return self
         values = {**earlier.values, **self.values}
         return MetricPoint(self.job, self.step, self.epoch, values, self.at, self.attempt, self.change)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from visiontune_kit.errors import NotFound
-from visiontune_recipes import resume_rules
+from visiontune_recipes import evaluation_rules, resume_rules
 from visiontune_recipes.check import Problem, check, family_of, warnings
 from visiontune_recipes.estimate.fitting import Choice, choices, fitted
 from visiontune_recipes.estimate.needs import Needs
@@ -88,7 +88,7 @@ async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool =
     steps = total_steps(resolved, version.facts)
     if origin.earlier:
         problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
-    cautions = warnings(spec, version.facts)
+    cautions = [*warnings(spec, version.facts), *evaluation_rules.warnings(resolved, version.facts)]
     if looks_at_lengths and not problems and found is not None and not isinstance(work, str):
         reach = reach_of(work[1].sizes, version.facts, found, resolved)
         too_long, is_sure = await lengths.check(resolved, reach, deps)

@@ -8,7 +8,7 @@ import { cancelJob, deleteJob, pauseJob, resumeJob } from "../../api/jobs";
 import { registerModel } from "../../api/models";
 import type { TrainingJob } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
-import { hasEnded } from "../../components/JobBadge";
+import { hasEnded } from "../../lib/states";
 import { Failure } from "../../components/states";
 import { ID_PATTERN } from "../../lib/ids";
 import { lastOf, pages } from "../../lib/names";

@@ -66,7 +66,7 @@ function Content({ job, watch }: { job: TrainingJob; watch: Watch }) {
           {tab === "curves" && <Overview job={job} points={history.points} />}
           {tab === "samples" && <Samples job={job} />}
           {tab === "events" && <Events events={history.events} />}
-          {tab === "logs" && <Logs job={job.name ?? ""} lines={history.logLines} />}
+          {tab === "logs" && <Logs job={job} lines={history.logLines} />}
           {tab === "files" && <Files job={job} />}
         </Tabs.Panel>
       </Tabs>

@@ -1,26 +1,23 @@
 /** The worker's log. It follows the newest line until the reader scrolls up, and shows only lines that hold a text. */
-import { Button, TextInput } from "@mantine/core";
-import { useMutation } from "@tanstack/react-query";
+import { TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useLayoutEffect, useRef, useState } from "react";
-import { allLogLines } from "../../api/jobs";
-import type { LogLine } from "../../api/types";
+import { attemptLogsQuery } from "../../api/jobs";
+import type { LogLine, TrainingJob } from "../../api/types";
 import { Icon } from "../../components/icons";
 import { Panel } from "../../components/Page";
 import { Empty, Failure } from "../../components/states";
-import { clock, count, counted } from "../../lib/format";
-import { textOf } from "../../lib/history";
-import { lastOf } from "../../lib/names";
-import { saveAs } from "../../lib/save";
+import { bytes, clock, count, counted } from "../../lib/format";
 import css from "./job.module.css";
 
 const NEAR_END_PX = 40;
 
-export function Logs({ job, lines }: { job: string; lines: readonly LogLine[] }) {
-  const download = useMutation({
-    mutationFn: () => allLogLines(job),
-    onSuccess: (whole) =>
-      saveAs(new Blob([textOf(whole)], { type: "text/plain;charset=utf-8" }), `${lastOf(job)}.log`),
-  });
+interface LogsProps {
+  job: TrainingJob;
+  lines: readonly LogLine[];
+}
+
+export function Logs({ job, lines }: LogsProps) {
   const [text, setText] = useState("");
   const wanted = text.trim().toLowerCase();
   const shown = lines.filter((line) =>
@@ -48,20 +45,10 @@ export function Logs({ job, lines }: { job: string; lines: readonly LogLine[] })
             value={text}
             onChange={(event) => setText(event.currentTarget.value)}
           />
-          <Button
-            size="compact-xs"
-            variant="subtle"
-            leftSection={<Icon name="download" size={12} />}
-            loading={download.isPending}
-            onClick={() => download.mutate()}
-          >
-            Download all
-          </Button>
           <span className="muted">{following ? "following" : "scroll to the end to follow"}</span>
         </>
       }
     >
-      {download.isError && <Failure error={download.error} />}
       <div
         ref={box}
         className={css.log}
@@ -80,6 +67,23 @@ export function Logs({ job, lines }: { job: string; lines: readonly LogLine[] })
           </div>
         ))}
       </div>
+      <WholeLogs job={job} />
     </Panel>
+  );
+}
+
+/** The stream carries the last lines; what an ended attempt logged is kept whole. */
+function WholeLogs({ job }: { job: TrainingJob }) {
+  const logs = useQuery(attemptLogsQuery(job));
+  if (logs.isError) return <Failure error={logs.error} retry={() => void logs.refetch()} />;
+  if (!logs.data?.length) return null;
+  return (
+    <p className={css.wholeLogs}>
+      {logs.data.map(({ name, attempt, file }) => (
+        <a key={name} href={file?.url} target="_blank" rel="noreferrer">
+          <Icon name="download" size={12} /> Whole log of attempt {attempt} ({bytes(file?.sizeBytes)})
+        </a>
+      ))}
+    </p>
   );
 }

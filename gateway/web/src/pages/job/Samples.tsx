@@ -1,21 +1,27 @@
-/** What the model says about the same held-out examples, before and after, beside their pictures. */
+/** What the model says about the same held-out examples at each evaluation, beside their pictures. */
 import { useQuery } from "@tanstack/react-query";
-import { Fragment, useState } from "react";
+import { useState } from "react";
 import { Link } from "react-router";
 import { thumbnailQuery } from "../../api/datasets";
-import { sampleAnswersQuery, samplesQuery } from "../../api/jobs";
+import { samplesQuery } from "../../api/jobs";
 import type { Sample, TrainingJob } from "../../api/types";
 import { ThumbnailImage } from "../../components/ThumbnailImage";
 import { Empty, Failure, Loading } from "../../components/states";
-import { count } from "../../lib/format";
+import { count, int } from "../../lib/format";
 import { lastOf, pages, versionOf } from "../../lib/names";
+import { agrees, answerAt, stepsOf } from "../../lib/samples";
 import css from "./job.module.css";
 
 export function Samples({ job }: { job: TrainingJob }) {
   const query = useQuery(samplesQuery(job.name ?? ""));
+  // The newest until another one is chosen.
+  const [chosen, setChosen] = useState<number>();
   if (query.isPending) return <Loading what="samples" />;
   if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
   const samples = query.data;
+  const steps = stepsOf(samples);
+  const best = job.progress?.best ? int(job.progress.best.step) : undefined;
+  const step = chosen ?? steps.at(-1) ?? 0;
   if (samples.length === 0) {
     return (
       <Empty title="No samples yet">
@@ -23,30 +29,55 @@ export function Samples({ job }: { job: TrainingJob }) {
       </Empty>
     );
   }
-  const after = samples.filter((sample) => sample.after !== undefined);
-  const right = (pick: (sample: Sample) => string | undefined) =>
-    samples.filter((s) => agrees(pick(s), s)).length;
+  const right = (at: number) => samples.filter((each) => agrees(answerAt(each, at), each)).length;
   return (
     <div className="stack">
-      <p>
-        Right before: <strong>{count(right((sample) => sample.before))}</strong>, now:{" "}
-        <strong>{count(right((sample) => sample.after))}</strong> of {count(samples.length)}
-        {after[0]?.afterStep && <span className="muted"> (step {count(after[0].afterStep)})</span>}
-      </p>
+      <div className={css.steps}>
+        <StepSlider steps={steps} step={step} choose={setChosen} />
+        <p role="status">
+          Right before: <strong>{count(right(steps[0] ?? 0))}</strong>, at step {count(step)}
+          {step === best && " (the best evaluation)"}: <strong>{count(right(step))}</strong> of{" "}
+          {count(samples.length)}
+        </p>
+      </div>
       <ul className={css.samples}>
         {samples.map((sample) => (
-          <SampleCard key={sample.example} job={job.name ?? ""} sample={sample} />
+          <SampleCard key={sample.example} sample={sample} first={steps[0] ?? 0} step={step} />
         ))}
       </ul>
     </div>
   );
 }
 
-function agrees(answer: string | undefined, sample: Sample): boolean {
-  return (answer ?? "").trim() === (sample.expected ?? "").trim();
+interface StepSliderProps {
+  steps: readonly number[];
+  step: number;
+  choose: (step: number | undefined) => void;
 }
 
-function SampleCard({ job, sample }: { job: string; sample: Sample }) {
+/** Moves through the evaluations; at its end it stays with the newest. */
+function StepSlider({ steps, step, choose }: StepSliderProps) {
+  if (steps.length < 2) return null;
+  const last = steps.length - 1;
+  return (
+    <label className={css.slider}>
+      Answers at step
+      <input
+        type="range"
+        min={0}
+        max={last}
+        value={steps.indexOf(step)}
+        aria-valuetext={`step ${step}`}
+        onChange={({ currentTarget: { value } }) =>
+          choose(Number(value) === last ? undefined : steps[Number(value)])
+        }
+      />
+      <output>{count(step)}</output>
+    </label>
+  );
+}
+
+function SampleCard({ sample, first, step }: { sample: Sample; first: number; step: number }) {
   const name = sample.example ?? "";
   const thumbnail = useQuery(thumbnailQuery(name));
   return (
@@ -64,37 +95,22 @@ function SampleCard({ job, sample }: { job: string; sample: Sample }) {
           <dt>expected</dt>
           <dd>{sample.expected}</dd>
           <dt>before</dt>
-          <Answer sample={sample} text={sample.before} />
-          <dt>after</dt>
-          <Answer sample={sample} text={sample.after} />
+          <Answer sample={sample} text={answerAt(sample, first)} />
+          <dt>at step {count(step)}</dt>
+          <Answer sample={sample} text={answerAt(sample, step)} />
         </dl>
-        {sample.after !== undefined && <Steps job={job} sample={sample} />}
       </div>
     </li>
   );
 }
 
-/** What was said at every evaluation, fetched when it is opened. */
-function Steps({ job, sample }: { job: string; sample: Sample }) {
-  const [open, setOpen] = useState(false);
-  const query = useQuery({ ...sampleAnswersQuery(job, sample.example ?? ""), enabled: open });
-  return (
-    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Every evaluation</summary>
-      {query.isError && <Failure error={query.error} retry={() => void query.refetch()} />}
-      <dl className={css.answers}>
-        {query.data?.map(({ step, text }) => (
-          <Fragment key={step ?? 0}>
-            <dt>step {count(step)}</dt>
-            <Answer sample={sample} text={text ?? ""} />
-          </Fragment>
-        ))}
-      </dl>
-    </details>
-  );
-}
-
 function Answer({ sample, text }: { sample: Sample; text: string | undefined }) {
   if (text === undefined) return <dd className="muted">–</dd>;
-  return <dd className={agrees(text, sample) ? css.right : css.wrong}>{text || "(nothing)"}</dd>;
+  const right = agrees(text, sample);
+  return (
+    <dd className={right ? css.right : css.wrong}>
+      {text || "(nothing)"}
+      <span className="visually-hidden">{right ? " (right)" : " (not as expected)"}</span>
+    </dd>
+  );
 }

@@ -1,6 +1,6 @@
 /** Where a job stands: its state as a sentence, its progress, its time, and how much better it has become. */
 import type { TrainingJob } from "../../api/types";
-import { hasEnded } from "../../components/JobBadge";
+import { hasEnded } from "../../lib/states";
 import { Meter } from "../../components/Meter";
 import { Figures, Panel } from "../../components/Page";
 import { useNow } from "../../components/Time";

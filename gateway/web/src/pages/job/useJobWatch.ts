@@ -60,7 +60,7 @@ function changesLists(update: WatchUpdate): boolean {
 }
 
 function refreshLists(queries: ReturnType<typeof useQueryClient>, job: string): void {
-  for (const key of ["samples", "checkpoints", "artifacts"]) {
+  for (const key of ["samples", "checkpoints", "artifacts", "attemptLogs"]) {
     void queries.invalidateQueries({ queryKey: [key, job] });
   }
 }

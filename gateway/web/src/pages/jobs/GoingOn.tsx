@@ -18,7 +18,7 @@ export function GoingOn({ values, change, earlier, problems }: GoingOnProps) {
   const chosen = values.fields[PATH] ?? "";
   const choices = earlier.map(({ name = "", displayName }) => ({
     value: name,
-    label: displayName ? `${displayName} (${lastOf(name)})` : lastOf(name),
+    label: displayName && displayName !== lastOf(name) ? `${displayName} (${lastOf(name)})` : lastOf(name),
   }));
   if (chosen && !choices.some(({ value }) => value === chosen)) {
     choices.unshift({

@@ -17,6 +17,7 @@ import { useProject } from "../../session/project";
 import { AugmentationPreview } from "./AugmentationPreview";
 import { choiceOf, familyOf, versionChoice, type Choice } from "./choices";
 import { EstimateView } from "./EstimateView";
+import { ExamplesPreview } from "./ExamplesPreview";
 import { JobCode } from "./JobCode";
 import { JobFields } from "./JobFields";
 import css from "./jobs.module.css";
@@ -102,6 +103,7 @@ export function JobForm({ versions, models, families, accelerators, earlier, sta
         {problems.size === 0 && validation.data?.estimate && (
           <EstimateView estimate={validation.data.estimate} />
         )}
+        {problems.size === 0 && spec && <ExamplesPreview spec={spec} />}
         {current && <JobCode displayName={values.displayName} spec={current} />}
       </div>
       <div className={css.verdict}>

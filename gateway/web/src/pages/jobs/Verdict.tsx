@@ -1,5 +1,5 @@
 /** Whether the job of the form can start, and what it then is. */
-import type { TrainingJobSpec, Validation } from "../../api/types";
+import type { MadeChoice, TrainingJobSpec, Validation } from "../../api/types";
 import { Facts, Panel } from "../../components/Page";
 import { count, int, measure } from "../../lib/format";
 import { FIELDS } from "../../lib/jobFields";
@@ -52,8 +52,30 @@ export function Verdict({ problems, ready, settled, validation }: VerdictProps) 
             ]}
           />
         )}
+        {problems.size === 0 && <Choices choices={validation?.choices ?? []} />}
       </div>
     </Panel>
+  );
+}
+
+/** What the service chose for fields that were left open, with its reasons. */
+function Choices({ choices }: { choices: readonly MadeChoice[] }) {
+  const told = choices.filter(({ reason }) => reason);
+  if (told.length === 0) return null;
+  return (
+    <details className={css.more}>
+      <summary>Why it was chosen so</summary>
+      <dl className={css.choices}>
+        {told.map(({ field = "", value, reason }) => (
+          <div key={field}>
+            <dt>
+              <code>{field.replace(/^training_job\.spec\./, "")}</code> {value}
+            </dt>
+            <dd>{reason}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
   );
 }
 

@@ -91,15 +91,14 @@ function Files({ model }: { model: Model }) {
   const files = useQuery(modelFilesQuery(name));
   const card = useQuery(textQuery(files.data?.find(({ path }) => path === "README.md")));
   const code = codeOf(card.data ?? "");
-  const job = model.lineage?.[0]?.trainingJob;
-  const command = `visiontune job artifacts ${lastOf(job?.name)} --download ${lastOf(name)}`;
+  const command = `visiontune models download ${lastOf(name)} --to ${lastOf(name)}`;
   if (files.isPending) return <Loading what="files" />;
   if (files.isError) return <Failure error={files.error} retry={() => void files.refetch()} />;
   return (
     <>
       <Panel title="How to use it">
         <div className="stack">
-          {job?.name && !job.deleted && <CodeBlock label="Fetch all files into a folder" text={command} />}
+          <CodeBlock label="Fetch all files into a folder" text={command} />
           {card.isLoading && <Loading what="the model card" />}
           {card.isError && <Failure error={card.error} retry={() => void card.refetch()} />}
           {code && <CodeBlock label="Load it, in that folder" text={code} />}
