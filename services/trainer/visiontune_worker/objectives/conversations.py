@@ -1,5 +1,6 @@
 """Conversations with pictures as a family's processor understands them, and which tokens are answers."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -123,6 +124,7 @@ class Renderer:
             "return_tensors": "pt",
             "add_generation_prompt": prompt,
             "return_assistant_tokens_mask": marks,
+            "chat_template": self._template() if marks else None,
         }
         padding: dict[str, Any] = {"padding": True, "padding_side": "right"}
         videos = [video for messages in conversations for each in messages for video in _videos_of(each)]
@@ -133,6 +135,14 @@ class Renderer:
             )
         arguments = {"padding": arguments.pop("padding"), "tokenizer_kwargs": arguments}
         return dict(self._processor.apply_chat_template(conversations, **common, **arguments))
+
+    def _template(self) -> str:
+        """The processor's template, with a comment in front that makes it this thread's own.
+
+        transformers compiles a text once, and what it compiled notes where answers are: of two threads that
+        use the same at once, one would find the other's.
+        """
+        return f"{{#{threading.get_ident()}+#}}{self._processor.chat_template}"
 
     def _filled(self, example: Example, messages: Messages, change: Change | None) -> list[dict[str, Any]]:
         """The messages with their pictures; for a tokenizer, text alone."""
