@@ -69,7 +69,7 @@ test-postgres: $(VENV)/.dev $(WEB_BUILD) ## Run the tests on PostgreSQL instead 
 	VISIONTUNE_TEST_DATABASE=postgresql \
 		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill each program once while the main job runs; a few minutes.
+test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill programs, and take their database and object store away; some minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev $(WEB_BUILD) ## Run what takes longer: many kills, large archives, whole demos.

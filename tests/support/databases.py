@@ -1,8 +1,7 @@
 """The databases that tests run on: SQLite files, and a real PostgreSQL from its wheel.
 
 VISIONTUNE_TEST_DATABASE decides, here alone, which one every service of a test gets: sqlite, unless it says
-postgresql. Suites about the databases themselves take `database_url` and run on both, or only there where it
-says postgresql, since the other half stays the same.
+postgresql. Suites about the databases themselves take `database_url`.
 """
 
 import atexit
@@ -172,10 +171,10 @@ def postgres() -> Postgres:
     return shared()
 
 
-@pytest.fixture(params=DATABASES if DATABASE == "sqlite" else [DATABASE])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """SQLAlchemy URL of an empty database, once on each kind."""
-    return _emptied() if request.param == "postgresql" else _url_in(tmp_path, "test", "sqlite")
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLAlchemy URL of an empty database."""
+    return _emptied() if DATABASE == "postgresql" else _url_in(tmp_path, "test", "sqlite")
 
 
 def _emptied() -> str:

@@ -21,6 +21,8 @@ from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import running_storage
 
+pytestmark = pytest.mark.chaos
+
 LARGE = archives.numbered(14, (640, 480))
 
 # Those without a mark run with every `make test`; each starts the program.

@@ -179,6 +179,7 @@ async def test_a_child_ends_with_a_service_that_is_killed(s3: SeaweedFS, tmp_pat
         await eventually(lambda: not child.is_running() or command(child) == "", within_s=20)
 
 
+@pytest.mark.slow
 async def test_a_server_of_its_own_shows_them_too_and_a_flip_of_digits_is_warned_about(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:
@@ -201,6 +202,7 @@ async def test_a_server_of_its_own_shows_them_too_and_a_flip_of_digits_is_warned
         assert not plain.HasField("resolved_augmentation")
 
 
+@pytest.mark.slow
 async def test_under_mtls_it_hears_its_authoritys_clients_alone_and_probes_in_plain_text(
     tmp_path: Path,
 ) -> None:

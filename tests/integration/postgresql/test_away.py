@@ -20,6 +20,8 @@ from tests.support.dataset import running_dataset, version_of
 from tests.support.s3 import SeaweedFS
 from tests.support.trainer import running_trainer
 
+pytestmark = pytest.mark.chaos
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:

@@ -23,6 +23,8 @@ from visiontune_kit.database import Database
 from tests.support import databases, trust
 from tests.support.s3 import SeaweedFS
 
+pytestmark = pytest.mark.chaos
+
 # One of them runs with every `make test`; each starts the program twice.
 POINTS = [
     "complete_upload.assembled",

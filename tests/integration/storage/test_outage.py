@@ -15,6 +15,8 @@ from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
 
+pytestmark = pytest.mark.chaos
+
 
 @pytest.fixture
 async def own_s3(tmp_path: Path) -> AsyncIterator[SeaweedFS]:

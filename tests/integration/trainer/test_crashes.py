@@ -13,6 +13,8 @@ from tests.support.s3 import SeaweedFS
 from tests.support.trainer import TrainerHandle, running_trainer
 from tests.support.worker_client import WorkerClient
 
+pytestmark = pytest.mark.chaos
+
 POINTS = (
     "launch.before",
     "launch.after",
