@@ -29,7 +29,7 @@ $(VENV)/.stack: $(VENV)/.uv requirements-stack.lock pyproject.toml
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --no-deps -e .
 	@touch $@
 
-# Without bitsandbytes, which is for accelerators, and adds a third to the start of each worker.
+# Without bitsandbytes, which is for accelerators, and adds a fifth to the start of each worker.
 $(VENV)/.dev: $(VENV)/.stack requirements.lock
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --require-hashes \
 		--constraints requirements.lock --requirements pyproject.toml --extra dev
