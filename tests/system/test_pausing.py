@@ -23,8 +23,8 @@ def test_the_cli_pauses_resumes_and_fetches_the_logs(stack: Stack, tmp_path: Pat
             "tiny-llava",
             "--name",
             "pausing",
-            "--max-steps",
-            "3000",
+            "--epochs",
+            "40",
             "--no-wait",
         )
         assert "PAUSED" in stack.cli("job", "pause", "pausing").stdout
@@ -39,7 +39,7 @@ def test_the_cli_pauses_resumes_and_fetches_the_logs(stack: Stack, tmp_path: Pat
         stack.cli("job", "resume", "pausing", "--wait")
         stack.cli("job", "watch", "pausing")
         losses = [point.step for point in client.list_metrics("pausing") if "loss" in point.values]
-        assert 5 <= step < losses[-1] == 3000
+        assert 5 <= step < losses[-1] == 40
         assert losses == sorted(set(losses))
         stack.cli("job", "logs", "pausing", "--download", str(tmp_path / "logs"))
         kept = {names.short(log.name) for log in client.list_attempt_logs("pausing")}
