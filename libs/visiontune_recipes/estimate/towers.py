@@ -62,7 +62,7 @@ def dual_encoder(config: Config) -> Sizes:
 
 
 def flava(config: Config) -> Sizes:
-    """Of the losses the contrastive one alone; heads, the tower on top and the codebook are then unread."""
+    """Of the losses the contrastive one alone; heads, the way to the tower on top, that tower and the codebook are then unread."""
     size, both = int(config["projection_dim"]), config["multimodal_config"]
     width = int(both["hidden_size"])
     made = _towers(
@@ -83,7 +83,11 @@ def flava(config: Config) -> Sizes:
         made,
         vision_others=made.vision_others + heads + coded,
         language_others=made.language_others + said,
-        unread={"vision_tower": heads + coded + image**2, "language_model": said + text**2},
+        unread={
+            "vision_tower": heads + coded + image**2,
+            "projector": (image + text) * width,
+            "language_model": said + text**2,
+        },
     )
 
 
