@@ -62,7 +62,7 @@ def dual_encoder(config: Config) -> Sizes:
 
 
 def flava(config: Config) -> Sizes:
-    """Of the losses the contrastive one alone; heads, the way to the tower on top, that tower and the codebook are then unread."""
+    """Of the losses the contrastive alone: heads, codebook, the tower on top and the way to it go unread."""
     size, both = int(config["projection_dim"]), config["multimodal_config"]
     width = int(both["hidden_size"])
     made = _towers(
