@@ -19,17 +19,32 @@ def run_traced(stack: Stack, *arguments: str) -> str:
     return trace_id
 
 
-def arrived(collected: Collector, trace_id: str, programs: set[str]) -> list[Span]:
-    """The trace's spans, once there is one of each program; they are sent in batches."""
+def chains(spans: list[Span], child: str) -> list[list[str]]:
+    """The names above each span whose own begins with `child`, nearest first."""
+    by_id = {span.span_id: span for span in spans}
+
+    def ancestors(span: Span) -> list[str]:
+        above = by_id.get(span.parent_id)
+        return [above.name, *ancestors(above)] if above else []
+
+    return [ancestors(span) for span in spans if span.name.startswith(child)]
+
+
+def await_trace(collected: Collector, trace_id: str, programs: set[str], parent: str, child: str) -> None:
+    """Waits for a span of each program, and for one named `child`… below one called `parent` below a call.
+
+    Programs send their spans in batches, and a span only once it has ended: parents come after children.
+    """
     ends_at = time.monotonic() + 30
     while True:
         spans = collected.spans(trace_id)
         missing = programs - {span.service.removeprefix("visiontune-") for span in spans}
-        if not missing:
-            return spans
+        above = chains(spans, child)
+        if not missing and any(parent in names[:-1] for names in above):
+            return
         if time.monotonic() > ends_at:
             seen = sorted({f"{span.service} {span.name}" for span in spans})
-            raise AssertionError(f"no span of {missing}; there are {seen}")
+            raise AssertionError(f"no span of {missing}, or {parent} not in {above}; there are {seen}")
         time.sleep(0.2)
 
 
@@ -42,21 +57,9 @@ def test_one_trace_runs_from_the_cli_through_every_program_to_the_worker(
     digits.build(archive, limit=60)
 
     importing = run_traced(stack, "dataset", "import", str(archive), "--dataset", "digits")
-    spans = arrived(collected, importing, {"gateway", "dataset", "storage"})
-    assert_below_one(spans, "operation import", "visiontune.storage.v1.StorageService/")
+    programs = {"gateway", "dataset", "storage"}
+    await_trace(collected, importing, programs, "operation import", "visiontune.storage.v1.StorageService/")
 
     training = run_traced(stack, "train", "-d", "digits", "-m", "tiny-llava", "--max-steps", "2", "--wait")
-    spans = arrived(collected, training, {"gateway", "dataset", "storage", "trainer", "worker"})
-    assert_below_one(spans, "worker.attempt", "visiontune.worker.v1.WorkerService/")
-
-
-def assert_below_one(spans: list[Span], parent: str, child: str) -> None:
-    """Some span whose name begins with `child` descends from one called `parent`, and that from a call."""
-    by_id = {span.span_id: span for span in spans}
-
-    def ancestors(span: Span) -> list[str]:
-        above = by_id.get(span.parent_id)
-        return [above.name, *ancestors(above)] if above else []
-
-    names = [ancestors(span) for span in spans if span.name.startswith(child)]
-    assert any(parent in above and above.index(parent) < len(above) - 1 for above in names), names
+    programs |= {"trainer", "worker"}
+    await_trace(collected, training, programs, "worker.attempt", "visiontune.worker.v1.WorkerService/")
