@@ -15,7 +15,7 @@ from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune.trainer.v1 import trainer_pb2_grpc
 from visiontune_kit import channels, errors
 
-from tests.support import databases
+from tests.support import databases, warm_worker
 from tests.support.fake_services import FakeDatasets, running_datasets
 from tests.support.s3 import SeaweedFS
 from tests.support.storage import StorageHandle, running_storage
@@ -41,6 +41,7 @@ class TrainerProgram:
             "VISIONTUNE_SCRATCH_DIR": str(folder / "scratch"),
             "VISIONTUNE_WORKER_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
+            **warm_worker.variables(),
         }
         self.process: subprocess.Popen[bytes] | None = None
 

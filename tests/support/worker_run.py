@@ -25,7 +25,7 @@ from visiontune_worker.objectives.objective import Batch
 from visiontune_worker.settings import Settings
 
 from tests.cluster.pods import expand
-from tests.support import worker_data, worker_store
+from tests.support import warm_worker, worker_data, worker_store
 from tests.support.worker_service import JOB, Trainer
 
 ROWS = 120
@@ -108,7 +108,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Non
 def start(trainer: Trainer, scratch: Path, **more: str) -> subprocess.Popen[bytes]:
     """Starts the worker as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "visiontune_worker"],
+        [warm_worker.python(), "-m", "visiontune_worker"],
         env={**os.environ, **environment(trainer, scratch, **more)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 from visiontune_stack.ports import Ports
 
-from tests.support import otlp, proxies, web
+from tests.support import otlp, proxies, warm_worker, web
 from tests.support import stack as stacks
 from tests.support.otlp import Collector
 from tests.support.proxies import Wire
@@ -36,7 +36,7 @@ class Watched:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own for each process that runs tests."""
-    made = stacks.make(tmp_path_factory.mktemp("stack") / "home", **PARTS)
+    made = stacks.make(tmp_path_factory.mktemp("stack") / "home", **warm_worker.variables(), **PARTS)
     made.up()
     yield made
     made.down()
@@ -50,6 +50,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             tmp_path_factory.mktemp("watched") / "home",
             VISIONTUNE_OTLP_ENDPOINT=collected.endpoint,
             VISIONTUNE_STORAGE_S3_PUBLIC_ENDPOINT=wire.endpoint,
+            **warm_worker.variables(),
             **PARTS,
         )
         wire.target_port = Ports(made.port).s3

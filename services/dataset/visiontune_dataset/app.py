@@ -48,7 +48,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     trainer = settings.trainer_target and channels.connect(settings.trainer_target, tokens=tokens, tls=tls)
     rows = RangeRowReader(storage, http, clock)
     running = DurableImports()
-    child = ChildPreviewer(settings.preview_idle_s)
+    child = ChildPreviewer(settings.worker_python, settings.preview_idle_s)
     preview_target = settings.preview_target
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),

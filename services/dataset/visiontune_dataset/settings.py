@@ -1,6 +1,7 @@
 """Every knob of the dataset program."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class Settings(ServerSettings):
     )
     preview_idle_s: float = Field(
         300.0, gt=0, description="Seconds without a preview after which that child ends."
+    )
+    worker_python: Path = Field(
+        Path(sys.executable),
+        description="Python with the extra `worker`, which runs that child; it may be of another environment "
+        "than this program's.",
     )
     undo_window_s: float = Field(
         7 * 86_400.0,

@@ -32,7 +32,7 @@ def build(settings: Settings, clock: Clock | None = None, backend: Backend | Non
     """Returns the program, ready to serve. Nothing connects before its first call."""
     database = Database.open(settings.database_url, settings.database_connections)
     tokens = _tokens(settings)
-    child = ChildPreviewer(settings.preview_environment(), settings.preview_most_s)
+    child = ChildPreviewer(settings.worker_python, settings.preview_environment(), settings.preview_most_s)
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database),
         storage=StorageClient(

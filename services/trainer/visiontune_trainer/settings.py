@@ -1,6 +1,7 @@
 """Every knob of the trainer."""
 
 import os
+import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,11 @@ class Settings(ServerSettings):
     )
     scratch_dir: Path = Field(
         Path(tempfile.gettempdir()) / "visiontune", description="Folder for the files of running workers."
+    )
+    worker_python: Path = Field(
+        Path(sys.executable),
+        description="Python with the extra `worker`, which runs local workers and previews; it may be of "
+        "another environment than this program's.",
     )
     model_roots: str = Field(
         "",

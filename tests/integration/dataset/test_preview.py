@@ -5,7 +5,6 @@ import io
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ from visiontune_recipes.presets import PRESETS
 from visiontune_worker import presets
 from visiontune_worker.augment import Augment
 
-from tests.support import archives, certificates
+from tests.support import archives, certificates, warm_worker
 from tests.support.dataset import DatasetHandle, program_beside, running_dataset
 from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
@@ -48,7 +47,7 @@ async def ask(service: DatasetHandle, version: pb.DatasetVersion, policy: Augmen
 
 def children() -> list[psutil.Process]:
     """Previews that this process has started and that live."""
-    return [each for each in psutil.Process().children() if "visiontune_worker.preview" in command(each)]
+    return [each for each in psutil.Process().children() if "-m visiontune_worker.preview" in command(each)]
 
 
 def command(process: psutil.Process) -> str:
@@ -121,8 +120,11 @@ async def test_a_child_that_is_killed_at_work_is_started_again_and_an_idle_one_e
 
 
 @pytest.mark.parametrize("exit_code", [0, 3])
-async def test_a_child_that_cannot_work_is_told_with_its_exit_code(exit_code: int) -> None:
-    previewer = ChildPreviewer(10.0, command=(sys.executable, "-c", f"raise SystemExit({exit_code})"))
+async def test_a_child_that_cannot_work_is_told_with_its_exit_code(exit_code: int, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    python.chmod(0o755)
+    previewer = ChildPreviewer(python, 10.0)
     with pytest.raises(HelperFailed, match=f"exit code {exit_code}"):
         await previewer.show(b"x", View(Policy(), 0, 0, [0], "", 64))
 
@@ -238,7 +240,7 @@ async def server(folder: Path, **environment: str) -> AsyncIterator[str]:
     """`python -m visiontune_worker.preview` on a port of loopback."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "visiontune_worker.preview"),
+        *(warm_worker.python(), "-m", "visiontune_worker.preview"),
         cwd=folder,
         env={**os.environ, "VISIONTUNE_PREVIEW_PORT": str(port), **environment},
         stdout=asyncio.subprocess.PIPE,

@@ -1,8 +1,8 @@
 """The program that augments pictures, over gRPC: wherever it runs, or as a child of this one on demand."""
 
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import grpc
 from google.protobuf.json_format import ParseDict
@@ -15,7 +15,6 @@ from visiontune_kit.tls import ClientTls
 from visiontune_dataset.domain.failures import PreviewNotInstalled
 from visiontune_dataset.ports import ShownPicture, View
 
-_COMMAND = (sys.executable, "-m", "visiontune_worker.preview")
 _NEEDED = ("visiontune_worker", "torchvision")
 # A child loads torch first, and pictures may be large; the caller's own deadline counts all the same.
 _TIMEOUT_S = 120.0
@@ -35,9 +34,11 @@ class RemotePreviewer:
 
 
 class ChildPreviewer:
-    """Implements `ports.Previewer` by a child process."""
+    """Implements `ports.Previewer` by a child process of that Python."""
 
-    def __init__(self, idle_s: float, command: Sequence[str] = _COMMAND) -> None:
+    def __init__(self, python: Path, idle_s: float) -> None:
+        self._needed = _NEEDED if python == Path(sys.executable) else ()  # another's cannot be seen from here
+        command = (str(python), "-m", "visiontune_worker.preview")
         told = {"VISIONTUNE_PREVIEW_IDLE_S": str(idle_s)}
         self._helper = Helper(
             command, told, socket_variable="VISIONTUNE_PREVIEW_SOCKET", timeout_s=_TIMEOUT_S
@@ -45,7 +46,7 @@ class ChildPreviewer:
 
     async def show(self, picture: bytes, view: View) -> ShownPicture:
         """Asks PreviewPicture of the child. Raises PreviewNotInstalled, HelperFailed, HelperBusy."""
-        for name in _NEEDED:
+        for name in self._needed:
             if find_spec(name) is None:
                 raise PreviewNotInstalled(name)
         request = _request(picture, view)

@@ -336,5 +336,6 @@ class PreviewNotInstalled(errors.FailedPrecondition):
     def __init__(self, missing: str) -> None:
         super().__init__(
             f"Augmentations cannot be shown: {missing} is not installed beside the dataset service. Ask the "
-            "operator to install the extra `worker`, or to set VISIONTUNE_DATASET_PREVIEW_TARGET."
+            "operator to install the extra `worker`, or to set VISIONTUNE_WORKER_PYTHON or "
+            "VISIONTUNE_DATASET_PREVIEW_TARGET."
         )

@@ -1,8 +1,9 @@
 """The program that encodes training examples, over gRPC: wherever it runs, or as a child on demand."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 import grpc
 from visiontune.trainer.v1 import trainer_pb2
@@ -16,7 +17,6 @@ from visiontune_trainer import wire, worker_wire
 from visiontune_trainer.domain.problems import PreviewNotInstalled, PreviewRefused
 from visiontune_trainer.preview_ports import Preview, Shown, ShownExample, ShownInput
 
-_COMMAND = (sys.executable, "-m", "visiontune_worker.preview")
 _NEEDED = ("visiontune_worker", "transformers")
 # Past which a child is killed, which is to come first.
 _RESERVE_S = 10.0
@@ -35,19 +35,19 @@ class RemotePreviewer:
 
 
 class ChildPreviewer:
-    """Implements `Previewer` by a child process. environment: what it is told."""
+    """Implements `Previewer` by a child process of that Python. environment: what it is told."""
 
-    def __init__(
-        self, environment: Mapping[str, str], timeout_s: float, command: Sequence[str] = _COMMAND
-    ) -> None:
+    def __init__(self, python: Path, environment: Mapping[str, str], timeout_s: float) -> None:
+        self._needed = _NEEDED if python == Path(sys.executable) else ()  # another's cannot be seen from here
         self._timeout_s = timeout_s
+        command = (str(python), "-m", "visiontune_worker.preview")
         self._helper = Helper(
             command, environment, socket_variable="VISIONTUNE_PREVIEW_SOCKET", timeout_s=timeout_s
         )
 
     async def show(self, preview: Preview) -> Shown:
         """Asks PreviewExamples of the child."""
-        for name in _NEEDED:
+        for name in self._needed:
             if find_spec(name) is None:
                 raise PreviewNotInstalled(name)
         request = _request(preview)

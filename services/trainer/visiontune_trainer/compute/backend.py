@@ -24,6 +24,7 @@ def _local(settings: Settings) -> Backend:
         settings.scratch_dir / "attempts",
         slots=settings.local_slots,
         environment=settings.worker_environment(),
+        command=(str(settings.worker_python), "-m", "visiontune_worker"),
         stop_grace_s=settings.local_stop_grace_s,
         stop_workers_at_exit=settings.local_stop_workers_at_exit,
     )

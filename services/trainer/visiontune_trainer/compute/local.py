@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ _START = (
     'IFS= read -r stat </proc/$$/stat && printf "%s\\n" "$stat" >"$1.$$" && ln "$1.$$" "$1" && rm "$1.$$" '
     '&& shift && exec "$@"'
 )
-_COMMAND = (sys.executable, "-m", "visiontune_worker")
 _STARTED_WITHIN_S = 30.0
 _POLL_S = 0.02
 _NAME = "projects/{}/trainingJobs/{}/attempts/{}"
@@ -85,7 +83,7 @@ class LocalBackend:
         *,
         slots: int,
         environment: Mapping[str, str],
-        command: Sequence[str] = _COMMAND,
+        command: Sequence[str],
         stop_grace_s: float = 10.0,
         stop_workers_at_exit: bool = True,
     ) -> None:

@@ -132,7 +132,8 @@ class PreviewNotInstalled(FailedPrecondition):
     def __init__(self, missing: str) -> None:
         super().__init__(
             f"Examples cannot be shown: {missing} is not installed beside the trainer. Ask the operator to "
-            "install the extra `worker`, or to set VISIONTUNE_TRAINER_PREVIEW_TARGET."
+            "install the extra `worker`, or to set VISIONTUNE_WORKER_PYTHON or "
+            "VISIONTUNE_TRAINER_PREVIEW_TARGET."
         )
 
 
