@@ -116,8 +116,9 @@ def build(
     adapted = adapt(model, spec, family, sources.continued(spec.adaptation))
     _freeze_unused(model, family)
     _check_trained(model, spec, family)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
+    for name, parameter in model.named_parameters():
+        # Also what is unused of a part that trains whole: its norms meet the numbers of the others.
+        if parameter.requires_grad or COPIED in name:
             parameter.data = parameter.data.float()
     if spec.hyperparameters.gradient_checkpointing:
         checkpoint_activations(model)

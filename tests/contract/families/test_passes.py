@@ -1,5 +1,6 @@
 """What a pass through an adapted model keeps, at which precision, and what learns at which rate."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from visiontune_worker.faults import ConfigurationFault
 from visiontune_worker.loop import Training
 from visiontune_worker.order import Order
 
-from tests.support import families
+from tests.support import families, worker_data
 from tests.support.families import WITH_PRESET, batch, steps, switched
+from tests.support.worker_layers import save_base
 
 LLAVA = FAMILIES["llava"]
 ROWS = [
@@ -86,6 +88,20 @@ def test_what_trains_is_float32_whatever_the_precision_of_the_passes() -> None:
         rounded = losses(precision=precision)
         assert rounded != exact
         assert rounded == pytest.approx(exact, rel=0.02)
+
+
+def test_a_tower_that_trains_whole_beside_adapters_runs_at_16_bits(tmp_path: Path) -> None:
+    # LLaVA's has a norm that leads nowhere, and is run all the same.
+    adaptation = {"method": "METHOD_LORA", "vision_tower": "PART_FULL"}
+    asked = worker_data.spec(
+        {"path": str(save_base(tmp_path / "base"))},
+        adaptation=adaptation,
+        hyperparameters={"precision": "PRECISION_BF16"},
+    )
+    made = build.build(families.resolved(asked), build.Sources(roots=(tmp_path,)))
+    training = families.training(LLAVA, made)
+    made.train()
+    assert training.advance(steps(LLAVA, made, 1)[0]).loss.isfinite()
 
 
 def test_a_step_whose_gradients_are_no_numbers_is_left_out_in_float16() -> None:
