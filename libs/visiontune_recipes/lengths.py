@@ -94,7 +94,7 @@ def measured(examples: Sequence[Measured], longest: int, spec: Spec) -> Problem 
         )
         if count
     ]
-    losing = f"; the {most.tokens - longest:,} past that are {' and '.join(lost)}" if lost else ""
+    losing = f"; among the {most.tokens - longest:,} past that are {' and '.join(lost)}" if lost else ""
     row = most.name.rpartition("/")[2]
     message = (
         f"Example {most.id!r} (row {row}) has {most.tokens:,} tokens, images included, and {longest:,} are "

@@ -86,7 +86,7 @@ def test_the_longest_is_named_with_what_would_be_lost_and_what_to_set() -> None:
     assert problem is not None
     assert (problem.field, problem.rule) == ("hyperparameters.max_length", lengths.RULE)
     assert problem.message == (
-        "Example 'e-7' (row 7) has 580 tokens, images included, and 512 are read; the 68 past that are "
+        "Example 'e-7' (row 7) has 580 tokens, images included, and 512 are read; among the 68 past that are "
         "64 of images and 2 of an answer. Nothing is cut: the job would end with it."
     )
     assert problem.remedy.startswith("Set it to 580 or more; or shorten such examples")
