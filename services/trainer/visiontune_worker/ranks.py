@@ -189,7 +189,9 @@ def device(accelerators: int, local_rank: int) -> torch.device:
     if local_rank >= found:
         raise EnvironmentFault(
             "NO_ACCELERATOR",
-            f"Process {local_rank} of this machine needs an accelerator of its own, but torch finds {found}.",
+            f"Process {local_rank} of this machine needs an accelerator of its own, but torch finds {found}. "
+            "Leave resources.accelerator and accelerator_count out to train on the processor, with "
+            "METHOD_LORA in place of METHOD_QLORA, or have the job run where there are enough.",
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)

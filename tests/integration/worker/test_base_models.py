@@ -223,6 +223,7 @@ def test_an_accelerator_that_is_not_there_is_a_matter_of_the_environment(tmp_pat
     with worker_run.job(tmp_path, worker_data.spec(resources={"accelerator_count": 1})) as trainer:
         assert worker_run.work(trainer, tmp_path / "scratch") is Exit.ENVIRONMENT
         assert trainer.finished[0].reason == "NO_ACCELERATOR"
+        assert "METHOD_LORA" in trainer.finished[0].message
 
 
 def change(row: dict[str, Any], **fields: object) -> dict[str, object]:
