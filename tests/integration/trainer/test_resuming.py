@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from visiontune.trainer.v1 import trainer_pb2 as pb
+from visiontune.worker.v1 import worker_pb2
 from visiontune_kit import errors
 
 from tests.support.s3 import SeaweedFS
@@ -74,6 +75,21 @@ async def test_on_other_data_the_passes_begin_anew_and_the_steps_do_not(trainer:
     job = await trainer.create("third", dataset="talk", **asked(2, job.name))
     resumed = job.resolved_spec.resume_from  # The data is that of the second, which began it at step 8.
     assert (resumed.step, resumed.data_start_step, job.progress.total_steps) == (12, 8, 16)
+
+
+async def test_what_failed_keeps_its_newest_checkpoint_to_go_on_from(trainer: TrainerHandle) -> None:
+    job = await trainer.create("earlier", hyperparameters=pb.Hyperparameters(epochs=2, **BATCH))
+    worker = await trainer.claimed(job)
+    for step in (2, 4):
+        await worker.checkpoint(step, f"state of step {step}".encode())
+    await worker.finish(worker_pb2.OUTCOME_FAILED, reason="LOSS_NOT_FINITE", message="As told.")
+    trainer.backend.exits(worker.attempt, 64)
+    await trainer.until(job.name, "FAILED")
+    again = await trainer.create("again", **asked(2, job.name))
+    assert again.resolved_spec.resume_from.checkpoint == f"{job.name}/checkpoints/step-4"
+    claim = await (await trainer.worker(again)).claim()
+    [file] = claim.resume_from.files
+    assert (await trainer.storage.http.get(file.url)).content == b"state of step 4"
 
 
 async def test_what_cannot_be_gone_on_from_is_refused(trainer: TrainerHandle) -> None:

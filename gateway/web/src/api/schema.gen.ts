@@ -3810,7 +3810,7 @@ export interface components {
          *     On the data of the earlier job the passes go on where they were: `epochs` and `max_steps` count from its beginning, and have to reach beyond `step`. On another dataset version they begin anew: `epochs` counts passes over the new data, while steps, and so the learning rate's schedule and `max_steps`, count on.
          */
         ResumeFrom: {
-            /** @description `projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED, which keeps its last one; or the job, which means that one. */
+            /** @description `projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED or FAILED, which keeps the newest that it saved; or the job, which means that one. */
             checkpoint: string;
             /**
              * Format: int64

@@ -626,8 +626,8 @@ class ResumeFrom(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     DATA_START_STEP_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
-    """`projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED, which
-    keeps its last one; or the job, which means that one.
+    """`projects/{project}/trainingJobs/{training_job}/checkpoints/{checkpoint}` of a job that SUCCEEDED or FAILED,
+    which keeps the newest that it saved; or the job, which means that one.
     """
     step: _builtins.int
     """Optimiser steps done before."""

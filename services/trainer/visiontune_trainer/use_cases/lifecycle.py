@@ -9,8 +9,9 @@ from visiontune_trainer.domain.next_step import End, Pause, Retry
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 
-# Checkpoints of a job that has ended, by state, beside the best: nothing can go on from those of the others.
-_KEPT_CHECKPOINTS = {State.SUCCEEDED: 1}
+# Jobs that keep the newest checkpoint, and the best, when they have ended: a later one can go on from it. One
+# that was cancelled leaves nothing.
+KEEPS_CHECKPOINTS = frozenset({State.SUCCEEDED, State.FAILED})
 
 
 async def end_attempt(
@@ -49,7 +50,8 @@ async def end_attempt(
         checkpoints = [
             folder for folder in await uow.folders.of(job.name, FolderState.COMMITTED) if folder.is_checkpoint
         ]
-        await doom(uow, beyond(checkpoints, _KEPT_CHECKPOINTS.get(job.state, 0), job.best_step))
+        keeps = job.state in KEEPS_CHECKPOINTS
+        await doom(uow, beyond(checkpoints, 1, job.best_step) if keeps else checkpoints)
     await uow.jobs.save(job)
     await uow.records.add_event(event)
     return job

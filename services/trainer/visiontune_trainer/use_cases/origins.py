@@ -12,9 +12,9 @@ from visiontune_trainer.domain.folders import Folder, FolderState, newest_first
 from visiontune_trainer.domain.job import Job, project_of
 from visiontune_trainer.domain.models import Model
 from visiontune_trainer.domain.problems import ModelNotFound
-from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import UnitOfWork
 from visiontune_trainer.use_cases.deps import Deps
+from visiontune_trainer.use_cases.lifecycle import KEEPS_CHECKPOINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +124,12 @@ def _resume_problems(
             f"{asked.checkpoint} was not found in this project.",
             "Name a job that ListTrainingJobs shows, or one of its checkpoints.",
         )
-    elif earlier.state is not State.SUCCEEDED or checkpoint is None:
+    elif earlier.state not in KEEPS_CHECKPOINTS or checkpoint is None:
         yield Problem(
             "resume_from.checkpoint",
             "checkpoint_not_kept",
             f"{earlier.name} is {earlier.state} and keeps no such checkpoint to go on from.",
-            "Only a job that SUCCEEDED keeps one, its last; ListCheckpoints shows it.",
+            "A job that SUCCEEDED or FAILED keeps its newest, if it saved one; ListCheckpoints shows it.",
         )
 
 

@@ -8,7 +8,7 @@ import { cancelJob, deleteJob, pauseJob, resumeJob } from "../../api/jobs";
 import { registerModel } from "../../api/models";
 import type { TrainingJob } from "../../api/types";
 import { Confirm } from "../../components/Confirm";
-import { hasEnded } from "../../lib/states";
+import { hasEnded, keepsCheckpoint } from "../../lib/states";
 import { Failure } from "../../components/states";
 import { ID_PATTERN } from "../../lib/ids";
 import { lastOf, pages } from "../../lib/names";
@@ -33,7 +33,7 @@ export function JobActions({ job }: { job: TrainingJob }) {
   return (
     <>
       {copy}
-      {job.state === "STATE_SUCCEEDED" && (
+      {keepsCheckpoint(job) && (
         <Button component={Link} to={pages.goOnFrom(name)} size="xs" variant="default">
           Go on
         </Button>

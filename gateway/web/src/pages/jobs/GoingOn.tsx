@@ -40,7 +40,7 @@ export function GoingOn({ values, change, earlier, problems }: GoingOnProps) {
       value={chosen || null}
       onChange={choose}
       error={problems.get(PATH)}
-      nothingFoundMessage="No job has succeeded yet"
+      nothingFoundMessage="No job has a checkpoint yet"
       clearable
       searchable
     />

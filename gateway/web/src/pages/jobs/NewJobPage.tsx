@@ -12,6 +12,7 @@ import { kindsOf } from "../../lib/families";
 import { formOf, goingOnFrom } from "../../lib/jobCopy";
 import { EMPTY_FORM, type FormValues } from "../../lib/jobForm";
 import { jobOf } from "../../lib/names";
+import { keepsCheckpoint } from "../../lib/states";
 import { useProject } from "../../session/project";
 import { acceleratorOf, firstFit, versionChoice } from "./choices";
 import { JobForm } from "./JobForm";
@@ -37,9 +38,7 @@ export function Component() {
   const first = useQuery({ ...versionQuery(versions[0]?.value ?? ""), enabled: versions.length > 0 });
   const bases = models.data?.pages.flatMap((page) => page.models ?? []);
   const queries = [datasets, models, jobs, accelerators, families, ...(copied ? [earlier] : [])];
-  const succeeded = (jobs.data?.pages ?? [])
-    .flatMap((page) => page.trainingJobs ?? [])
-    .filter(({ state }) => state === "STATE_SUCCEEDED");
+  const kept = (jobs.data?.pages ?? []).flatMap((page) => page.trainingJobs ?? []).filter(keepsCheckpoint);
   const error = queries.find((query) => query.error)?.error;
   const ready = queries.every((query) => query.isSuccess) && !first.isLoading;
   return (
@@ -67,7 +66,7 @@ export function Component() {
           models={bases}
           families={families.data}
           accelerators={accelerators.data.map(acceleratorOf)}
-          earlier={succeeded}
+          earlier={kept}
           start={startOf(
             versions[0]?.value ?? "",
             earlier.data,
