@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +19,7 @@ from visiontune.cli import app
 from visiontune.cli.importing import await_import
 from visiontune.cli.session import Session
 
+from tests.support import warm_cli
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
@@ -32,16 +33,18 @@ COMMANDS = [
 
 
 def visiontune(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = begun(*arguments, home=home, **variables)
-    out, err = command.communicate()
-    return subprocess.CompletedProcess(command.args, command.returncode, out, err)
+    return warm_cli.run(arguments, environment(home, variables), 60)
+
+
+def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
+    return {**own, "VISIONTUNE_HOME": str(home), "COLUMNS": "200", **variables}
 
 
 def begun(*arguments: str, home: Path, **variables: str) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
     return subprocess.Popen(
         [sys.executable, "-c", "from visiontune.cli import main; main()", *arguments],
-        env={**environment, "VISIONTUNE_HOME": str(home), "COLUMNS": "200", **variables},
+        env=environment(home, variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,13 +1,13 @@
 """`visiontune dataset validate`: what an import would find, without a server."""
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import archives
+from tests.support import archives, warm_cli
 
 BAD = archives.good(2) | {
     "train.jsonl": archives.jsonl(archives.llava("img/0000.jpg"), archives.llava("b.jpg"))
@@ -16,8 +16,7 @@ MISSING = 'train.jsonl:2 › $.image: no file "b.jpg" in the archive. Add it, or
 
 
 def validate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "visiontune.cli", "dataset", "validate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return warm_cli.run(["dataset", "validate", *map(str, arguments)], os.environ, 120)
 
 
 @pytest.fixture(params=["d.tar.gz", "d.zip", "folder"])
