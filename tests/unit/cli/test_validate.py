@@ -44,6 +44,18 @@ def test_bad_data_is_reported_and_would_be_refused(data: Path) -> None:
     assert [rule["rule"] for rule in report["rules"]] == ["image-missing", "image-unused"]
 
 
+def test_what_would_be_imported_together_is_checked_together(tmp_path: Path) -> None:
+    records = tmp_path / "train.jsonl"
+    records.write_bytes(BAD["train.jsonl"])
+    pictures = tmp_path / "pictures.zip"
+    pictures.write_bytes(
+        archives.pack({name: data for name, data in BAD.items() if name != records.name}, pictures.name)
+    )
+    done = validate(records, pictures)
+    assert "train.jsonl and 1 more would be refused: 2 records, 0 examples" in done.stdout
+    assert f"train.jsonl and 1 more › {MISSING}" in done.stdout
+
+
 def test_what_is_not_there_or_no_format_is_said(tmp_path: Path) -> None:
     assert validate(tmp_path / "absent.tar").returncode == 2
     (tmp_path / "d.tar").write_bytes(archives.tar(BAD))
