@@ -1,8 +1,9 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,7 @@ from visiontune_data.videos import Videos
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
+_NEW_BETWEEN_COLLECTIONS = 50_000  # objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def ingest(
     given = [Input(source, archive_name), *more]
     log = ProblemLog()
     report = LoggedReport(title(given), log)
-    with ExitStack() as stack:
+    with _seldom_collected(), ExitStack() as stack:
         job = _Job(given, report, log, scratch, options, images, base, progress, finished, stack)
         try:
             version = job.run()
@@ -121,6 +123,17 @@ def ingest(
     if version is None:
         report.example_count = 0
     return Outcome(together([report]), version, log.pages(), job.shared)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Has Python look for cycles seldom: an import makes much that stays, which would be walked each time."""
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Job:

@@ -44,6 +44,8 @@ def find(
     for path in others:
         if (suffix := paths.suffix(path)) in suffixes:
             beside.setdefault(key(path), {})[suffix] = path
+    if not beside:
+        return []
     return [Pair(image, **found) for image in images if (found := beside.get(key(image)))]
 
 
