@@ -54,6 +54,8 @@ def find(
         if (suffix := paths.suffix(path)) in suffixes:
             by_key.setdefault(key(path), {})[suffix] = path
             by_name.setdefault(stem(path), {})[suffix] = path
+    if not by_key:
+        return []
     found = []
     for image in images:
         common, name = key(image), stem(image)
