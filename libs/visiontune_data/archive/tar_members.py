@@ -51,10 +51,11 @@ def _text(field: bytes) -> str:
 
 def _number(field: bytes) -> int:
     """Octal digits, or after a first byte of 128 (255: negative) the number in binary."""
-    if field[0] in {0x80, 0xFF}:
-        return int.from_bytes(field[1:], "big") - (field[0] == 0xFF) * 256 ** (len(field) - 1)
-    digits: bytes = field.partition(b"\0")[0].strip()
-    return int(digits or b"0", 8)
+    if field[0] == 0xFF:
+        return int.from_bytes(field, "big", signed=True)
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    return int(field.partition(b"\0")[0].strip() or b"0", 8)
 
 
 def members(
