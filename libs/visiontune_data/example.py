@@ -163,7 +163,7 @@ def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None,
 
 def text_of(message: Message) -> str:
     """The message's text parts, joined."""
-    return "".join(part.text for part in message.content if part.text is not None)
+    return "".join([part.text for part in message.content if part.text is not None])
 
 
 def with_frames(messages: Iterable[Message], counts: Iterable[int]) -> tuple[Message, ...]:

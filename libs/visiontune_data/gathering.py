@@ -1,9 +1,8 @@
 """From records to drafts, and from drafts to examples: first without the decoded images, then with them."""
 
 import itertools
-import pickle
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from typing import Any, NamedTuple
@@ -12,19 +11,8 @@ from visiontune_data import checks, pairs, records
 from visiontune_data.archive.refused import Refused, refuse
 from visiontune_data.choosing import Choice, RecordFile
 from visiontune_data.decoding import Decoded
-from visiontune_data.example import (
-    Draft,
-    Example,
-    Image,
-    ImageRef,
-    Kind,
-    Message,
-    Part,
-    VideoRef,
-    canonical,
-    content_id,
-    with_frames,
-)
+from visiontune_data.drafts import Drafts, Paths, Row
+from visiontune_data.example import Draft, Example, Image, ImageRef, Kind, VideoRef, content_id, with_frames
 from visiontune_data.foreign import ForeignImages
 from visiontune_data.formats import Format, Notes
 from visiontune_data.joining import Joining
@@ -53,7 +41,7 @@ class RecordFiles:
     def read(self, file: RecordFile, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
         """The records of one file."""
         if file.pair:
-            return pairs.read(file.pair, self._open, self._limits)
+            return pairs.read(file.pair, self._open, self._limits, warn)
         return records.read(self._open(file.path), file.path, self._limits, warn)
 
     def _open(self, path: str) -> BufferedReader:
@@ -72,65 +60,6 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [_shortened(child) for child in value]
     return value[:_SAMPLE_CHARACTERS] if isinstance(value, str) else value
-
-
-class Paths(NamedTuple):
-    """The paths of an example's images, and of its negatives if it can have some."""
-
-    images: list[str]
-    negatives: list[str] | None
-
-    @property
-    def all(self) -> list[str]:
-        """Both."""
-        return self.images + (self.negatives or [])
-
-
-@dataclass(slots=True)
-class Drafts:
-    """The records that are well-formed, spooled in order, each with the paths of its images."""
-
-    spool: Spool
-    count: int = 0
-    used_images: set[str] = field(default_factory=set)
-    file_splits: list[str] = field(default_factory=list)  # the splits that files of records name
-
-    def add(
-        self,
-        draft: Draft,
-        image_paths: "Paths",
-        split: str | None,
-        place: Place,
-        problems: Sequence[str] = (),
-    ) -> None:
-        """Spools one, with the rules that its record breaks."""
-        messages = [(m.role, [part.code for part in m.content]) for m in draft.messages]
-        metadata = canonical(draft.metadata).decode() if draft.metadata else ""
-        row = (
-            place.member, place.line, draft.id, tuple(image_paths), messages, draft.texts, split, metadata,
-            tuple(problems),
-        )  # fmt: skip
-        self.spool.append([pickle.dumps(row)])
-        self.count += 1
-
-    def __iter__(self) -> Iterator[tuple[Place, Example, "Paths"]]:
-        """Place, example without images (split as the data names it, or ""), and the images' paths."""
-        with self.spool.path.open("rb") as rows:
-            for _ in range(self.count):
-                # From our own scratch, in a third of the time that JSON takes.
-                member, number, id_, image_paths, messages, texts, split, metadata, problems = pickle.load(  # noqa: S301
-                    rows
-                )
-                example = Example(
-                    id=id_ or "",
-                    images=(),
-                    messages=tuple(Message(role, tuple(map(Part.of, codes))) for role, codes in messages),
-                    texts=texts,
-                    split=split or "",
-                    metadata_json=metadata,
-                    problems=problems,
-                )
-                yield Place(member, number), example, Paths(*image_paths)
 
 
 class _Drafted(NamedTuple):
@@ -271,13 +200,13 @@ class Assembly:
 
     def gather(self, report: Report) -> None:
         """The pass over all drafts, each as soon as its images are decoded."""
-        for place, draft, paths in self.drafts:
-            example = self._complete(place, draft, paths, report)
+        for row in self.drafts:
+            example = self._complete(row, report)
             self._accepted.append(example is not None)
             if example is None:
                 report.skipped_count += 1
                 continue
-            self.ids[example.id] = place.line
+            self.ids[example.id] = row.line
             self._named.append(example.split)
             self._digests.append(tuple(image.sha256 for image in example.images))
             self.statistics.add(example)
@@ -299,16 +228,20 @@ class Assembly:
     def examples(self, splits: list[str]) -> Iterator[Example]:
         """The examples with their splits, in order."""
         numbered = zip(self.ids, splits, strict=True)
-        for accepted, (_, draft, paths) in zip(self._accepted, self.drafts, strict=True):
+        for accepted, row in zip(self._accepted, self.drafts, strict=True):
             if accepted:
                 id_, split = next(numbered)
-                problems = {*draft.problems, *(rule for path in paths.all for rule in self._rules(path))}
-                yield self._with_images(draft, paths, id=id_, split=split, problems=tuple(sorted(problems)))
+                yield self._example(row, id_, split, self._rules(row))
 
-    def _with_images(self, draft: Example, paths: Paths, **changes: Any) -> Example:
-        images = tuple(map(self._image, paths.images))
-        negatives = None if paths.negatives is None else tuple(map(self._image, paths.negatives))
-        return replace(draft, images=images, negatives=negatives, **changes)
+    def _example(self, row: Row, id_: str, split: str, problems: tuple[str, ...]) -> Example:
+        images, negatives = row.paths
+        return row.example(
+            id_,
+            list(map(self._image, images)),
+            None if negatives is None else list(map(self._image, negatives)),
+            split,
+            problems,
+        )
 
     def _image(self, path: str) -> Image:
         found = self.images[path]
@@ -325,15 +258,16 @@ class Assembly:
             found.phash,
         )
 
-    def _rules(self, path: str) -> Iterator[str]:
-        """The rules that an image breaks."""
-        return (problem.rule for problem in self.images[path].problems)
+    def _rules(self, row: Row) -> tuple[str, ...]:
+        """The rules that a record and its images break."""
+        of_images = {problem.rule for path in row.paths.all for problem in self.images[path].problems}
+        return tuple(sorted(of_images.union(row.problems)))
 
-    def _complete(self, place: Place, draft: Example, paths: Paths, report: Report) -> Example | None:
+    def _complete(self, row: Row, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""
-        if any(path not in self.images for path in paths.all):
+        if any(path not in self.images for path in row.paths.all):
             return None
-        example = self._with_images(draft, paths)
+        place, example = row.place, self._example(row, row.id or "", row.split, row.problems)
         if (size := sum(image.length for image in example.all_images)) > self.limits.image_bytes_per_example:
             most = self.limits.image_bytes_per_example
             found = f"the images have {size:,} bytes together; at most {most:,} are accepted"

@@ -1,8 +1,9 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +13,11 @@ from visiontune_data.ahead import FetchAhead
 from visiontune_data.archive import Refused, Source
 from visiontune_data.columns import columns_for
 from visiontune_data.decoding import Decoded, Decoder, Result
+from visiontune_data.drafts import Drafts
 from visiontune_data.example import Example
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources, fetch_nothing
 from visiontune_data.formats import AUTO
-from visiontune_data.gathering import Assembly, Drafts, RecordFiles, draft_all
+from visiontune_data.gathering import Assembly, RecordFiles, draft_all
 from visiontune_data.inputs import Input, title
 from visiontune_data.joining import Base, Joining
 from visiontune_data.joint import Joint, join
@@ -36,6 +38,7 @@ from visiontune_data.videos import Videos
 _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
+_NEW_BETWEEN_COLLECTIONS = 50_000  # objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def ingest(
     given = [Input(source, archive_name), *more]
     log = ProblemLog()
     report = LoggedReport(title(given), log)
-    with ExitStack() as stack:
+    with _seldom_collected(), ExitStack() as stack:
         job = _Job(given, report, log, scratch, options, images, base, progress, finished, stack)
         try:
             version = job.run()
@@ -121,6 +124,17 @@ def ingest(
     if version is None:
         report.example_count = 0
     return Outcome(together([report]), version, log.pages(), job.shared)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Has Python look for cycles seldom: an import makes much that stays, which would be walked each time."""
+    before = gc.get_threshold()
+    gc.set_threshold(_NEW_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Job:

@@ -56,20 +56,23 @@ def loose(path: str) -> str:
 
 def broken_rule(raw: str, limits: Limits) -> Problem | None:
     """The first rule that a member's raw path breaks and that stops the import, or None."""
-    place = Place(raw)
-    shown = shorten(raw)
     if _SURROGATE.search(raw):
-        return Problem("path-not-utf8", place, f'the path "{shown}" is not UTF-8', shown)
+        return _broken("path-not-utf8", raw, "is not UTF-8")
     if _CONTROL.search(raw):
-        return Problem("path-control", place, f'the path "{shown}" contains control characters', shown)
+        return _broken("path-control", raw, "contains control characters")
     if _ABSOLUTE.match(raw):
-        return Problem("path-absolute", place, f'the path "{shown}" is absolute', shown)
+        return _broken("path-absolute", raw, "is absolute")
     if ".." in raw.replace("\\", "/").split("/"):
-        return Problem("path-traversal", place, f'the path "{shown}" leads out of the archive', shown)
+        return _broken("path-traversal", raw, "leads out of the archive")
     if (size := len(raw.encode())) > limits.path_bytes:
         found = f"the path has {size:,} bytes; at most {limits.path_bytes:,} are read"
-        return Problem("path-too-long", place, found, shown)
+        return Problem("path-too-long", Place(raw), found, shorten(raw))
     return None
+
+
+def _broken(rule: str, raw: str, how: str) -> Problem:
+    shown = shorten(raw)
+    return Problem(rule, Place(raw), f'the path "{shown}" {how}', shown)
 
 
 def is_same_text(one: str, other: str) -> bool:

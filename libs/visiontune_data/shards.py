@@ -1,7 +1,6 @@
 """Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +11,6 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typing_extensions import Buffer
 
 from visiontune_data.columns import COLUMNS, PICTURES, parquet_options, schema
 from visiontune_data.decoding import Thumb
@@ -24,6 +22,7 @@ from visiontune_data.spool import Extent, Spool
 SHARD_BYTES: Final = 128 * MIB
 ROW_GROUP_ROWS: Final = 100
 ROW_GROUP_BYTES: Final = 16 * MIB
+_HASHED_BYTES: Final = MIB  # at once
 
 PREVIEW_SCHEMA: Final = pa.schema(
     [
@@ -150,7 +149,7 @@ class OpenShard:
             _DigestedFile(scratch / f"{name}-{index:05d}.parquet") for name in ("examples", "preview")
         ]
         self._writers = [
-            pq.ParquetWriter(file, schema_, **parquet_options(schema_, stored))
+            pq.ParquetWriter(file.sink, schema_, **parquet_options(schema_, stored))
             for file, schema_, stored in zip(
                 self._files,
                 (shard_schema, PREVIEW_SCHEMA),
@@ -163,12 +162,14 @@ class OpenShard:
     @property
     def size_bytes(self) -> int:
         """What the file of examples has so far."""
-        return self._files[0].tell()
+        return int(self._files[0].sink.tell())
 
     def write(self, batches: Batches, splits: Counter[str]) -> None:
         """Appends one row group to each file."""
         for writer, batch in zip(self._writers, batches, strict=True):
             writer.write_batch(batch, row_group_size=batch.num_rows)
+        for file in self._files:
+            file.hash_on()
         self._splits.update(splits)
 
     def finish(self) -> Shard:
@@ -179,35 +180,28 @@ class OpenShard:
         return Shard(self._index, self._splits.total(), dict(self._splits), examples, preview)
 
 
-class _DigestedFile(io.RawIOBase):
-    """A file that is written once, forwards, and hashed as it grows."""
+class _DigestedFile:
+    """Arrow writes it forwards, without waiting for Python at each piece; what is written is hashed."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self._path = path
-        self._file = path.open("wb", buffering=0)
+        self.sink = pa.OSFile(str(path), "wb")
+        self._written = path.open("rb", buffering=0)
         self._sha256 = hashlib.sha256()
-        self._size = 0
+        self._buffer = memoryview(bytearray(_HASHED_BYTES))
 
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._size
-
-    def write(self, data: Buffer) -> int:
-        view = memoryview(data).cast("B")
-        self._sha256.update(view)
-        self._size += len(view)
-        rest = view
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        return len(view)
+    def hash_on(self) -> None:
+        """Hashes what was written since."""
+        while length := self._written.readinto(self._buffer):
+            self._sha256.update(self._buffer[:length])
 
     def finish(self) -> ShardFile:
         """Closes the file, and says what it is."""
-        self._file.close()
-        return ShardFile(self._path, self._sha256.hexdigest(), self._size)
+        self.sink.close()
+        self.hash_on()
+        size_bytes = self._written.tell()
+        self._written.close()
+        return ShardFile(self._path, self._sha256.hexdigest(), size_bytes)
 
 
 def _examples_batch(

@@ -100,11 +100,12 @@ class StatisticsBuilder:
 
     def add(self, example: Example) -> None:
         """Adds one example of the version."""
-        texts = [*example.texts, *map(text_of, example.messages)]
+        spoken = [(message.role, text_of(message)) for message in example.messages]
+        texts = [*example.texts, *(text for _, text in spoken)]
         self._texts.append(sum(map(len, texts)))
         self._tokens.append(sum(map(estimated_tokens, texts)))
-        if example.messages:
-            said = [text_of(each) for each in example.messages if each.role == "assistant"]
+        if spoken:
+            said = [text for role, text in spoken if role == "assistant"]
             self._answer_tokens.append(sum(map(estimated_tokens, [*said, *example.texts])))
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))

@@ -75,10 +75,12 @@ def _match(table: tuple[tuple[int, bytes, str], ...], head: bytes) -> str | None
 
 def has_tar_checksum(head: bytes) -> bool:
     """Whether it is the header of a tar member; a tar of before POSIX has no magic but a checksum."""
-    field = head[148:156].strip(b" \0")
-    if len(head) < HEAD_BYTES or not field or not field.isdigit() or not all(c in b"01234567" for c in field):
+    field, summed = head[148:156].strip(b" \0"), head[:148] + 8 * b" " + head[156:512]
+    if len(head) < HEAD_BYTES or not field.isdigit() or not all(c in b"01234567" for c in field):
         return False
-    return int(field, 8) == sum(head[:148]) + 8 * 0x20 + sum(head[156:512])
+    excess = sum(summed) - int(field, 8)
+    # Some old programs summed their bytes as signed ones.
+    return not excess or excess == 256 * sum(byte > 127 for byte in summed)
 
 
 def _is_end_of_tar(head: bytes) -> bool:

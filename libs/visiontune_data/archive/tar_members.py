@@ -1,7 +1,8 @@
-"""Tar members from a stream. The standard library parses each header; what it skips silently stops here."""
+"""Tar members from a stream. What the standard library skips silently stops here."""
 
 import tarfile
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from visiontune_data.archive.member import Member
 from visiontune_data.archive.refused import Refused, refuse
@@ -12,6 +13,7 @@ from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
 
 BLOCK = 512
+_END = bytes(BLOCK)
 _LINKS = {tarfile.LNKTYPE: "a hard link", tarfile.SYMTYPE: "a symbolic link"}
 _SPECIAL = {
     tarfile.CHRTYPE: "a character device",
@@ -20,6 +22,40 @@ _SPECIAL = {
 }
 _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+
+
+class _Header(NamedTuple):
+    """What is needed of a header: read as the standard library does, in a fifth of the time."""
+
+    name: str
+    size: int
+    type: bytes
+    linkname: str
+
+    @classmethod
+    def parse(cls, block: bytes) -> "_Header":
+        """The header in a block. Raises ValueError when its size is no number."""
+        name, prefix, type_ = _text(block[:100]), _text(block[345:500]), block[156:157]
+        if type_ == tarfile.AREGTYPE and name.endswith("/"):  # as old programs marked folders
+            type_ = tarfile.DIRTYPE
+        if type_ == tarfile.DIRTYPE:
+            name = name.rstrip("/")
+        if prefix and type_ not in tarfile.GNU_TYPES:
+            name = f"{prefix}/{name}"
+        return cls(name, _number(block[124:136]), type_, _text(block[157:257]))
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes) -> int:
+    """Octal digits, or after a first byte of 128 (255: negative) the number in binary."""
+    if field[0] == 0xFF:
+        return int.from_bytes(field, "big", signed=True)
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    return int(field.partition(b"\0")[0].strip() or b"0", 8)
 
 
 def members(
@@ -48,19 +84,19 @@ def members(
     _drain(stream, warn)
 
 
-def _header(stream: ByteStream, last: str) -> tarfile.TarInfo | None:
+def _header(stream: ByteStream, last: str) -> _Header | None:
     """The next header; None at the end marker."""
     start = stream.offset
     block = stream.read(BLOCK)
     if len(block) < BLOCK:
         raise _truncated(start, last)
-    if not any(block):
+    if block == _END:
         return None
+    if not has_tar_checksum(block):
+        raise _corrupt(start)
     try:
-        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as error:
-        if not has_tar_checksum(block):
-            raise _corrupt(start) from error
+        header = _Header.parse(block)
+    except ValueError as error:
         raise refuse("tar-size-invalid", f"the header at byte {start:,} holds no valid size") from error
     if header.size < 0:
         raise refuse("tar-size-invalid", f"the header at byte {start:,} holds the size {header.size}")
@@ -73,14 +109,14 @@ def _corrupt(start: int) -> Refused:
     return refuse("tar-header-corrupt", f"the header at byte {start:,} fails its checksum")
 
 
-def _size(extended: dict[str, str], header: tarfile.TarInfo, start: int) -> int:
+def _size(extended: dict[str, str], header: _Header, start: int) -> int:
     written = extended.get("size", str(header.size))
     if not written.isascii() or not written.isdigit() or len(written) > 18:
         raise refuse("tar-size-invalid", f"the header at byte {start:,} holds the size {shorten(written)}")
     return int(written)
 
 
-def _extension(stream: ByteStream, header: tarfile.TarInfo, limits: Limits) -> bytes:
+def _extension(stream: ByteStream, header: _Header, limits: Limits) -> bytes:
     if header.size > limits.tar_header_bytes:
         at = stream.offset - BLOCK
         raise refuse(
@@ -112,7 +148,9 @@ def _pax_records(body: bytes, start: int) -> dict[str, str]:
     return records
 
 
-def _broken_rule(header: tarfile.TarInfo, extended: dict[str, str], path: str, start: int) -> Problem | None:
+def _broken_rule(header: _Header, extended: dict[str, str], path: str, start: int) -> Problem | None:
+    if header.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and not extended:
+        return None
     place, shown = Place(path), shorten(path)
     if header.type in _LINKS:
         target = shorten(extended.get("linkpath", header.linkname))

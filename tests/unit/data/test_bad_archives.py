@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from visiontune_data.archive import tar_members
+from visiontune_data.archive.stream import ByteStream
 from visiontune_data.limits import Limits
 
 from tests.support.archives import (
@@ -143,9 +145,48 @@ def test_a_wrong_checksum_at_the_end_of_a_gzip_is_found(tmp_path: Path) -> None:
 def test_an_impossible_size_in_a_tar_is_refused(size: bytes, tmp_path: Path) -> None:
     data = bytearray(tar({"a.txt": b"x"}))
     data[124:136] = size
-    data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 0x20 + sum(data[156:512]))
+    data[:512] = with_checksum(bytes(data[:512]))
     found = "the size -1" if size.startswith(b"\xff") else "no valid size"
     assert refused(bytes(data), tmp_path) == [f"d.tar: the header at byte 0 holds {found}. {AGAIN}"]
+
+
+@pytest.mark.parametrize("format_", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_read_as_the_standard_library_reads_them(format_: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format_) as archive:
+        for name in ("a.jpg", "é/ü.jpg", f"{'x' * 90}/{'y' * 90}.jpg"):
+            archive.addfile(tar_header(name, name.encode()), io.BytesIO(name.encode()))
+        archive.addfile(tar_header("folder/", type=tarfile.DIRTYPE))
+        archive.addfile(tar_header("old/", type=tarfile.AREGTYPE))
+    with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as archive:
+        expected = [(found.name, found.size) for found in archive if found.isfile()]
+    assert members_of(buffer.getvalue()) == expected
+
+
+def test_a_size_in_binary_is_read() -> None:
+    data = tar({"a.jpg": b"four"})
+    block = bytearray(data[:512])
+    block[124:136] = b"\x80" + (4).to_bytes(11, "big")
+    assert members_of(with_checksum(bytes(block)) + data[512:]) == [("a.jpg", 4)]
+
+
+def test_bytes_summed_as_signed_are_a_checksum_too() -> None:
+    data = tar({"é.jpg": b"four"})
+    block = data[:148] + b" " * 8 + data[156:512]
+    signed = sum(byte - 256 if byte > 127 else byte for byte in block)
+    assert members_of(block[:148] + b"%06o\0 " % signed + data[156:]) == [("é.jpg", 4)]
+
+
+def members_of(data: bytes) -> list[tuple[str, int]]:
+    """The paths in a tar and how many bytes each has."""
+    stream = ByteStream(iter([data]))
+    found = tar_members.members(stream, Limits(), lambda _: None)
+    return [(member.raw, sum(map(len, chunks))) for member, chunks in found]
+
+
+def with_checksum(block: bytes) -> bytes:
+    """The header with the checksum that it should have."""
+    return block[:148] + b"%06o\0 " % (sum(block[:148]) + 8 * 0x20 + sum(block[156:])) + block[156:]
 
 
 def test_a_huge_extended_header_is_not_held_in_memory(tmp_path: Path) -> None:

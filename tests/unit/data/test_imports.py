@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from visiontune_data import shards
 from visiontune_data.decoding import Decoded
+from visiontune_data.drafts import Drafts, Paths
 from visiontune_data.example import Draft
-from visiontune_data.gathering import Assembly, Drafts, Paths
+from visiontune_data.gathering import Assembly
 from visiontune_data.ingest import Options
 from visiontune_data.limits import Limits
 from visiontune_data.report import PLACES_PER_RULE, Place, Report
