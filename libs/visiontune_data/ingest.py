@@ -304,6 +304,8 @@ class _Job:
         self, examples: Iterable[Example], assembly: Assembly, columns: Sequence[str],
         finish: Callable[[Shard], None], first_index: int,
     ) -> None:  # fmt: skip
+        # They share their memory with this process, which would copy each page that it writes to.
+        self._decoder.end()
         thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
         thumbnails = Thumbnails(thumbs)
         self._stack.callback(thumbnails.close)

@@ -34,6 +34,9 @@ def test_results_come_in_the_order_of_the_tasks(processes: int, tmp_path: Path) 
         for index in range(70):
             decoder.submit(Task(f"{index}.jpg", spool.append([picture(index % 5)])))
         results = list(decoder.results())
+        decoder.end()
+        assert not multiprocessing.active_children()
+        assert sum(path.stat().st_size for path in tmp_path.glob("thumbnails-*")) > 0
     assert [result.task.path for result in results] == [f"{index}.jpg" for index in range(70)]
     assert decoder.done_count == 70
     assert list(tmp_path.iterdir()) == []
