@@ -145,7 +145,7 @@ def test_a_wrong_checksum_at_the_end_of_a_gzip_is_found(tmp_path: Path) -> None:
 def test_an_impossible_size_in_a_tar_is_refused(size: bytes, tmp_path: Path) -> None:
     data = bytearray(tar({"a.txt": b"x"}))
     data[124:136] = size
-    data[:512] = with_checksum(data[:512])
+    data[:512] = with_checksum(bytes(data[:512]))
     found = "the size -1" if size.startswith(b"\xff") else "no valid size"
     assert refused(bytes(data), tmp_path) == [f"d.tar: the header at byte 0 holds {found}. {AGAIN}"]
 
