@@ -1,5 +1,6 @@
 """The pool of decoding processes, and what an import leaves when something outside of the data fails."""
 
+import gc
 import io
 import multiprocessing
 import os
@@ -64,6 +65,8 @@ class _Broken(LocalSource):
 
 
 def test_what_the_source_raises_comes_through_and_nothing_is_left(tmp_path: Path) -> None:
+    collected = gc.get_threshold()
     with pytest.raises(OSError, match="connection reset"):
         ingest(_Broken(io.BytesIO(tar(good()))), "d.tar", tmp_path, HERE)
     assert list(tmp_path.iterdir()) == []
+    assert gc.get_threshold() == collected
