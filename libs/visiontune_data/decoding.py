@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Lock
@@ -114,6 +114,8 @@ class Decoder:
         self._pool: Executor = (
             ProcessPoolExecutor(processes, context, _begin, arguments) if processes else _Here(*arguments)
         )
+        self._ending = ExitStack()
+        self._ending.callback(self._pool.shutdown, wait=True, cancel_futures=True)
         self._scratch = scratch
         self._batch: list[Task] = []
         self._batch_bytes = 0
@@ -151,9 +153,13 @@ class Decoder:
     def _count(self, images: int) -> None:
         self.done_count += images
 
+    def end(self) -> None:
+        """Ends the processes and drops what is queued. What came of the others stays."""
+        self._ending.close()
+
     def close(self) -> None:
-        """Ends the processes, drops what is queued, and removes the thumbnails."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Ends, and removes the thumbnails."""
+        self.end()
         for path in self._scratch.glob(f"{_THUMBNAILS}*"):
             path.unlink()
 
@@ -197,7 +203,7 @@ class _Here(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Closes the files."""
         os.close(self._worker.spool)
-        self._worker.thumbs.close()
+        self._worker.thumbs.leave()
 
 
 _worker: _Worker | None = None

@@ -9,7 +9,7 @@ from visiontune_data.example import Draft, Example, Image, Message, Part, Role, 
 from visiontune_data.report import Place
 from visiontune_data.spool import Spool
 
-_AT_ONCE = 32  # of at most a MiB each: one by one they take three times as long to write and to read
+_AT_ONCE = 32  # rows, of at most a MiB each, so that files are written and read seldom
 
 
 class Paths(NamedTuple):

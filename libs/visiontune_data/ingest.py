@@ -18,7 +18,7 @@ from visiontune_data.example import Example
 from visiontune_data.foreign import ARCHIVE_ALONE, ForeignImages, Sources, fetch_nothing
 from visiontune_data.formats import AUTO
 from visiontune_data.gathering import Assembly, RecordFiles, draft_all
-from visiontune_data.inputs import Input, title
+from visiontune_data.inputs import CountedSource, Input, title
 from visiontune_data.joining import Base, Joining
 from visiontune_data.joint import Joint, join
 from visiontune_data.limits import Limits
@@ -145,7 +145,7 @@ class _Job:
         images: Sources, base: Base | None, progress: Callable[[Progress], None],
         finished: Callable[[Shard], None], stack: ExitStack,
     ) -> None:  # fmt: skip
-        self._sources = [_CountedSource(each.source) for each in given]
+        self._sources = [CountedSource(each.source) for each in given]
         self._given = [Input(s, each.name) for s, each in zip(self._sources, given, strict=True)]
         self._report, self._options, self._scratch, self._images = report, options, scratch, images
         self._base, self._progress, self._finished, self._stack = base, progress, finished, stack
@@ -305,6 +305,8 @@ class _Job:
         self, examples: Iterable[Example], assembly: Assembly, columns: Sequence[str],
         finish: Callable[[Shard], None], first_index: int,
     ) -> None:  # fmt: skip
+        # They share their memory with this process, which would copy each page that it writes to.
+        self._decoder.end()
         thumbs = {path: result.thumb for path, result in assembly.images.items() if result.thumb}
         thumbnails = Thumbnails(thumbs)
         self._stack.callback(thumbnails.close)
@@ -352,23 +354,3 @@ class _Job:
                 report=report if is_new else None,
             )
         )
-
-
-class _CountedSource:
-    """A source that knows how far it was read."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.size = source.size
-        self.read_bytes = 0
-        self._position = 0
-
-    def seek(self, offset: int, /) -> None:
-        self._source.seek(offset)
-        self._position = offset
-
-    def read(self, length: int, /) -> bytes:
-        data = self._source.read(length)
-        self._position += len(data)
-        self.read_bytes = max(self.read_bytes, self._position)
-        return data

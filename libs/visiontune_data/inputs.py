@@ -23,6 +23,28 @@ class Input(NamedTuple):
     name: str
 
 
+class CountedSource:
+    """A source that knows how far it was read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.size = source.size
+        self.read_bytes = 0
+        self._position = 0
+
+    def seek(self, offset: int, /) -> None:
+        """Makes `offset` the place of the next read."""
+        self._source.seek(offset)
+        self._position = offset
+
+    def read(self, length: int, /) -> bytes:
+        """As of the source."""
+        data = self._source.read(length)
+        self._position += len(data)
+        self.read_bytes = max(self.read_bytes, self._position)
+        return data
+
+
 def title(inputs: Sequence[Input]) -> str:
     """What a report calls them all: the first, and how many more."""
     more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""

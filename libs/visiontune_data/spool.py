@@ -54,9 +54,13 @@ class Spool:
                 raise EOFError(f"{self.path} ends within {extent}")
             done += read
 
+    def leave(self) -> None:
+        """Closes the file, which stays for others."""
+        self._file.close()
+
     def close(self) -> None:
         """Closes and removes the file."""
-        self._file.close()
+        self.leave()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

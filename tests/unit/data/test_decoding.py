@@ -1,5 +1,6 @@
 """The pool of decoding processes, and what an import leaves when something outside of the data fails."""
 
+import gc
 import io
 import multiprocessing
 import os
@@ -34,6 +35,9 @@ def test_results_come_in_the_order_of_the_tasks(processes: int, tmp_path: Path) 
         for index in range(70):
             decoder.submit(Task(f"{index}.jpg", spool.append([picture(index % 5)])))
         results = list(decoder.results())
+        decoder.end()
+        assert not multiprocessing.active_children()
+        assert sum(path.stat().st_size for path in tmp_path.glob("thumbnails-*")) > 0
     assert [result.task.path for result in results] == [f"{index}.jpg" for index in range(70)]
     assert decoder.done_count == 70
     assert list(tmp_path.iterdir()) == []
@@ -61,6 +65,8 @@ class _Broken(LocalSource):
 
 
 def test_what_the_source_raises_comes_through_and_nothing_is_left(tmp_path: Path) -> None:
+    collected = gc.get_threshold()
     with pytest.raises(OSError, match="connection reset"):
         ingest(_Broken(io.BytesIO(tar(good()))), "d.tar", tmp_path, HERE)
     assert list(tmp_path.iterdir()) == []
+    assert gc.get_threshold() == collected
