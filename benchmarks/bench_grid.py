@@ -1,8 +1,8 @@
 """Seconds until a page of the grid is there: 50 thumbnails from anywhere in 10,000 examples, against a limit.
 
 The dataset service is the real program, its shards lie on a real S3 server; a page is one GetThumbnails over
-gRPC, asked for after the one before has come, so that no two overlap. Where a page begins is drawn. The rows of
-a filter's page are a hundred apart: each is in another row group.
+gRPC, asked for after the one before has come, so that no two overlap. Where a page begins is drawn. The rows
+of a filter's page are a hundred apart: each is in another row group.
 """
 
 import asyncio
