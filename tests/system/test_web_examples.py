@@ -112,3 +112,10 @@ def test_a_version_is_exported_and_taken_away(visit: Visit, numbers: str, tmp_pa
     assert len(pictures_in) == NUMBERS
     page.reload()
     expect(page.get_by_role("button", name="Download")).to_be_visible()
+
+
+def test_what_a_filter_leaves_becomes_a_version_of_its_own(visit: Visit, numbers: str) -> None:
+    page = visit.open(f"{numbers}?q=it+is+3&filter=NOT+answer:5")
+    matches(page, 10)
+    page.get_by_role("button", name="Make a version of these").click()
+    expect(page.get_by_text("is ready: 10 examples, 10 images")).to_be_visible(timeout=60_000)

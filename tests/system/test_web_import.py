@@ -114,7 +114,7 @@ def test_formats_that_are_switched_off_say_why(visit: Visit) -> None:
     visit.page.route("**/v1/formats", lambda route: switch_off(route, "formats"))
     visit.page.route("**/v1/modelFamilies", lambda route: switch_off(route, "families"))
     page = visit.open("/datasets/import")
-    expect(page.get_by_text(reason)).to_be_visible()
+    expect(page.get_by_text(f"{reason} Likewise")).to_be_visible()
     expect(page.get_by_text("switched off:").first).to_be_visible()
     page = visit.open("/jobs/new")
     expect(page.get_by_text(reason).first).to_be_visible()  # and beside each model

@@ -14,6 +14,7 @@ from visiontune.cli.failures import Failed
 from visiontune.cli.importing import OnError
 from visiontune.cli.progress import size, step
 from visiontune.cli.session import Output, OutputOption, Session, talks
+from visiontune.errors import ApiFailure
 
 app = typer.Typer(help="Import archives as datasets and look at them.", no_args_is_help=True)
 
@@ -75,10 +76,18 @@ def import_(
     base = basing.base(session, dataset, base_version, mode)
     importing.ensure(session, dataset)
     uploads = importing.send_all(session, path, resume or ())
-    operation = importing.start_import(
-        session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
-        image_policy=treatment.policy(largest_side, image_format, image_quality), base=base,
-    )  # fmt: skip
+    try:
+        operation = importing.start_import(
+            session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
+            image_policy=treatment.policy(largest_side, image_format, image_quality), base=base,
+        )  # fmt: skip
+    except ApiFailure:
+        again = " ".join(f"--resume {upload}" for upload in uploads)
+        session.err.print(f"What was sent is kept. Import it: {again}", soft_wrap=True)
+        session.err.print(
+            "Or remove it: visiontune storage uploads, visiontune storage delete", soft_wrap=True
+        )
+        raise
     if not wait:
         session.resource(operation) if session.is_json else session.say(
             f"Started. Wait for it: visiontune dataset wait {operation.name}"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from visiontune import names
 from visiontune.cli import views
 from visiontune.cli.progress import size
 from visiontune.cli.session import Session, talks
@@ -91,6 +92,40 @@ def put(
         return
     session.say(f"{path.name}: {size(upload.size_bytes)}, sha256 {upload.sha256}")
     session.say(upload.name)
+
+
+@app.command("uploads")
+@talks
+def uploads(session: Session) -> None:
+    """List files that were uploaded and not imported, oldest first: they count against the quota."""
+    found = list(session.client.list_uploaded())
+    if session.is_json:
+        session.resources(found)
+        return
+    session.table(
+        ["OBJECT", "FILE", "SIZE", "UPLOADED"],
+        (
+            [names.short(each.name), each.filename, size(each.size_bytes), views.when(each.create_time)]
+            for each in found
+        ),
+        empty="None: every uploaded file was imported, or deleted.",
+    )
+
+
+@app.command("delete")
+@talks
+def delete(
+    session: Session,
+    objects: Annotated[
+        list[str], typer.Argument(help="As `visiontune storage uploads` lists them.", metavar="OBJECT...")
+    ],
+) -> None:
+    """Delete uploaded files."""
+    gone = session.client.delete_objects(objects)
+    if session.is_json:
+        session.resource(gone)
+    else:
+        session.say(f"Deleted {gone.deleted_count:,}, freed {size(gone.freed_bytes)}.")
 
 
 @app.command("alerts")

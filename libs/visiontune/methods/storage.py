@@ -98,6 +98,21 @@ class Storage(Calls):
         request = storage_pb2.CollectGarbageRequest(parent=parent, dry_run=dry_run)
         return self.call(rpc(_STORAGE, "CollectGarbage"), request, operations_pb2.Operation())
 
+    def list_uploaded(self) -> Iterator[storage_pb2.Object]:
+        """Files that were uploaded and nothing has taken over, oldest first."""
+        return self.pages(
+            rpc(_STORAGE, "ListObjects"),
+            storage_pb2.ListObjectsRequest(parent=self.project, owner=f"{self.project}/uploads"),
+            storage_pb2.ListObjectsResponse(),
+            "objects",
+        )
+
+    def delete_objects(self, objects: Sequence[str]) -> storage_pb2.DeleteObjectsResponse:
+        """Deletes uploaded files by name; those that are gone already are fine."""
+        request = storage_pb2.DeleteObjectsRequest(parent=self.project)
+        request.objects.extend(names.full(each, self.project, "objects") for each in objects)
+        return self.call(rpc(_STORAGE, "DeleteObjects"), request, storage_pb2.DeleteObjectsResponse())
+
     def undelete_objects(self, objects: Sequence[str]) -> storage_pb2.UndeleteObjectsResponse:
         """Takes back deletions whose undo window has not ended."""
         request = storage_pb2.UndeleteObjectsRequest(parent=self.project, objects=objects)

@@ -28,7 +28,7 @@ COMMANDS = [
     ["up"], ["down"], ["status"], ["config"], ["train"], ["demo"], ["models"], ["accelerators"],
     *[["dataset", verb] for verb in ("import", "list", "show", "report", "delete", "undelete")],
     *[["dataset", verb] for verb in ("examples", "template", "preview", "filter")],
-    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put")],
+    *[["storage", verb] for verb in ("quota", "alerts", "usage", "gc", "put", "uploads", "delete")],
     *[["job", verb] for verb in ("list", "show", "watch", "pause", "resume", "cancel")],
     *[["job", verb] for verb in ("logs", "artifacts", "samples")],
 ]  # fmt: skip
@@ -211,6 +211,21 @@ def test_of_several_files_each_goes_on_with_its_own_upload(content: bytes, code:
         assert "None of these is the file of projects/p/uploads/u" in str(done.exception)
     else:
         assert (sent["upload"], sent["uploads"]) == ("projects/p/uploads/new", ["projects/p/uploads/u"])
+
+
+def test_what_was_sent_is_kept_when_the_import_is_refused_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"a")
+
+    def script(seen: Seen) -> Answer:
+        if seen.path.endswith(":import"):
+            return as_json({"code": 9, "message": "It is switched off."}, 400)
+        return as_json({"name": "projects/p/uploads/u"})
+
+    with scripted(script) as server:
+        command = ["dataset", "import", str(tmp_path / "a.zip"), "-d", "x", "--server", server.url]
+        done = CliRunner().invoke(app, [*command, "--api-key", "k", "--project", "p"])
+    assert "It is switched off." in str(done.exception)
+    assert "Import it: --resume projects/p/uploads/u" in done.stderr
 
 
 def test_a_template_is_written_where_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -65,3 +65,22 @@ def test_setting_a_limit_names_it_alone() -> None:
     [request] = server.seen
     assert (request.method, request.json) == ("PATCH", {"limit_bytes": "100"})
     assert unquote(request.path).endswith("update_mask=limitBytes,limitImages")
+
+
+def test_uploaded_files_are_listed_and_deleted() -> None:
+    listed = {
+        "objects": [{"name": "projects/p/objects/u-1", "filename": "lost.tar.gz", "sizeBytes": "2000000"}]
+    }
+
+    with scripted(
+        lambda seen: as_json(
+            listed if seen.method == "GET" else {"deletedCount": "2", "freedBytes": "4000000"}
+        )
+    ) as server:
+        there = ["--server", server.url, "--api-key", "k", "--project", "p"]
+        shown = CliRunner().invoke(app, ["storage", "uploads", *there], catch_exceptions=False)
+        gone = CliRunner().invoke(app, ["storage", "delete", "u-1", "projects/p/objects/u-2", *there])
+    assert "u-1 lost.tar.gz 2.0 MB" in " ".join(shown.stdout.split())
+    assert "owner=projects/p/uploads" in unquote(server.seen[0].path)
+    assert server.seen[-1].json["objects"] == ["projects/p/objects/u-1", "projects/p/objects/u-2"]
+    assert "Deleted 2, freed 4.0 MB." in gone.stdout

@@ -64,6 +64,22 @@ def test_a_model_is_what_its_name_looks_like(model: str, base: object) -> None:
     assert body["spec"]["base_model"] == base
 
 
+@pytest.mark.parametrize(("reason", "code"), [("Vision training is switched off here.", 0), ("", 1)])
+def test_the_server_says_why_a_model_that_is_switched_off_cannot_be_trained(reason: str, code: int) -> None:
+    def script(seen: Seen) -> Answer:
+        families = [{"name": "llava", "unavailableReason": reason}]
+        return as_json({"families": families}) if "odelFamilies" in seen.path else gateway(seen)
+
+    with scripted(script) as server:
+        asked = ["train", "--dataset", "d/v1", "--model", "tiny-qwen2-vl", "--no-wait"]
+        result = CliRunner().invoke(app, [*asked, "--server", server.url, "--api-key", "k", "--project", "p"])
+    assert result.exit_code == code
+    if reason:
+        assert server.seen[-1].json["spec"]["base_model"] == {"preset": "tiny-qwen2-vl"}
+    else:
+        assert 'There is no model "tiny-qwen2-vl"' in str(result.exception)
+
+
 def test_a_dataset_alone_means_its_newest_version() -> None:
     body, _ = train("--dataset", "d", "--model", "tiny-llava")
     assert body["spec"]["dataset_version"] == "projects/p/datasets/d/versions/v3"

@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { int } from "../lib/format";
 import { requestId } from "../lib/ids";
-import { lastOf, versionOf } from "../lib/names";
+import { datasetOf, lastOf, versionOf } from "../lib/names";
 import { filterOf, type View } from "../lib/view";
 import { json, send } from "./http";
 import type {
@@ -230,6 +230,8 @@ export async function deleteVersion(name: string): Promise<void> {
 }
 
 export interface ImportChoices {
+  /** Detected when absent. */
+  format?: string;
   onError: OnError;
   validationFraction: number;
   stripMetadata?: boolean;
@@ -248,6 +250,14 @@ export function importVersion(
   return json<Operation>(`${dataset}/versions:import`, {
     method: "POST",
     body: { upload, uploads, format: "auto", ...choices, requestId: requestId() },
+  });
+}
+
+/** A version of those examples of another for which the filter holds. */
+export function keepMatches(version: string, filter: string): Promise<Operation> {
+  return json<Operation>(`${datasetOf(version)}/versions:import`, {
+    method: "POST",
+    body: { baseVersion: version, mode: "IMPORT_MODE_FILTER", filter, requestId: requestId() },
   });
 }
 

@@ -28,6 +28,7 @@ export type Statistics = Schemas["Statistics"];
 export type Thumbnail = Schemas["Thumbnail"];
 export type ValidationReport = Schemas["ValidationReport"];
 
+export type Garbage = Schemas["CollectGarbageResponse"];
 export type Quota = Schemas["Quota"];
 export type QuotaAlert = Schemas["QuotaAlert"];
 export type Upload = Schemas["Upload"];

@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { json, send } from "./http";
-import type { Quota, QuotaAlert, StorageUsage, Upload } from "./types";
+import type { Operation, Quota, QuotaAlert, StorageUsage, Upload } from "./types";
 
 interface FileFacts {
   filename: string;
@@ -59,5 +59,13 @@ export function usageQuery(project: string) {
   return queryOptions({
     queryKey: ["usage", project],
     queryFn: () => json<StorageUsage>(`${project}/storageUsage`),
+  });
+}
+
+/** Removes what nobody needs any more, or only counts it. */
+export function collectGarbage(project: string, dryRun: boolean): Promise<Operation> {
+  return json<Operation>(`${project}:collectGarbage`, {
+    method: "POST",
+    body: { dryRun, requestId: requestId() },
   });
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { dayRows, limitRows, standingOf } from "./quota";
+import { dayRows, garbageRows, limitRows, standingOf } from "./quota";
 
 test("what is reserved counts as used", () => {
   const [first] = limitRows({ usedBytes: "1024", reservedBytes: "1024", limitBytes: "4096" });
@@ -24,4 +24,19 @@ test("a day is the sum of its kinds", () => {
     { startTime: "2026-01-02", sizeBytes: "4" },
   ]);
   expect(rows.map(({ sizeBytes }) => sizeBytes)).toEqual([3, 4]);
+});
+
+test("what is missing is told only where something is", () => {
+  const one = { count: "1", sizeBytes: "5" };
+  expect(
+    garbageRows({ orphans: one })
+      .filter((row) => row.count)
+      .map(({ name }) => name),
+  ).toEqual(["Bytes that belong to nothing"]);
+  expect(garbageRows({ orphans: one })).toHaveLength(4);
+  expect(garbageRows({ missing: one }).at(-1)).toEqual({
+    name: "Objects whose bytes are missing",
+    count: 1,
+    sizeBytes: 5,
+  });
 });

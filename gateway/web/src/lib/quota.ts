@@ -1,5 +1,5 @@
 /** A project's limits and what it keeps, as rows. Pure. */
-import type { Quota, StorageUsage } from "../api/types";
+import type { Garbage, Quota, StorageUsage } from "../api/types";
 import { bytes, count, int } from "./format";
 
 export interface LimitRow {
@@ -53,4 +53,24 @@ export function dayRows(days: NonNullable<StorageUsage["days"]>): DayRow[] {
   for (const { startTime = "", sizeBytes } of days)
     sums.set(startTime, (sums.get(startTime) ?? 0) + int(sizeBytes));
   return [...sums].map(([start, size]) => ({ start, sizeBytes: size }));
+}
+
+export interface GarbageRow {
+  name: string;
+  count: number;
+  sizeBytes: number;
+}
+
+/** What a collection removed or found, by kind; what is missing is no garbage, and only shown where there is some. */
+export function garbageRows(found: Garbage = {}): GarbageRow[] {
+  const rows = [
+    ["Uploads that expired", found.expiredUploads],
+    ["Deleted, past the time to take it back", found.purgedObjects],
+    ["Bytes that belong to nothing", found.orphans],
+    ["The same, too young to be removed", found.youngOrphans],
+    ["Objects whose bytes are missing", found.missing],
+  ] as const;
+  return rows
+    .map(([name, sum]) => ({ name, count: int(sum?.count), sizeBytes: int(sum?.sizeBytes) }))
+    .filter((row) => row.count > 0 || row.name !== "Objects whose bytes are missing");
 }

@@ -62,6 +62,17 @@ export function filterOf(view: View): string {
     .join(" AND ");
 }
 
+/** A filter that holds for just what the view shows. */
+export function wholeFilterOf(view: View): string {
+  return [
+    view.split && `split = ${quoted(view.split)}`,
+    view.query && `text:${quoted(view.query)}`,
+    filterOf(view),
+  ]
+    .filter(Boolean)
+    .join(" AND ");
+}
+
 /** A value as a filter writes it. */
 export function quoted(value: string): string {
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;

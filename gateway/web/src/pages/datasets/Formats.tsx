@@ -7,21 +7,21 @@ import { Icon } from "../../components/icons";
 import { Panel } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { pretty } from "../../lib/format";
+import { switchedOff } from "../../lib/formats";
 import { saveAs } from "../../lib/save";
 import css from "./datasets.module.css";
 
 export function Formats() {
   const formats = useQuery(formatsQuery);
+  const off = switchedOff(
+    (formats.data ?? []).map((row) => ({ name: row.format ?? "", reason: row.unavailableReason ?? "" })),
+  );
   return (
     <Panel title="What an archive looks like">
       <div className={css.progress}>
         {formats.isPending && <Loading what="formats" />}
         {formats.isError && <Failure error={formats.error} retry={() => void formats.refetch()} />}
-        {reasonsOf(formats.data).map((reason) => (
-          <p key={reason} className={css.unavailable}>
-            {reason}
-          </p>
-        ))}
+        {off && <p className={css.unavailable}>{off}</p>}
         {formats.data?.map((format) => (
           <FormatView key={format.format} format={format} />
         ))}
@@ -32,11 +32,6 @@ export function Formats() {
       </div>
     </Panel>
   );
-}
-
-/** Why some are refused here, each reason once. */
-function reasonsOf(formats: readonly Format[] = []): string[] {
-  return [...new Set(formats.flatMap((format) => format.unavailableReason ?? []))];
 }
 
 function FormatView({ format }: { format: Format }) {

@@ -1,7 +1,8 @@
 /** What to call the dataset and how strict to be. */
-import { Button, NumberInput, SegmentedControl, TextInput } from "@mantine/core";
+import { Button, NativeSelect, NumberInput, SegmentedControl, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useState, type ReactNode, type SyntheticEvent } from "react";
-import type { ImportChoices } from "../../api/datasets";
+import { formatsQuery, type ImportChoices } from "../../api/datasets";
 import type { OnError } from "../../api/types";
 import { ID_PATTERN, idFromFilename } from "../../lib/ids";
 import { ImportBase, type Base } from "./ImportBase";
@@ -25,6 +26,8 @@ interface ImportFormProps {
 
 export function ImportForm({ project, filename, dataset, start, cancel }: ImportFormProps) {
   const [id, setId] = useState(dataset || idFromFilename(filename));
+  const formats = useQuery(formatsQuery);
+  const [format, setFormat] = useState("auto");
   const [onError, setOnError] = useState<OnError>("ON_ERROR_FAIL");
   const [validationPercent, setValidationPercent] = useState<number | string>(10);
   const [base, setBase] = useState<Base>({});
@@ -33,7 +36,7 @@ export function ImportForm({ project, filename, dataset, start, cancel }: Import
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (!valid) return;
-    start(id, { onError, validationFraction: Number(validationPercent) / 100, ...images, ...base });
+    start(id, { format, onError, validationFraction: Number(validationPercent) / 100, ...images, ...base });
   };
   return (
     <form className={css.form} onSubmit={submit}>
@@ -52,6 +55,16 @@ export function ImportForm({ project, filename, dataset, start, cancel }: Import
         readOnly={dataset !== ""}
       />
       <ImportBase project={project} dataset={id} known={dataset !== ""} base={base} choose={setBase} />
+      <NativeSelect
+        label="Format"
+        description="Detected by the first records, unless you name it."
+        value={format}
+        onChange={(event) => setFormat(event.currentTarget.value)}
+        data={[
+          { value: "auto", label: "Detect it" },
+          ...(formats.data ?? []).filter((row) => !row.unavailableReason).map((row) => row.format ?? ""),
+        ]}
+      />
       <NumberInput
         label="Validation split"
         description="Share of examples kept for measuring, where the data names no splits."

@@ -9,6 +9,7 @@ import type { TrainingJob } from "../../api/types";
 import { Page } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { kindsOf } from "../../lib/families";
+import { switchedOff } from "../../lib/formats";
 import { formOf, goingOnFrom } from "../../lib/jobCopy";
 import { EMPTY_FORM, type FormValues } from "../../lib/jobForm";
 import { jobOf } from "../../lib/names";
@@ -29,7 +30,9 @@ export function Component() {
   const models = useInfiniteQuery(modelsQuery(project));
   const accelerators = useQuery(acceleratorsQuery(project));
   const families = useQuery(familiesQuery);
-  const switchedOff = new Set(families.data?.flatMap((family) => family.unavailableReason ?? []));
+  const off = switchedOff(
+    (families.data ?? []).map((row) => ({ name: row.family ?? "", reason: row.unavailableReason ?? "" })),
+  );
   const latest = datasets.data?.pages
     .flatMap((page) => page.datasets ?? [])
     .flatMap((row) => row.latestVersion ?? []);
@@ -43,11 +46,7 @@ export function Component() {
   const ready = queries.every((query) => query.isSuccess) && !first.isLoading;
   return (
     <Page title="Start a job" trail={[{ to: "/jobs", label: "Jobs" }]}>
-      {[...switchedOff].map((reason) => (
-        <p key={reason} className={css.unavailable}>
-          {reason}
-        </p>
-      ))}
+      {off && <p className={css.unavailable}>{off}</p>}
       {error && (
         <Failure error={error} retry={() => void Promise.all(queries.map((query) => query.refetch()))} />
       )}

@@ -11,6 +11,7 @@ import { Ago } from "../../components/Time";
 import { bytes, count } from "../../lib/format";
 import { limitRows, standingOf } from "../../lib/quota";
 import { useProject } from "../../session/project";
+import { CleanUp } from "./CleanUp";
 import { Usage } from "./Usage";
 import css from "./storage.module.css";
 
@@ -45,6 +46,7 @@ export function Component() {
       {quota.data && <Limits quota={quota.data} />}
       <Usage project={project} />
       <Alerts project={project} />
+      <CleanUp project={project} />
     </Page>
   );
 }

@@ -7,19 +7,27 @@ import { DayBars } from "../../components/DayBars";
 import { Panel } from "../../components/Page";
 import { Failure, Loading } from "../../components/states";
 import { Table, type Column } from "../../components/Table";
-import { bytes, count, enumLabel, measure } from "../../lib/format";
+import { bytes, count, enumLabel } from "../../lib/format";
 import { lastOf, pages } from "../../lib/names";
 import { dayRows } from "../../lib/quota";
 
 type Kind = NonNullable<StorageUsage["kinds"]>[number];
 type Owner = NonNullable<StorageUsage["owners"]>[number];
 
+/** Those that keep most; the API tells more. */
+const MOST_OWNERS = 20;
+
 const KINDS: readonly Column<Kind>[] = [
   { name: "Kept for", cell: ({ kind }) => enumLabel(kind, "OWNER_KIND_") },
   { name: "Size", cell: ({ sizeBytes }) => bytes(sizeBytes), number: true },
   { name: "Objects", cell: ({ objectCount }) => count(objectCount), number: true, wide: true },
-  { name: "GiB hours in 30 days", cell: ({ gibHours }) => measure(gibHours ?? 0), number: true, wide: true },
-  { name: "Cost", cell: ({ cost }) => (cost === undefined ? "no price set" : measure(cost)), number: true },
+  {
+    name: "GiB hours in 30 days",
+    cell: ({ gibHours }) => (gibHours ?? 0).toFixed(2),
+    number: true,
+    wide: true,
+  },
+  { name: "Cost", cell: ({ cost }) => cost?.toFixed(2) ?? "no price set", number: true },
 ];
 
 const OWNERS: readonly Column<Owner>[] = [
@@ -46,7 +54,12 @@ export function Usage({ project }: { project: string }) {
       )}
       {owners.length > 0 && (
         <Panel title="Owners" flush>
-          <Table label="Owners" columns={OWNERS} rows={owners} rowKey={({ name }) => name ?? ""} />
+          <Table
+            label="Owners"
+            columns={OWNERS}
+            rows={owners.slice(0, MOST_OWNERS)}
+            rowKey={({ name }) => name ?? ""}
+          />
         </Panel>
       )}
     </>

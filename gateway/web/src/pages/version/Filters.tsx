@@ -1,15 +1,18 @@
 /** Narrows the examples: by split, by words, by what the import warned about, and by a filter that a person writes. */
 import { Button, Chip, Modal, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
-import { reportQuery } from "../../api/datasets";
+import { useNavigate } from "react-router";
+import { keepMatches, reportQuery } from "../../api/datasets";
 import type { DatasetVersion } from "../../api/types";
 import { Icon } from "../../components/icons";
+import { Failure } from "../../components/states";
 import { useShortcuts } from "../../components/useShortcuts";
 import { useTyped } from "../../components/useTyped";
 import { count, counted, int } from "../../lib/format";
-import { EVERYTHING, narrows, type View } from "../../lib/view";
+import { pages } from "../../lib/names";
+import { EVERYTHING, narrows, wholeFilterOf, type View } from "../../lib/view";
 import css from "./version.module.css";
 
 const ASK_AFTER_MS = 300;
@@ -65,6 +68,7 @@ export function Filters({ version, view, total, show }: FiltersProps) {
       {narrows(view) && (
         <span className={css.matches} role="status">
           {total !== undefined && <span>{counted(total, "match", "matches")}</span>}
+          {!view.draft && total !== undefined && total > 0 && <KeepButton version={version} view={view} />}
           <Button
             size="compact-xs"
             variant="subtle"
@@ -78,6 +82,21 @@ export function Filters({ version, view, total, show }: FiltersProps) {
         <FilterHelp />
       </Modal>
     </div>
+  );
+}
+
+/** A new version of what is shown, and of nothing else. */
+function KeepButton({ version, view }: { version: DatasetVersion; view: View }) {
+  const navigate = useNavigate();
+  const keep = useMutation({
+    mutationFn: () => keepMatches(version.name ?? "", wholeFilterOf(view)),
+    onSuccess: (operation) => navigate(pages.operation(operation.name ?? "")),
+  });
+  if (keep.isError) return <Failure error={keep.error} retry={() => keep.mutate()} />;
+  return (
+    <Button size="compact-xs" variant="light" loading={keep.isPending} onClick={() => keep.mutate()}>
+      Make a version of these
+    </Button>
   );
 }
 
