@@ -117,6 +117,13 @@ def total_steps(spec: Spec, facts: DatasetFacts) -> int:
     return min(wanted, spec.hyperparameters.max_steps or wanted)
 
 
+def evaluations_after(step: int, total_steps: int, every_steps: int) -> int:
+    """Evaluations still to come after a step: one every so many steps, and one after the last."""
+    if step >= total_steps:
+        return 0
+    return total_steps // every_steps - step // every_steps + (total_steps % every_steps > 0)
+
+
 def _objective(spec: Spec, facts: DatasetFacts) -> Objective | None:
     return spec.objective or (Objective.PREFERENCE if Kind.PREFERENCE in facts.kinds else None)
 

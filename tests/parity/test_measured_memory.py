@@ -180,13 +180,18 @@ def seen() -> list[dict[str, Any]]:
     return real_sizes.chat(10, asked=30, said=20, picture_px=256)
 
 
+def seen_often() -> list[dict[str, Any]]:
+    return real_sizes.chat(40, asked=30, said=20, picture_px=512)
+
+
 def captions() -> list[dict[str, Any]]:
     return rows_of(Kind.CAPTIONED_IMAGE)[:60]
 
 
-TALK, SEEN, CAPTIONS = (
+TALK, SEEN, SEEN_OFTEN, CAPTIONS = (
     (real_sizes.TEXT, talk, Kind.CHAT),
     (real_sizes.SMOLVLM, seen, Kind.CHAT_WITH_IMAGES),
+    (real_sizes.SMOLVLM_512, seen_often, Kind.CHAT_WITH_IMAGES),
     (real_sizes.CLIP_BASE, captions, Kind.CAPTIONED_IMAGE),
 )
 CASES = [
@@ -197,6 +202,7 @@ CASES = [
     Case("CLIP ViT-B/32, full", *CAPTIONS, "METHOD_FULL", 16, ALL_TRAIN, {}),
     Case("CLIP ViT-B/32, LoRA", *CAPTIONS, "METHOD_LORA", 32, ALL_TRAIN, {}),
     Case("SmolVLM-256M, LoRA", *SEEN, "METHOD_LORA", 2, {}, {}),
+    Case("SmolVLM-256M of 512 px, LoRA, 8 held out", *SEEN_OFTEN, "METHOD_LORA", 2, {}, {}),
     Case("SmolVLM-256M, full", *SEEN, "METHOD_FULL", 2, ALL_TRAIN, {}),
 ]
 

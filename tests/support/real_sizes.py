@@ -96,6 +96,13 @@ SMOLVLM = Shape(
     picture_px=256,
 )
 
+# As published, with its tower's 1,024 patches.
+SMOLVLM_512 = replace(
+    SMOLVLM,
+    config={**SMOLVLM.config, "vision_config": {**SMOLVLM.config["vision_config"], "image_size": 512}},
+    picture_px=512,
+)
+
 
 def words(count: int, seed: int) -> str:
     """So many words; the same seed gives the same."""
@@ -132,7 +139,8 @@ def save(shape: Shape, folder: Path) -> Path:
     elif preset.family == "smolvlm":
         edge = {"longest_edge": shape.picture_px}
         processor.image_processor.size = processor.image_processor.max_image_size = edge
-        processor.image_seq_len = 16
+        side = shape.picture_px // int(shape.config["vision_config"]["patch_size"])
+        processor.image_seq_len = (side // int(shape.config["scale_factor"])) ** 2
     config = presets.config(preset, tokenizer)
     # The tokenizer has fewer entries than such models have.
     own = shape.config.get("text_config", shape.config)

@@ -54,7 +54,7 @@ def show(session: Session, estimate: "trainer_pb2.Estimate", where: str) -> None
     parts = ", ".join(f"{name} {gib(getattr(memory, field))}" for name, field in _PARTS)
     session.say(f"Memory of a process on {where}: [bold]{gib(memory.peak_bytes)}[/] at its peak ({parts})")
     if estimate.HasField("duration"):
-        session.say(f"Time of the steps: {seconds(estimate.duration.seconds)}, {_by_earlier(estimate)}")
+        session.say(f"Time: {seconds(estimate.duration.seconds)}, {_by_earlier(estimate)}")
     if estimate.fits:
         session.table(
             ["ACCELERATOR", "NEEDS", "HAS", "FITS", "TIME", "COST", "CHANGE"],

@@ -24,6 +24,9 @@ GPU_SLACK = 1.1
 # In main memory gradients come as activations go, but do not always fit into what these leave: so much of the
 # smaller of the two comes on top. Fitted, as is told in the docs.
 CPU_OVERLAP = 0.5
+# In main memory, of what a tower computes without gradients, and of layers with adapters: what was freed
+# between blocks that stay is often too small for what is asked for next, and is not given back. Fitted, too.
+CPU_LEFT_OVER = 1.5
 # Copies of the logits, all float32: in a training pass their softmax and two gradients, in an evaluation
 # themselves and their softmax.
 TRAINED_COPIES, MEASURED_COPIES = 3, 2
@@ -120,11 +123,15 @@ def memory_of(sizes: Sizes, spec: Spec, largest: Pass, *, on_gpu: bool) -> Memor
         frozen += sizes.parameters
     checkpointing = bool(numbers.gradient_checkpointing)
     batch = largest.examples * width
+    adapted = adaptation.adapted()
     language = batch * _per_token(sizes.language, checkpointing=checkpointing)
+    language *= _left_over(is_so="language_model" in adapted, on_gpu=on_gpu)
     tower = 0.0
     if sizes.vision:
         trains = "vision_tower" in adaptation.trains()
-        tower = batch * largest.patches * _tower(sizes.vision, trains=trains, checkpointing=checkpointing)
+        layers = _per_token(sizes.vision, checkpointing=checkpointing) if trains else _values(sizes.vision)
+        tower = batch * largest.patches * layers
+        tower *= _left_over(is_so="vision_tower" in adapted or not trains, on_gpu=on_gpu)
     answers = largest.examples * largest.answer_tokens
     return Memory(
         base=GPU_BASE if on_gpu else CPU_BASE,
@@ -138,7 +145,7 @@ def memory_of(sizes: Sizes, spec: Spec, largest: Pass, *, on_gpu: bool) -> Memor
         activations=round(language * largest.text_tokens),
         images=round(language * largest.image_tokens + tower),
         logits=_logits(sizes, answers, trains_head="language_model" in adaptation.whole()),
-        evaluation=_evaluation(sizes, largest, width),
+        evaluation=_evaluation(sizes, largest, width, on_gpu=on_gpu),
         on_gpu=on_gpu,
     )
 
@@ -165,14 +172,15 @@ def _measured(largest: Pass) -> int:
     return min(MOST_MEASURED, MEASURED_TIMES * largest.examples, max(1, largest.validation_count))
 
 
-def _evaluation(sizes: Sizes, largest: Pass, width: int) -> int:
-    """Bytes of a pass that measures: one layer, what is remembered of a token in each, and logits."""
+def _evaluation(sizes: Sizes, largest: Pass, width: int, *, on_gpu: bool) -> int:
+    """Bytes of a pass that measures: pictures, one layer, what is remembered of a token in each, logits."""
     count = _measured(largest)
     layer = _values(sizes.language) + 2 * sizes.language.count * sizes.language.kv_width
     tower = _values(sizes.vision) * largest.patches if sizes.vision else 0
+    tower *= _left_over(is_so=True, on_gpu=on_gpu)
     computed = width * max(layer * (largest.text_tokens + largest.image_tokens), tower)
     logits = largest.answer_tokens * sizes.vocabulary * MEASURED_COPIES * _FLOAT if sizes.has_head else 0
-    return round(count * max(computed, logits))
+    return round(count * (largest.pixels_bytes + max(computed, logits)))
 
 
 def _values(layers: Layers) -> float:
@@ -192,6 +200,6 @@ def _per_token(layers: Layers, *, checkpointing: bool) -> float:
     return float(layers.count * _values(layers))
 
 
-def _tower(layers: Layers, *, trains: bool, checkpointing: bool) -> float:
-    """The same of a patch; a frozen tower runs without gradients and holds one layer."""
-    return _per_token(layers, checkpointing=checkpointing) if trains else float(_values(layers))
+def _left_over(*, is_so: bool, on_gpu: bool) -> float:
+    """By how much more is held than is kept, where that is so at all."""
+    return CPU_LEFT_OVER if is_so and not on_gpu else 1

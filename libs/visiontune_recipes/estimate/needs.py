@@ -5,12 +5,20 @@ from dataclasses import dataclass
 
 from visiontune_recipes.estimate.memory import Memory, trainable
 from visiontune_recipes.estimate.work import Tokens, Work, examples_of_step
-from visiontune_recipes.resolve import resolve_lora
+from visiontune_recipes.resolve import evaluations_after, resolve_lora
 from visiontune_recipes.spec import Adaptation, Hyperparameters, Method, Precision, Quantisation, Spec
 
 # Part of an accelerator's speed at bfloat16 that training is taken to reach; large models get 0.3 to 0.5
 # (Korthikanti et al. 2022, arXiv:2205.05198, table 5), small ones less.
 UTILISATION = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Samples a second that an earlier job reached. evaluated: by those held out; None: not known."""
+
+    trained: float
+    evaluated: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +74,11 @@ def needs(
     steps: int,
     methods: Sequence[Method],
     cards: Sequence[Card],
-    speeds: Mapping[str, float],
+    speeds: Mapping[str, Speed],
 ) -> Needs:
     """What a job needs. spec: `asked`, resolved. steps: of this job. methods: those of its family.
 
-    speeds: samples a second that earlier jobs reached, by accelerator; "" stands for processors.
+    speeds: those that earlier jobs reached, by accelerator; "" stands for processors.
     """
     numbers = spec.hyperparameters
     # What is chosen for processors is chosen otherwise on an accelerator.
@@ -88,13 +96,23 @@ def needs(
         memory=work.memory(spec, steps, on_gpu=spec.resources.accelerator_count > 0),
         training_flops=steps * examples_of_step(numbers) * work.flops(spec),
         fits=tuple(_fit(there, work, steps, methods, card, speeds.get(card.name)) for card in cards),
-        measured_speed=speed,
-        duration_s=steps * examples_of_step(numbers) / speed if speed else None,
+        measured_speed=speed.trained if speed else None,
+        duration_s=duration_of(spec, work, steps, speed) if speed else None,
     )
 
 
+def duration_of(spec: Spec, work: Work, steps: int, speed: Speed) -> float:
+    """Seconds of the steps, and of evaluations before, among and after them where their speed is known."""
+    trained_s = steps * examples_of_step(spec.hyperparameters) / speed.trained
+    if not speed.evaluated:
+        return trained_s
+    first, last = spec.first_step, spec.first_step + steps
+    count = 1 + evaluations_after(first, last, spec.evaluation.every_steps or last)
+    return trained_s + count * work.held_out(spec) / speed.evaluated
+
+
 def _fit(
-    spec: Spec, work: Work, steps: int, methods: Sequence[Method], card: Card, speed: float | None
+    spec: Spec, work: Work, steps: int, methods: Sequence[Method], card: Card, speed: Speed | None
 ) -> Fit:
     def needed(of: Spec) -> int:
         return work.memory(of, steps, on_gpu=True).peak
@@ -108,13 +126,14 @@ def _fit(
     examples = steps * examples_of_step(spec.hyperparameters)
     duration_s = None
     if speed:
-        duration_s = examples / speed
+        duration_s = duration_of(spec, work, steps, speed)
     elif card.flops and spec.hyperparameters.precision is not Precision.FP32:
         duration_s = examples * work.flops(spec) / (card.flops * UTILISATION * count)
     cost = None
     if duration_s is not None and card.price_per_hour is not None:
         cost = duration_s / 3600 * card.price_per_hour * count
-    return Fit(card.name, needed(spec), card.memory_bytes, fits, duration_s, cost, changes, speed)
+    trained = speed.trained if speed else None
+    return Fit(card.name, needed(spec), card.memory_bytes, fits, duration_s, cost, changes, trained)
 
 
 def smaller(spec: Spec, methods: Sequence[Method]) -> Iterator[tuple[tuple[Change, ...], Spec]]:

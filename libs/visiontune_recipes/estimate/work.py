@@ -49,6 +49,10 @@ class Work:
         """What one process of a resolved spec holds. steps: of the job."""
         return memory_of(self.sizes, spec, self._largest(spec, steps), on_gpu=on_gpu)
 
+    def held_out(self, spec: Spec) -> int:
+        """Examples that the model is measured on, each time."""
+        return min(self.facts.validation_count, spec.evaluation.max_examples or 10**9)
+
     def flops(self, spec: Spec) -> float:
         """Operations of one example, forward and backward: 6 for a parameter that trains and a token.
 
@@ -98,7 +102,7 @@ class Work:
             passes=numbers.gradient_accumulation_steps or 1,
             steps=steps,
             train_count=self.facts.train_count,
-            validation_count=min(self.facts.validation_count, spec.evaluation.max_examples or 10**9),
+            validation_count=self.held_out(spec),
         )
 
 

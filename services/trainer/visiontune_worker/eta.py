@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from visiontune_recipes.resolve import evaluations_after
+
 # What was measured this long ago counts a third of what is measured now.
 MEMORY_S = 60.0
 
@@ -49,11 +51,6 @@ class Eta:
         if left and not self._steps:
             return None
         steps_s = left * self._seconds / self._steps if left else 0.0
-        evaluations = self._evaluations_after(step) + (phase == "evaluating")
+        to_come = evaluations_after(step, self.total_steps, self.every_steps)
+        evaluations = to_come + (phase == "evaluating")
         return steps_s + evaluations * evaluating_s + saving_s
-
-    def _evaluations_after(self, step: int) -> int:
-        every, total = self.every_steps, self.total_steps
-        if step >= total:
-            return 0
-        return total // every - step // every + (total % every > 0)

@@ -146,6 +146,10 @@ class Measuring:
 
     def _tell(self, result: Result, answers: Mapping[str, str]) -> dict[str, str]:
         training = self.training
+        if count := len(self.held_out.places):
+            # By itself, as what the machine does is: it says nothing of the model.
+            speed = {"evaluation_samples_per_second": count / self.took_s}
+            self.outbox.metrics(step=training.step, epoch=training.epoch, values=speed)
         values = {f"eval_{name}": value for name, value in result.metrics.items()}
         self.outbox.metrics(step=training.step, epoch=training.epoch, values=values)
         told = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result.metrics.items()))

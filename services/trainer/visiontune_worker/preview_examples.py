@@ -20,7 +20,7 @@ from visiontune_worker import augment, build, checkpoints, claim, data, objectiv
 from visiontune_worker.build import Built, Layer, Sources
 from visiontune_worker.claim import Manifest, ModelLayer
 from visiontune_worker.faults import DataFault, EnvironmentFault
-from visiontune_worker.objectives.objective import Change, Encoded, Objective, View, too_long
+from visiontune_worker.objectives.objective import Change, Encoded, ModelInput, Objective, too_long
 from visiontune_worker.order import Order
 from visiontune_worker.ranged import RangedShards
 from visiontune_worker.shards import Example
@@ -153,7 +153,7 @@ def _shown(
         message.problem = fault.message
         return message, None
     encoded = objective.seen(encoded, 0)
-    message.inputs.extend(_input(view, example, built, objective) for view in objective.views(encoded))
+    message.inputs.extend(_input(each, example, built, objective) for each in objective.model_inputs(encoded))
     most = max(each.token_count for each in message.inputs)
     if most > objective.longest:
         message.problem = too_long(example, most, objective.longest).message
@@ -161,12 +161,12 @@ def _shown(
 
 
 def _input(
-    view: View, example: Example, built: Built, objective: Objective[Any, Any]
+    shown: ModelInput, example: Example, built: Built, objective: Objective[Any, Any]
 ) -> trainer_pb2.ModelInput:
-    ids = [] if view.input_ids is None else view.input_ids.tolist()
-    trained = [False] * len(ids) if view.trained is None else view.trained.tolist()
-    message = _of_tokens(view.kind, ids, trained, built, objective.longest)
-    message.pictures.extend(_pictures(view, example, built))
+    ids = [] if shown.input_ids is None else shown.input_ids.tolist()
+    trained = [False] * len(ids) if shown.trained is None else shown.trained.tolist()
+    message = _of_tokens(shown.kind, ids, trained, built, objective.longest)
+    message.pictures.extend(_pictures(shown, example, built))
     return message
 
 
@@ -209,13 +209,13 @@ def _text(built: Built, ids: Sequence[int]) -> str:
     return text
 
 
-def _pictures(view: View, example: Example, built: Built) -> Iterable[trainer_pb2.ModelInput.Picture]:
+def _pictures(shown: ModelInput, example: Example, built: Built) -> Iterable[trainer_pb2.ModelInput.Picture]:
     images = [*example.images, *example.negatives]
-    chosen = range(len(images))[view.pictures]
+    chosen = range(len(images))[shown.pictures]
     frames = {first + place for first, count in example.videos.items() for place in range(1, count)}
     units = [place for place in chosen if place not in frames]
     patch_px = getattr(getattr(built.processor, "image_processor", None), "patch_size", 0)
-    seen = sights(view.vision, [place in example.videos for place in units], patch_px)
+    seen = sights(shown.vision, [place in example.videos for place in units], patch_px)
     for place, sight in zip(units, seen, strict=True):
         width, height = pictures.read(images[place]).size
         yield _Input.Picture(

@@ -9,7 +9,7 @@ from visiontune_recipes.families.flava import LOSSES
 from visiontune_worker import build, objectives
 from visiontune_worker.faults import ConfigurationFault
 from visiontune_worker.objectives.flava import TERMS, Flava
-from visiontune_worker.objectives.objective import ViewKind
+from visiontune_worker.objectives.objective import InputKind
 from visiontune_worker.objectives.pairs import IMAGE, TEXT, of
 
 from tests.support import families, worker_data
@@ -117,8 +117,8 @@ def test_another_epoch_masks_other_parts() -> None:
 def test_what_an_epoch_masks_is_shown_beside_the_pair() -> None:
     found = flava(*LOSSES)
     [encoded] = found.encode([families.captioned(1)])
-    *_, masked = found.views(found.seen(encoded, 0))
-    assert masked.kind is ViewKind.MASKED_TEXT
+    *_, masked = found.model_inputs(found.seen(encoded, 0))
+    assert masked.kind is InputKind.MASKED_TEXT
     assert masked.input_ids is not None
     assert masked.trained is not None
     whole = encoded.texts.inputs[found.seen(encoded, 0).texts.place]["input_ids"][0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from visiontune_recipes.families import Family
 from visiontune_worker import build, objectives, preview_examples
-from visiontune_worker.objectives.objective import View
+from visiontune_worker.objectives.objective import ModelInput
 from visiontune_worker.spans import picture_ids
 
 from tests.support import families, worker_data
@@ -16,10 +16,10 @@ from tests.support import families, worker_data
 ROWS = families.often(families.WITH_PRESET, (*families.OFTEN, "clip"))
 
 
-def views(made: build.Built, family: Family) -> list[Sequence[View]]:
+def model_inputs(made: build.Built, family: Family) -> list[Sequence[ModelInput]]:
     objective = objectives.of(made, families.spec_of(family))
     encoded = objective.encode(families.examples(family, 1))
-    return [objective.views(objective.seen(each, 0)) for each in encoded]
+    return [objective.model_inputs(objective.seen(each, 0)) for each in encoded]
 
 
 @pytest.mark.parametrize("family", ROWS)
@@ -30,7 +30,7 @@ def test_a_model_without_weights_encodes_as_the_one_that_trains(family: Family) 
     assert outline.pad_id == whole.pad_id
     if whole.model.can_generate():
         assert outline.stop_ids == whole.stop_ids
-    for shown, trained in zip(views(outline, family), views(whole, family), strict=True):
+    for shown, trained in zip(model_inputs(outline, family), model_inputs(whole, family), strict=True):
         for one, other in zip(shown, trained, strict=True):
             assert (one.kind, one.pictures) == (other.kind, other.pictures)
             assert same(one.input_ids, other.input_ids)

@@ -39,15 +39,15 @@ def test_a_picture_that_a_camera_turned_is_seen_upright(family: Family) -> None:
     made = families.whole(family)
     objective = families.objective(family, made)
     [example, *_] = (each for each in families.examples(family, 1) if len(each.images) == 1)
-    views = [
-        view
+    inputs = [
+        given
         for orientation in (None, 6)
         for each in objective.encode([turned(example, orientation)])
-        for view in objective.views(each)
-        if view.vision
+        for given in objective.model_inputs(each)
+        if given.vision
     ]
-    half = len(views) // 2
-    for upright, tagged in zip(views[:half], views[half:], strict=True):
+    half = len(inputs) // 2
+    for upright, tagged in zip(inputs[:half], inputs[half:], strict=True):
         assert all(torch.equal(upright.vision[name], tagged.vision[name]) for name in upright.vision)
 
 

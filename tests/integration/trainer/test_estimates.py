@@ -193,17 +193,27 @@ async def test_the_speed_of_an_earlier_job_is_preferred_to_the_formula(trainer: 
     worker = await trainer.claimed(job)
     for step, speed in ((1, 1.0), (2, 4.0), (3, 5.0)):
         await worker.metrics(step, loss=1.0, samples_per_second=speed)
+    for step, speed in ((0, 8.0), (3, 24.0)):
+        await worker.metrics(step, evaluation_samples_per_second=speed)
     await worker.succeed()
     await trainer.until(job.name, "SUCCEEDED")
     answer = await validated(trainer, resources=there)
     estimate = answer.estimate
     # 64 examples a pass, at the median of what was told.
-    examples = answer.total_steps * answer.resolved_spec.hyperparameters.batch_size
+    spec = answer.resolved_spec
+    examples = answer.total_steps * spec.hyperparameters.batch_size
+    # One before the first step, and one an epoch; both that were told took as long as two of 12 examples/s.
+    evaluations = 1 + answer.total_steps // spec.evaluation.every_steps
+    seconds = examples / 4.0 + evaluations * trainer.datasets.splits["validation"] / 12.0
     assert estimate.measured_samples_per_second == 4.0
-    assert estimate.duration.seconds == round(examples / 4.0)
+    assert estimate.duration.seconds == round(seconds)
     [l4] = estimate.fits
     assert (l4.measured_samples_per_second, l4.duration) == (4.0, estimate.duration)
-    assert l4.cost == pytest.approx(examples / 4.0)
+    assert l4.cost == pytest.approx(seconds)
+    # Longer answers take longer, and nobody knows by how much.
+    longer = pb.Evaluation(max_new_tokens=2 * spec.evaluation.max_new_tokens)
+    known = (await validated(trainer, resources=there, evaluation=longer)).estimate
+    assert known.duration.seconds == round(examples / 4.0)
     # Adapters are another training, and processors another place.
     adapters = pb.Adaptation(method=pb.Adaptation.METHOD_LORA)
     assert not (await validated(trainer, resources=there, adaptation=adapters)).estimate.HasField("duration")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from huggingface_hub import constants
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit import errors
 from visiontune_kit.identity import Role
@@ -31,10 +32,22 @@ _PATIENCE_S = 110.0
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module")
+def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this process and the trainer's child keep files of the Hub."""
+    folder = tmp_path_factory.mktemp("hub")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(folder))
+        patch.setattr(constants, "HF_HUB_CACHE", str(folder))
+        yield folder
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def trainer(s3: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TrainerHandle]:
+async def trainer(
+    s3: SeaweedFS, hub_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[TrainerHandle]:
     folder = tmp_path_factory.mktemp("previews")
-    async with running_trainer(s3, folder, preview_most_s=_PATIENCE_S) as handle:
+    async with running_trainer(s3, folder, preview_most_s=_PATIENCE_S, read_hub=True) as handle:
         await serve_digits(handle.datasets, handle.storage, folder, COUNT)
         yield handle
 
@@ -223,3 +236,27 @@ async def test_what_is_left_out_or_only_estimated_is_a_warning(
     [warning] = answer.warnings
     assert "The longest example has about 3,016 tokens" in warning.message
     assert "That is estimated" in warning.message
+
+
+@pytest.mark.usefixtures("long_texts")
+async def test_tokens_for_a_model_of_the_hub_are_counted_where_its_processor_is_at_hand(
+    trainer: TrainerHandle, hub_cache: Path
+) -> None:
+    commit = "c" * 40
+    snapshot = hub_cache / "models--somebody--llava" / "snapshots" / commit
+    processor = presets.processor(PRESETS["tiny-llava"], worker_data.texts())
+    presets.config(PRESETS["tiny-llava"], processor.tokenizer).save_pretrained(snapshot)
+    asked: dict[str, Any] = {
+        "base_model": pb.BaseModel(hub=pb.HubModel(repo_id="somebody/llava", revision=commit)),
+        "hyperparameters": pb.Hyperparameters(max_length=20),
+    }
+    await show(trainer, rows=[5])  # so that no loading takes the time of the next call
+    answer = await validated(trainer, **asked)
+    assert list(answer.problems) == []
+    [warning] = answer.warnings
+    assert "That is estimated" in warning.message
+    processor.save_pretrained(snapshot)
+    [example] = (await show(trainer, rows=[5], **asked)).examples
+    [problem] = (await validated(trainer, **asked)).problems
+    assert problem.rule == "example_too_long"
+    assert f"has {example.inputs[0].token_count} tokens" in problem.message

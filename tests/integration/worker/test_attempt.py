@@ -51,6 +51,7 @@ def test_a_job_is_trained_told_and_published(tmp_path: Path) -> None:
         assert end.parameter_count == 625_728
         assert sorted(trainer.losses()) == list(range(1, STEPS + 1))
         assert {"eval_loss", "eval_exact_match"} <= trainer.metrics[STEPS].keys()
+        assert trainer.metrics[STEPS]["evaluation_samples_per_second"] > 0
         assert trainer.metrics_before["loss"] > end.metrics["loss"]
         assert sorted(trainer.checkpoints) == [6, 12]
         assert [each.phase for each in trainer.progress][-1] == "publishing"

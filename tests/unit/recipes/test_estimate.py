@@ -2,7 +2,7 @@
 
 import pytest
 from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
-from visiontune_recipes.estimate.memory import Memory, Pass, memory_of, trainable
+from visiontune_recipes.estimate.memory import MIB, Memory, Pass, memory_of, trainable
 from visiontune_recipes.estimate.needs import Change, smaller
 from visiontune_recipes.presets import PRESETS, Preset
 from visiontune_recipes.spec import (
@@ -39,6 +39,26 @@ QWEN2_VL = {
         "patch_size": 14,
         "spatial_merge_size": 2,
     },
+}
+SMOLVLM = {
+    "text_config": {
+        "vocab_size": 49_280,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "head_dim": 64,
+    },
+    "vision_config": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 512,
+        "patch_size": 16,
+    },
+    "scale_factor": 4,
 }
 LARGEST = Pass(examples=4, text_tokens=512, image_tokens=576, patches=576, answer_tokens=128)
 WHOLE = Adaptation(
@@ -119,6 +139,24 @@ def test_each_way_to_save_memory_saves_its_part() -> None:
     assert checkpointed.activations < lora.activations / 10
     assert quantised.weights < lora.weights / 3
     assert full.peak > lora.peak > checkpointed.peak
+
+
+def test_a_pass_that_measures_holds_its_pictures_and_what_a_tower_leaves_behind() -> None:
+    sizes = sizes_of("smolvlm", SMOLVLM)
+    assert sizes
+    seen = Pass(
+        *(2, 30, 64, 1024, 21), pixels_bytes=1024 * sizes.bytes_of_patch, train_count=32, validation_count=8
+    )
+    spec = SPEC.model_copy(update={"adaptation": ADAPTER, "hyperparameters": Hyperparameters()})
+    one, other = (memory_of(sizes, spec, seen, on_gpu=on_gpu) for on_gpu in (False, True))
+    # Measured: 553 to 615 MiB in the tower for eight pictures of 512 px, which are 41 MiB themselves.
+    assert one.evaluation == pytest.approx(640 * MIB, rel=0.1)
+    assert other.evaluation < one.evaluation
+    # The layers of a training's pass are, too, where adapters leave blocks between those that stay.
+    assert one.activations == 1.5 * other.activations
+    assert one.images == pytest.approx(1.5 * other.images)
+    whole = memory_of(sizes, spec.model_copy(update={"adaptation": WHOLE}), seen, on_gpu=False)
+    assert whole.activations == other.activations
 
 
 def test_smaller_specs_keep_the_step_and_end_with_the_fewest_bits() -> None:

@@ -92,12 +92,12 @@ def test_only_last_answers_and_their_stop_tokens_count_and_pictures_are_in_both(
     pictures = batch.inputs["pixel_values"]
     assert torch.equal(pictures[:2], pictures[2:])
     # And so they are shown.
-    shown = [objective.views(each) for each in encoded]
+    shown = [objective.model_inputs(each) for each in encoded]
     in_order = [each[answer] for answer in range(2) for each in shown]
-    for view, row, kept in zip(in_order, batch.inputs["input_ids"], batch.trained, strict=True):
-        assert view.input_ids is not None
-        assert view.trained is not None
-        assert torch.equal(view.input_ids[view.trained], row[kept])
+    for each, row, kept in zip(in_order, batch.inputs["input_ids"], batch.trained, strict=True):
+        assert each.input_ids is not None
+        assert each.trained is not None
+        assert torch.equal(each.input_ids[each.trained], row[kept])
 
 
 def test_training_widens_the_margin() -> None:

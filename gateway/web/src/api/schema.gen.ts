@@ -2221,7 +2221,7 @@ export interface components {
              * @description Part of an accelerator's speed that durations take to be reached.
              */
             assumedUtilisation?: number;
-            /** @description Time of the training steps where the job asks to run, by what earlier jobs of this project reached there with the same model. Absent: there are none. */
+            /** @description Time of the training steps where the job asks to run, and of evaluations where those jobs told theirs, by what earlier jobs of this project reached there with the same model. Absent: there are none. */
             duration?: string;
             /**
              * Format: double
@@ -2252,7 +2252,7 @@ export interface components {
             memoryBytes?: string;
             /** @description Whether the job fits; absent where the memory is unknown. */
             fits?: boolean;
-            /** @description Time of the training steps, without evaluation and saving; absent where the operator did not say how fast the accelerator is. */
+            /** @description Time of the training steps, and of evaluations where earlier jobs told theirs, without saving; absent where the operator did not say how fast the accelerator is. */
             duration?: string;
             /**
              * Format: double
@@ -3230,7 +3230,7 @@ export interface components {
              * @description Epochs done, with the part of the current one.
              */
             epoch?: number;
-            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`. Every ten seconds the load of the first process's machine: `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes, `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several the mean, the hottest, all, the fullest. */
+            /** @description Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`, `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example `eval_loss`, `eval_exact_match`, and how fast it was as `evaluation_samples_per_second`. Every ten seconds the load of the first process's machine: `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes, `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several the mean, the hottest, all, the fullest. */
             values?: {
                 [key: string]: number;
             };

@@ -1575,7 +1575,7 @@ class MetricPoint(_message.Message):
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
         `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example
-        `eval_loss`, `eval_exact_match`. Every ten seconds the load of the first process's machine:
+        `eval_loss`, `eval_exact_match`, and how fast it was as `evaluation_samples_per_second`. Every ten seconds the load of the first process's machine:
         `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes,
         `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators
         `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several
@@ -2429,8 +2429,8 @@ class Estimate(_message.Message):
         """
         @_builtins.property
         def duration(self) -> _duration_pb2.Duration:
-            """Time of the training steps, without evaluation and saving; absent where the operator did not say how
-            fast the accelerator is.
+            """Time of the training steps, and of evaluations where earlier jobs told theirs, without saving; absent where
+            the operator did not say how fast the accelerator is.
             """
 
         @_builtins.property
@@ -2530,8 +2530,8 @@ class Estimate(_message.Message):
 
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
-        """Time of the training steps where the job asks to run, by what earlier jobs of this project reached there
-        with the same model. Absent: there are none.
+        """Time of the training steps where the job asks to run, and of evaluations where those jobs told theirs, by
+        what earlier jobs of this project reached there with the same model. Absent: there are none.
         """
 
     def __init__(

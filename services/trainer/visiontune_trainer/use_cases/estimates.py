@@ -1,13 +1,13 @@
 """What a job would have to do, as far as that is known before a worker loads the model."""
 
 import asyncio
-from collections.abc import Mapping
-from statistics import median
+from collections.abc import Mapping, Sequence
+from statistics import harmonic_mean, median
 from typing import Any
 
 from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
 from visiontune_recipes.estimate.fitting import Place
-from visiontune_recipes.estimate.needs import Card, Needs, needs
+from visiontune_recipes.estimate.needs import Card, Needs, Speed, needs
 from visiontune_recipes.estimate.sizes import Sizes
 from visiontune_recipes.estimate.work import Work
 from visiontune_recipes.facts import DatasetFacts
@@ -15,6 +15,7 @@ from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import Base, Spec
 
+from visiontune_trainer.domain.reports import MetricPoint
 from visiontune_trainer.domain.states import State
 from visiontune_trainer.ports import AcceleratorKind
 from visiontune_trainer.use_cases.deps import Deps
@@ -52,22 +53,29 @@ def place(resolved: Spec, deps: Deps) -> Place | None:
     return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in kinds), None)
 
 
-async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, float]:
-    """Samples a second of the newest job of each kind of accelerator that trained the same model alike.
+async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, Speed]:
+    """Those of the newest job of each kind of accelerator that trained the same model alike.
 
     On as many of them; "" stands for processors.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Speed] = {}
     async with deps.unit_of_work() as uow:
         for job in await uow.jobs.page(project, "", None, _MOST_JOBS):
             name = job.resolved.resources.accelerator
             if job.state is not State.SUCCEEDED or name in found or not _alike(job.resolved, resolved):
                 continue
             points = await uow.records.metrics(job.name, -1, _MOST_POINTS)
-            told = [speed for each in points if (speed := each.values.get("samples_per_second"))]
-            if told:
-                found[name] = median(told)
+            if trained := _told(points, "samples_per_second"):
+                evaluated = _told(points, "evaluation_samples_per_second")
+                is_alike = job.resolved.evaluation.max_new_tokens == resolved.evaluation.max_new_tokens
+                # Each evaluation counts by its time: the first is slower, as an untrained model does not end.
+                of_all = harmonic_mean(evaluated) if evaluated and is_alike else None
+                found[name] = Speed(median(trained), of_all)
     return found
+
+
+def _told(points: Sequence[MetricPoint], name: str) -> list[float]:
+    return [value for each in points if (value := each.values.get(name))]
 
 
 def _alike(one: Spec, other: Spec) -> bool:

@@ -10,6 +10,7 @@ from visiontune_recipes.check import Problem, check, family_of, warnings
 from visiontune_recipes.estimate.fitting import Choice, choices, fitted
 from visiontune_recipes.estimate.needs import Needs
 from visiontune_recipes.facts import DatasetFacts
+from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.lengths import reach as reach_of
 from visiontune_recipes.resolve import resolve, total_steps
 from visiontune_recipes.spec import Spec, digest
@@ -89,8 +90,8 @@ async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool =
     if origin.earlier:
         problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
     cautions = [*warnings(spec, version.facts), *evaluation_rules.warnings(resolved, version.facts)]
-    if looks_at_lengths and not problems and found is not None and not isinstance(work, str):
-        reach = reach_of(work[1].sizes, version.facts, found, resolved)
+    if looks_at_lengths and not problems and not isinstance(work, str):
+        reach = reach_of(work[1].sizes, version.facts, FAMILIES[work[0]], resolved)
         too_long, is_sure = await lengths.check(resolved, reach, deps)
         if too_long is not None:
             (problems if is_sure and not resolved.skips_bad_examples else cautions).append(too_long)

@@ -33,7 +33,7 @@ async def check(spec: Spec, reach: lengths.Reach | None, deps: Deps) -> tuple[Pr
     """
     if reach is None or (reach.surely is not None and reach.surely <= reach.longest):
         return None, True
-    shown = None if spec.base_model.hub else await _encoded(spec, deps)
+    shown = await _encoded(spec, deps)
     if shown is None:
         return lengths.estimated(reach, spec), False
     return lengths.measured(list(_measured(shown)), shown.max_length, spec), True

@@ -22,7 +22,7 @@ from visiontune_worker.objectives.conversations import (
     up_to_last_answer,
 )
 from visiontune_worker.objectives.joining import along_first, along_text, mask
-from visiontune_worker.objectives.objective import Change, Loss, Result, View, ViewKind, too_long
+from visiontune_worker.objectives.objective import Change, InputKind, Loss, ModelInput, Result, too_long
 from visiontune_worker.shards import Example
 
 # Share by which the loss of packed examples may differ from theirs alone.
@@ -74,9 +74,9 @@ class CausalLM(objective.Objective[Encoded, Batch]):
         rendered = self._renderer.render(examples, conversations, change)
         return [self._encoded(*each) for each in zip(examples, conversations, rendered, strict=True)]
 
-    def views(self, encoded: Encoded) -> Sequence[View]:
+    def model_inputs(self, encoded: Encoded) -> Sequence[ModelInput]:
         """The conversation with all its pictures."""
-        return [view(ViewKind.CONVERSATION, encoded, encoded.trained)]
+        return [model_input(InputKind.CONVERSATION, encoded, encoded.trained)]
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
         """A batch padded on the right, or packed where the spec asks for it."""
@@ -196,9 +196,9 @@ class CausalLM(objective.Objective[Encoded, Batch]):
             )
 
 
-def view(kind: ViewKind, encoded: objective.Encoded, trained: Tensor) -> View:
+def model_input(kind: InputKind, encoded: objective.Encoded, trained: Tensor) -> ModelInput:
     """A conversation with all the pictures of its example."""
-    return View(kind, encoded.input_ids, trained, encoded.vision, slice(None))
+    return ModelInput(kind, encoded.input_ids, trained, encoded.vision, slice(None))
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:

@@ -14,7 +14,7 @@ from visiontune_worker.build import Built
 from visiontune_worker.objectives import belonging, coupling, objective, pairs
 from visiontune_worker.objectives.compared import Compared, HeldOut, compare
 from visiontune_worker.objectives.coupling import Embeddings
-from visiontune_worker.objectives.objective import Batch, Change, Inputs, Loss, Result, Scaled, View
+from visiontune_worker.objectives.objective import Batch, Change, Inputs, Loss, ModelInput, Result, Scaled
 from visiontune_worker.objectives.pairs import IMAGE, NEGATIVE, TEXT, Pair, of
 from visiontune_worker.shards import Example
 
@@ -101,9 +101,9 @@ class Comparing(objective.Objective[Pair, Batch]):
         """Of several texts or images one, which is another in another epoch."""
         return encoded.seen(self.seed, epoch)
 
-    def views(self, encoded: Pair) -> Sequence[View]:
+    def model_inputs(self, encoded: Pair) -> Sequence[ModelInput]:
         """Its texts, its images and its negatives."""
-        return pairs.views(encoded)
+        return pairs.model_inputs(encoded)
 
     def collate(self, encoded: Sequence[Pair]) -> Batch:
         """One text and one image of each, and all negatives."""

@@ -18,7 +18,7 @@ from visiontune_recipes.spec import Spec
 from visiontune_worker.build import Built
 from visiontune_worker.objectives.contrastive import Contrastive
 from visiontune_worker.objectives.masking import masked_patches, masked_tokens
-from visiontune_worker.objectives.objective import Batch, Inputs, Result, Scaled, View, ViewKind
+from visiontune_worker.objectives.objective import Batch, InputKind, Inputs, ModelInput, Result, Scaled
 from visiontune_worker.objectives.pairs import IMAGE, TEXT, Pair, labelled, of
 
 GLOBAL, MMM, ITM, MIM, MLM = LOSSES
@@ -74,12 +74,12 @@ class Flava(Contrastive):
         }
         return Masked(**{each.name: getattr(pair, each.name) for each in fields(Pair)}, masked=masked)
 
-    def views(self, encoded: Pair) -> Sequence[View]:
+    def model_inputs(self, encoded: Pair) -> Sequence[ModelInput]:
         """Beside the pair the text with what is masked of it; what is to be predicted counts as trained."""
-        found = list(super().views(encoded))
+        found = list(super().model_inputs(encoded))
         if isinstance(encoded, Masked):
             ids, labels = encoded.masked["input_ids"][0], encoded.masked["labels"][0]
-            found.append(View(ViewKind.MASKED_TEXT, ids, labels > 0))
+            found.append(ModelInput(InputKind.MASKED_TEXT, ids, labels > 0))
         return found
 
     def collate(self, encoded: Sequence[Pair]) -> Batch:

@@ -67,7 +67,7 @@ class Encoded:
         return [example.images]
 
 
-class ViewKind(StrEnum):
+class InputKind(StrEnum):
     """What an input of the model is; named as in visiontune.trainer.v1.ModelInput.Kind without the prefix."""
 
     CONVERSATION = "CONVERSATION"
@@ -80,14 +80,14 @@ class ViewKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ModelInput:
     """What a model is given of an example, for people to look at.
 
     input_ids: int64 [length], and trained: bool [length], those on which the loss is taken; both None for an
     image without tokens. pictures: which of the example's images, negatives behind them.
     """
 
-    kind: ViewKind
+    kind: InputKind
     input_ids: Tensor | None
     trained: Tensor | None = None
     vision: Mapping[str, Tensor] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Objective(Protocol[E, B]):
         """An example as an epoch sees it; the same in all, unless an objective draws something of it."""
         return encoded
 
-    def views(self, encoded: E) -> Sequence[View]:
+    def model_inputs(self, encoded: E) -> Sequence[ModelInput]:
         """What the model is given of an example, as `seen`."""
 
     def collate(self, encoded: Sequence[E]) -> B:

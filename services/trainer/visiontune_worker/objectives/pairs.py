@@ -15,7 +15,7 @@ from visiontune_worker.objectives import objective
 from visiontune_worker.objectives.belonging import key, keys
 from visiontune_worker.objectives.conversations import decode, refuse_special_tokens
 from visiontune_worker.objectives.joining import along_first
-from visiontune_worker.objectives.objective import Batch, Change, Inputs, View, ViewKind, too_long
+from visiontune_worker.objectives.objective import Batch, Change, InputKind, Inputs, ModelInput, too_long
 from visiontune_worker.shards import Example
 
 # How inputs of a batch are told apart: `text.input_ids` is what the model is given for the texts.
@@ -128,14 +128,14 @@ def encode(
     return encoded
 
 
-def views(pair: Pair) -> list[View]:
+def model_inputs(pair: Pair) -> list[ModelInput]:
     """Its texts, its images and its negatives, all of them: of each side an epoch takes one."""
-    made = [View(ViewKind.TEXT, each["input_ids"][0]) for each in pair.texts.inputs]
-    images = [(ViewKind.IMAGE, each) for each in pair.images.inputs]
-    images += [(ViewKind.NEGATIVE, each) for each in pair.negatives.inputs]
+    made = [ModelInput(InputKind.TEXT, each["input_ids"][0]) for each in pair.texts.inputs]
+    images = [(InputKind.IMAGE, each) for each in pair.images.inputs]
+    images += [(InputKind.NEGATIVE, each) for each in pair.negatives.inputs]
     for place, (kind, inputs) in enumerate(images):
         ids = inputs["input_ids"][0] if "input_ids" in inputs else None
-        made.append(View(kind, ids, None, inputs, slice(place, place + 1)))
+        made.append(ModelInput(kind, ids, None, inputs, slice(place, place + 1)))
     return made
 
 

@@ -16,7 +16,7 @@ from visiontune_worker.faults import DataFault
 from visiontune_worker.objectives import causal_lm, objective
 from visiontune_worker.objectives.causal_lm import Batch, CausalLM, predicted
 from visiontune_worker.objectives.conversations import up_to_last_answer
-from visiontune_worker.objectives.objective import Change, Loss, Result, View, ViewKind
+from visiontune_worker.objectives.objective import Change, InputKind, Loss, ModelInput, Result
 from visiontune_worker.shards import Example
 
 
@@ -87,11 +87,11 @@ class Preference(objective.Objective[Encoded, Batch]):
             for won, lost in zip(chosen, rejected, strict=True)
         ]
 
-    def views(self, encoded: Encoded) -> Sequence[View]:
+    def model_inputs(self, encoded: Encoded) -> Sequence[ModelInput]:
         """The conversation with either answer, of which the last one is trained on."""
-        answers = {ViewKind.CHOSEN: encoded.chosen, ViewKind.REJECTED: encoded.rejected}
+        answers = {InputKind.CHOSEN: encoded.chosen, InputKind.REJECTED: encoded.rejected}
         return [
-            causal_lm.view(kind, each, each.trained & (torch.arange(each.length) >= each.answer_start))
+            causal_lm.model_input(kind, each, each.trained & (torch.arange(each.length) >= each.answer_start))
             for kind, each in answers.items()
         ]
 
