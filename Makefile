@@ -60,14 +60,17 @@ demo: setup ## Import scans of digits, train on them, load the result elsewhere.
 demo-full: setup ## The same, then LoRA on top of the first result.
 	visiontune demo --full
 
-# One process a core. A file's tests stay together, and so do files that share a stack: see tests/conftest.py.
+# Processes: half as many again as cores, since a test that drives a browser or a server waits for it.
+# A file's tests stay together, and so do files that share a stack: see tests/conftest.py.
+TESTS := python -m pytest -m "not slow and not chaos and not cluster" \
+	--numprocesses $(shell expr $$(nproc) \* 3 / 2) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev $(WEB_BUILD) ## Run the tests.
 	cd $(WEB) && npm test --silent
-	python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(TESTS) $(ARGS)
 
 test-postgres: $(VENV)/.dev $(WEB_BUILD) ## Run the tests on PostgreSQL instead of SQLite.
-	VISIONTUNE_TEST_DATABASE=postgresql \
-		python -m pytest -m "not slow and not chaos and not cluster" --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
+	VISIONTUNE_TEST_DATABASE=postgresql $(TESTS) $(ARGS)
 
 test-chaos: $(VENV)/.dev $(WEB_BUILD) ## Kill programs, and take their database and object store away; some minutes.
 	python -m pytest -m "chaos and not slow" $(ARGS)

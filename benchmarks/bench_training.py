@@ -24,7 +24,7 @@ from visiontune_worker import build, loop, objectives
 from visiontune_worker.data import Examples, ahead, plan
 from visiontune_worker.order import Order
 
-from benchmarks.result import Result, Took, interleaved, now
+from benchmarks.result import Result, Took, interleaved, now, peak_bytes
 from tests.support import worker_data
 
 ROWS = 200  # 160 of them for training
@@ -98,8 +98,7 @@ def _print_peak(kind: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         bench = _Bench(Path(name), forget_peak)
         (bench.ours if kind == "ours" else bench.trl)()
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
+    print(peak_bytes())
 
 
 class _Bench:

@@ -6,6 +6,7 @@ Every `bench_*.py` has `measure() -> list[Result]`.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -24,6 +25,12 @@ class Took(NamedTuple):
 def now() -> Took:
     """The present moment."""
     return Took(time.perf_counter(), time.process_time())
+
+
+def peak_bytes() -> int:
+    """The most that this process had in memory at a time."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 @dataclass(frozen=True, slots=True)

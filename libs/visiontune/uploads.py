@@ -39,6 +39,10 @@ def quiet(_done: int, _total: int) -> None:
     """Tells nobody."""
 
 
+def unannounced(_upload: storage_pb2.Upload) -> None:
+    """Tells nobody."""
+
+
 @dataclass(slots=True)
 class Meter:
     """Adds up what several threads moved."""
@@ -73,12 +77,14 @@ def upload(
     resume: str = "",
     sha256: str = "",
     progress: Progress = quiet,
+    begun: Callable[[storage_pb2.Upload], None] = unannounced,
 ) -> storage_pb2.Upload:
     """Uploads a file and returns the COMPLETE upload.
 
     `sha256` spares reading the file twice where it is known. `resume` names an upload of the same file that
-    broke off: parts that arrived are not sent again. Raises
-    UploadFailed when the object store does not take the bytes, OSError when the file cannot be read.
+    broke off: parts that arrived are not sent again. `begun` hears of a new upload before its first byte is
+    sent: whoever is killed meanwhile has its name. Raises UploadFailed when the object store does not take
+    the bytes, OSError when the file cannot be read.
     """
     sha256 = sha256 or sha256_of(path)
     if resume:
@@ -92,6 +98,7 @@ def upload(
             filename=path.name, size_bytes=size, sha256=sha256, content_type=content_type
         )
         started = client.create_upload(wanted)
+        begun(started)
     sender = _Sender(client, path, started, Meter(started.size_bytes, progress))
     return client.complete_upload(started.name, sender.send_all())
 

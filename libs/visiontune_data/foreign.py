@@ -131,7 +131,10 @@ class ForeignImages:
     def _resolve(self, sha256: str) -> bytes:
         data = self.sources.resolve(sha256)
         if data is None:
-            raise NotFetched("image-missing", f'no earlier version has an image "sha256:{sha256[:12]}…"')
+            raise NotFetched(
+                "image-missing",
+                f'neither an upload nor an image of an earlier version is "sha256:{sha256[:12]}…"',
+            )
         return data
 
 

@@ -41,7 +41,7 @@ class RecordFiles:
     def read(self, file: RecordFile, warn: Callable[[Problem], None]) -> Iterator[records.Record]:
         """The records of one file."""
         if file.pair:
-            return pairs.read(file.pair, self._open, self._limits)
+            return pairs.read(file.pair, self._open, self._limits, warn)
         return records.read(self._open(file.path), file.path, self._limits, warn)
 
     def _open(self, path: str) -> BufferedReader:

@@ -9,15 +9,20 @@ from visiontune_data import paths, records
 from visiontune_data.limits import Limits
 from visiontune_data.records import Record
 from visiontune_data.report import Place, Problem
+from visiontune_data.text import shorten
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image and the files beside it; "" for one that is not there."""
+    """An image and the files beside it; "" for one that is not there.
+
+    `key` is what they have in common where that is less than the image's name without its suffix.
+    """
 
     image: str
     txt: str = ""
     json: str = ""
+    key: str = ""
 
     @property
     def path(self) -> str:
@@ -39,21 +44,37 @@ def webdataset_key(path: str) -> str:
 def find(
     images: Iterable[str], others: Collection[str], suffixes: Collection[str], key: Callable[[str], str]
 ) -> list[Pair]:
-    """The images that have a file of these suffixes beside them, in order."""
-    beside: dict[str, dict[str, str]] = {}
+    """The images that have a file of these suffixes beside them, in order.
+
+    A file of the image's own name goes before one that has only the key in common with it.
+    """
+    by_key: dict[str, dict[str, str]] = {}
+    by_name: dict[str, dict[str, str]] = {}
     for path in others:
         if (suffix := paths.suffix(path)) in suffixes:
-            beside.setdefault(key(path), {})[suffix] = path
-    if not beside:
+            by_key.setdefault(key(path), {})[suffix] = path
+            by_name.setdefault(stem(path), {})[suffix] = path
+    if not by_key:
         return []
-    return [Pair(image, **found) for image in images if (found := beside.get(key(image)))]
+    found = []
+    for image in images:
+        common, name = key(image), stem(image)
+        if beside := by_key.get(common, {}) | by_name.get(name, {}):
+            found.append(Pair(image, **beside, key="" if common == name or name in by_name else common))
+    return found
 
 
-def read(pair: Pair, open_: Callable[[str], BinaryIO], limits: Limits) -> Iterator[Record]:
+def read(
+    pair: Pair, open_: Callable[[str], BinaryIO], limits: Limits, warn: Callable[[Problem], None]
+) -> Iterator[Record]:
     """The record of a pair: the fields of its .json, its image as `file_name`, its .txt as `text`.
 
     A .json that names the image itself, as `image`, needs no other name.
     """
+    if pair.key:
+        field = shorten(pair.image[len(pair.key) + 1 :])
+        message = f'its key is "{shorten(pair.key)}", its field "{field}"'
+        warn(Problem("webdataset-key", Place(pair.image), message))
     value: dict[str, Any] = {}
     if pair.json:
         found = list(records.read(open_(pair.json), pair.json, limits, lambda _: None))

@@ -105,6 +105,7 @@ _ALL = (
     # References to images
     Rule("image-missing", _E, _R, "a record names an image that the archive lacks", f"Add it, {_ADD_OR_SKIP}"),
     Rule("image-name-differs", _W, _R, "an image was found only by ignoring case or percent-encoding", "Write the path as it is in the archive."),
+    Rule("webdataset-key", _W, _R, "an image belongs to the files beside it by the part of its name before the first dot alone", "Nothing, if that is one sample; otherwise keep dots out of the names."),
     Rule("image-unused", _W, _V, "no record names the image", "Remove it, or add a record."),
     Rule("image-path-unsafe", _E, _R, "a record's image path is absolute or leads out of the archive", "Write a path inside the archive, relative to the metadata file."),
     Rule("image-url-refused", _E, _R, "a record names its image by a URL whose host is not allowed", "Put the image into the archive and write its path, or ask the operator to allow the host."),

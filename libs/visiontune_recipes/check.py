@@ -84,8 +84,15 @@ def _kind_not_taken(job: _Job) -> Iterator[Problem]:
             "dataset_version",
             "kind_not_taken",
             f'The family "{job.family.name}" cannot train on examples of kind {", ".join(refused)}.',
-            f"Use a dataset of kind {' or '.join(job.family.takes)}, or a model of another family.",
+            f"Use a dataset of kind {' or '.join(job.family.takes)}, or a model of "
+            f"{_families_for(job.facts.kinds)}.",
         )
+
+
+def _families_for(kinds: frozenset[Kind]) -> str:
+    """Those that take all of these kinds, in words."""
+    names = [each.name for each in FAMILIES.values() if kinds <= {*each.takes}]
+    return f"one of the families {', '.join(names)}" if names else "another family"
 
 
 def _conversations_too_long(job: _Job) -> Iterator[Problem]:

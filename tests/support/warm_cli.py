@@ -15,6 +15,7 @@ LOADED = (
     "rich.progress",
     "typer.rich_utils",
     "visiontune.cli",
+    "visiontune.cli.offline",
     "visiontune.client",
     "visiontune_kit.settings",
     "visiontune_stack.control",

@@ -111,3 +111,14 @@ def test_a_version_is_exported_and_imports_as_the_same(
     assert "reason: ExportUnfit" in unfit.stderr
     stack.cli("dataset", "delete", f"{copy}/v1", "--force")
     assert "No versions yet" in stack.cli("dataset", "versions", copy).stdout
+
+
+def test_webdataset_comes_as_numbered_tars_if_that_is_asked_for(
+    stack: Stack, version: str, tmp_path: Path
+) -> None:
+    numbered = ("--output-file", str(tmp_path / "part-%06d.tar"))
+    done = stack.cli("dataset", "export", version, "--format", "webdataset", *numbered)
+    assert f"as webdataset: {tmp_path}/part-{{000000..000000}}.tar" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["part-000000.tar"]
+    refused = stack.cli("dataset", "export", version, "--format", "llava", *numbered, check=False)
+    assert "Only webdataset is several files." in refused.stderr

@@ -15,8 +15,9 @@ from tests.support.stack import Stack
 from tests.support.web import NARROW, WIDE, Visit
 
 SCANS = 200
-# Enough steps to see curves; whether the model learns is the demo's business.
-STEPS = 6
+# Enough steps to see curves; whether the model learns is the demo's business. It stops early, at its second
+# evaluation, since no progress is enough for it.
+STEPS, STOPPED, EVALUATED_EVERY = 6, 4, 2
 JOB_TIMEOUT_MS = 150_000
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -44,6 +45,9 @@ def job(chromium: Browser, stack: Stack, version: str) -> str:
         expect(page.get_by_text("Ready to start")).to_be_visible()
         page.get_by_text("Advanced").click()
         page.get_by_label("Most steps").fill(str(STEPS))
+        page.get_by_label("Evaluate every … steps").fill(str(EVALUATED_EVERY))
+        page.get_by_label("Stop early after").fill("1")
+        page.get_by_label("Least progress").fill("1000")
         page.get_by_label("Name of the job").fill("A short one")
         page.get_by_role("button", name="Start training").click()
         page.wait_for_url(re.compile("/jobs/(?!new)"))
@@ -235,12 +239,16 @@ def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: P
 def test_a_finished_job_shows_curves_samples_events_logs_and_files(visit: Visit, job: str) -> None:
     page = visit.open(job)
     expect(page.get_by_role("img", name=re.compile(r"^Loss: training from .* at step \d+"))).to_be_visible()
-    expect(page.get_by_text(re.compile(rf"^Loss .* at step {STEPS}$"))).to_be_visible()
+    expect(
+        page.get_by_text(f"Stopped early at step {STOPPED} of {STEPS}: loss made no progress")
+    ).to_be_visible()
+    best = re.compile(rf"^Loss .* at step {STOPPED}, 1 evaluation since without progress$")
+    expect(page.get_by_text(best)).to_be_visible()
     page.get_by_role("tab", name="Samples").click()
     expect(page.get_by_text("expected").first).to_be_visible()
     expect(page.locator("main li img").first).to_be_visible()
     slider = page.get_by_role("slider", name="Answers at step")
-    expect(slider).to_have_attribute("aria-valuetext", f"step {STEPS}")
+    expect(slider).to_have_attribute("aria-valuetext", f"step {STOPPED}")
     slider.press("Home")
     expect(page.get_by_text("at step 0").first).to_be_visible()
     page.get_by_role("tab", name="Events").click()

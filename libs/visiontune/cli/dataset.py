@@ -60,8 +60,12 @@ def import_(
     base_version: basing.BaseVersion = "",
     mode: basing.ModeOption = None,
     resume: Annotated[
-        str, typer.Option(help="Go on with an upload of this file that broke off.", metavar="UPLOAD")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="Go on with an upload of this file that broke off; of several, once for each.",
+            metavar="UPLOAD",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the import to end.")] = True,
 ) -> None:
     """Upload files and import them together as one new version.
@@ -70,9 +74,7 @@ def import_(
     """
     base = basing.base(session, dataset, base_version, mode)
     importing.ensure(session, dataset)
-    if resume and len(path) > 1:
-        raise Failed("--resume goes on with the upload of one file.", "Give that file alone.")
-    uploads = [importing.send(session, each, resume).name for each in path]
+    uploads = importing.send_all(session, path, resume or ())
     operation = importing.start_import(
         session, dataset, uploads, format_, on_error, validation_fraction, strip_metadata=strip_metadata,
         image_policy=treatment.policy(largest_side, image_format, image_quality), base=base,
@@ -187,9 +189,12 @@ def report(
 @app.command("validate")
 def validate(
     path: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            help="A .tar.gz, .tar or .zip archive, or a folder.", exists=True, readable=True, metavar="PATH"
+            help="What would be imported together: archives, a file of records, a folder.",
+            exists=True,
+            readable=True,
+            metavar="PATH...",
         ),
     ],
     format_: Annotated[
@@ -212,10 +217,10 @@ def validate(
     session = Session(output=output)
     skip_errors = on_error is OnError.SKIP
     try:
-        with step(session.err, f"Checking {path.name}") as progress:
+        with step(session.err, f"Checking {', '.join(each.name for each in path)}") as progress:
             outcome = offline.validate(path, format_, skip_errors=skip_errors, progress=progress)
     except OSError as error:
-        raise Failed(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+        raise Failed(f"{error.filename or path[0]} cannot be read: {error.strerror}.") from error
     found = reports.report_to(outcome.report)
     session.resource(found) if session.is_json else views.report(session, found, outcome.version is not None)
     if outcome.version is None:

@@ -10,12 +10,14 @@ from visiontune.cli.dataset import Target
 from visiontune.cli.failures import Failed
 from visiontune.cli.progress import size, step
 from visiontune.cli.session import Session, talks
+from visiontune.cli.sharding import NUMBER, cut
 
 if TYPE_CHECKING:
     from google.longrunning import operations_pb2
 
     from visiontune.dataset.v1 import dataset_pb2
 
+_USUAL = {"webdataset": "tar"}  # as its readers expect it
 _ARCHIVES = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
 
@@ -36,24 +38,45 @@ def export(
     ] = "",
     output_file: Annotated[
         Path | None,
-        typer.Option(help="A .tar.gz, .tar or .zip; named after the version when absent.", dir_okay=False),
+        typer.Option(
+            help="A .tar.gz, .tar or .zip; named after the version when absent. With %06d in the name, "
+            "a .tar of webdataset is cut into several of about 1 GB.",
+            dir_okay=False,
+        ),
     ] = None,
 ) -> None:
     """Write a version as an archive, and download it; of a dataset, the newest one.
 
     Imported again it has the same digest.
     """
-    archive = _archive(output_file) if output_file else "tar.gz"
+    archive = _archive(output_file) if output_file else _USUAL.get(format_, "tar.gz")
+    numbered = NUMBER in output_file.name if output_file else False
+    if numbered and (format_, archive) != ("webdataset", "tar"):
+        raise Failed(
+            "Only webdataset is several files.", f"Leave {NUMBER} out, or export webdataset to a .tar."
+        )
     found = _written(session, session.client.export_version(name, format_, archive))
     target = output_file or Path(found.filename)
-    _download(session, found, target)
+    whole = target.with_name(found.filename) if numbered else target
+    _download(session, found, whole)
+    files = f"{target}" if not numbered else _cut(whole, target)
     if session.is_json:
         session.resource(found)
     else:
         session.say(
-            f"Exported {names.short(found.version)} as {found.format}: {target}, {size(found.size_bytes)}, "
+            f"Exported {names.short(found.version)} as {found.format}: {files}, {size(found.size_bytes)}, "
             f"{found.example_count:,} examples."
         )
+
+
+def _cut(whole: Path, pattern: Path) -> str:
+    """Makes several tars of the one; returns what to call them all."""
+    try:
+        written = cut(whole, pattern)
+    except OSError as error:
+        raise Failed(f"{pattern} cannot be written: {error.strerror}.") from error
+    whole.unlink()
+    return str(pattern).replace(NUMBER, f"{{000000..{len(written) - 1:06d}}}")
 
 
 def _archive(file: Path) -> str:

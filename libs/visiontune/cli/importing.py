@@ -42,8 +42,22 @@ def ensure(session: Session, dataset: str) -> None:
                 raise taken from None  # it is deleted: the message says until when
 
 
-def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload":
-    """Hashes and uploads a file, with a bar for each. Raises Failed for an empty or unreadable one."""
+def send_all(session: Session, paths: Sequence[Path], resume: Sequence[str] = ()) -> list[str]:
+    """Uploads files and returns the uploads' names; those of `resume` go on, whichever file is theirs.
+
+    Raises Failed for an upload of another file, and as `send` does.
+    """
+    digests = [_digest(session, path) for path in paths]
+    broken_off = {found.sha256: found.name for found in map(session.client.get_upload, resume)}
+    if strange := [name for sha256, name in broken_off.items() if sha256 not in digests]:
+        of = f"{paths[0]} is not" if len(paths) == 1 else "None of these is"
+        raise Failed(f"{of} the file of {strange[0]}.", "Give the same file, or leave --resume out.")
+    sent = (send(session, path, at, broken_off.get(at, "")) for path, at in zip(paths, digests, strict=True))
+    return [upload.name for upload in sent]
+
+
+def _digest(session: Session, path: Path) -> str:
+    """The file's sha256, with a bar. Raises Failed for an empty or unreadable one."""
     from visiontune import uploads
 
     try:
@@ -52,11 +66,32 @@ def send(session: Session, path: Path, resume: str = "") -> "storage_pb2.Upload"
                 f"{path} is empty.", "Give a .tar.gz, .tar or .zip archive with images and a metadata file."
             )
         with step(session.err, f"Reading {path.name}") as progress:
-            sha256 = uploads.sha256_of(path, progress)
-        with step(session.err, f"Uploading {size(path.stat().st_size)}") as progress:
-            return session.client.upload(path, sha256=sha256, resume=resume, progress=progress)
+            return uploads.sha256_of(path, progress)
     except OSError as error:
-        raise Failed(f"{path} cannot be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+
+
+def send(session: Session, path: Path, sha256: str = "", resume: str = "") -> "storage_pb2.Upload":
+    """Uploads a file, with a bar. Raises Failed for an empty or unreadable one."""
+    sha256 = sha256 or _digest(session, path)
+
+    def say_name(upload: "storage_pb2.Upload") -> None:
+        if len(upload.part_urls) > 1:  # of one part nothing is there before all of it is
+            session.err.print(
+                f"[dim]If this is interrupted, go on with: --resume {upload.name}[/]", soft_wrap=True
+            )
+
+    try:
+        with step(session.err, f"Uploading {size(path.stat().st_size)}") as progress:
+            return session.client.upload(
+                path, sha256=sha256, resume=resume, progress=progress, begun=say_name
+            )
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Failed:
+    return Failed(f"{path} cannot be read: {error.strerror}.")
 
 
 def start_import(

@@ -152,17 +152,19 @@ def families(session: Session) -> None:
 
 
 def print_models(session: Session, **wanted: str) -> None:
-    """Prints the models that are wanted."""
+    """Prints the models that are wanted, with the kinds of examples that they take."""
     found = list(session.client.list_models(**wanted))
     if session.is_json:
         session.resources(found)
         return
+    takes = {each.family: each.takes for each in session.client.list_model_families()} if found else {}
     session.table(
-        ["MODEL", "FAMILY", "PARAMETERS", "TRAINED FROM", "WHAT IT IS"],
+        ["MODEL", "FAMILY", "TAKES", "PARAMETERS", "TRAINED FROM", "WHAT IT IS"],
         (
             [
                 names.short(model.name),
                 model.family,
+                ", ".join(takes.get(model.family, ())),
                 f"{model.parameter_count:,}" if model.parameter_count else "-",
                 escape(views.base_model(model.base_model)) if model.is_adapter else "-",
                 escape(model.description or model.display_name),

@@ -51,8 +51,10 @@ def _text(field: bytes) -> str:
 
 def _number(field: bytes) -> int:
     """Octal digits, or after a first byte of 128 (255: negative) the number in binary."""
-    if field[0] in {0x80, 0xFF}:
-        return int.from_bytes(field[1:], "big") - (256 ** len(field[1:]) if field[0] == 0xFF else 0)
+    if field[0] == 0xFF:
+        return int.from_bytes(field, "big", signed=True)
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
     return int(field.partition(b"\0")[0].strip() or b"0", 8)
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from visiontune_recipes.estimate.work import Work
+from visiontune_recipes.families import Family
 from visiontune_recipes.spec import Hyperparameters, Precision, Spec
 
 # Room for what bytes do not tell of tokens: of the longest example, and the numbers that are chosen.
 _LENGTH_ROOM, _LENGTH_STEP = 2, 1024
+_TARGETS = "adaptation.lora.target_modules"
 _WHOLE_MODEL = "Usual for models of this size with this method."
 _BY_DEFAULT = "The default."
 # By the field, else by what it stands in.
@@ -74,14 +76,30 @@ def fitted(
     return _with(asked, numbers), {f"hyperparameters.{name}": reason for name, reason in why.items()}
 
 
-def choices(asked: Spec, resolved: Spec, why: Mapping[str, str]) -> list[Choice]:
-    """All that `resolved` says and `asked` does not, in the order of the spec."""
+def choices(
+    asked: Spec, resolved: Spec, why: Mapping[str, str], family: Family | None = None
+) -> list[Choice]:
+    """All that `resolved` says and `asked` does not, in the order of the spec.
+
+    family: of its base model; None where only the worker can tell.
+    """
     given = dict(_fields(asked.to_dict()))
+    why = {_TARGETS: _where_adapters_go(resolved, family), **why}
     return [
         Choice(field, value, why.get(field) or _reason(field))
         for field, value in _fields(resolved.to_dict())
         if field not in given
     ]
+
+
+def _where_adapters_go(spec: Spec, family: Family | None) -> str:
+    """What layers have adapters where a spec leaves it open."""
+    if family is None:
+        return "Those of the model's family, which the worker will know."
+    adapted = spec.adaptation.adapted()
+    targets = {part: getattr(family.lora, part) for part in family.parts.names if part in adapted}
+    told = "; ".join(f"{part}: {pattern}" for part, pattern in targets.items() if pattern)
+    return f"Those of the family {family.name}: {told or 'none'}."
 
 
 def _with(spec: Spec, numbers: Mapping[str, Any]) -> Spec:

@@ -46,7 +46,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     tokens, tls = _tokens(settings), settings.client_tls
     storage = StorageClient(channels.connect(settings.storage_target, tokens=tokens, tls=tls), http)
     trainer = settings.trainer_target and channels.connect(settings.trainer_target, tokens=tokens, tls=tls)
-    rows = RangeRowReader(storage, http, clock)
+    rows = RangeRowReader(storage, http, clock, settings.row_cache_bytes)
     running = DurableImports()
     child = ChildPreviewer(settings.worker_python, settings.preview_idle_s)
     preview_target = settings.preview_target

@@ -44,6 +44,11 @@ class Settings(ServerSettings):
         ge=1,
         description="Memory for what filters and searches look at, of the versions used last.",
     )
+    row_cache_bytes: int = Field(
+        128 * MIB,
+        ge=0,
+        description="Memory for thumbnails and other small parts of shards that were read last.",
+    )
     preview_target: str = Field(
         "",
         description="host:port of the program that augments pictures for a preview; empty: a child process, "

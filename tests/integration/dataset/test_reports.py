@@ -51,7 +51,7 @@ async def test_the_report_is_the_one_that_the_cli_makes_without_a_server(
     files = archives.good(3) | {"img/0001.jpg": archives.picture()[:300], "a\\b.txt": b""}
     path = tmp_path / "data.tar.gz"
     path.write_bytes(archives.pack(files, path.name))
-    outcome = offline.validate(path, "auto", skip_errors=False, progress=lambda *_: None)
+    outcome = offline.validate([path], "auto", skip_errors=False, progress=lambda *_: None)
     operation = await service.ended(await service.start(await service.create(), files, path.name))
     report = await service.report(metadata_of(operation).validation_report)
     assert (outcome.version, report.version) == (None, "")

@@ -88,14 +88,30 @@ async def test_records_alone_name_images_of_earlier_versions(service: DatasetHan
     assert (await service.call("GetExampleImage", request)).data == picture(1)
 
 
+async def test_records_alone_name_images_that_were_uploaded(service: DatasetHandle) -> None:
+    dataset = await service.create()
+    for number in (1, 2):
+        await service.storage.upload(picture(number), filename=f"{number}.jpg")
+    asked = jsonl(by_digest(picture(1), answer="One."), by_digest(picture(2), answer="Two."))
+    version = await imported(service, dataset, {"more.jsonl": asked})
+    examples = (await service.call("ListExamples", pb.ListExamplesRequest(parent=version.name))).examples
+    for number, example in enumerate(examples, 1):
+        request = pb.GetExampleImageRequest(name=example.name)
+        assert (await service.call("GetExampleImage", request)).data == picture(number)
+
+
 async def test_the_digest_of_another_projects_image_finds_as_little_as_one_that_nobody_has(
     service: DatasetHandle,
 ) -> None:
     other = await service.create(project="other")
     await service.imported(other, {**RECORDS, **A, **B})
+    await service.storage.upload(picture(5), project="other", filename="5.jpg")
     dataset = await service.create()
     await service.imported(dataset, {"train.jsonl": jsonl(llava("c.jpg")), "c.jpg": picture(3)})
-    for data in (picture(1), b"nobody's"):
+    for data in (picture(1), picture(5), b"nobody's"):
         digest = hashlib.sha256(data).hexdigest()
         ended = await service.ended(await started(service, dataset, {"m.jsonl": jsonl(by_digest(data))}))
-        assert f'no earlier version has an image "sha256:{digest[:12]}…"' in ended.error.message
+        assert (
+            f'neither an upload nor an image of an earlier version is "sha256:{digest[:12]}…"'
+            in ended.error.message
+        )

@@ -1,5 +1,6 @@
 """Commands as a shell sees them: exit codes, and what is on stdout."""
 
+import hashlib
 import io
 import json
 import os
@@ -8,8 +9,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,6 +21,7 @@ from visiontune.cli import app
 from visiontune.cli.importing import await_import
 from visiontune.cli.session import Session
 
+from tests.support import warm_cli
 from tests.support.scripted_http import Answer, Seen, as_json, scripted
 
 COMMANDS = [
@@ -32,16 +35,18 @@ COMMANDS = [
 
 
 def visiontune(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = begun(*arguments, home=home, **variables)
-    out, err = command.communicate()
-    return subprocess.CompletedProcess(command.args, command.returncode, out, err)
+    return warm_cli.run(arguments, environment(home, variables), 60)
+
+
+def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
+    return {**own, "VISIONTUNE_HOME": str(home), "COLUMNS": "200", **variables}
 
 
 def begun(*arguments: str, home: Path, **variables: str) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("VISIONTUNE_")}
     return subprocess.Popen(
         [sys.executable, "-c", "from visiontune.cli import main; main()", *arguments],
-        env={**environment, "VISIONTUNE_HOME": str(home), "COLUMNS": "200", **variables},
+        env=environment(home, variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -183,23 +188,29 @@ def test_what_was_said_about_an_example_is_shown_step_by_step() -> None:
     assert text.splitlines()[1:] == ["3 0 one two ", "3 10 ·[31mtwo two "]
 
 
-def test_several_files_are_not_resumed_at_once(tmp_path: Path) -> None:
-    for name in ("a.zip", "b.zip"):
-        (tmp_path / name).write_bytes(b"x")
-    command = [
-        "dataset",
-        "import",
-        str(tmp_path / "a.zip"),
-        str(tmp_path / "b.zip"),
-        "-d",
-        "x",
-        "--resume",
-        "u",
-    ]
-    with scripted(lambda _seen: as_json({"name": "projects/p/datasets/x"})) as server:
+@pytest.mark.parametrize(("content", "code"), [(b"b", 0), (b"another", 1)])
+def test_of_several_files_each_goes_on_with_its_own_upload(content: bytes, code: int, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.zip").write_bytes(name.encode())
+    there = {"name": "projects/p/uploads/u", "sha256": hashlib.sha256(content).hexdigest()}
+    sent: dict[str, Any] = {}
+
+    def script(seen: Seen) -> Answer:
+        if seen.path.endswith("/uploads/u"):
+            return as_json({**there, "state": "STATE_COMPLETE"})
+        if seen.path.endswith(":import"):
+            sent.update(seen.json)
+        return as_json({"name": "projects/p/uploads/new"})
+
+    with scripted(script) as server:
+        files = [str(tmp_path / name) for name in ("a.zip", "b.zip")]
+        command = ["dataset", "import", *files, "-d", "x", "--resume", "u", "--no-wait"]
         done = CliRunner().invoke(app, [*command, "--server", server.url, "--api-key", "k", "--project", "p"])
-    assert done.exit_code == 1
-    assert "--resume goes on with the upload of one file" in str(done.exception)
+    assert done.exit_code == code
+    if code:
+        assert "None of these is the file of projects/p/uploads/u" in str(done.exception)
+    else:
+        assert (sent["upload"], sent["uploads"]) == ("projects/p/uploads/new", ["projects/p/uploads/u"])
 
 
 def test_a_template_is_written_where_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -29,9 +29,13 @@ MINE = {
 }
 
 
+FAMILY = {"family": "llava", "takes": ["CHAT_WITH_IMAGES", "CHAT"]}
+
+
 def gateway(seen: Seen) -> Answer:
-    path = urlsplit(seen.path).path
-    return as_json({} if seen.method == "DELETE" else {"models": [MINE]} if path.endswith("models") else MINE)
+    lists = {"models": {"models": [MINE]}, "modelFamilies": {"families": [FAMILY]}}
+    last = urlsplit(seen.path).path.rpartition("/")[2]
+    return as_json({} if seen.method == "DELETE" else lists.get(last, MINE))
 
 
 def models(*arguments: str) -> tuple[str, list[Seen]]:
@@ -55,9 +59,10 @@ def models(*arguments: str) -> tuple[str, list[Seen]]:
     ],
 )
 def test_models_are_listed_by_what_they_came_from(arguments: tuple[str, ...], asked: dict[str, str]) -> None:
-    said, [seen] = models("list", *arguments)
+    said, [seen, _] = models("list", *arguments)
     assert dict(parse_qsl(urlsplit(seen.path).query)) == asked
-    assert "mine" in said
+    [row] = said.splitlines()[1:]
+    assert row.split()[:4] == ["mine", "llava", "CHAT_WITH_IMAGES,", "CHAT"]
 
 
 def test_a_model_is_shown_with_all_that_it_came_from() -> None:

@@ -144,6 +144,14 @@ def test_an_upload_that_breaks_off_names_itself_and_resumes_without_what_arrived
     assert len(store.completed) == 3
 
 
+def test_an_upload_is_named_before_its_first_byte_is_sent(archive: Path) -> None:
+    said: list[str] = []
+    store = FakeStore(lambda _number, _tries: None if said else Answer(500))
+    send(store, archive, begun=lambda upload: said.append(upload.name))
+    send(store, archive, resume=said[0], begun=lambda upload: said.append(upload.name))
+    assert said == ["projects/p/uploads/u"]
+
+
 def test_another_file_cannot_resume_an_upload(archive: Path) -> None:
     archive.write_bytes(b"something else")
     with pytest.raises(errors.UploadFailed, match="is not the file"):

@@ -1,13 +1,13 @@
 """`visiontune dataset validate`: what an import would find, without a server."""
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import archives
+from tests.support import archives, warm_cli
 
 BAD = archives.good(2) | {
     "train.jsonl": archives.jsonl(archives.llava("img/0000.jpg"), archives.llava("b.jpg"))
@@ -16,8 +16,7 @@ MISSING = 'train.jsonl:2 › $.image: no file "b.jpg" in the archive. Add it, or
 
 
 def validate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "visiontune.cli", "dataset", "validate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return warm_cli.run(["dataset", "validate", *map(str, arguments)], os.environ, 120)
 
 
 @pytest.fixture(params=["d.tar.gz", "d.zip", "folder"])
@@ -43,6 +42,18 @@ def test_bad_data_is_reported_and_would_be_refused(data: Path) -> None:
     report = json.loads(skipping.stdout)
     assert (report["exampleCount"], report["skippedCount"], report["errorCount"]) == ("1", "1", "1")
     assert [rule["rule"] for rule in report["rules"]] == ["image-missing", "image-unused"]
+
+
+def test_what_would_be_imported_together_is_checked_together(tmp_path: Path) -> None:
+    records = tmp_path / "train.jsonl"
+    records.write_bytes(BAD["train.jsonl"])
+    pictures = tmp_path / "pictures.zip"
+    pictures.write_bytes(
+        archives.pack({name: data for name, data in BAD.items() if name != records.name}, pictures.name)
+    )
+    done = validate(records, pictures)
+    assert "train.jsonl and 1 more would be refused: 2 records, 0 examples" in done.stdout
+    assert f"train.jsonl and 1 more › {MISSING}" in done.stdout
 
 
 def test_what_is_not_there_or_no_format_is_said(tmp_path: Path) -> None:

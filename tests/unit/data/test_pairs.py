@@ -57,6 +57,27 @@ def test_webdataset_has_its_key_up_to_the_first_dot_and_more_in_json(tmp_path: P
     assert outcome.version.format == "clip"
 
 
+def test_a_text_of_the_images_own_name_goes_before_one_of_its_key(tmp_path: Path) -> None:
+    files = {
+        f"photo.v{n}.{end}": picture(n) if end == "jpg" else b"%d" % n
+        for n in (1, 2)
+        for end in ("jpg", "txt")
+    }
+    outcome = run(tar(files), tmp_path, format="clip")
+    assert [row["texts"] for row in rows(outcome)] == [["1"], ["2"]]
+    assert texts(outcome.report) == []
+
+
+def test_images_with_only_a_key_in_common_with_their_text_are_named(tmp_path: Path) -> None:
+    files = {"a/photo.v1.jpg": picture(1), "a/photo.v2.jpg": picture(2), "a/photo.txt": b"one"}
+    outcome = run(tar(files), tmp_path, "d.tar", format="clip")
+    assert [row["texts"] for row in rows(outcome)] == [["one"], ["one"]]
+    remedy = "Nothing, if that is one sample; otherwise keep dots out of the names."
+    assert texts(outcome.report, "webdataset-key") == [
+        f'd.tar › a/photo.v{n}.jpg: its key is "a/photo", its field "v{n}.jpg". {remedy}' for n in (1, 2)
+    ]
+
+
 @pytest.mark.parametrize("format_", ["clip", "image-caption"])
 def test_either_format_takes_texts_by_name(format_: str, tmp_path: Path) -> None:
     files = {"1.jpg": picture(1), "1.txt": b"one"}

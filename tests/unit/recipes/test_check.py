@@ -150,6 +150,19 @@ def test_a_kind_that_no_family_takes_is_refused(kind: Kind) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kinds", "named"),
+    [
+        ({Kind.CAPTIONED_IMAGE}, "families clip, siglip, dual_encoder, flava, colqwen2, colpali."),
+        ({Kind.CHAT_WITH_VIDEO, Kind.CHAT}, "families llava_onevision, qwen2_vl, qwen2_5_vl, qwen3_vl,"),
+        ({Kind.RETRIEVAL, Kind.CHAT}, "a model of another family."),
+    ],
+)
+def test_who_takes_the_kinds_that_a_family_refuses_is_named(kinds: set[Kind], named: str) -> None:
+    [problem] = check(spec(PRESET), DatasetFacts(frozenset(kinds), GOOD.split_counts))
+    assert named in problem.remedy
+
+
 def test_pairs_are_learnt_by_preference_or_by_their_chosen_answers() -> None:
     pairs = DatasetFacts(frozenset({Kind.PREFERENCE}), GOOD.split_counts)
     assert check(spec(PRESET), pairs) == []

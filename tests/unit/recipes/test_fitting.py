@@ -8,6 +8,7 @@ from visiontune_recipes.estimate.counting import sizes_of
 from visiontune_recipes.estimate.fitting import Place, choices, fitted
 from visiontune_recipes.estimate.work import Work
 from visiontune_recipes.facts import DatasetFacts, Kind, Lengths, Span
+from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.resolve import resolve
 from visiontune_recipes.spec import Precision, Spec, digest
 
@@ -122,3 +123,27 @@ def test_every_choice_is_told_with_a_reason_and_nothing_that_was_asked_for() -> 
     assert found["evaluation.every_steps"].reason == "Once an epoch."
     assert all(each.reason for each in found.values())
     assert choices(final, final, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "parts", "told"),
+    [
+        ("llava", {}, r"Those of the family llava: language_model: model\.language_model\."),
+        ("llava", {"vision_tower": "PART_LORA"}, r"llava: vision_tower: model\.vision_tower\."),
+        ("", {}, "which the worker will know"),
+    ],
+)
+def test_where_adapters_go_is_told_where_the_spec_leaves_it_open(
+    family: str, parts: dict[str, str], told: str
+) -> None:
+    asked = Spec.model_validate(
+        {
+            "dataset_version": "projects/p/datasets/d/versions/v1",
+            "base_model": {"model": "projects/p/models/m"},
+            "adaptation": parts,
+        }
+    )
+    facts = DatasetFacts(frozenset(), {"train": 1})
+    found = choices(asked, resolve(asked, facts), {}, FAMILIES.get(family))
+    [targets] = [each for each in found if each.field == "adaptation.lora.target_modules"]
+    assert told in targets.reason

@@ -297,7 +297,7 @@ def _situations(draw: st.DrawFn) -> tuple[Job, Attempt | None]:
     return job, make_attempt(number=number, claimed_at=claimed_at, heartbeat_at=draw(_maybe_time))
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_situations(), _observations, _seconds, _seconds)
 def test_every_decision_is_one_that_the_states_allow(
     situation: tuple[Job, Attempt | None], seen: Observation, now_s: float, since_s: float

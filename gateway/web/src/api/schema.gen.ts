@@ -5248,7 +5248,7 @@ export interface operations {
                      * @description UUID4 that makes a retry safe; empty means no protection.
                      */
                     requestId?: string;
-                    /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`, which versions of this project have already. */
+                    /** @description Further uploads of the same data, read as if all were one archive: several archives, or a file of records and archives with its images. Records of a file that is no archive may also name images as `sha256:…`: those of this project's versions, and files that were uploaded. */
                     uploads?: string[];
                     /** @description Removes EXIF (with the place where a picture was taken), XMP, IPTC and comments from the images before they are stored, without encoding them anew. Orientation and colour profile stay; docs/rules.md says what is done with each kind of file. */
                     stripMetadata?: boolean;

@@ -1,12 +1,12 @@
 /** What a training measured on held-out examples, before and after. */
-import { metricLook } from "../lib/metrics";
+import { inOrder, metricLook } from "../lib/metrics";
 import css from "./BeforeAfter.module.css";
 import { Panel } from "./Page";
 
 type Metrics = Readonly<Record<string, number>> | undefined;
 
 export function BeforeAfter({ before = {}, after = {} }: { before: Metrics; after: Metrics }) {
-  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  const names = inOrder([...Object.keys(before), ...Object.keys(after)]);
   if (names.length === 0) return null;
   const cell = (name: string, value: number | undefined) =>
     value === undefined ? "–" : metricLook(name).write(value);

@@ -34,6 +34,9 @@ test("durations have at most two units", () => {
 test("enum values become words", () => {
   expect(format.enumLabel("STATE_RUNNING", "STATE_")).toBe("Running");
   expect(format.enumLabel("EXAMPLE_KIND_CHAT_WITH_IMAGES", "EXAMPLE_KIND_")).toBe("Chat with images");
+  expect(format.enumLabel("METHOD_QLORA", "METHOD_")).toBe("QLoRA");
+  expect(format.enumLabel("OPTIMISER_ADAMW_8BIT", "OPTIMISER_")).toBe("AdamW 8 bit");
+  expect(format.enumLabel(undefined, "METHOD_")).toBe("");
 });
 
 test("an id made from a filename is one that the server accepts, or empty", () => {

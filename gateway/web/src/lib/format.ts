@@ -103,10 +103,25 @@ export function shortDigest(digest: string | undefined): string {
   return (digest ?? "").replace(/^sha256:/, "").slice(0, 12);
 }
 
+/** Names that are written as their makers write them. */
+const WRITTEN: Readonly<Record<string, string>> = {
+  lora: "LoRA",
+  qlora: "QLoRA",
+  fp32: "fp32",
+  bf16: "bf16",
+  fp16: "fp16",
+  nf4: "NF4",
+  int8: "INT8",
+  adamw: "AdamW",
+  "8bit": "8 bit",
+  lm: "LM",
+};
+
 /** `STATE_RUNNING` with prefix `STATE_` → `Running`. */
 export function enumLabel(value: string | undefined, prefix: string): string {
-  const words = (value ?? "").replace(prefix, "").toLowerCase().replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  const [first = "", ...others] = (value ?? "").replace(prefix, "").toLowerCase().split("_");
+  const begun = WRITTEN[first] ?? first.charAt(0).toUpperCase() + first.slice(1);
+  return [begun, ...others.map((word) => WRITTEN[word] ?? word)].join(" ");
 }
 
 /** JSON text with line breaks; as it is when it is not JSON. */

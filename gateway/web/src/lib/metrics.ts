@@ -31,6 +31,13 @@ export function metricLook(name: string): { label: string; write: Write } {
   return KNOWN[bare] ?? { label: bare.replaceAll("_", " "), write: measure };
 }
 
+/** Names of metrics, those first that say most, what is not known last. */
+export function inOrder(names: Iterable<string>): string[] {
+  const order = Object.keys(KNOWN);
+  const place = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return [...new Set(names)].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+}
+
 /** `7 % → 91.4 %`; `undefined` while nothing was measured. */
 export function progressOf(job: TrainingJob): string | undefined {
   const [before, after] = [headline(job.metricsBefore), headline(job.metricsAfter)];
@@ -192,3 +199,14 @@ export const CHARTS: readonly Chart[] = [
     range: [0],
   },
 ];
+
+/**
+ * Those of a job that measured these metrics. While nothing held out was measured, the first two say so: which
+ * measures a model has follows from what it is trained for.
+ */
+export function chartsOf(measured: ReadonlySet<string>): Chart[] {
+  const begun = [...measured].some((name) => name.startsWith("eval_"));
+  return CHARTS.filter(
+    ({ curves }, place) => curves.some(({ metric }) => measured.has(metric)) || (!begun && place < 2),
+  );
+}

@@ -17,6 +17,7 @@ test("a range is widened to round numbers, and one that is round stays", () => {
 test("an extent is never empty", () => {
   expect(extent([])).toEqual([0, 1]);
   expect(extent([3])).toEqual([2.5, 3.5]);
+  expect(extent([0, 0])).toEqual([0, 1]);
   expect(extent([3, -1, 2])).toEqual([-1, 3]);
 });
 

@@ -24,7 +24,7 @@ function stepOf(low: number, high: number, wanted: number): number {
   return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
 }
 
-/** Smallest range that holds all values; [0, 1] when there are none, and never empty. */
+/** Smallest range that holds all values; [0, 1] when there are none or all are 0, and never empty. */
 export function extent(values: readonly number[]): [number, number] {
   if (values.length === 0) return [0, 1];
   let low = Infinity;
@@ -33,7 +33,8 @@ export function extent(values: readonly number[]): [number, number] {
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
-  return low === high ? [low - 0.5, high + 0.5] : [low, high];
+  if (low !== high) return [low, high];
+  return low === 0 ? [0, 1] : [low - 0.5, high + 0.5];
 }
 
 /** Linear map of [low, high] to [from, to]. */

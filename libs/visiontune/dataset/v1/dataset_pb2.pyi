@@ -2042,7 +2042,7 @@ class ImportVersionRequest(_message.Message):
     def uploads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further uploads of the same data, read as if all were one archive: several archives, or a file of
         records and archives with its images. Records of a file that is no archive may also name images as
-        `sha256:…`, which versions of this project have already.
+        `sha256:…`: those of this project's versions, and files that were uploaded.
         """
 
     @_builtins.property

@@ -3,9 +3,9 @@
 Started by import_process; it ends with its parent, however that ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Task:
     options: Options
     image_hosts: tuple[str, ...] = ()
     earlier: tuple[ReadableShard, ...] = ()
+    uploaded: Mapping[str, str] = field(default_factory=dict)  # URLs by sha256
     base: ReadableBase | None = None
 
 
@@ -63,7 +64,7 @@ def _ingest(connection: Connection, task: Task) -> Outcome:
             task.scratch,
             replace(task.options, start_method="fork"),
             more=more,
-            images=Sources(fetch, KnownImages(task.earlier)),
+            images=Sources(fetch, KnownImages(task.earlier, task.uploaded)),
             base=base,
             progress=connection.send,
             finished=connection.send,

@@ -1,6 +1,6 @@
 """Imports archives, each in a process of its own."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from visiontune_data.ingest import Options, Outcome, Progress
@@ -8,7 +8,7 @@ from visiontune_data.shards import Shard
 
 from visiontune_dataset.adapters import import_child
 from visiontune_dataset.adapters.child_process import converse
-from visiontune_dataset.ports import ImportFile, ReadableBase, ReadableShard
+from visiontune_dataset.ports import NOTHING, ImportFile, ReadableBase, ReadableShard
 
 
 class ProcessImporter:
@@ -24,11 +24,14 @@ class ProcessImporter:
         options: Options,
         *,
         earlier: Sequence[ReadableShard] = (),
+        uploaded: Mapping[str, str] = NOTHING,
         base: ReadableBase | None = None,
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Starts the process and passes on what it tells."""
-        task = import_child.Task(tuple(files), scratch, options, self._image_hosts, tuple(earlier), base)
+        task = import_child.Task(
+            tuple(files), scratch, options, self._image_hosts, tuple(earlier), dict(uploaded), base
+        )
         outcome: Outcome = await converse(import_child.run, task, {Progress: progress, Shard: finished})
         return outcome

@@ -1,6 +1,9 @@
-"""Finds images by digest in versions that exist: their previews say where each is, their shards have it."""
+"""Finds images by digest: among files that were uploaded, and in versions that exist.
 
-from collections.abc import Sequence
+Previews say where in a version each is, its shards have it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from visiontune_data.previews import example_of
 
-from visiontune_dataset.adapters.http_file import HttpFile, client
+from visiontune_dataset.adapters.http_file import HttpFile, client, read_whole
 from visiontune_dataset.ports import ReadableShard
 
 Where = tuple[int, int, str, int]  # shard, row, column and place in it
@@ -20,13 +23,16 @@ class KnownImages:
     """Implements visiontune_data.foreign.Resolve. Reads nothing before it is first asked."""
 
     shards: Sequence[ReadableShard]
+    uploaded: Mapping[str, str]  # URLs by sha256
     _http: httpx.Client = field(default_factory=client)
     _places: dict[str, Where] | None = None
     _files: dict[int, Any] = field(default_factory=dict)
     _group: tuple[tuple[int, int, str], pa.ChunkedArray] | None = None  # the last that was read
 
     def __call__(self, sha256: str) -> bytes | None:
-        """The image's bytes; None when no version has it. Raises http_file.Unreadable."""
+        """The image's bytes; None when it is nowhere. Raises http_file.Unreadable."""
+        if url := self.uploaded.get(sha256):
+            return read_whole(self._http, url)
         if self._places is None:
             self._places = self._find_all()
         if (where := self._places.get(sha256)) is None:

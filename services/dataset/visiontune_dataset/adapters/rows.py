@@ -1,4 +1,7 @@
-"""Rows of Parquet files in the bucket: the footer once, then one range read a row group."""
+"""Rows of Parquet files in the bucket: the footer once, then one range read a row group.
+
+The rows of a filter lie anywhere, and those of its next page in much the same groups: small ones are kept.
+"""
 
 import asyncio
 from bisect import bisect_right
@@ -26,7 +29,8 @@ _TRAILER_BYTES = 8  # length of the footer, and the magic
 _URL_TTL = timedelta(hours=1)
 _URL_RESERVE = timedelta(minutes=5)
 _MOST_REMEMBERED = 256
-_MOST_AT_ONCE = 16  # row groups that are read or in memory
+_MOST_AT_ONCE = 16  # row groups that are read, or in memory and not kept
+_LARGE_PART = 32  # a row group that takes this part of what may be kept, or more, is not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,21 @@ class _Known:
     first_rows: tuple[int, ...]  # of each row group, and the number of rows at the end
 
 
-class RangeRowReader:
-    """Implements `ports.RowReader`. Remembers footers and URLs of the files used last."""
+_Group = tuple[str, int, tuple[str, ...]]  # the file's object, the row group's number, the columns
 
-    def __init__(self, storage: Storage, http: httpx.AsyncClient, clock: Clock) -> None:
-        self._storage, self._http, self._clock = storage, http, clock
+
+class RangeRowReader:
+    """Implements `ports.RowReader`. Remembers footers and URLs of the files used last.
+
+    Of the row groups used last it keeps as many as fit into `memory_bytes`.
+    """
+
+    def __init__(self, storage: Storage, http: httpx.AsyncClient, clock: Clock, memory_bytes: int) -> None:
+        self._storage, self._http, self._clock, self._memory_bytes = storage, http, clock, memory_bytes
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._urls: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
+        self._kept: OrderedDict[_Group, pa.Table] = OrderedDict()
+        self._kept_bytes = 0
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def read(
@@ -63,10 +75,26 @@ class RangeRowReader:
         self, file: StoredFile, known: _Known, group: int, rows: Sequence[int], columns: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Rows of one row group; a page may touch as many groups as it has rows."""
+        key = file.object, group, tuple(columns)
+        places = [row - known.first_rows[group] for row in rows]
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return _taken(self._kept[key], places)
         start, end = _extent(known.footer.row_group(group), columns)
         async with self._slots:
             segment = await self._fetch(file, start, end)
-            return await asyncio.to_thread(_parse, file, known, {start: segment}, group, rows, columns)
+            table = await asyncio.to_thread(_parse, file, known, {start: segment}, group, columns)
+            self._keep(key, table)
+            return _taken(table, places)
+
+    def _keep(self, key: _Group, table: pa.Table) -> None:
+        """Keeps it unless it is large, or here already; those used least go."""
+        if key in self._kept or table.nbytes * _LARGE_PART >= self._memory_bytes:
+            return
+        self._kept[key] = table
+        self._kept_bytes += table.nbytes
+        while self._kept_bytes > self._memory_bytes:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
 
     async def _footer(self, file: StoredFile) -> _Known:
         if file.object in self._known:
@@ -127,23 +155,24 @@ def _extent(group: Any, columns: Sequence[str]) -> tuple[int, int]:
     return min(starts), max(ends)
 
 
+def _taken(table: pa.Table, places: Sequence[int]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = table.take(pa.array(places, pa.int64())).to_pylist()
+    return found
+
+
 def _parse(
     file: StoredFile,
     known: _Known,
     segments: dict[int, bytes],
     group: int,
-    rows: Sequence[int],
     columns: Sequence[str],
-) -> list[dict[str, Any]]:
+) -> pa.Table:
     source = pa.PythonFile(_Segments(file.size_bytes, segments), mode="r")
     # Neither merged reads, which would cross bytes that were not fetched, nor threads, which would share
     # one position.
-    table = pq.ParquetFile(source, metadata=known.footer, pre_buffer=False).read_row_group(
+    return pq.ParquetFile(source, metadata=known.footer, pre_buffer=False).read_row_group(
         group, columns=list(columns), use_threads=False
     )
-    places = [row - known.first_rows[group] for row in rows]
-    found: list[dict[str, Any]] = table.take(pa.array(places, pa.int64())).to_pylist()
-    return found
 
 
 class _Segments(Seekable):

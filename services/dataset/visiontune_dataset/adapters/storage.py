@@ -50,6 +50,18 @@ class StorageClient:
             raise UploadNotComplete(upload, "imported already, or deleted") from error
         return Archive(found.object, found.filename, found.sha256, found.size_bytes)
 
+    async def uploaded(self, project: str, most_bytes: int) -> dict[str, str]:
+        """Asks ListObjects, page by page."""
+        parent = f"projects/{project}"
+        request = pb.ListObjectsRequest(parent=parent, owner=f"{parent}/uploads", page_size=1_000)
+        found: dict[str, str] = {}
+        while True:
+            answer = await self._stub.ListObjects(request)
+            found |= {each.sha256: each.name for each in answer.objects if each.size_bytes <= most_bytes}
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
+
     async def sign(self, objects: Sequence[str], ttl: timedelta) -> list[SignedUrl]:
         """Asks SignUrls, up to 1,000 objects a call."""
         lifetime = Duration()

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +25,7 @@ from visiontune_dataset.domain.work import MakesVersion, Work
 from visiontune_dataset.ports.database import UnitOfWork
 
 PARQUET = "application/vnd.apache.parquet"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Storage(Protocol):
 
     async def get_archive(self, upload: str) -> Archive:
         """Returns a complete upload. Raises UploadNotComplete."""
+
+    async def uploaded(self, project: str, most_bytes: int) -> dict[str, str]:
+        """Returns the objects that uploads own and that are no longer than that, by sha256 (hex)."""
 
     async def sign(self, objects: Sequence[str], ttl: timedelta) -> list[SignedUrl]:
         """Returns a URL for GET of each; all of one project."""
@@ -125,13 +130,15 @@ class Importer(Protocol):
         options: Options,
         *,
         earlier: Sequence[ReadableShard] = (),
+        uploaded: Mapping[str, str] = NOTHING,
         base: ReadableBase | None = None,
         progress: Callable[[Progress], Awaitable[None]],
         finished: Callable[[Shard], Awaitable[None]],
     ) -> Outcome:
         """Returns what visiontune_data.ingest returns. Raises ChildDied, SourceUnavailable.
 
-        `earlier` are the shards whose images records may name by digest, `base` is the version to go on from.
+        `earlier` are the shards whose images records may name by digest, `uploaded` the URLs by sha256 of
+        files that may be such images, too; `base` is the version to go on from.
         """
 
 

@@ -120,6 +120,7 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
     await deps.storage.delete_owned(job.owner)
     base = await _base_of(job, deps)
     making = Making(run, deps, job.total_bytes)
+    limits = await project_limits(job.project, deps)
     with empty_scratch(job, deps) as scratch:
         signed = await deps.storage.sign([each.object for each in job.given], _SOURCE_URL_TTL)
         outcome = await deps.importer.run(
@@ -134,9 +135,10 @@ async def run_import(run: VersionRun[ImportJob], deps: Deps) -> None:
                 skip_errors=job.skip_errors,
                 validation_fraction=job.validation_fraction,
                 treatment=job.treatment,
-                limits=await project_limits(job.project, deps),
+                limits=limits,
             ),
             earlier=await _shards_of(job, deps) if job.may_name_digests else (),
+            uploaded=await _uploaded(job, limits, deps) if job.may_name_digests else {},
             base=await _readable(base, job, deps),
             progress=making.progress,
             finished=making.put,
@@ -175,6 +177,13 @@ async def _shards_of(job: ImportJob, deps: Deps) -> list[ReadableShard]:
                 found.append(await uow.versions.get(job.project, dataset.id, dataset.latest_version))
     once = {shard.examples.object: shard for version in found for shard in version.shards}
     return await readable(list(once.values()), deps)
+
+
+async def _uploaded(job: ImportJob, limits: Limits, deps: Deps) -> dict[str, str]:
+    """URLs by sha256 of files of the project that were uploaded and are small enough to be images."""
+    found = await deps.storage.uploaded(job.project, limits.image_bytes)
+    signed = await deps.storage.sign(list(found.values()), _SOURCE_URL_TTL)
+    return {sha256: each.url for sha256, each in zip(found, signed, strict=True)}
 
 
 async def project_limits(project: str, deps: Deps) -> Limits:

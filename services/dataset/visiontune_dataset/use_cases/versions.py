@@ -209,10 +209,10 @@ async def read_manifest(version: Version, ttl: timedelta, deps: Deps) -> list[Si
 async def _preview(
     version: Version, rows: Sequence[int], columns: Sequence[str], deps: Deps
 ) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for shard, local in version.located(rows):
-        found += await deps.rows.read(shard.preview, local, columns)
-    return found
+    found = await asyncio.gather(
+        *(deps.rows.read(shard.preview, local, columns) for shard, local in version.located(rows))
+    )
+    return [row for own in found for row in own]
 
 
 def check_row(version: Version, row: int) -> None:

@@ -105,7 +105,7 @@ async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool =
         needs=work
         if isinstance(work, str)
         else await estimates.estimate(project, spec, resolved, *work, steps - resolved.first_step, deps),
-        choices=tuple(choices(spec, resolved, why)),
+        choices=tuple(choices(spec, resolved, why, found)),
     )
 
 

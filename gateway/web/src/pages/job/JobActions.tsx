@@ -72,7 +72,7 @@ function Cancel({ name, asked }: { name: string; asked: boolean }) {
     <Confirm
       label="Cancel job"
       title="Cancel this job?"
-      text="The worker stops at its next step. What it has learned since the last checkpoint is lost."
+      text="The worker stops at its next step. What it has learned is lost; a job that is paused instead can go on."
       refuse="Let it run"
       action={cancel}
     />

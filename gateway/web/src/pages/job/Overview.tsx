@@ -7,41 +7,33 @@ import { LineChart } from "../../components/LineChart";
 import { Columns, Facts, Panel } from "../../components/Page";
 import { enumLabel, int, measure, moment, shortDigest } from "../../lib/format";
 import { seriesOf } from "../../lib/history";
-import { bestOf, CHARTS } from "../../lib/metrics";
+import { bestOf, chartsOf } from "../../lib/metrics";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
 import css from "./job.module.css";
 
 export function Overview({ job, points }: { job: TrainingJob; points: readonly MetricPoint[] }) {
   const measured = new Set(points.flatMap((point) => Object.keys(point.values ?? {})));
-  const [loss, accuracy, ...others] = CHARTS;
-  const charts = [
-    loss,
-    accuracy,
-    ...others.filter(({ curves }) => curves.some(({ metric }) => measured.has(metric))),
-  ];
   return (
     <div className="stack">
       <Panel>
         <div className={css.charts}>
-          {charts
-            .filter((chart) => chart !== undefined)
-            .map(({ title, curves, write, range, unit = 1 }) => (
-              <LineChart
-                key={title}
-                title={title}
-                lines={curves.map(({ metric, ...curve }) => ({
-                  ...curve,
-                  samples: seriesOf(points, metric, beforeOf(job, metric)).map(({ x, y }) => ({
-                    x,
-                    y: y / unit,
-                  })),
-                }))}
-                lastStep={int(points.at(-1)?.step)}
-                format={write}
-                {...(range && { range })}
-              />
-            ))}
+          {chartsOf(measured).map(({ title, curves, write, range, unit = 1 }) => (
+            <LineChart
+              key={title}
+              title={title}
+              lines={curves.map(({ metric, ...curve }) => ({
+                ...curve,
+                samples: seriesOf(points, metric, beforeOf(job, metric)).map(({ x, y }) => ({
+                  x,
+                  y: y / unit,
+                })),
+              }))}
+              lastStep={int(points.at(-1)?.step)}
+              format={write}
+              {...(range && { range })}
+            />
+          ))}
         </div>
       </Panel>
       <Columns>

@@ -55,6 +55,10 @@ export function EstimateView({ estimate }: { estimate: Estimate }) {
               "Tokens an example",
               tokens && `${count(tokens.median)} in the middle, ${count(tokens.max)} at most`,
             ],
+            [
+              "Time of the steps",
+              estimate.duration && `${duration(durationSeconds(estimate.duration) ?? 0)}, by an earlier job`,
+            ],
           ]}
         />
         {fits.length > 0 && (

@@ -12,6 +12,7 @@ import { Page, Panel } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { Table, type Column } from "../../components/Table";
 import { Ago } from "../../components/Time";
+import { kindsInWords } from "../../lib/families";
 import { count, int } from "../../lib/format";
 import { baseModelLabel } from "../../lib/models";
 import { idOf, lastOf, pages } from "../../lib/names";
@@ -31,7 +32,15 @@ const nameColumn = (named: (model: Model, label: string) => ReactNode): Column<M
 });
 
 const SHARED: readonly Column<Model>[] = [
-  { name: "Family", cell: (model) => model.family },
+  {
+    name: "Family",
+    cell: (model) => (
+      <>
+        {model.family}
+        <Takes family={model.family} />
+      </>
+    ),
+  },
   {
     name: "Parameters",
     cell: (model) => (int(model.parameterCount) > 0 ? count(model.parameterCount) : "–"),
@@ -59,6 +68,13 @@ const REGISTERED: readonly Column<Model>[] = [
   },
   { name: "Registered", cell: (model) => <Ago time={model.createTime} />, number: true, wide: true },
 ];
+
+/** The data that a family can be trained on. */
+function Takes({ family }: { family: string | undefined }) {
+  const families = useQuery(familiesQuery);
+  const takes = families.data?.find((each) => each.family === family)?.takes ?? [];
+  return takes.length > 0 && <div className={css.description}>takes {kindsInWords(takes)}</div>;
+}
 
 export function Component() {
   const [params, setParams] = useSearchParams();
