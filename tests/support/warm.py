@@ -45,7 +45,8 @@ answers = server.makefile()
 answers.readline()
 code = int(answers.readline() or -9)
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
 """

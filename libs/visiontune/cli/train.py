@@ -242,9 +242,8 @@ def base_model(text: str, client: "Client") -> "trainer_pb2.BaseModel":
     if full in known:
         return trainer_pb2.BaseModel(model=full)
     if any(family.unavailable_reason for family in client.list_model_families()):
-        return trainer_pb2.BaseModel(
-            preset=text
-        )  # it may be switched off, and so not listed: the server says
+        # It may be one that is switched off, and so not listed: the server says.
+        return trainer_pb2.BaseModel(preset=text)
     raise Failed(
         f'There is no model "{text}". Known: {", ".join(map(names.short, known)) or "none"}.',
         "For the Hugging Face Hub write owner/name; for a folder ./folder.",

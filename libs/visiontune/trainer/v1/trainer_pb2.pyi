@@ -1575,7 +1575,8 @@ class MetricPoint(_message.Message):
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Values by name: `loss`, `learning_rate`, `grad_norm`, `samples_per_second`,
         `tokens_per_second`, `memory_bytes`; after an evaluation each of its measures behind `eval_`, for example
-        `eval_loss`, `eval_exact_match`, and how fast it was as `evaluation_samples_per_second`. Every ten seconds the load of the first process's machine:
+        `eval_loss`, `eval_exact_match`, and how fast it was as `evaluation_samples_per_second`. Every ten
+        seconds the load of the first process's machine:
         `system_cpu_percent` (of a core) and `system_memory_bytes` of the attempt's processes,
         `system_memory_peak_bytes` of the first, `system_disk_read_bytes_per_second`; with NVIDIA accelerators
         `system_gpu_percent`, `system_gpu_celsius`, `system_gpu_watts` and `system_gpu_memory_bytes`: of several
