@@ -139,7 +139,7 @@ def build(settings: Settings, deps: Deps, upstreams: Upstreams, stopping: asynci
     """Returns the HTTP half."""
     routes = Routes.of(rules())
     limits = Limits(settings.request_limit_bytes, settings.call_timeout_s, settings.sse_comment_interval_s)
-    transcoder = Transcoder(routes, upstreams, Exchange(deps).token_for, limits, stopping)
+    transcoder = Transcoder(routes, upstreams, Exchange(deps), limits, stopping)
     pages = FixedPages(document.build(routes), keys.jwks_of(settings.signing_key_file), upstreams)
     web = WebApp(settings.web_folder, settings.object_store_origins)
     return Starlette(

@@ -196,7 +196,8 @@ def storage(plan: Plan) -> Program:
 
 def dataset(plan: Plan) -> Program:
     """Imports archives and serves datasets."""
-    return _server(plan, "dataset", plan.ports.dataset, plan.ports.dataset_metrics)
+    links = {"VISIONTUNE_DATASET_PUBLIC_BASE_URL": f"http://{LOOPBACK}:{plan.ports.gateway}"}
+    return _server(plan, "dataset", plan.ports.dataset, plan.ports.dataset_metrics, defaults=links)
 
 
 def trainer(plan: Plan) -> Program:

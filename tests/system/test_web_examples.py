@@ -5,6 +5,7 @@ import re
 import tarfile
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -59,6 +60,24 @@ def test_search_and_filters_narrow_the_grid_and_stay_in_the_address(visit: Visit
     expect(page.get_by_role("group", name=f"{NUMBERS + 1} thumbnails")).to_be_visible()
     page.get_by_text("Duplicates", exact=True).last.click()
     matches(page, 2)
+
+
+def test_a_link_to_an_image_opens_without_a_key(visit: Visit, numbers: str, stack: Stack) -> None:
+    page = visit.open(f"{numbers}?at=3")
+    drawer = page.get_by_role("dialog")
+    drawer.get_by_role("button", name="Make one that opens without a key").click()
+    url = drawer.get_by_role("link", name="Open").get_attribute("href")
+    assert url
+    answer = httpx.get(url)
+    assert (answer.content, answer.headers["content-type"]) == (pictures.picture(3), "image/jpeg")
+    assert answer.headers["cache-control"].startswith("public, max-age=")
+    signed = json.loads(stack.cli("dataset", "links", "numbers/v1", "3", "--output", "json").stdout)
+    assert signed["links"][0]["imageUrls"] == [url], "asked again soon the link is the same"
+    told = stack.cli("dataset", "links", "numbers", "3", "4").stdout
+    assert url in told
+    assert told.count("thumbnail http://") == 2
+    thumbnail = httpx.get(signed["links"][0]["thumbnailUrl"])
+    assert thumbnail.content.startswith(b"\xff\xd8")
 
 
 def test_a_filter_that_cannot_be_read_is_explained(visit: Visit, numbers: str) -> None:

@@ -132,6 +132,8 @@ def _operation(route: Route, variables: list[str], schemas: Schemas) -> Schema:
             "default": {"$ref": "#/components/responses/Error"},
         },
     }
+    if route.is_open:
+        operation["security"] = []
     if route.body:
         content = _BYTES if route.takes_file else {"application/json": {"schema": _body(route, schemas)}}
         operation["requestBody"] = {"required": True, "content": content}

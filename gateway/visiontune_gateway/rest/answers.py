@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format, timestamp_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from starlette.responses import Response
@@ -59,20 +60,38 @@ _IMMUTABLE = frozenset(
     f"visiontune.dataset.v1.DatasetService.{name}" for name in ("GetExampleImage", "GetThumbnails")
 )
 _KEPT = "private, max-age=300"
+# So long a cache on the way may show a linked picture after its version was deleted.
+_LINKED_MOST_S = 86_400
 
 
 def answer(route: Route, message: Message, if_none_match: str = "") -> Response:
     """Returns a method's answer, or that it is the one which the caller has (`if_none_match`: its ETags)."""
     response = _whole(route, message)
-    if route.method.full_name not in _IMMUTABLE:
+    if route.is_open:
+        response.headers.update(_of_a_link(message))
+    elif route.method.full_name in _IMMUTABLE:
+        response.headers.update({"Cache-Control": f"{_KEPT}, immutable", "Vary": "Authorization"})
+    else:
         return response
     etag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
-    response.headers.update({"Cache-Control": f"{_KEPT}, immutable", "ETag": etag, "Vary": "Authorization"})
+    response.headers["ETag"] = etag
     if etag not in {each.strip().removeprefix("W/") for each in if_none_match.split(",")}:
         return response
     for name in ("content-length", "content-type"):
         del response.headers[name]
     return Response(status_code=304, headers=response.headers)
+
+
+def _of_a_link(body: Any) -> dict[str, str]:
+    """Headers of a picture that is for all who have its link: caches on the way, pages of other sites."""
+    end = timestamp_pb2.Timestamp()
+    body.extensions[0].Unpack(end)
+    left_s = max(0, end.seconds - int(time.time()))
+    return {
+        "Cache-Control": f"public, max-age={min(left_s, _LINKED_MOST_S)}, immutable",
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
 
 
 def _whole(route: Route, message: Message) -> Response:

@@ -7,7 +7,7 @@ from typing import Self
 from google.protobuf.descriptor import MethodDescriptor
 from visiontune_kit.errors import NotFound, Unimplemented
 
-from visiontune_gateway.rest.contracts import Rule
+from visiontune_gateway.rest.contracts import OPEN, Rule
 from visiontune_gateway.rest.templates import Template
 
 HTTP_BODY = "google.api.HttpBody"
@@ -64,6 +64,11 @@ class Route:
         """True when the HTTP body is bytes, of any type, and not JSON."""
         field = self.method.input_type.fields_by_name.get(self.body)
         return bool(field and field.message_type and field.message_type.full_name == HTTP_BODY)
+
+    @property
+    def is_open(self) -> bool:
+        """True when it is answered without an API key."""
+        return self.method.full_name in OPEN
 
     @property
     def grpc_path(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -46,6 +46,16 @@ class Upstreams(Protocol):
         """Begins a method of many answers."""
 
 
+class Tokens(Protocol):
+    """What the services are shown."""
+
+    async def token_for(self, header: str | None) -> str:
+        """Returns the token for an Authorization header. Raises Unauthenticated."""
+
+    def token_for_anyone(self) -> str:
+        """Returns the token for who shows nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the operator decides."""
@@ -62,13 +72,13 @@ class Transcoder:
         self,
         routes: Routes,
         upstreams: Upstreams,
-        token_for: Callable[[str | None], Awaitable[str]],
+        tokens: Tokens,
         limits: Limits,
         stopping: asyncio.Event,
     ) -> None:
         self._routes = routes
         self._upstreams = upstreams
-        self._token_for = token_for
+        self._tokens = tokens
         self._limits = limits
         self._stopping = stopping
         self._durations = metrics.get_meter("visiontune").create_histogram(
@@ -115,7 +125,10 @@ class Transcoder:
         return response
 
     async def _call(self, request: Request, route: Route, variables: dict[str, str]) -> Response:
-        token = await self._token_for(request.headers.get("authorization"))
+        if route.is_open:
+            token = self._tokens.token_for_anyone()
+        else:
+            token = await self._tokens.token_for(request.headers.get("authorization"))
         # A stream's body is passed on as it comes: how much of it is too much is the service's to say.
         as_stream = route.method.client_streaming
         body = b"" if as_stream else await read_body(request, self._limits.request_bytes)

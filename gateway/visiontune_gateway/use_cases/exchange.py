@@ -18,6 +18,7 @@ TOKEN_TTL_S = 300.0
 _RENEW_BEFORE_S = 90.0
 _MOST_REMEMBERED = 10_000
 _SCHEME = "bearer"
+_ANYONE = Principal(subject="anyone", project="", role=Role.VIEWER, kind=Kind.USER)
 
 
 class MissingApiKey(Unauthenticated):
@@ -57,18 +58,22 @@ class Exchange:
             return bearer
         # Remembered by digest, so that no key lies in memory for long.
         mark = hashlib.sha256(bearer.encode()).hexdigest()
-        known = self._minted.get(mark)
-        if known is None or self._monotonic() >= known.good_until:
-            known = await self._mint(bearer)
-            if len(self._minted) >= _MOST_REMEMBERED:
-                self._minted.clear()
-            self._minted[mark] = known
-        return known.token
+        return self._known(mark) or self._mint(mark, await authenticate(bearer, self._deps))
 
-    async def _mint(self, bearer: str) -> _Minted:
-        principal = await authenticate(bearer, self._deps)
+    def token_for_anyone(self) -> str:
+        """Returns a token that belongs to no project, for methods that are open to all."""
+        return self._known(_ANYONE.subject) or self._mint(_ANYONE.subject, _ANYONE)
+
+    def _known(self, mark: str) -> str:
+        known = self._minted.get(mark)
+        return known.token if known and self._monotonic() < known.good_until else ""
+
+    def _mint(self, mark: str, principal: Principal) -> str:
         token = self._deps.minter.mint(principal, TOKEN_TTL_S)
-        return _Minted(token, self._monotonic() + TOKEN_TTL_S - _RENEW_BEFORE_S)
+        if len(self._minted) >= _MOST_REMEMBERED:
+            self._minted.clear()
+        self._minted[mark] = _Minted(token, self._monotonic() + TOKEN_TTL_S - _RENEW_BEFORE_S)
+        return token
 
 
 async def authenticate(bearer: str, deps: Deps) -> Principal:

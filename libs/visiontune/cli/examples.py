@@ -1,6 +1,7 @@
 """`visiontune dataset` for what is in a version: looking at examples."""
 
 import itertools
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ _ORDERS = {Order.TEXT: "text_bytes desc", Order.IMAGES: "image_pixels desc"}
 def add_to(app: typer.Typer) -> None:
     """Adds the commands of this module to `visiontune dataset`."""
     app.command("examples")(examples)
+    app.command("links")(links)
 
 
 @talks
@@ -72,6 +74,28 @@ def examples(
         ),
         empty="No examples match.",
     )
+
+
+@talks
+def links(
+    session: Session,
+    name: Target,
+    rows: Annotated[list[int], typer.Argument(help="Rows of the examples, from 0.", min=0)],
+    ttl_s: Annotated[
+        int,
+        typer.Option("--ttl", min=60, max=604_800, metavar="SECONDS", help="How long they work at least."),
+    ] = 3600,
+) -> None:
+    """Sign links to the pictures of examples, which open without an API key until they end."""
+    signed = session.client.sign_image_links(name, rows, timedelta(seconds=ttl_s))
+    if session.is_json:
+        session.resource(signed)
+        return
+    for each in signed.links:
+        session.say(f"[bold]{escape(names.short(each.example))}[/]")
+        for what, url in (("thumbnail", each.thumbnail_url), *(("image", url) for url in each.image_urls)):
+            session.say(f"{what:9} {escape(url) or 'none'}")
+    session.say(f"They work until {signed.expire_time.ToDatetime():%Y-%m-%d %H:%M} UTC.")
 
 
 def text_of(example: "dataset_pb2.Example") -> str:

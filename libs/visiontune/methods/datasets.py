@@ -1,6 +1,7 @@
 """Datasets, their versions and examples."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from google.longrunning import operations_pb2
 
@@ -119,6 +120,14 @@ class Datasets(Calls):
         """The original bytes of one image."""
         request = dataset_pb2.GetExampleImageRequest(name=example, index=index)
         return self._transport.call(call_for(rpc(_DATASETS, "GetExampleImage"), request)).content
+
+    def sign_image_links(
+        self, version: str, rows: Sequence[int], ttl: timedelta = timedelta(hours=1)
+    ) -> dataset_pb2.SignImageLinksResponse:
+        """Links to the pictures of at most 200 examples, which open without an API key until they end."""
+        request = dataset_pb2.SignImageLinksRequest(parent=self.version_name(version), rows=rows)
+        request.ttl.FromTimedelta(ttl)
+        return self.call(rpc(_DATASETS, "SignImageLinks"), request, dataset_pb2.SignImageLinksResponse())
 
     def preview_augmentation(
         self,

@@ -12,11 +12,12 @@ from visiontune_kit.clock import Clock, SystemClock
 from visiontune_kit.database import Database
 from visiontune_kit.operations import Operations, Run
 from visiontune_kit.server import Program, Rpc
-from visiontune_kit.tokens import ServiceTokens, TokenMinter
+from visiontune_kit.tokens import ServiceTokens, TokenMinter, TokenVerifier
 
 from visiontune_dataset import rpc
 from visiontune_dataset.adapters.database import UnitOfWork
 from visiontune_dataset.adapters.export_process import ProcessExporter
+from visiontune_dataset.adapters.image_links import JwtLinks
 from visiontune_dataset.adapters.import_process import ProcessImporter
 from visiontune_dataset.adapters.imports import DurableExportRun, DurableImports, DurableRun
 from visiontune_dataset.adapters.indexes import PreviewIndexes
@@ -61,6 +62,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         rows=rows,
         indexes=PreviewIndexes(rows, settings.index_cache_bytes),
         previewer=RemotePreviewer(preview_target, settings.client_tls) if preview_target else child,
+        links=_links(settings),
         clock=clock,
         rules=rules_of(settings),
     )
@@ -151,6 +153,14 @@ def _operations(database: Database, deps: Deps, settings: Settings, clock: Clock
         lease_s=settings.operation_lease_s,
         concurrency=settings.import_concurrency,
     )
+
+
+def _links(settings: Settings) -> JwtLinks | None:
+    key, issuers = settings.signing_key_file, settings.issuers_file
+    if not (settings.public_base_url and key and issuers):
+        return None
+    minter, verifier = TokenMinter.from_file(key, _ISSUER), TokenVerifier.from_file(issuers)
+    return JwtLinks(settings.public_base_url, minter, verifier)
 
 
 def _tokens(settings: Settings) -> ServiceTokens | None:

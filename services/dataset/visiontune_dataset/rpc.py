@@ -26,6 +26,7 @@ from visiontune_dataset.use_cases import (
     exports,
     filters,
     imports,
+    links,
     previews,
     templates,
     versions,
@@ -48,6 +49,8 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetExample": Role.VIEWER,
     f"/{NAME}/GetExampleImage": Role.VIEWER,
     f"/{NAME}/GetThumbnails": Role.VIEWER,
+    f"/{NAME}/SignImageLinks": Role.VIEWER,
+    f"/{NAME}/GetLinkedImage": Role.VIEWER,
     f"/{NAME}/GetStatistics": Role.VIEWER,
     f"/{NAME}/GetValidationReport": Role.VIEWER,
     f"/{NAME}/ListProblems": Role.VIEWER,
@@ -75,7 +78,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{OPERATIONS}/CancelOperation": Role.EDITOR,
     f"/{OPERATIONS}/DeleteOperation": Role.EDITOR,
 }
-UNSCOPED = frozenset({f"/{NAME}/ListFormats", f"/{NAME}/GetTemplate"})
+UNSCOPED = frozenset(f"/{NAME}/{method}" for method in ("ListFormats", "GetTemplate", "GetLinkedImage"))
 
 
 class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
@@ -174,6 +177,19 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return pb.GetThumbnailsResponse(
             thumbnails=[wire.thumbnail_to(version, each) for each in found], total_size=total
         )
+
+    async def SignImageLinks(
+        self, request: pb.SignImageLinksRequest, context: Any
+    ) -> pb.SignImageLinksResponse:
+        version = await self._version(request.parent)
+        found, end = await links.sign_links(version, request.rows, wire.ttl_from(request), self._deps)
+        return wire.links_to(version, found, end)
+
+    async def GetLinkedImage(self, request: pb.GetLinkedImageRequest, context: Any) -> httpbody_pb2.HttpBody:
+        image, end = await links.open_link(request.token, self._deps)
+        body = httpbody_pb2.HttpBody(content_type=CONTENT_TYPES[image.format], data=image.data)
+        body.extensions.add().Pack(wire.timestamp(end))
+        return body
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
         version = await self._version(request.name)

@@ -75,6 +75,12 @@ class Settings(ServerSettings):
     frames_per_video: int = Field(8, ge=1, le=64, description="Frames that are taken of a video.")
     messages_per_example: int = Field(100, ge=1, description="Most messages of an example.")
     record_bytes: int = Field(1 * MIB, ge=1, description="Largest record.")
+    public_base_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="Where links to pictures begin: the gateway's address, or that of a CDN before it, for "
+        "example https://images.example.org; empty: none are signed.",
+    )
     image_hosts: str = Field(
         "",
         description="Hosts, by commas, from which images are fetched that records name by https URLs; "

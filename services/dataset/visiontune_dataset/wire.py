@@ -31,6 +31,7 @@ from visiontune_dataset.ports import SignedUrl
 from visiontune_dataset.ports.database import StoredReport
 from visiontune_dataset.use_cases.datasets import CreateDataset, UpdateDataset
 from visiontune_dataset.use_cases.imports import StartImport
+from visiontune_dataset.use_cases.links import ExampleLinks
 from visiontune_dataset.use_cases.previews import Preview, PreviewAugmentation
 from visiontune_dataset.use_cases.versions import Selection, ShownExample, ShownThumbnail
 
@@ -163,7 +164,7 @@ def version_beside(name: str, beside: str) -> int:
     return version_number(name)
 
 
-def ttl_from(request: pb.GetReadManifestRequest) -> timedelta:
+def ttl_from(request: pb.GetReadManifestRequest | pb.SignImageLinksRequest) -> timedelta:
     """How long URLs shall work."""
     return request.ttl.ToTimedelta() if request.HasField("ttl") else _DEFAULT_TTL
 
@@ -319,6 +320,21 @@ def thumbnail_to(version: Version, shown: ShownThumbnail) -> pb.Thumbnail:
         data=shown.data,
         width_px=shown.width_px,
         height_px=shown.height_px,
+    )
+
+
+def links_to(version: Version, found: Sequence[ExampleLinks], end: datetime) -> pb.SignImageLinksResponse:
+    """Writes the links of some rows."""
+    return pb.SignImageLinksResponse(
+        links=[
+            pb.ImageLinks(
+                example=f"{version.name}/examples/{each.row}",
+                thumbnail_url=each.thumbnail,
+                image_urls=each.images,
+            )
+            for each in found
+        ],
+        expire_time=timestamp(end),
     )
 
 

@@ -35,6 +35,7 @@ REQUESTS: dict[str, Callable[[str, str], Any]] = {
     "GetExample": lambda _o, _d: pb.GetExampleRequest(name=EXAMPLE),
     "GetExampleImage": lambda _o, _d: pb.GetExampleImageRequest(name=EXAMPLE),
     "GetThumbnails": lambda _o, _d: pb.GetThumbnailsRequest(parent=VERSION),
+    "SignImageLinks": lambda _o, _d: pb.SignImageLinksRequest(parent=VERSION, rows=[0]),
     "GetStatistics": lambda _o, _d: pb.GetStatisticsRequest(name=f"{VERSION}/statistics"),
     "GetValidationReport": lambda operation, _d: pb.GetValidationReportRequest(
         name=operation.replace("/operations/", "/validationReports/")

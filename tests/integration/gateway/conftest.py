@@ -1,6 +1,7 @@
 """A real gateway in front of a real gRPC server that answers by script, through the kit's own gate."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from google.api import httpbody_pb2
 from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf import timestamp_pb2
 from visiontune.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from visiontune.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from visiontune_gateway import app, keys
@@ -77,6 +79,16 @@ class Datasets(dataset_pb2_grpc.DatasetServiceServicer):
         self._seen.note(request)
         return httpbody_pb2.HttpBody(content_type="image/png", data=PIXELS)
 
+    async def GetLinkedImage(self, request: Any, context: Any) -> httpbody_pb2.HttpBody:
+        self._seen.note(request)
+        if request.token == "wrong":
+            raise errors.PermissionDenied("no such link", reason="ImageLinkInvalid")
+        body = httpbody_pb2.HttpBody(content_type="image/png", data=PIXELS)
+        end = timestamp_pb2.Timestamp()
+        end.FromSeconds(int(time.time()) + int(request.token))
+        body.extensions.add().Pack(end)
+        return body
+
     async def GetThumbnails(self, request: Any, context: Any) -> dataset_pb2.GetThumbnailsResponse:
         return dataset_pb2.GetThumbnailsResponse(thumbnails=[dataset_pb2.Thumbnail(width_px=3)], total_size=1)
 
@@ -139,7 +151,10 @@ def keys_folder(tmp_path: Path) -> Path:
 async def upstream(seen: Seen, keys_folder: Path) -> AsyncIterator[str]:
     """host:port of a server of all the services behind."""
     names = {
-        f"/{DATASETS}/": ("CreateDataset", "GetDataset", "UpdateDataset", "GetExampleImage", "GetThumbnails"),
+        f"/{DATASETS}/": (
+            *("CreateDataset", "GetDataset", "UpdateDataset"),
+            *("GetExampleImage", "GetThumbnails", "GetLinkedImage"),
+        ),
         f"/{TRAINER}/": ("CreateTrainingJob", "WatchTrainingJob"),
         f"/{OPERATIONS}/": ("GetOperation",),
     }
@@ -152,6 +167,7 @@ async def upstream(seen: Seen, keys_folder: Path) -> AsyncIterator[str]:
             Rpc(OPERATIONS, operations_pb2_grpc.add_OperationsServicer_to_server, Operations()),
         ],
         access={prefix + name: Role.VIEWER for prefix, methods in names.items() for name in methods},
+        unscoped=frozenset({f"/{DATASETS}/GetLinkedImage"}),
     )
     async with server.running(program) as address:
         yield address

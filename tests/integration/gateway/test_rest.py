@@ -117,6 +117,30 @@ async def test_pictures_that_a_browser_has_are_not_sent_again(operator: Client, 
     assert (changed.status_code, changed.content) == (200, first.content)
 
 
+@pytest.mark.parametrize(("left_s", "kept_s"), [(300, 300), (200_000, 86_400), (-5, 0)])
+async def test_linked_pictures_need_no_key_and_may_be_kept_by_all(
+    http: httpx.AsyncClient, seen: Seen, left_s: int, kept_s: int
+) -> None:
+    answer = await http.get(f"/v1/images/{left_s}")
+    assert (answer.status_code, answer.content) == (200, PIXELS)
+    [found] = re.findall(r"^public, max-age=(\d+), immutable$", answer.headers["cache-control"])
+    assert kept_s - 2 <= int(found) <= kept_s
+    assert "vary" not in answer.headers
+    assert answer.headers["access-control-allow-origin"] == "*"
+    etag = answer.headers["etag"]
+    again = await http.get(f"/v1/images/{left_s}", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    # A key that comes along is nobody's business here.
+    await http.get(f"/v1/images/{left_s}", headers={"Authorization": "Bearer vt_wrong"})
+    assert set(seen.subjects) == {"anyone"}
+
+
+async def test_a_link_that_is_none_is_refused_and_forgotten(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/images/wrong")
+    assert (answer.status_code, answer.headers["cache-control"]) == (403, "no-store")
+    assert reason(answer) == "ImageLinkInvalid"
+
+
 async def test_what_can_change_is_not_kept(operator: Client) -> None:
     answer = await operator.get(f"{DATASETS}/d", headers={"If-None-Match": "*"})
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")

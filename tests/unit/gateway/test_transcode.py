@@ -11,10 +11,15 @@ from visiontune_gateway.rest.routes import Routes
 from visiontune_gateway.rest.transcode import Limits, Transcoder
 
 
-async def test_a_client_that_leaves_within_its_body_is_no_fault_of_ours() -> None:
-    async def token_for(_header: str | None) -> str:
+class _Tokens:
+    async def token_for(self, _header: str | None) -> str:
         return "token"
 
+    def token_for_anyone(self) -> str:
+        return "token"
+
+
+async def test_a_client_that_leaves_within_its_body_is_no_fault_of_ours() -> None:
     body: Iterator[dict[str, Any]] = iter(
         [{"type": "http.request", "body": b'{"dis', "more_body": True}, {"type": "http.disconnect"}]
     )
@@ -25,7 +30,7 @@ async def test_a_client_that_leaves_within_its_body_is_no_fault_of_ours() -> Non
     path = b"/v1/projects/default/datasets"
     scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": []}
     nobody = cast("Any", None)  # No service is asked.
-    transcoder = Transcoder(Routes.of(rules()), nobody, token_for, Limits(1024, 1, 1), asyncio.Event())
+    transcoder = Transcoder(Routes.of(rules()), nobody, _Tokens(), Limits(1024, 1, 1), asyncio.Event())
     with capture_logs() as logged:
         answer = await transcoder.answer(Request(scope, receive))
     assert answer.status_code == 499

@@ -179,6 +179,15 @@ export function exampleImageQuery(example: string, index: number) {
   });
 }
 
+/** URLs of an example's images that open without a key for an hour or a little more. */
+export async function signImageLinks(example: string): Promise<readonly string[]> {
+  const answer = await json<{ links?: { imageUrls?: string[] }[] }>(`${versionOf(example)}:signImageLinks`, {
+    method: "POST",
+    body: { rows: [lastOf(example)] },
+  });
+  return answer.links?.[0]?.imageUrls ?? [];
+}
+
 /** The formats that an archive may have. */
 export const formatsQuery = queryOptions({
   queryKey: ["formats"],

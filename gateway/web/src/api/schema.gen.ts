@@ -591,6 +591,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/projects/{project}/datasets/{dataset}/versions/{version}:signImageLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs links to the pictures of a few examples
+         * @description Signs links to the pictures of a few examples. Whoever has a link can open it, without an API key, until it ends or the version is deleted; caches on the way, such as a CDN, may keep the picture for up to a day. FAILED_PRECONDITION (`ImageLinksOff`) where the operator has not said at which address links begin.
+         */
+        post: operations["SignImageLinks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/images/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns the picture that a link of SignImageLinks leads to; over REST without an API key
+         * @description Returns the picture that a link of SignImageLinks leads to; over REST without an API key. `extensions` of the answer holds the time at which the link ends, as google.protobuf.Timestamp. PERMISSION_DENIED (`ImageLinkInvalid`) for a link that has ended or that was not signed here.
+         */
+        get: operations["GetLinkedImage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/projects/{project}/datasets/{dataset}/versions/{version}/statistics": {
         parameters: {
             query?: never;
@@ -2833,6 +2873,15 @@ export interface components {
          * @enum {string}
          */
         "Hyperparameters.Schedule": "SCHEDULE_UNSPECIFIED" | "SCHEDULE_LINEAR" | "SCHEDULE_COSINE" | "SCHEDULE_CONSTANT";
+        /** @description Links to the pictures of one example. */
+        ImageLinks: {
+            /** @description The example's name. */
+            example?: string;
+            /** @description URL of the thumbnail: a JPEG of the first image, at most 256 px a side. Empty for an example without images. */
+            thumbnailUrl?: string;
+            /** @description URLs of the images' original bytes, in the order of their slots. */
+            imageUrls?: string[];
+        };
         /** @description What images become at import. Each is stored as it came where this would not make its file smaller; what is made is upright, in sRGB with 8 bits a sample, and has no metadata. docs/rules.md says more. */
         ImagePolicy: {
             /**
@@ -3912,6 +3961,16 @@ export interface components {
             };
             /** @description Signed URL for GET, byte ranges included. A secret until the manifest's `expire_time`. */
             url?: string;
+        };
+        /** @description Answer of SignImageLinks. */
+        SignImageLinksResponse: {
+            /** @description One for each row, in the order of the request. */
+            links?: components["schemas"]["ImageLinks"][];
+            /**
+             * Format: date-time
+             * @description When the links end.
+             */
+            expireTime?: string;
         };
         /** @description Answer of SignUrls. */
         SignUrlsResponse: {
@@ -5491,6 +5550,63 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetThumbnailsResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    SignImageLinks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                dataset: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Row numbers of the examples, from 0. */
+                    rows: string[];
+                    /** @description How long the links work at least, and less than half as long again: their ends are rounded, so that who asks again soon gets the same links, which caches know. One hour when absent, at most seven days. Must be at least 60 s and at most 604,800 s. */
+                    ttl?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignImageLinksResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetLinkedImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
                 };
             };
             default: components["responses"]["Error"];

@@ -2415,6 +2415,126 @@ class GetThumbnailsResponse(_message.Message):
 Global___GetThumbnailsResponse: _TypeAlias = GetThumbnailsResponse  # noqa: Y015
 
 @_typing.final
+class SignImageLinksRequest(_message.Message):
+    """Request of SignImageLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`projects/{project}/datasets/{dataset}/versions/{version}`."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Row numbers of the examples, from 0."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the links work at least, and less than half as long again: their ends are rounded, so that who
+        asks again soon gets the same links, which caches know. One hour when absent, at most seven days.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "rows", b"rows", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignImageLinksRequest: _TypeAlias = SignImageLinksRequest  # noqa: Y015
+
+@_typing.final
+class SignImageLinksResponse(_message.Message):
+    """Answer of SignImageLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageLinks]:
+        """One for each row, in the order of the request."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the links end."""
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[Global___ImageLinks] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "links", b"links"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignImageLinksResponse: _TypeAlias = SignImageLinksResponse  # noqa: Y015
+
+@_typing.final
+class ImageLinks(_message.Message):
+    """Links to the pictures of one example."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_URL_FIELD_NUMBER: _builtins.int
+    IMAGE_URLS_FIELD_NUMBER: _builtins.int
+    example: _builtins.str
+    """The example's name."""
+    thumbnail_url: _builtins.str
+    """URL of the thumbnail: a JPEG of the first image, at most 256 px a side. Empty for an example without images."""
+    @_builtins.property
+    def image_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URLs of the images' original bytes, in the order of their slots."""
+
+    def __init__(
+        self,
+        *,
+        example: _builtins.str = ...,
+        thumbnail_url: _builtins.str = ...,
+        image_urls: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "image_urls", b"image_urls", "thumbnail_url", b"thumbnail_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageLinks: _TypeAlias = ImageLinks  # noqa: Y015
+
+@_typing.final
+class GetLinkedImageRequest(_message.Message):
+    """Request of GetLinkedImage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The last segment of a link."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLinkedImageRequest: _TypeAlias = GetLinkedImageRequest  # noqa: Y015
+
+@_typing.final
 class GetStatisticsRequest(_message.Message):
     """Request of GetStatistics."""
 

@@ -106,6 +106,16 @@ class DatasetServiceStub:
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsRequest.SerializeToString,
                 response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsResponse.FromString,
                 _registered_method=True)
+        self.SignImageLinks = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/SignImageLinks',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksRequest.SerializeToString,
+                response_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksResponse.FromString,
+                _registered_method=True)
+        self.GetLinkedImage = channel.unary_unary(
+                '/visiontune.dataset.v1.DatasetService/GetLinkedImage',
+                request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetLinkedImageRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/visiontune.dataset.v1.DatasetService/GetStatistics',
                 request_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetStatisticsRequest.SerializeToString,
@@ -319,6 +329,24 @@ class DatasetServiceServicer:
 
     def GetThumbnails(self, request, context):
         """Returns the thumbnails of a run of examples: the first image of each, at most 256 px a side.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignImageLinks(self, request, context):
+        """Signs links to the pictures of a few examples. Whoever has a link can open it, without an API key, until
+        it ends or the version is deleted; caches on the way, such as a CDN, may keep the picture for up to a day.
+        FAILED_PRECONDITION (`ImageLinksOff`) where the operator has not said at which address links begin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLinkedImage(self, request, context):
+        """Returns the picture that a link of SignImageLinks leads to; over REST without an API key. `extensions` of
+        the answer holds the time at which the link ends, as google.protobuf.Timestamp. PERMISSION_DENIED
+        (`ImageLinkInvalid`) for a link that has ended or that was not signed here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -557,6 +585,16 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.GetThumbnails,
                     request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsRequest.FromString,
                     response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsResponse.SerializeToString,
+            ),
+            'SignImageLinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignImageLinks,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksRequest.FromString,
+                    response_serializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksResponse.SerializeToString,
+            ),
+            'GetLinkedImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLinkedImage,
+                    request_deserializer=visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetLinkedImageRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -1019,6 +1057,60 @@ class DatasetService:
             '/visiontune.dataset.v1.DatasetService/GetThumbnails',
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsRequest.SerializeToString,
             visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetThumbnailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignImageLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/SignImageLinks',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksRequest.SerializeToString,
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.SignImageLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLinkedImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.dataset.v1.DatasetService/GetLinkedImage',
+            visiontune_dot_dataset_dot_v1_dot_dataset__pb2.GetLinkedImageRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

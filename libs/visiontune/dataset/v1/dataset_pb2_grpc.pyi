@@ -84,6 +84,16 @@ class DatasetServiceStub:
     """Returns the original bytes of one image of an example, with its MIME type."""
     GetThumbnails: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetThumbnailsRequest, _dataset_pb2.GetThumbnailsResponse]
     """Returns the thumbnails of a run of examples: the first image of each, at most 256 px a side."""
+    SignImageLinks: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.SignImageLinksRequest, _dataset_pb2.SignImageLinksResponse]
+    """Signs links to the pictures of a few examples. Whoever has a link can open it, without an API key, until
+    it ends or the version is deleted; caches on the way, such as a CDN, may keep the picture for up to a day.
+    FAILED_PRECONDITION (`ImageLinksOff`) where the operator has not said at which address links begin.
+    """
+    GetLinkedImage: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetLinkedImageRequest, _httpbody_pb2.HttpBody]
+    """Returns the picture that a link of SignImageLinks leads to; over REST without an API key. `extensions` of
+    the answer holds the time at which the link ends, as google.protobuf.Timestamp. PERMISSION_DENIED
+    (`ImageLinkInvalid`) for a link that has ended or that was not signed here.
+    """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]
@@ -211,6 +221,16 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns the original bytes of one image of an example, with its MIME type."""
     GetThumbnails: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetThumbnailsRequest, _dataset_pb2.GetThumbnailsResponse]  # type: ignore[assignment]
     """Returns the thumbnails of a run of examples: the first image of each, at most 256 px a side."""
+    SignImageLinks: _aio.UnaryUnaryMultiCallable[_dataset_pb2.SignImageLinksRequest, _dataset_pb2.SignImageLinksResponse]  # type: ignore[assignment]
+    """Signs links to the pictures of a few examples. Whoever has a link can open it, without an API key, until
+    it ends or the version is deleted; caches on the way, such as a CDN, may keep the picture for up to a day.
+    FAILED_PRECONDITION (`ImageLinksOff`) where the operator has not said at which address links begin.
+    """
+    GetLinkedImage: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetLinkedImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns the picture that a link of SignImageLinks leads to; over REST without an API key. `extensions` of
+    the answer holds the time at which the link ends, as google.protobuf.Timestamp. PERMISSION_DENIED
+    (`ImageLinkInvalid`) for a link that has ended or that was not signed here.
+    """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetStatisticsRequest, _dataset_pb2.Statistics]  # type: ignore[assignment]
     """Returns a version's statistics, computed once at import."""
     GetValidationReport: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetValidationReportRequest, _dataset_pb2.ValidationReport]  # type: ignore[assignment]
@@ -413,6 +433,28 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.GetThumbnailsResponse, _abc.Awaitable[_dataset_pb2.GetThumbnailsResponse]]:
         """Returns the thumbnails of a run of examples: the first image of each, at most 256 px a side."""
+
+    @_abc_1.abstractmethod
+    def SignImageLinks(
+        self,
+        request: _dataset_pb2.SignImageLinksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.SignImageLinksResponse, _abc.Awaitable[_dataset_pb2.SignImageLinksResponse]]:
+        """Signs links to the pictures of a few examples. Whoever has a link can open it, without an API key, until
+        it ends or the version is deleted; caches on the way, such as a CDN, may keep the picture for up to a day.
+        FAILED_PRECONDITION (`ImageLinksOff`) where the operator has not said at which address links begin.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLinkedImage(
+        self,
+        request: _dataset_pb2.GetLinkedImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns the picture that a link of SignImageLinks leads to; over REST without an API key. `extensions` of
+        the answer holds the time at which the link ends, as google.protobuf.Timestamp. PERMISSION_DENIED
+        (`ImageLinkInvalid`) for a link that has ended or that was not signed here.
+        """
 
     @_abc_1.abstractmethod
     def GetStatistics(

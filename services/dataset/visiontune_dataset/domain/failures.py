@@ -34,6 +34,24 @@ class ExampleNotFound(errors.NotFound):
         super().__init__(f"{name} does not exist: {detail}.", resource=name)
 
 
+class ImageLinksOff(errors.FailedPrecondition):
+    """Links to pictures would begin nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This installation signs no links to pictures. For them the dataset service needs "
+            "VISIONTUNE_DATASET_PUBLIC_BASE_URL, the address of the gateway or of a CDN before it, its "
+            "signing key and the list of issuers."
+        )
+
+
+class ImageLinkInvalid(errors.PermissionDenied):
+    """A link that proves nothing (any more)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"The link is not valid: {detail}. Ask for a new one (SignImageLinks).")
+
+
 class VersionInUse(errors.FailedPrecondition):
     """Somebody may still read or edit it."""
 

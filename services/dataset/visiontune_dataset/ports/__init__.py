@@ -21,6 +21,7 @@ from visiontune_recipes.augmentation import Augmentation
 from visiontune_dataset.domain.datasets import StoredFile, StoredShard, Version
 from visiontune_dataset.domain.exports import Export, ExportJob, ExportState
 from visiontune_dataset.domain.imports import ImportJob, ImportState
+from visiontune_dataset.domain.links import ImageLink
 from visiontune_dataset.domain.work import MakesVersion, Work
 from visiontune_dataset.ports.database import UnitOfWork
 
@@ -227,6 +228,16 @@ class Previewer(Protocol):
         """Augments one picture. Raises PreviewNotInstalled, HelperFailed, HelperBusy."""
 
 
+class SignsLinks(Protocol):
+    """Makes links to pictures, which prove by themselves that they may be opened."""
+
+    def url(self, link: ImageLink, ends_at: datetime) -> str:
+        """Returns the address; the same for the same arguments."""
+
+    def read(self, token: str) -> tuple[ImageLink, datetime]:
+        """Returns what the last segment of an address leads to, and when it ends. Raises ImageLinkInvalid."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartedImport:
     """An import that was started before. `in_vain`: it has ended without a version."""
@@ -319,5 +330,6 @@ class Deps:
     rows: RowReader
     indexes: Indexes
     previewer: Previewer
+    links: SignsLinks | None  # None: the operator did not say where they begin
     clock: Clock
     rules: Rules

@@ -197,6 +197,13 @@ async def get_image(version: Version, row: int, index: int, deps: Deps) -> Image
     return ImageBytes(found["images"][index]["bytes"], images[index][4])
 
 
+async def get_thumbnail(version: Version, row: int, deps: Deps) -> ImageBytes:
+    """Returns the thumbnail of an example that has an image. Raises ExampleNotFound."""
+    check_row(version, row)
+    [found] = await _preview(version, [row], ["thumbnail"], deps)
+    return ImageBytes(found["thumbnail"], "JPEG")
+
+
 async def read_manifest(version: Version, ttl: timedelta, deps: Deps) -> list[SignedUrl]:
     """Returns a signed URL for each shard, in order, and notes how long they work."""
     signed = await deps.storage.sign([shard.examples.object for shard in version.shards], ttl)

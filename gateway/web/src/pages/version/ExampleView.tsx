@@ -1,6 +1,7 @@
 /** An example as a person reads it: a conversation as bubbles, captions as lines, each image in its place. */
-import { useQuery } from "@tanstack/react-query";
-import { exampleImageQuery } from "../../api/datasets";
+import { Button } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { exampleImageQuery, signImageLinks } from "../../api/datasets";
 import type { Example, Message } from "../../api/types";
 import { Copyable } from "../../components/Copyable";
 import { Facts } from "../../components/Page";
@@ -53,6 +54,7 @@ export function ExampleView({ example: saved }: { example: Example }) {
               "sha256",
               <Copyable key="sha" value={image.sha256 ?? ""} shown={(image.sha256 ?? "").slice(0, 12)} />,
             ],
+            ["Link", <ImageLink key={`link ${name} ${index}`} example={name} index={index} />],
           ]}
         />
       ))}
@@ -63,6 +65,28 @@ export function ExampleView({ example: saved }: { example: Example }) {
         </div>
       )}
     </div>
+  );
+}
+
+/** A link to the image that others can open, once it is asked for. */
+function ImageLink({ example, index }: { example: string; index: number }) {
+  const sign = useMutation({ mutationFn: () => signImageLinks(example) });
+  const url = sign.data?.[index];
+  if (url) {
+    return (
+      <>
+        <a href={url} target="_blank" rel="noreferrer">
+          Open
+        </a>{" "}
+        <Copyable value={url} shown={`…${url.slice(-12)}`} brief />
+      </>
+    );
+  }
+  if (sign.isError) return <Failure error={sign.error} />;
+  return (
+    <Button size="compact-xs" variant="default" loading={sign.isPending} onClick={() => sign.mutate()}>
+      Make one that opens without a key for an hour
+    </Button>
   );
 }
 
