@@ -267,10 +267,10 @@ def _decode_with_pillow(data: bytes, kind: str, limits: Limits, warn: Any) -> _P
         Image.open(io.BytesIO(data), formats=[kind]).verify()  # load() does not miss an absent IEND chunk
     orientation = _orientation(image, warn)
     factor = max(1, max(image.size) // (2 * THUMBNAIL_SIDE_PX))
-    rgb, clear_share = pictures.to_rgb(image)
+    rgb, clear_share = pictures.to_rgb(image, factor)
     if clear_share > _CLEAR_SHARE:
         warn("image-alpha", f"more than {_CLEAR_SHARE:.0%} of the image is transparent")
-    return _Picture(rgb.reduce(factor) if factor > 1 else rgb, *image.size, orientation)
+    return _Picture(rgb, *image.size, orientation)
 
 
 def _warn_about_header(image: Image.Image, warn: Any) -> None:

@@ -17,6 +17,7 @@ from visiontune_data import jpeg, profiles
 
 ORIENTATION_TAG: Final = 0x0112
 _QUALITY: Final = 90
+_STRIP_PIXELS: Final = 1_000_000
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -86,14 +87,32 @@ def upright(image: Image.Image, orientation: object) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def to_rgb(image: Image.Image) -> tuple[Image.Image, float]:
-    """What a viewer would show, transparency on white; and the share that is quite clear."""
+def to_rgb(image: Image.Image, reduced_by: int = 1) -> tuple[Image.Image, float]:
+    """What a viewer would show, transparency on white, reduced by a whole factor; and how much is clear.
+
+    That is the share of pixels that are quite clear. Large pictures go through by strips, so that they take
+    little memory beside their own.
+    """
+    rows = max(1, _STRIP_PIXELS // (image.width * reduced_by)) * reduced_by
+    if rows >= image.height:
+        rgb, clear = _to_rgb(image)
+        return rgb.reduce(reduced_by) if reduced_by > 1 else rgb, clear / (image.width * image.height)
+    size = (-(-image.width // reduced_by), -(-image.height // reduced_by))
+    whole, all_clear = Image.new("RGB", size), 0
+    for top in range(0, image.height, rows):
+        rgb, clear = _to_rgb(image.crop((0, top, image.width, min(top + rows, image.height))))
+        whole.paste(rgb.reduce(reduced_by) if reduced_by > 1 else rgb, (0, top // reduced_by))
+        all_clear += clear
+    return whole, all_clear / (image.width * image.height)
+
+
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, int]:
+    """The same at full size, and how many pixels are quite clear."""
     if not is_transparent(image):
-        return in_srgb(image), 0.0
+        return in_srgb(image), 0
     rgba = in_srgb(image, keep_alpha=True)
-    alpha = np.asarray(rgba.getchannel("A"))
-    clear_share = np.count_nonzero(alpha == 0) / alpha.size
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"), clear_share
+    clear = int(np.count_nonzero(np.asarray(rgba.getchannel("A")) == 0))
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"), clear
 
 
 def in_srgb(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
