@@ -117,6 +117,7 @@ def object_store_origins(given: Mapping[str, str]) -> str:
         return ""
     host = of_storage(given, "S3_PUBLIC_ENDPOINT", own)
     secure = of_storage(given, "S3_PUBLIC_SECURE", of_storage(given, "S3_SECURE"))
+    host = host.partition("/")[0]  # an origin has no path
     scheme = "https" if secure.lower() in _TRUE else "http"
     return f"{scheme}://{host} {scheme}://{of_storage(given, 'BUCKET', DEFAULT_BUCKET)}.{host}"
 

@@ -1,10 +1,12 @@
 """Proxies for tests: an environment as behind a company's, and one on the wire that cuts connections."""
 
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -66,6 +68,60 @@ def wire(target_port: int = 0) -> Iterator[Wire]:
         made = Wire(listener.getsockname()[1], target_port)
         threading.Thread(target=_accept, args=(listener, made), daemon=True).start()
         yield made
+
+
+@contextmanager
+def below(path: str, target: str) -> Iterator[str]:
+    """An HTTP server of which `path` leads to the server `target` (host:port); yields its host:port.
+
+    As a gateway before an object store: the store sees its own paths, and is told of the rest.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            if not self.path.startswith(f"{path}/"):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            connection = http.client.HTTPConnection(target)
+            with closing(connection):
+                connection.putrequest(
+                    self.command, self.path.removeprefix(path), skip_host=True, skip_accept_encoding=True
+                )
+                for name, value in (*self.headers.items(), ("X-Forwarded-Prefix", path)):
+                    connection.putheader(name, value)
+                connection.endheaders(body)
+                answer = connection.getresponse()
+                content = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {
+                    "content-length",
+                    "transfer-encoding",
+                    "connection",
+                    "date",
+                    "server",
+                }:
+                    self.send_header(name, value)
+            self.send_header(
+                "Content-Length",
+                answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(content)),
+            )
+            self.end_headers()
+            self.wfile.write(content)
+
+        # As the base class calls them.
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_OPTIONS = _pass  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def _accept(listener: socket.socket, through: Wire) -> None:

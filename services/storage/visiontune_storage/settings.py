@@ -12,6 +12,9 @@ from visiontune_storage.domain.uploads import MIB
 GIB = 1024 * MIB
 
 
+_ENDPOINT = r"^[^\s/:]+(:\d+)?(/[^\s?#]*)?$|^\[[0-9a-fA-F:]+\](:\d+)?(/[^\s?#]*)?$"
+
+
 class Settings(ServerSettings):
     """Read once in `__main__`; see ServerSettings for where values come from."""
 
@@ -20,9 +23,15 @@ class Settings(ServerSettings):
     bucket: str = Field(
         "vision-training-datasets", min_length=3, max_length=63, description="Bucket that keeps all objects."
     )
-    s3_endpoint: str = Field("127.0.0.1:8720", description="host:port of the S3 server, without a scheme.")
+    s3_endpoint: str = Field(
+        "127.0.0.1:8720",
+        pattern=_ENDPOINT,
+        description="host:port of the S3 server, without a scheme, then the path of S3 there if it has one.",
+    )
     s3_public_endpoint: str = Field(
-        "", description="host:port at which clients reach it, for signed URLs; empty: the same."
+        "",
+        pattern=f"^$|{_ENDPOINT}",
+        description="The same as clients reach it, for signed URLs; empty: the same.",
     )
     s3_region: str = Field("us-east-1", description="Region to sign for; AWS refuses another than its own.")
     s3_access_key: SecretStr = Field(SecretStr(""), description="Access key; no other program needs it.")

@@ -109,6 +109,23 @@ async def test_the_host_that_clients_reach_is_the_one_that_is_signed(s3: Seaweed
         assert (await storage.http.get(url)).content == b"hello"
 
 
+async def test_s3_may_begin_at_a_path(s3: SeaweedFS, tmp_path: Path) -> None:
+    """As Supabase's does. The path is part of what is signed, and SeaweedFS checks that it is."""
+    with proxies.below("/storage/v1/s3", s3.endpoint) as host:
+        async with running_storage(s3, tmp_path, s3_endpoint=f"{host}/storage/v1/s3") as storage:
+            content = bytes(range(256)) * 40_000
+            done = await storage.upload(content, filename="a b.bin")
+            [url] = await storage.sign(done.object)
+            assert url.startswith(f"http://{host}/storage/v1/s3/")
+            assert (await storage.http.get(url)).content == content
+            # By the path of another, or none, it opens nothing.
+            for other in ("/storage/v2/s3/", "/"):
+                changed = url.replace("/storage/v1/s3/", other)
+                assert (await storage.http.get(changed)).status_code in {403, 404}
+            direct = url.replace(f"{host}/storage/v1/s3", s3.endpoint)
+            assert (await storage.http.get(direct, headers={"Host": host})).status_code == 403
+
+
 async def test_bytes_go_by_the_public_endpoint_and_the_services_own_calls_do_not(
     s3: SeaweedFS, tmp_path: Path
 ) -> None:

@@ -78,6 +78,10 @@ ORIGINS = "VISIONTUNE_GATEWAY_OBJECT_STORE_ORIGINS"
             },
             "https://s3.example.org https://b.s3.example.org",
         ),
+        (
+            {"VISIONTUNE_S3_ENDPOINT": "ref.example.org/v1/s3"},
+            "http://ref.example.org http://b.ref.example.org",
+        ),
         ({"VISIONTUNE_STORAGE_S3_ENDPOINT": "minio:9000", ORIGINS: "https://cdn"}, "https://cdn"),
     ],
 )

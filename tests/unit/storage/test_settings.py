@@ -29,6 +29,12 @@ def test_half_a_credential_is_refused() -> None:
         Settings(s3_access_key_file="a")
 
 
+@pytest.mark.parametrize("endpoint", ["https://s3.example.org", "", "s3.example.org:x", "s3.example.org/a?b"])
+def test_an_endpoint_that_is_no_host_is_refused(endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="s3_endpoint"):
+        Settings(s3_endpoint=endpoint)
+
+
 def test_urls_are_signed_for_the_public_endpoint() -> None:
     inner = Settings(s3_endpoint="s3:8333")
     assert (bucket_of(inner).public_endpoint, bucket_of(inner).public_secure) == ("s3:8333", False)

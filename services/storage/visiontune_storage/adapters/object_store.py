@@ -49,7 +49,7 @@ class Bucket:
     """Where the bytes are, and the credentials that only this program has."""
 
     name: str
-    endpoint: str  # host:port
+    endpoint: str  # host:port, or host:port/path where S3 begins at a path
     public_endpoint: str  # as clients reach it: a signed URL is good for the signed host only
     region: str
     secure: bool
@@ -58,13 +58,14 @@ class Bucket:
 
     def client(self, endpoint: str, *, secure: bool, http: urllib3.PoolManager) -> Minio:
         """Returns a client for one of the endpoints; the region is given, so it never asks for it."""
-        return Minio(
-            endpoint,
-            credentials=self.credentials,
-            region=self.region,
-            secure=secure,
-            http_client=http,
+        host, slash, path = endpoint.rstrip("/").partition("/")
+        client = Minio(
+            host, credentials=self.credentials, region=self.region, secure=secure, http_client=http
         )
+        if path:
+            scheme = "https" if secure else "http"
+            s3_calls.begin_at(client, f"{scheme}://{host}", self.region, slash + path)
+        return client
 
 
 class MinioStore:

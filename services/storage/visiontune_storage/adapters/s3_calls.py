@@ -1,4 +1,4 @@
-"""Calls of S3 that the minio client has only privately: multipart uploads and CORS. Used here alone."""
+"""What the minio client has only privately: multipart uploads, CORS, and where S3 begins. Used here alone."""
 
 # ruff: noqa: SLF001 - see above
 
@@ -6,15 +6,35 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
+from urllib.parse import SplitResult
 
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import S3Error
+from minio.helpers import BaseURL
 
 from visiontune_storage.domain.uploads import ReceivedPart
 
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
+
+
+class _BelowPath(BaseURL):
+    """Addresses of a server whose S3 begins at a path: it is signed like the rest of an address."""
+
+    def __init__(self, endpoint: str, region: str, path: str) -> None:
+        super().__init__(endpoint, region)
+        self._path = path
+
+    def build(self, **parts: Any) -> SplitResult:
+        """The address that would be meant without the path, below it."""
+        found = super().build(**parts)
+        return found._replace(path=self._path + found.path)
+
+
+def begin_at(client: Minio, endpoint: str, region: str, path: str) -> None:
+    """Lets all that `client` asks and signs begin at `path`, as AWS's own SDKs do with an endpoint's path."""
+    client._base_url = _BelowPath(endpoint, region, path)
 
 
 def start(client: Minio, bucket: str, key: str, content_type: str) -> str:
