@@ -112,7 +112,9 @@ class _Rewriting:
     def _read_base(self, carrier: Carrier) -> None:
         """The pass over all examples as they will be; keeps nothing of those that stay but numbers."""
         wanted = {image.sha256 for example in self.changes.added for image in example.images}
+        self.report.record_count = len(self.changes.added)
         for number, row, before, after in carrier.rows():
+            self.report.record_count += 1
             for index, image in enumerate(before.images):
                 if image.sha256 in wanted:
                     self.places.setdefault(image.sha256, _Where(number, row, index))
@@ -166,7 +168,6 @@ class _Rewriting:
     def _check(self, added: Sequence[Example]) -> None:
         """What only shows over all examples."""
         gathered, report = self.gathered, self.report
-        report.record_count = len(self.changes.changed) + len(self.changes.added)
         if not gathered.statistics.example_count:
             report.add(Problem("zero-examples", Place(), "no example is left"))
         if len(gathered.splits_of_image) > self.options.limits.images:

@@ -109,6 +109,8 @@ def test_only_shards_with_changes_are_written_and_the_digest_is_an_imports(
         Add(new("n2", hashlib.sha256(archives.noise(150)).hexdigest(), "images/150.jpg")),
         uploads={NEW_SHA256: NEW},
     )
+    counts = found.report.record_count, found.report.example_count
+    assert counts == (212, 211), "those of the base and the new ones were looked at"
     assert found.shared == {1: 1, 2: 2}
     version = made(found, base)
     assert [shard.row_count for shard in version.shards] == [99, 100, 10, 2]
