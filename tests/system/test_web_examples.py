@@ -65,7 +65,7 @@ def test_search_and_filters_narrow_the_grid_and_stay_in_the_address(visit: Visit
 def test_a_link_to_an_image_opens_without_a_key(visit: Visit, numbers: str, stack: Stack) -> None:
     page = visit.open(f"{numbers}?at=3")
     drawer = page.get_by_role("dialog")
-    drawer.get_by_role("button", name="Make one that opens without a key").click()
+    drawer.get_by_role("button", name="Share for an hour").click()
     url = drawer.get_by_role("link", name="Open").get_attribute("href")
     assert url
     answer = httpx.get(url)

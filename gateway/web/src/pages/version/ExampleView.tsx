@@ -85,7 +85,7 @@ function ImageLink({ example, index }: { example: string; index: number }) {
   if (sign.isError) return <Failure error={sign.error} />;
   return (
     <Button size="compact-xs" variant="default" loading={sign.isPending} onClick={() => sign.mutate()}>
-      Make one that opens without a key for an hour
+      Share for an hour
     </Button>
   );
 }
