@@ -71,10 +71,15 @@ class Ports:
         return {name: self.base + 21 + place for place, name in enumerate(names)}
 
     @property
+    def s3_metrics(self) -> int:
+        """SeaweedFS's HTTP /metrics."""
+        return self.base + 29
+
+    @property
     def of_object_store(self) -> tuple[int, ...]:
         """Every port that SeaweedFS opens."""
         http = (self.s3, *self.seaweed.values())
-        return (*http, *(port + SEAWEED_GRPC_OFFSET for port in http))
+        return (*http, *(port + SEAWEED_GRPC_OFFSET for port in http), self.s3_metrics)
 
 
 def is_free(port: int) -> bool:

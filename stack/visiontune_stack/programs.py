@@ -156,6 +156,8 @@ def object_store(plan: Plan, keys: S3Keys) -> Program:
             f"-ip.bind={LOOPBACK}",
             f"-s3.port={ports.s3}",
             *(f"-{flag}={port}" for flag, port in ports.seaweed.items()),
+            f"-metricsIp={LOOPBACK}",
+            f"-metricsPort={ports.s3_metrics}",
             f"-bucket={plan.bucket}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -183,6 +185,7 @@ def storage(plan: Plan) -> Program:
             "VISIONTUNE_STORAGE_S3_SECURE": "false",
             "VISIONTUNE_STORAGE_S3_ACCESS_KEY": plan.s3.access_key,
             "VISIONTUNE_STORAGE_S3_SECRET_KEY": plan.s3.secret_key,
+            "VISIONTUNE_STORAGE_S3_METRICS_PAGES": f"http://{LOOPBACK}:{plan.ports.s3_metrics}/metrics",
         }
     return _server(
         plan,

@@ -116,7 +116,8 @@ class SeaweedFS(S3Server):
         self.secret_key = secrets.token_hex(20)
         self.bucket = DEFAULT_BUCKET
         names = ["s3", "master", "volume", "filer", "admin"]
-        ports = _free_ports(2 * len(names))
+        ports = _free_ports(2 * len(names) + 1)
+        self._metrics_port = ports.pop()
         self._ports = {name: (ports[2 * i], ports[2 * i + 1]) for i, name in enumerate(names)}
         self.endpoint = f"127.0.0.1:{self._ports['s3'][0]}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -124,6 +125,11 @@ class SeaweedFS(S3Server):
     @property
     def url(self) -> str:
         return f"http://{self.endpoint}"
+
+    @property
+    def metrics_page(self) -> str:
+        """What it says of itself, as Prometheus reads it."""
+        return f"http://127.0.0.1:{self._metrics_port}/metrics"
 
     def environment(self, bucket: str | None = None) -> dict[str, str]:
         """What the storage program needs to find this server."""
@@ -189,6 +195,8 @@ class SeaweedFS(S3Server):
             "-admin.ui=false",
             "-webdav=false",
             "-master.telemetry=false",
+            "-metricsIp=127.0.0.1",
+            f"-metricsPort={self._metrics_port}",
             "-master.volumeSizeLimitMB=64",  # each bucket has volumes of its own, and tests make many
             "-volume.max=2000",
             f"-bucket={self.bucket}",

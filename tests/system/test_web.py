@@ -232,6 +232,7 @@ def test_a_limit_that_is_reached_is_told(visit: Visit, stack: Stack, tmp_path: P
         alerts = page.get_by_role("table", name="Alerts")
         expect(alerts.get_by_role("row").filter(has_text="Objects").filter(has_text="100 %")).to_be_visible()
         expect(page.get_by_role("table", name="Usage")).to_contain_text("Upload")
+        expect(page.get_by_role("region", name="Sent by the object store")).to_contain_text("In 30 days")
         page.get_by_role("button", name="Count what can go").click()
         expect(page.get_by_role("table", name="Clean-up")).to_contain_text("Bytes that belong to nothing")
         expect(page.get_by_text("Nothing was removed.")).to_be_visible()

@@ -188,6 +188,26 @@ def usage(
         )
 
 
+@app.command("egress")
+@talks
+def egress(
+    session: Session,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How far to look back.")] = 30,
+) -> None:
+    """Show what the object store sent to whoever read from it, day by day; for operators."""
+    found = session.client.get_egress(days=days)
+    if session.is_json:
+        session.resource(found)
+        return
+    session.table(
+        ["DAY", "SENT"],
+        ([f"{each.start_time.ToDatetime():%Y-%m-%d}", size(each.sent_bytes)] for each in found.days),
+        empty=f"Nothing in {days} days.",
+    )
+    cost = f", which cost {found.cost:,.2f}" if found.HasField("cost") else ""
+    session.say(f"{size(found.sent_bytes)} in {days} days{cost}.")
+
+
 @app.command("gc")
 @talks
 def gc(

@@ -92,6 +92,12 @@ class Storage(Calls):
         request.start_time.FromSeconds(int(time.time()) - 86_400 * days)
         return self.call(rpc(_STORAGE, "GetUsage"), request, storage_pb2.GetUsageResponse())
 
+    def get_egress(self, *, days: int = 30) -> storage_pb2.GetEgressResponse:
+        """What the object store sent in these days, for all projects together. For operators."""
+        request = storage_pb2.GetEgressRequest()
+        request.start_time.FromSeconds(int(time.time()) - 86_400 * days)
+        return self.call(rpc(_STORAGE, "GetEgress"), request, storage_pb2.GetEgressResponse())
+
     def collect_garbage(self, *, everywhere: bool = False, dry_run: bool = False) -> operations_pb2.Operation:
         """Starts removing what nobody needs any more, or counting it; everywhere: of all projects."""
         parent = "projects/-" if everywhere else self.project

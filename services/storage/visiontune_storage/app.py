@@ -19,12 +19,13 @@ from visiontune_storage.adapters.credentials import FileCredentials
 from visiontune_storage.adapters.database import UnitOfWork
 from visiontune_storage.adapters.object_store import Bucket, MinioStore
 from visiontune_storage.adapters.quotas import Defaults
+from visiontune_storage.adapters.store_metrics import StoreMetrics
 from visiontune_storage.domain.garbage import KIND
 from visiontune_storage.domain.in_flight import InFlight
 from visiontune_storage.domain.uploads import PartPlan
 from visiontune_storage.ports import Deps, Rules
 from visiontune_storage.settings import Settings
-from visiontune_storage.use_cases import collect, usage
+from visiontune_storage.use_cases import collect, egress, usage
 from visiontune_storage.use_cases.sweep import sweep
 
 _LOOK_EVERY_S = 3_600  # whether the next collection is due
@@ -43,6 +44,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
     deps = Deps(
         unit_of_work=lambda: UnitOfWork(database, defaults),
         objects=store,
+        metrics=StoreMetrics(settings.bucket),
         collections=collections,
         clock=clock or SystemClock(),
         new_key=_new_key,
@@ -59,6 +61,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
         while True:
             await sweep(deps)
             await usage.sample(deps)
+            await egress.count(deps)
             await asyncio.sleep(settings.sweep_interval_s)
 
     async def collect_for_ever() -> None:
@@ -78,6 +81,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Program:
             ),
         ],
         access=rpc.ACCESS,
+        unscoped=rpc.UNSCOPED,
         cross_project=rpc.CROSS_PROJECT,
         database=database,
         background=[operations.run, sweep_for_ever, collect_for_ever],
@@ -124,6 +128,8 @@ def rules_of(settings: Settings) -> Rules:
         small_upload_limit_bytes=settings.small_upload_limit_bytes,
         small_upload_timeout=timedelta(seconds=settings.small_upload_timeout_s),
         price_per_gib_month=settings.price_per_gib_month,
+        metrics_pages=settings.s3_metrics_pages.split(),
+        price_per_gib_egress=settings.price_per_gib_egress,
         orphan_grace=timedelta(seconds=settings.orphan_grace_s),
         ended_upload_ttl=timedelta(seconds=settings.ended_upload_ttl_s),
     )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit.clock import Clock
 
 from visiontune_storage.domain.alerts import Alert
+from visiontune_storage.domain.egress import EgressHour
 from visiontune_storage.domain.garbage import Collected, Collection
 from visiontune_storage.domain.in_flight import InFlight
 from visiontune_storage.domain.objects import Garbage, StoredKey, StoredObject
@@ -34,6 +35,9 @@ class ObjectStore(Protocol):
 
         True also when there is no such upload any more: see size_of.
         """
+
+    def take_read_bytes(self) -> int:
+        """Returns the bytes that this program has read itself since it was asked last."""
 
     async def cancel_upload(self, key: str, store_upload_id: str) -> None:
         """Ends an upload that nobody will use, and its parts. Harmless when there is none."""
@@ -190,6 +194,32 @@ class Usages(Protocol):
         """Deletes older samples."""
 
 
+class EgressCounts(Protocol):
+    """What the object store sent."""
+
+    async def counters(self) -> Mapping[str, int]:
+        """Returns what the counters said last, by page."""
+
+    async def move(self, page: str, before: int | None, now: int) -> bool:
+        """Notes what a counter says; False when it is not at `before` (None: never seen) any more."""
+
+    async def add(self, each: EgressHour) -> None:
+        """Adds to an hour."""
+
+    async def between(self, start: datetime, end: datetime) -> list[EgressHour]:
+        """Returns the hours of a span, oldest first."""
+
+    async def forget(self, before: datetime) -> None:
+        """Deletes older hours."""
+
+
+class StoreMetrics(Protocol):
+    """What the object store says of itself."""
+
+    async def sent_bytes(self, page: str) -> int | None:
+        """Returns a counter of the bytes sent from the bucket; None when the page does not answer."""
+
+
 class GarbageHeap(Protocol):
     """Bytes to delete."""
 
@@ -257,6 +287,10 @@ class UnitOfWork(Protocol):
         """What is kept, as this transaction sees it."""
 
     @property
+    def egress(self) -> EgressCounts:
+        """What was sent, as this transaction sees it."""
+
+    @property
     def alerts(self) -> Alerts:
         """What was told about quotas, as this transaction sees it."""
 
@@ -278,6 +312,8 @@ class Rules:
     small_upload_limit_bytes: int = 16 * MIB
     small_upload_timeout: timedelta = timedelta(minutes=1)
     price_per_gib_month: float | None = None  # None: no costs are told
+    metrics_pages: Sequence[str] = ()  # where the object store reports what it sends; none: not counted
+    price_per_gib_egress: float | None = None  # None: no costs are told
     orphan_grace: timedelta = timedelta(days=7)  # how long bytes that belong to nothing stay
     ended_upload_ttl: timedelta = timedelta(days=30)  # how long an ended upload can still be read
 
@@ -288,6 +324,7 @@ class Deps:
 
     unit_of_work: Callable[[], UnitOfWork]
     objects: ObjectStore
+    metrics: StoreMetrics
     collections: Collections
     clock: Clock
     new_key: Callable[[str], str]  # a key in the bucket for a project: never the same twice, ASCII

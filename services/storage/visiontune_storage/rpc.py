@@ -11,7 +11,7 @@ from visiontune_kit.identity import Kind, Role
 
 from visiontune_storage import wire
 from visiontune_storage.ports import Deps
-from visiontune_storage.use_cases import collect, objects, quotas, small, uploads, usage
+from visiontune_storage.use_cases import collect, egress, objects, quotas, small, uploads, usage
 from visiontune_storage.use_cases.uploads import SignedUpload
 
 NAME = "visiontune.storage.v1.StorageService"
@@ -32,6 +32,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{NAME}/GetQuota": Role.VIEWER,
     f"/{NAME}/UpdateQuota": Role.OPERATOR,
     f"/{NAME}/GetUsage": Role.VIEWER,
+    f"/{NAME}/GetEgress": Role.OPERATOR,
     f"/{NAME}/ListQuotaAlerts": Role.VIEWER,
     f"/{OPERATIONS}/GetOperation": Role.VIEWER,
     f"/{OPERATIONS}/ListOperations": Role.VIEWER,
@@ -39,6 +40,7 @@ ACCESS: Mapping[str, Role] = {
     f"/{OPERATIONS}/CancelOperation": Role.ADMIN,
     f"/{OPERATIONS}/DeleteOperation": Role.ADMIN,
 }
+UNSCOPED = frozenset({f"/{NAME}/GetEgress"})
 # An operator sets the limits of every project, and cleans up after it.
 CROSS_PROJECT = frozenset(
     {
@@ -139,6 +141,9 @@ class StorageService(storage_pb2_grpc.StorageServiceServicer):
         start, end = wire.span_from(request)
         found = await usage.get_usage(wire.project_of(request.parent), start, end, self._deps)
         return wire.usage_to(found)
+
+    async def GetEgress(self, request: pb.GetEgressRequest, context: Any) -> pb.GetEgressResponse:
+        return wire.egress_to(await egress.get_egress(*wire.span_from(request), self._deps))
 
     async def ListQuotaAlerts(
         self, request: pb.ListQuotaAlertsRequest, context: Any

@@ -99,6 +99,14 @@ class Settings(ServerSettings):
     price_per_gib_month: float | None = Field(
         None, ge=0, description="What keeping a GiB for a month costs; unset: usage tells no costs."
     )
+    s3_metrics_pages: str = Field(
+        "",
+        description="URLs, space-separated, at which the object store shows metrics as Prometheus reads them "
+        "(SeaweedFS, MinIO), from which egress is counted; empty: it is not.",
+    )
+    price_per_gib_egress: float | None = Field(
+        None, ge=0, description="What a GiB costs that the object store sends; unset: no costs are told."
+    )
     sweep_interval_s: float = Field(
         60.0, gt=0, description="Seconds between two rounds of expiring uploads and deleting garbage."
     )

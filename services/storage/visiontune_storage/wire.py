@@ -9,6 +9,7 @@ from visiontune.storage.v1 import storage_pb2 as pb
 from visiontune_kit.errors import InvalidArgument
 
 from visiontune_storage.domain.alerts import Alert, Limit
+from visiontune_storage.domain.egress import Egress
 from visiontune_storage.domain.garbage import Collected, Collection, Sum
 from visiontune_storage.domain.objects import StoredObject
 from visiontune_storage.domain.quotas import LIMITS, Quota, check_limits
@@ -204,12 +205,20 @@ def alert_to(alert: Alert) -> pb.QuotaAlert:
     )
 
 
-def span_from(request: pb.GetUsageRequest) -> tuple[datetime | None, datetime | None]:
+def span_from(request: pb.GetUsageRequest | pb.GetEgressRequest) -> tuple[datetime | None, datetime | None]:
     """Start and end, None where the caller leaves them to us."""
     return (
         request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
         request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
     )
+
+
+def egress_to(found: Egress) -> pb.GetEgressResponse:
+    """Writes the answer."""
+    days = [
+        pb.GetEgressResponse.Day(start_time=timestamp(start), sent_bytes=size) for start, size in found.days
+    ]
+    return pb.GetEgressResponse(sent_bytes=found.sent_bytes, cost=found.cost, days=days)
 
 
 def usage_to(usage: Usage) -> pb.GetUsageResponse:

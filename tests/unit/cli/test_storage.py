@@ -84,3 +84,18 @@ def test_uploaded_files_are_listed_and_deleted() -> None:
     assert "owner=projects/p/uploads" in unquote(server.seen[0].path)
     assert server.seen[-1].json["objects"] == ["projects/p/objects/u-1", "projects/p/objects/u-2"]
     assert "Deleted 2, freed 4.0 MB." in gone.stdout
+
+
+def test_egress_is_told_day_by_day() -> None:
+    answer = {
+        "sentBytes": "3000000",
+        "cost": 1.25,
+        "days": [{"startTime": "2026-03-01T00:00:00Z", "sentBytes": "3000000"}],
+    }
+    with scripted(lambda _seen: as_json(answer)) as server:
+        options = ["--server", server.url, "--api-key", "k", "--project", "p"]
+        done = CliRunner().invoke(app, ["storage", "egress", "--days", "7", *options])
+    assert done.exit_code == 0, done.output
+    assert server.seen[0].path.startswith("/v1/storageEgress?start_time=")
+    for text in ("2026-03-01", "3.0 MB in 7 days, which cost 1.25."):
+        assert text in done.output

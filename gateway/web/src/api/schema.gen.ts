@@ -260,9 +260,29 @@ export interface paths {
         };
         /**
          * Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price
-         * @description Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price. Storage counts once an hour; hours in which it did not run are missing. What is read by signed URLs is not in it: object stores do not report that.
+         * @description Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost where the operator has set a price. Storage counts once an hour; hours in which it did not run are missing. What is read by signed URLs is not in it: object stores report that by bucket alone (GetEgress).
          */
         get: operations["GetUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/storageEgress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns how many bytes the object store sent to whoever read by signed URLs: programs of this installation, workers and clients, all projects together, since stores report that by bucket
+         * @description Returns how many bytes the object store sent to whoever read by signed URLs: programs of this installation, workers and clients, all projects together, since stores report that by bucket. What storage itself reads to compare digests is taken off. For operators. FAILED_PRECONDITION (`EgressNotCounted`) where the operator has not named the page on which the store reports it.
+         */
+        get: operations["GetEgress"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2685,6 +2705,34 @@ export interface components {
              */
             estimatedHours?: number;
         };
+        /** @description Answer of GetEgress. */
+        GetEgressResponse: {
+            /**
+             * Format: int64
+             * @description Bytes that the object store sent within the span.
+             */
+            sentBytes?: string;
+            /**
+             * Format: double
+             * @description What these cost, in the operator's currency. Absent when no price is set.
+             */
+            cost?: number;
+            /** @description Day by day, oldest first; days without any are left out. */
+            days?: components["schemas"]["GetEgressResponse.Day"][];
+        };
+        /** @description One day. */
+        "GetEgressResponse.Day": {
+            /**
+             * Format: date-time
+             * @description When the day began, in UTC.
+             */
+            startTime?: string;
+            /**
+             * Format: int64
+             * @description Bytes that the object store sent.
+             */
+            sentBytes?: string;
+        };
         /** @description Answer of GetThumbnails. */
         GetThumbnailsResponse: {
             /** @description In row order; shorter at the end of what matches. */
@@ -4916,6 +4964,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GetUsageResponse"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GetEgress: {
+        parameters: {
+            query?: {
+                /** @description Start of the span; 30 days before its end when absent. Counts are kept for 400 days. */
+                startTime?: string;
+                /** @description End of the span; now when absent. */
+                endTime?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetEgressResponse"];
                 };
             };
             default: components["responses"]["Error"];

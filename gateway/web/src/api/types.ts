@@ -52,6 +52,7 @@ export type LogLine = Schemas["LogLine"];
 export type MetricPoint = Schemas["MetricPoint"];
 export type ModelFamily = Schemas["ModelFamily"];
 export type StorageUsage = Schemas["GetUsageResponse"];
+export type StorageEgress = Schemas["GetEgressResponse"];
 export type OwnerKind = Schemas["OwnerKind"];
 export type Model = Schemas["Model"];
 export type ModelInput = Schemas["ModelInput"];

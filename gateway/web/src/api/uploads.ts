@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { requestId } from "../lib/ids";
 import { json, send } from "./http";
-import type { Operation, Quota, QuotaAlert, StorageUsage, Upload } from "./types";
+import type { Operation, Quota, QuotaAlert, StorageEgress, StorageUsage, Upload } from "./types";
 
 interface FileFacts {
   filename: string;
@@ -61,6 +61,13 @@ export function usageQuery(project: string) {
     queryFn: () => json<StorageUsage>(`${project}/storageUsage`),
   });
 }
+
+/** What the object store sent to readers of all projects; operators alone may ask. */
+export const egressQuery = queryOptions({
+  queryKey: ["egress"],
+  queryFn: () => json<StorageEgress>("storageEgress"),
+  retry: false,
+});
 
 /** Removes what nobody needs any more, or only counts it. */
 export function collectGarbage(project: string, dryRun: boolean): Promise<Operation> {

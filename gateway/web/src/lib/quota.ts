@@ -1,5 +1,5 @@
 /** A project's limits and what it keeps, as rows. Pure. */
-import type { Garbage, Quota, StorageUsage } from "../api/types";
+import type { Garbage, Quota, StorageEgress, StorageUsage } from "../api/types";
 import { bytes, count, int } from "./format";
 
 export interface LimitRow {
@@ -45,6 +45,11 @@ export interface DayRow {
   /** When the day began. */
   start: string;
   sizeBytes: number;
+}
+
+/** What was sent, day by day. */
+export function sentRows(days: NonNullable<StorageEgress["days"]>): DayRow[] {
+  return days.map(({ startTime = "", sentBytes }) => ({ start: startTime, sizeBytes: int(sentBytes) }));
 }
 
 /** All kinds of owners of a day together, oldest first. */

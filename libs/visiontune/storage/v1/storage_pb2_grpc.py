@@ -109,6 +109,11 @@ class StorageServiceStub:
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.GetEgress = channel.unary_unary(
+                '/visiontune.storage.v1.StorageService/GetEgress',
+                request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressRequest.SerializeToString,
+                response_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressResponse.FromString,
+                _registered_method=True)
         self.ListQuotaAlerts = channel.unary_unary(
                 '/visiontune.storage.v1.StorageService/ListQuotaAlerts',
                 request_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.ListQuotaAlertsRequest.SerializeToString,
@@ -239,7 +244,17 @@ class StorageServiceServicer:
     def GetUsage(self, request, context):
         """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
         where the operator has set a price. Storage counts once an hour; hours in which it did not run are
-        missing. What is read by signed URLs is not in it: object stores do not report that.
+        missing. What is read by signed URLs is not in it: object stores report that by bucket alone (GetEgress).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEgress(self, request, context):
+        """Returns how many bytes the object store sent to whoever read by signed URLs: programs of this
+        installation, workers and clients, all projects together, since stores report that by bucket. What
+        storage itself reads to compare digests is taken off. For operators. FAILED_PRECONDITION
+        (`EgressNotCounted`) where the operator has not named the page on which the store reports it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -325,6 +340,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.FromString,
                     response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'GetEgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEgress,
+                    request_deserializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressRequest.FromString,
+                    response_serializer=visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressResponse.SerializeToString,
             ),
             'ListQuotaAlerts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuotaAlerts,
@@ -714,6 +734,33 @@ class StorageService:
             '/visiontune.storage.v1.StorageService/GetUsage',
             visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageRequest.SerializeToString,
             visiontune_dot_storage_dot_v1_dot_storage__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visiontune.storage.v1.StorageService/GetEgress',
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressRequest.SerializeToString,
+            visiontune_dot_storage_dot_v1_dot_storage__pb2.GetEgressResponse.FromString,
             options,
             channel_credentials,
             insecure,

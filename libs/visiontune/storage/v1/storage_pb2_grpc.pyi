@@ -99,7 +99,13 @@ class StorageServiceStub:
     GetUsage: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUsageRequest, _storage_pb2.GetUsageResponse]
     """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
     where the operator has set a price. Storage counts once an hour; hours in which it did not run are
-    missing. What is read by signed URLs is not in it: object stores do not report that.
+    missing. What is read by signed URLs is not in it: object stores report that by bucket alone (GetEgress).
+    """
+    GetEgress: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetEgressRequest, _storage_pb2.GetEgressResponse]
+    """Returns how many bytes the object store sent to whoever read by signed URLs: programs of this
+    installation, workers and clients, all projects together, since stores report that by bucket. What
+    storage itself reads to compare digests is taken off. For operators. FAILED_PRECONDITION
+    (`EgressNotCounted`) where the operator has not named the page on which the store reports it.
     """
     ListQuotaAlerts: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]
     """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
@@ -174,7 +180,13 @@ class StorageServiceAsyncStub(StorageServiceStub):
     GetUsage: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUsageRequest, _storage_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
     where the operator has set a price. Storage counts once an hour; hours in which it did not run are
-    missing. What is read by signed URLs is not in it: object stores do not report that.
+    missing. What is read by signed URLs is not in it: object stores report that by bucket alone (GetEgress).
+    """
+    GetEgress: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetEgressRequest, _storage_pb2.GetEgressResponse]  # type: ignore[assignment]
+    """Returns how many bytes the object store sent to whoever read by signed URLs: programs of this
+    installation, workers and clients, all projects together, since stores report that by bucket. What
+    storage itself reads to compare digests is taken off. For operators. FAILED_PRECONDITION
+    (`EgressNotCounted`) where the operator has not named the page on which the store reports it.
     """
     ListQuotaAlerts: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListQuotaAlertsRequest, _storage_pb2.ListQuotaAlertsResponse]  # type: ignore[assignment]
     """Lists what a project was told about its quota: use that rose to 80 % or to 100 % of a limit, newest
@@ -330,7 +342,19 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_pb2.GetUsageResponse, _abc.Awaitable[_storage_pb2.GetUsageResponse]]:
         """Returns what a project keeps, by kind of owner and by owner, and what it kept over time, with its cost
         where the operator has set a price. Storage counts once an hour; hours in which it did not run are
-        missing. What is read by signed URLs is not in it: object stores do not report that.
+        missing. What is read by signed URLs is not in it: object stores report that by bucket alone (GetEgress).
+        """
+
+    @_abc_1.abstractmethod
+    def GetEgress(
+        self,
+        request: _storage_pb2.GetEgressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.GetEgressResponse, _abc.Awaitable[_storage_pb2.GetEgressResponse]]:
+        """Returns how many bytes the object store sent to whoever read by signed URLs: programs of this
+        installation, workers and clients, all projects together, since stores report that by bucket. What
+        storage itself reads to compare digests is taken off. For operators. FAILED_PRECONDITION
+        (`EgressNotCounted`) where the operator has not named the page on which the store reports it.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from sqlalchemy.engine import CursorResult, Result, RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 from visiontune_kit import database
 
+from visiontune_storage.adapters.egress import EgressCounts
 from visiontune_storage.adapters.quotas import Alerts, Defaults, Quotas
 from visiontune_storage.adapters.tables import GARBAGE, OBJECTS, UPLOADS
 from visiontune_storage.adapters.usage import Usages
@@ -207,6 +208,7 @@ class UnitOfWork(database.UnitOfWork):
     garbage: GarbageHeap
     alerts: Alerts
     usages: Usages
+    egress: EgressCounts
 
     def __init__(self, database: database.Database, defaults: Defaults) -> None:
         super().__init__(database)
@@ -220,6 +222,7 @@ class UnitOfWork(database.UnitOfWork):
         self.garbage = GarbageHeap(self.session)
         self.alerts = Alerts(self.session)
         self.usages = Usages(self.session)
+        self.egress = EgressCounts(self.session)
 
 
 def _is(table: Table, project: str, row_id: str) -> ColumnElement[bool]:

@@ -80,6 +80,7 @@ class MinioStore:
         # Threads of their own, so that reading a large object holds up nobody's small calls.
         self._hashing_threads = ThreadPoolExecutor(hashing_threads, "sha256")
         self._digests = SharedWork(self._read_digest)
+        self._read_bytes = 0
 
     async def start_upload(self, key: str, content_type: str) -> str:
         return await self.call(s3_calls.start, key, content_type)
@@ -134,8 +135,16 @@ class MinioStore:
         """Runs `function(client, bucket, *arguments)` in a thread. Raises ObjectStoreUnavailable."""
         return await self._run(self._threads, lambda: function(self._client, self._bucket, *arguments))
 
+    def take_read_bytes(self) -> int:
+        taken, self._read_bytes = self._read_bytes, 0
+        return taken
+
     async def _read_digest(self, key: str) -> str:
-        return await self._run(self._hashing_threads, lambda: _sha256_of(self._client, self._bucket, key))
+        digest, read_bytes = await self._run(
+            self._hashing_threads, lambda: _sha256_of(self._client, self._bucket, key)
+        )
+        self._read_bytes += read_bytes
+        return digest
 
     async def _sign(
         self, method: str, targets: Sequence[tuple[str, Mapping[str, str]]], window: SigningWindow
@@ -189,16 +198,18 @@ def _size_of(client: Minio, bucket: str, key: str) -> int | None:
         raise
 
 
-def _sha256_of(client: Minio, bucket: str, key: str) -> str:
-    digest = hashlib.sha256()
+def _sha256_of(client: Minio, bucket: str, key: str) -> tuple[str, int]:
+    """The digest, and how many bytes were read for it."""
+    digest, read_bytes = hashlib.sha256(), 0
     answer = client.get_object(bucket, key)
     try:
         for chunk in answer.stream(_CHUNK_BYTES):
             digest.update(chunk)
+            read_bytes += len(chunk)
     finally:
         answer.close()
         answer.release_conn()
-    return digest.hexdigest()
+    return digest.hexdigest(), read_bytes
 
 
 def _purge_upload(client: Minio, bucket: str, key: str, store_upload_id: str) -> None:

@@ -77,6 +77,23 @@ SAMPLES = Table(
     Column("object_count", BigInteger, nullable=False),
 )
 
+# What the object store sent, and what of it went to this program.
+EGRESS = Table(
+    "egress_hours",
+    METADATA,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("own_bytes", BigInteger, nullable=False),
+)
+
+# What its counters said last, by the page that shows them.
+COUNTERS = Table(
+    "egress_counters",
+    METADATA,
+    Column("page", String(2048), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
 ALERTS = Table(
     "quota_alerts",
     METADATA,

@@ -98,6 +98,17 @@ class UnknownMaskPath(errors.InvalidArgument):
         )
 
 
+class EgressNotCounted(errors.FailedPrecondition):
+    """Nobody says what the object store sends."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What the object store sends is not counted here: for that VISIONTUNE_STORAGE_S3_METRICS_PAGES "
+            "names the page on which the store reports it, as SeaweedFS and MinIO do. Others tell it on "
+            "their bill."
+        )
+
+
 class SpanBackwards(errors.InvalidArgument):
     """A span ends before it starts."""
 

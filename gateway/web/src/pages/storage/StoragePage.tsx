@@ -12,6 +12,7 @@ import { bytes, count } from "../../lib/format";
 import { limitRows, standingOf } from "../../lib/quota";
 import { useProject } from "../../session/project";
 import { CleanUp } from "./CleanUp";
+import { Egress } from "./Egress";
 import { Usage } from "./Usage";
 import css from "./storage.module.css";
 
@@ -45,6 +46,7 @@ export function Component() {
       {quota.isError && <Failure error={quota.error} retry={() => void quota.refetch()} />}
       {quota.data && <Limits quota={quota.data} />}
       <Usage project={project} />
+      <Egress />
       <Alerts project={project} />
       <CleanUp project={project} />
     </Page>
