@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -64,7 +65,7 @@ async def test_bytes_that_signed_urls_sent_are_counted_and_cost(
 
 async def test_two_replicas_count_each_byte_once(s3: SeaweedFS, tmp_path: Path, database_url: str) -> None:
     bucket = s3.make_bucket()
-    how = {
+    how: dict[str, Any] = {
         "database_url": database_url,
         "bucket": bucket,
         "s3_metrics_pages": s3.metrics_page,
