@@ -16,9 +16,9 @@ from tests.integration.trainer import test_workers as worker
 
 # By service: what a stranger tries, and what is about no project.
 TRIED: dict[str, tuple[Set[str], Set[str]]] = {
-    "dataset.v1.DatasetService": (dataset.REQUESTS.keys(), {"ListFormats", "GetTemplate"}),
+    "dataset.v1.DatasetService": (dataset.REQUESTS.keys(), {"ListFormats", "GetTemplate", "GetLinkedImage"}),
     "identity.v1.IdentityService": (identity.REQUESTS.keys(), identity.ABOUT_NOBODY_ELSE),
-    "storage.v1.StorageService": (storage.REQUESTS.keys(), set()),
+    "storage.v1.StorageService": (storage.REQUESTS.keys(), {"GetEgress"}),  # for operators
     "trainer.v1.TrainerService": (trainer.REQUESTS.keys(), {"ListModelFamilies"}),
     "worker.v1.WorkerService": (worker.OF_AN_ATTEMPT.keys(), set()),
     # Stands beside the dataset service, which alone reaches it: it gets a picture and answers with one.
