@@ -133,7 +133,7 @@ def test_a_template_can_be_downloaded_and_imports_as_it_is(visit: Visit, tmp_pat
 def test_an_upload_goes_on_after_a_reload_without_the_parts_that_arrived(
     visit: Visit, tmp_path: Path
 ) -> None:
-    archive = tmp_path / "Large.tar"
+    archive = tmp_path / "Interrupted.tar"
     build_large(archive)
     page = visit.page
     page.on("dialog", lambda dialog: dialog.accept())
@@ -157,9 +157,9 @@ def test_an_upload_goes_on_after_a_reload_without_the_parts_that_arrived(
     before = list(put)
     put.clear()
     expect(page.get_by_text("Broken off")).to_be_visible()
-    page.get_by_label("Continue Large.tar").set_input_files(tmp_path / "packed.tar")
+    page.get_by_label("Continue Interrupted.tar").set_input_files(tmp_path / "packed.tar")
     expect(page.get_by_text("This is not what was being sent")).to_be_visible()
-    page.get_by_label("Continue Large.tar").set_input_files(archive)
+    page.get_by_label("Continue Interrupted.tar").set_input_files(archive)
     expect(page.get_by_text(f"is ready: {BITMAPS} examples, {BITMAPS} images.")).to_be_visible(
         timeout=120_000
     )
