@@ -90,7 +90,7 @@ def test_an_import_goes_on_from_a_version_and_makes_images_smaller(visit: Visit,
     page.get_by_label("Remove metadata from images").check()
     page.get_by_label("Make images smaller").check()
     page.get_by_label("Longest side").fill("150")
-    page.get_by_label("Format").select_option("FORMAT_WEBP")
+    page.get_by_label("Image format").select_option("FORMAT_WEBP")
     page.get_by_label("Quality").fill("60")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("is ready: 5 examples, 5 images.")).to_be_visible(timeout=60_000)

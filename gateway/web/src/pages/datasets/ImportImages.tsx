@@ -49,7 +49,7 @@ export function ImportImages({ chosen, choose }: ImportImagesProps) {
             suffix=" px"
           />
           <NativeSelect
-            label="Format"
+            label="Image format"
             description="Of files that are written anew."
             value={policy.format ?? "FORMAT_UNSPECIFIED"}
             onChange={(event) => {
