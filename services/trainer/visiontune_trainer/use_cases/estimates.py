@@ -48,9 +48,11 @@ async def estimate(
 
 def place(resolved: Spec, deps: Deps) -> Place | None:
     """The kind of accelerator that a job asks for; None for processors, and where the operator lists none."""
-    asked = resolved.resources.accelerator
-    kinds = (kind for kind in deps.backend.accelerators() if kind.name == asked)
-    return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in kinds), None)
+    asked = resolved.resources
+    kinds = deps.backend.accelerators() if asked.accelerator_count else ()
+    # Without a name it is the one that a machine has.
+    found = (kind for kind in kinds if asked.accelerator in {"", kind.name})
+    return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in found), None)
 
 
 async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, Speed]:
