@@ -207,9 +207,9 @@ async def test_the_speed_of_an_earlier_job_is_preferred_to_the_formula(trainer: 
     # 64 examples a pass, at the median of what was told.
     spec = answer.resolved_spec
     examples = answer.total_steps * spec.hyperparameters.batch_size
-    # One before the first step, and one an epoch; both that were told took as long as two of 12 examples/s.
-    evaluations = 1 + answer.total_steps // spec.evaluation.every_steps
-    seconds = examples / 4.0 + evaluations * trainer.datasets.splits["validation"] / 12.0
+    # One before the first step, which is slower, and one an epoch.
+    later = answer.total_steps // spec.evaluation.every_steps
+    seconds = examples / 4.0 + trainer.datasets.splits["validation"] * (1 / 8.0 + later / 24.0)
     assert estimate.measured_samples_per_second == 4.0
     assert estimate.duration.seconds == round(seconds)
     [l4] = estimate.fits
