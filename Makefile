@@ -85,7 +85,14 @@ build/peers: $(VENV)/.uv Makefile
 	$(BIN)/uv pip install --quiet --no-deps --target $@ $(PEERS)
 	@touch $@
 
-test-parity: $(VENV)/.dev build/peers ## Compare losses with transformers, TRL, open_clip and colpali-engine, slow ones too.
+# Beside it as well: what they need would come in the place of newer versions. Tests look there last.
+TRACKERS := mlflow-skinny==3.17.2 trackio==0.43.0 wandb==0.31.0
+
+build/trackers: $(VENV)/.uv Makefile
+	$(BIN)/uv pip install --quiet --target $@ $(TRACKERS)
+	@touch $@
+
+test-parity: $(VENV)/.dev build/peers build/trackers ## Compare with transformers, TRL, open_clip, colpali-engine and trackers' stores, slow ones too.
 	python -m pytest tests/parity $(ARGS)
 
 test-cluster: $(VENV)/.dev ## Run what needs a real Kubernetes control plane, built with Go once; KUEUE=--kueue builds Kueue too.

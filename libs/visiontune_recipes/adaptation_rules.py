@@ -64,8 +64,7 @@ def _method_not_offered(spec: Spec, family: Family | None) -> Iterator[Problem]:
 
 
 def _adapters_not_offered(spec: Spec, family: Family | None) -> Iterator[Problem]:
-    lora = spec.adaptation.lora
-    if family is None or not spec.adaptation.by_adapter or (lora is not None and lora.target_modules):
+    if family is None or not spec.adaptation.by_adapter or not family.chooses_targets(spec.adaptation):
         return
     for part in sorted(spec.adaptation.adapted()):
         if not getattr(family.lora, part):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from visiontune_recipes import augmentation
 from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.families import Family
 from visiontune_recipes.presets import PRESETS
 from visiontune_recipes.spec import (
     PARTS,
@@ -67,10 +68,13 @@ _ALL_PARTS = (Part.TRAIN, Part.TRAIN, Part.TRAIN)
 _PARTS = (Part.FREEZE, Part.TRAIN, Part.TRAIN)
 
 
-def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spec:
+def resolve(
+    spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0, family: Family | None = None
+) -> Spec:
     """The spec with every open choice made; what is set stays as it is.
 
-    parameter_count: of the base model, 0 when unknown (a preset's own is used).
+    parameter_count: of the base model, 0 when unknown (a preset's own is used). family: of the base model;
+    None while nobody knows it: which layers have adapters then stays open, and the worker takes the family's.
     Resolving a resolved spec changes nothing.
     """
     preset = spec.base_model.preset is not None
@@ -85,7 +89,7 @@ def resolve(spec: Spec, facts: DatasetFacts, *, parameter_count: int = 0) -> Spe
     return spec.model_copy(
         update={
             "base_model": _base_model(spec.base_model),
-            "adaptation": _adaptation(spec.adaptation, method, preset=preset),
+            "adaptation": _adaptation(spec.adaptation, method, family, preset=preset),
             "hyperparameters": hyperparameters,
             "evaluation": _evaluation(spec.evaluation, defaults, epoch_steps),
             "checkpointing": spec.checkpointing.model_copy(
@@ -146,7 +150,7 @@ def _base_model(base: Base) -> Base:
     return Base(hub=Hub(repo_id=base.hub.repo_id, revision=DEFAULT_REVISION))
 
 
-def _adaptation(asked: Adaptation, method: Method, *, preset: bool) -> Adaptation:
+def _adaptation(asked: Adaptation, method: Method, family: Family | None, *, preset: bool) -> Adaptation:
     quantised = Quantisation.NF4 if method is Method.QLORA else None
     chosen: dict[str, Any] = {"method": method, "quantisation": asked.quantisation or quantised}
     if asked.continue_adapter:  # What trains, and how, is what the adapter says.
@@ -155,7 +159,15 @@ def _adaptation(asked: Adaptation, method: Method, *, preset: bool) -> Adaptatio
         chosen["lora"] = resolve_lora(asked.lora)
     defaults = _ALL_PARTS if preset and method is Method.FULL else _PARTS
     chosen |= {part: getattr(asked, part) or default for part, default in zip(PARTS, defaults, strict=True)}
-    return asked.model_copy(update=chosen)
+    return _with_targets(asked.model_copy(update=chosen), family)
+
+
+def _with_targets(adaptation: Adaptation, family: Family | None) -> Adaptation:
+    lora = adaptation.lora
+    if lora is None or lora.target_modules or family is None or not adaptation.by_adapter:
+        return adaptation
+    named = lora.model_copy(update={"target_modules": family.own_targets(adaptation)})
+    return adaptation.model_copy(update={"lora": named})
 
 
 def resolve_lora(asked: Lora | None) -> Lora:

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from PIL import Image
+from transformers import CLIPVisionConfig, CLIPVisionModel
 from visiontune_recipes.estimate import defaults, memory
 from visiontune_recipes.estimate.counting import sizes_of, sizes_of_preset
+from visiontune_recipes.estimate.layers import layers_of
 from visiontune_recipes.estimate.memory import trainable
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families import FAMILIES, Family
@@ -82,6 +85,36 @@ def test_what_configs_leave_out_is_what_the_classes_take(kind: str) -> None:
     config = config.vision_config if kind.endswith("_vl") else config
     told = defaults.filled({}, kind)
     assert {name: getattr(config, name) for name in told} == told
+
+
+@pytest.mark.parametrize("method", [Method.FULL, Method.LORA])
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_layers_keep_for_the_backward_pass_what_is_told(method: Method, activation: str) -> None:
+    """In CLIP's tower, of so many layers that what comes before and after them hardly counts."""
+    shape: Any = {
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 4,
+    }
+    config = CLIPVisionConfig(**shape, hidden_act=activation, patch_size=8, image_size=64)
+    model: Any = CLIPVisionModel(config)
+    if method is Method.LORA:
+        targets = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+        model = get_peft_model(model, LoraConfig(r=1, target_modules=targets))
+    weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(pixel_values=torch.randn(4, 3, 64, 64)).last_hidden_state.sum()
+    told = memory._per_token(layers_of(config.to_dict(), gated=False), checkpointing=False, adapted=False)
+    assert sum(kept.values()) == pytest.approx(told * 4 * 65 * 4, rel=0.05)
 
 
 def test_the_worker_holds_as_many_examples_as_is_told() -> None:

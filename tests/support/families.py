@@ -50,9 +50,9 @@ def spec_of(family: Family, *trains: str, method: Method = Method.FULL, **fields
     return resolved(worker_data.spec(base, adaptation={"method": method, **parts}, **fields))
 
 
-def resolved(asked: Spec) -> Spec:
-    """Every choice made, on data of which nothing is known."""
-    return resolve(asked, DatasetFacts(frozenset(), {"train": 1}))
+def resolved(asked: Spec, family: Family | None = None) -> Spec:
+    """Every choice made, on data of which nothing is known. family: where the trainer knows it."""
+    return resolve(asked, DatasetFacts(frozenset(), {"train": 1}), family=family)
 
 
 def built(family: Family, *trains: str, method: Method = Method.FULL) -> build.Built:

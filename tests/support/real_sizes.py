@@ -67,6 +67,30 @@ CLIP_BASE = Shape(
     },
     picture_px=224,
 )
+CLIP_SMALL = Shape(
+    "tiny-clip",
+    {
+        "model_type": "clip",
+        "text_config": {
+            "vocab_size": 49_408,
+            "hidden_size": 256,
+            "intermediate_size": 1024,
+            "num_hidden_layers": 8,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 77,
+        },
+        "vision_config": {
+            "hidden_size": 384,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 6,
+            "image_size": 224,
+            "patch_size": 16,
+        },
+        "projection_dim": 512,
+    },
+    picture_px=224,
+)
 SMOLVLM = Shape(
     "tiny-smolvlm",
     {

@@ -35,8 +35,11 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own for each process that runs tests."""
-    made = stacks.make(tmp_path_factory.mktemp("stack") / "home", **warm_worker.variables(), **PARTS)
+    """A stack of its own for each process that runs tests. It only claims to have an accelerator."""
+    claimed = {"VISIONTUNE_TRAINER_LOCAL_ACCELERATOR": "nvidia-l4:24"}
+    made = stacks.make(
+        tmp_path_factory.mktemp("stack") / "home", **warm_worker.variables(), **PARTS, **claimed
+    )
     made.up()
     yield made
     made.down()

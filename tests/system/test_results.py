@@ -53,4 +53,9 @@ def test_a_result_makes_itself_again_and_goes_on_as_a_model(stack: Stack, tmp_pa
     refused = stack.cli("models", "export", "merged", check=False)
     assert 'no models of the family "llava"' in refused.stderr
     last = trained(stack, "-d", "results", "-m", "merged", "--max-steps", "1", "--name", "last")
-    assert last["resolvedSpec"]["adaptation"]["method"] == "METHOD_LORA"
+    adaptation = last["resolvedSpec"]["adaptation"]
+    assert adaptation["method"] == "METHOD_LORA"
+    stack.cli("job", "artifacts", "last", "--download", str(tmp_path))
+    adapter = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert adapter["target_modules"] == adaptation["lora"]["targetModules"] != ""
+    assert adapter["target_modules"] in stack.cli("job", "show", "last").stdout

@@ -26,5 +26,5 @@ def accelerators(session: Session) -> None:
             ]
             for each in found
         ),
-        empty="None has a name here: jobs train on this server's processors, or on its one accelerator.",
+        empty="None that is known here: jobs train on this server's processors.",
     )

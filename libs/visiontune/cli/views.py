@@ -194,6 +194,7 @@ def job(
         ["", escape(found.state_message)],
         ["model", escape(base_model(spec.base_model))],
         ["data", escape(names.short(spec.dataset_version))],
+        ["LoRA layers", escape(spec.adaptation.lora.target_modules) or "-"],
         ["augmentation", escape(augmentation(found.spec.augmentation))],
         ["step", f"{found.progress.step:,} of {found.progress.total_steps:,}"],
         ["held-out accuracy", f"{percent(before)} before, {percent(after)} now"],

@@ -84,7 +84,7 @@ def choices(
     family: of its base model; None where only the worker can tell.
     """
     given = dict(_fields(asked.to_dict()))
-    why = {_TARGETS: _where_adapters_go(resolved, family), **why}
+    why = {_TARGETS: _whose_layers(family), **why}
     return [
         Choice(field, value, why.get(field) or _reason(field))
         for field, value in _fields(resolved.to_dict())
@@ -92,14 +92,11 @@ def choices(
     ]
 
 
-def _where_adapters_go(spec: Spec, family: Family | None) -> str:
-    """What layers have adapters where a spec leaves it open."""
+def _whose_layers(family: Family | None) -> str:
+    """Which layers have adapters where a spec leaves it open."""
     if family is None:
         return "Those of the model's family, which the worker will know."
-    adapted = spec.adaptation.adapted()
-    targets = {part: getattr(family.lora, part) for part in family.parts.names if part in adapted}
-    told = "; ".join(f"{part}: {pattern}" for part, pattern in targets.items() if pattern)
-    return f"Those of the family {family.name}: {told or 'none'}."
+    return f"Those of the family {family.name} in parts with adapters."
 
 
 def _with(spec: Spec, numbers: Mapping[str, Any]) -> Spec:

@@ -28,6 +28,7 @@ class Layers:
     biased: bool = False  # every matrix and norm has a bias
     one_qkv: bool = False  # queries, keys and values are one matrix
     one_gate: bool = False  # so are the first two of the feed-forward part
+    quick: bool = False  # its activation is quick_gelu, which is made of two steps
 
     @property
     def attention_width(self) -> int:
@@ -38,6 +39,12 @@ class Layers:
     def kv_width(self) -> int:
         """Numbers of a token's keys, and of its values."""
         return self.kv_heads * self.head_width
+
+    @property
+    def given_width(self) -> int:
+        """Numbers of a token that all matrices of a layer give."""
+        first = 2 if self.gated else 1
+        return self.attention_width + 2 * self.kv_width + first * self.inner + 2 * self.width
 
     @property
     def parameters_of_one(self) -> int:
@@ -89,4 +96,5 @@ def layers_of(
         gated=gated,
         biased=biased,
         one_qkv=one_qkv,
+        quick=config.get("hidden_act") == "quick_gelu",
     )

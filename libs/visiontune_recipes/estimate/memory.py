@@ -24,9 +24,12 @@ GPU_SLACK = 1.1
 # In main memory gradients come as activations go, but do not always fit into what these leave: so much of the
 # smaller of the two comes on top. Fitted, as is told in the docs.
 CPU_OVERLAP = 0.5
-# In main memory, of what a tower computes without gradients, and of layers with adapters: what was freed
-# between blocks that stay is often too small for what is asked for next, and is not given back. Fitted, too.
+# In main memory, of what a tower computes without gradients: what was freed between blocks that stay is often
+# too small for what is asked for next, and is not given back. Fitted, too.
 CPU_LEFT_OVER = 1.5
+# Likewise, times what a matrix with an adapter gives: the weights' part, the adapter's and that scaled are
+# made beside their sum, which alone stays. Fitted, too.
+CPU_LEFT_BY_ADAPTER = 2
 # Copies of the logits, all float32: in a training pass their softmax and two gradients, in an evaluation
 # themselves and their softmax.
 TRAINED_COPIES, MEASURED_COPIES = 3, 2
@@ -123,15 +126,17 @@ def memory_of(sizes: Sizes, spec: Spec, largest: Pass, *, on_gpu: bool) -> Memor
         frozen += sizes.parameters
     checkpointing = bool(numbers.gradient_checkpointing)
     batch = largest.examples * width
-    adapted = adaptation.adapted()
-    language = batch * _per_token(sizes.language, checkpointing=checkpointing)
-    language *= _left_over(is_so="language_model" in adapted, on_gpu=on_gpu)
+    beside = frozenset() if on_gpu else adaptation.adapted()
+    language = batch * _per_token(
+        sizes.language, checkpointing=checkpointing, adapted="language_model" in beside
+    )
     tower = 0.0
-    if sizes.vision:
-        trains = "vision_tower" in adaptation.trains()
-        layers = _per_token(sizes.vision, checkpointing=checkpointing) if trains else _values(sizes.vision)
+    if sizes.vision and "vision_tower" in adaptation.trains():
+        adapted = "vision_tower" in beside
+        layers = _per_token(sizes.vision, checkpointing=checkpointing, adapted=adapted)
         tower = batch * largest.patches * layers
-        tower *= _left_over(is_so="vision_tower" in adapted or not trains, on_gpu=on_gpu)
+    elif sizes.vision:
+        tower = batch * largest.patches * _values(sizes.vision) * _left_over(on_gpu=on_gpu)
     answers = largest.examples * largest.answer_tokens
     return Memory(
         base=GPU_BASE if on_gpu else CPU_BASE,
@@ -177,7 +182,7 @@ def _evaluation(sizes: Sizes, largest: Pass, width: int, *, on_gpu: bool) -> int
     count = _measured(largest)
     layer = _values(sizes.language) + 2 * sizes.language.count * sizes.language.kv_width
     tower = _values(sizes.vision) * largest.patches if sizes.vision else 0
-    tower *= _left_over(is_so=True, on_gpu=on_gpu)
+    tower *= _left_over(on_gpu=on_gpu)
     computed = width * max(layer * (largest.text_tokens + largest.image_tokens), tower)
     logits = largest.answer_tokens * sizes.vocabulary * MEASURED_COPIES * _FLOAT if sizes.has_head else 0
     return round(count * (largest.pixels_bytes + max(computed, logits)))
@@ -190,16 +195,29 @@ def _values(layers: Layers) -> float:
     attention = 4 * layers.attention_width + shared
     if layers.gated:
         return 6 * layers.width + attention + 4 * layers.inner
-    return 4 * layers.width + attention + 2 * layers.inner
+    return 4 * layers.width + attention + (3 if layers.quick else 2) * layers.inner
 
 
-def _per_token(layers: Layers, *, checkpointing: bool) -> float:
-    """Numbers kept of a token; with checkpointing the inputs of all layers and one layer whole."""
+def _per_token(layers: Layers, *, checkpointing: bool, adapted: bool) -> float:
+    """Numbers held of a token; with checkpointing the inputs of all layers and one layer whole.
+
+    adapted: there are adapters, in main memory.
+    """
+    one = _values(layers) + (_more_by_adapters(layers) if adapted else 0.0)
     if checkpointing:
-        return float(layers.count * layers.width + _values(layers))
-    return float(layers.count * _values(layers))
+        return layers.count * layers.width + one
+    return layers.count * one
 
 
-def _left_over(*, is_so: bool, on_gpu: bool) -> float:
-    """By how much more is held than is kept, where that is so at all."""
-    return CPU_LEFT_OVER if is_so and not on_gpu else 1
+def _more_by_adapters(layers: Layers) -> float:
+    """Numbers of a token that a layer holds more with adapters.
+
+    A gated one's norms scale what they have divided, and keep that only if their weights train.
+    """
+    norms = 2 * layers.width if layers.gated else 0
+    return CPU_LEFT_BY_ADAPTER * layers.given_width - norms
+
+
+def _left_over(*, on_gpu: bool) -> float:
+    """By how much more a tower without gradients holds than one layer keeps."""
+    return 1 if on_gpu else CPU_LEFT_OVER

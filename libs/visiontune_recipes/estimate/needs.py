@@ -15,10 +15,14 @@ UTILISATION = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Samples a second that an earlier job reached. evaluated: by those held out; None: not known."""
+    """Samples a second that an earlier job reached. evaluated: by those held out; None: not known.
+
+    first_evaluated: in its first evaluation, which is slower, as an untrained model does not end its answers.
+    """
 
     trained: float
     evaluated: float | None = None
+    first_evaluated: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,9 @@ def duration_of(spec: Spec, work: Work, steps: int, speed: Speed) -> float:
     if not speed.evaluated:
         return trained_s
     first, last = spec.first_step, spec.first_step + steps
-    count = 1 + evaluations_after(first, last, spec.evaluation.every_steps or last)
-    return trained_s + count * work.held_out(spec) / speed.evaluated
+    later = evaluations_after(first, last, spec.evaluation.every_steps or last)
+    of_example_s = 1 / (speed.first_evaluated or speed.evaluated) + later / speed.evaluated
+    return trained_s + work.held_out(spec) * of_example_s
 
 
 def _fit(

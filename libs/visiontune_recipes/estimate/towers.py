@@ -43,7 +43,8 @@ def _towers(
 def clip(config: Config) -> Sizes:
     """CLIP: two projections to one size."""
     size = int(config.get("projection_dim", 512))
-    return _towers(config, projector=lambda seen, said: (seen + said) * size)
+    parts = {part: {"hidden_act": "quick_gelu", **config[part]} for part in ("text_config", "vision_config")}
+    return _towers({**config, **parts}, projector=lambda seen, said: (seen + said) * size)
 
 
 def siglip(config: Config) -> Sizes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from visiontune_recipes.facts import Kind
 from visiontune_recipes.families.preset import Preset
-from visiontune_recipes.spec import Method, Spec
+from visiontune_recipes.spec import PARTS, Adaptation, Method, Spec
 
 ENTRY_POINT_GROUP = "visiontune.families"
 
@@ -100,6 +100,16 @@ class Family:
     most_messages: int = 0  # of a conversation; 0: as many as there are
     # llama.cpp's convert_hf_to_gguf.py takes whole models of it.
     gguf: bool = False
+
+    def own_targets(self, adaptation: Adaptation) -> str:
+        """A regular expression, matched in full, of modules that get adapters where a job names none."""
+        adapted = adaptation.adapted()
+        return "|".join(filter(None, (getattr(self.lora, part) for part in PARTS if part in adapted)))
+
+    def chooses_targets(self, adaptation: Adaptation) -> bool:
+        """True when those are the ones of an adaptation, as asked or resolved."""
+        named = adaptation.lora.target_modules if adaptation.lora else ""
+        return named in {"", self.own_targets(adaptation)}
 
 
 def table(*families: Family) -> Mapping[str, Family]:

@@ -93,6 +93,12 @@ class Settings(ServerSettings):
         description="Ask workers to leave at shutdown; they go on from their checkpoint at the next start. "
         "False leaves them running.",
     )
+    local_accelerator: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9-]{0,62}(:[1-9][0-9]{0,4})?)?$",
+        description="Accelerator of this machine, as NAME or NAME:GIB of its memory; empty: the first that "
+        "NVIDIA's management library finds. Jobs that ask for another one are refused.",
+    )
     kubernetes_namespace: str = Field("visiontune-jobs", description="Namespace of the workers' pods.")
     kubernetes_installation: str = Field(
         "visiontune",

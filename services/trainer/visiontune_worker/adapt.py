@@ -75,7 +75,7 @@ def _lora_config(model: Any, adaptation: Adaptation, family: Family) -> LoraConf
         lora_dropout=lora.dropout or 0.0,
         use_rslora=bool(lora.use_rslora),
         use_dora=bool(lora.use_dora),
-        target_modules=modules.targets(model, lora, adaptation.adapted(), family),
+        target_modules=modules.targets(model, adaptation, family),
         modules_to_save=[*whole, *embeddings] or None,
         # Else copies of tied weights would part, and the model collapse when it is merged.
         ensure_weight_tying=bool(embeddings) and modules.is_tied(model),

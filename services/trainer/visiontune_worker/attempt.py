@@ -275,7 +275,9 @@ class Attempt:
         try:
             while True:
                 # Each report is answered; silence for several heartbeats means that nobody is there.
-                answer = await asyncio.wait_for(stream.read(), timeout=4 * self._heartbeat_s)
+                # Of an answer and an end that come at once wait_for would lose the end (Python 3.11).
+                async with asyncio.timeout(4 * self._heartbeat_s):
+                    answer = await stream.read()
                 if not isinstance(answer, worker_pb2.ReportResponse):  # the end of the stream
                     return
                 self.outbox.acknowledge(answer.acknowledged)

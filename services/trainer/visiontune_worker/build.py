@@ -168,7 +168,7 @@ def refuse_other_kinds(built: Built, facts: DatasetFacts) -> None:
 def _check_trained(model: Any, spec: Spec, family: Family) -> None:
     """Refuses a part that shall train, is there, and has no place for adapters."""
     adaptation = spec.adaptation
-    if adaptation.lora is None or adaptation.lora.target_modules:
+    if adaptation.lora is None or not family.chooses_targets(adaptation):
         return  # Whole parts train as far as the objective reaches; who names modules has said where.
     weights = dict(model.named_parameters())
     there = {family.parts.part_of(name) for name in weights}

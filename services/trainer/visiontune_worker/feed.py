@@ -46,6 +46,7 @@ class Feed:
     train: Examples
     held_out: Examples
     workers: int
+    packed: bool = False
 
     def batches(self, start: int, stop: int) -> Generator[Sequence[Batch], None, None]:
         """Our passes of each step from `start` to before `stop`."""
@@ -59,6 +60,8 @@ class Feed:
     def how(self) -> str:
         """How examples are laid out and what is kept of them, in words."""
         laid_out = "of like length in each step" if self.lengths else "in the order of the epoch"
+        if self.packed:
+            laid_out += ", those of a pass one after another in one row"
         return f"{laid_out}, features are kept" if self.train.keeps_features else laid_out
 
     def some(self, count: int) -> list[Any]:
@@ -102,6 +105,7 @@ def feed(training: Training, spec: Spec, manifest: Manifest, shards: Shards, set
             shards, "validation", training.objective, cache_bytes=half, features=kept, on_bad=on_bad
         ),
         workers=_workers(settings),
+        packed=spec.batching is Batching.PACKED,
     )
     if spec.batching is Batching.PACKED and isinstance(training.objective, CausalLM):
         training.objective.refuse_leaks(found.some(2))

@@ -7,7 +7,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 from visiontune_recipes.adaptation_rules import ALL_LINEAR
 from visiontune_recipes.families import Family, Parts
-from visiontune_recipes.spec import PARTS, Lora
+from visiontune_recipes.spec import Adaptation
 
 from visiontune_worker.faults import ConfigurationFault
 
@@ -36,19 +36,21 @@ def heads(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if module is head]
 
 
-def targets(model: Any, lora: Lora, adapted: frozenset[str], family: Family) -> str | list[str]:
+def targets(model: Any, adaptation: Adaptation, family: Family) -> str | list[str]:
     """What peft takes: the family's pattern, or the names that the user's hits in parts with adapters."""
-    if not lora.target_modules:
-        return "|".join(filter(None, (getattr(family.lora, part) for part in PARTS if part in adapted)))
+    pattern = adaptation.lora.target_modules if adaptation.lora else ""
+    if family.chooses_targets(adaptation):
+        return pattern or family.own_targets(adaptation)
+    adapted = adaptation.adapted()
     found = [
         name
         for name, module in model.named_modules()
-        if family.parts.part_of(f"{name}.") in adapted and _is_hit(lora.target_modules, name, module, model)
+        if family.parts.part_of(f"{name}.") in adapted and _is_hit(pattern, name, module, model)
     ]
     if not found:
         raise ConfigurationFault(
             "NO_MODULE_TO_ADAPT",
-            f"{lora.target_modules!r} matches no layer of {', '.join(sorted(adapted))} that could have an "
+            f"{pattern!r} matches no layer of {', '.join(sorted(adapted))} that could have an "
             "adapter. Leave target_modules empty for the family's own.",
         )
     return found

@@ -228,6 +228,18 @@ def test_a_pattern_hits_only_parts_with_adapters(target: str, expected: int, bas
     assert len(adapted) == expected
 
 
+@pytest.mark.parametrize("family", ROWS)
+def test_layers_that_were_chosen_before_are_those_that_the_worker_takes(family: Family, base: Base) -> None:
+    asked = worker_data.spec({"path": str(base(family))}, adaptation=LORA)
+    sources = build.Sources(roots=(base(family).parent,))
+    chosen, open_ = (build.build(families.resolved(asked, known), sources) for known in (family, None))
+    assert chosen.trainable().keys() == open_.trainable().keys()
+    assert chosen.peft is not None
+    assert open_.peft is not None
+    of_both = [each.peft_config["default"].to_dict() for each in (chosen.peft, open_.peft)]
+    assert of_both[0]["target_modules"] == of_both[1]["target_modules"]
+
+
 def test_a_pattern_that_hits_only_other_parts_is_named(base: Base) -> None:
     with pytest.raises(ConfigurationFault, match="language_model") as nothing:
         built(base(LLAVA), {**LORA, "lora": {"target_modules": r".*vision_tower.*q_proj"}})

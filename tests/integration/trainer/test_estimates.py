@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import constants
 from visiontune.trainer.v1 import trainer_pb2 as pb
 from visiontune_kit.identity import Role
+from visiontune_recipes.families import FAMILIES
 from visiontune_trainer.ports import AcceleratorKind
 
 from tests.support.s3 import SeaweedFS
@@ -174,6 +175,10 @@ async def test_choices_are_told_with_their_reasons_and_stored_with_the_job(
     assert batch.reason == "So that the job fits small."
     assert told["hyperparameters.precision"].value == '"PRECISION_FP16"'
     assert answer.estimate.fits[0].fits
+    # Of a folder that the trainer can read the family is known, and so where adapters go.
+    targets = answer.resolved_spec.adaptation.lora.target_modules
+    assert targets == FAMILIES["llava"].lora.language_model
+    assert json.loads(told["adaptation.lora.target_modules"].value) == targets
     # What the machine decided is in the stored spec, and so in its digest.
     job = await trainer.create(**spec)
     assert job.resolved_spec == answer.resolved_spec
@@ -202,9 +207,9 @@ async def test_the_speed_of_an_earlier_job_is_preferred_to_the_formula(trainer: 
     # 64 examples a pass, at the median of what was told.
     spec = answer.resolved_spec
     examples = answer.total_steps * spec.hyperparameters.batch_size
-    # One before the first step, and one an epoch; both that were told took as long as two of 12 examples/s.
-    evaluations = 1 + answer.total_steps // spec.evaluation.every_steps
-    seconds = examples / 4.0 + evaluations * trainer.datasets.splits["validation"] / 12.0
+    # One before the first step, which is slower, and one an epoch.
+    later = answer.total_steps // spec.evaluation.every_steps
+    seconds = examples / 4.0 + trainer.datasets.splits["validation"] * (1 / 8.0 + later / 24.0)
     assert estimate.measured_samples_per_second == 4.0
     assert estimate.duration.seconds == round(seconds)
     [l4] = estimate.fits

@@ -122,7 +122,7 @@ def test_accelerators_are_listed_with_what_is_known_of_them() -> None:
     assert "nvidia-l4 24 GiB up to 8 0.70 yes 0.25" in text
     assert "nvidia-t4 - up to 1 - no -" in text
     assert json.loads(printed(page, "accelerators", "--output", "json")) == [known, bare]
-    assert "on its one accelerator" in printed(lambda _seen: as_json({}), "accelerators")
+    assert "None that is known here" in printed(lambda _seen: as_json({}), "accelerators")
 
 
 def test_examples_are_listed_as_far_as_asked() -> None:

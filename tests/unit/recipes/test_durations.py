@@ -49,6 +49,11 @@ def test_every_evaluation_is_in_it(evaluation: dict[str, int], examples: int) ->
     assert found == 25 * 16 / 4.0 + examples / 2.0
 
 
+def test_the_first_evaluation_counts_by_its_own_speed() -> None:
+    found = seconds(25, Speed(4.0, evaluated=2.0, first_evaluated=0.5), evaluation={"every_steps": 10})
+    assert found == 25 * 16 / 4.0 + 40 / 0.5 + 3 * 40 / 2.0
+
+
 def test_a_job_that_goes_on_counts_from_where_it_does() -> None:
     checkpoint = "projects/p/trainingJobs/j/checkpoints/step-15"
     resumed = {"checkpoint": checkpoint, "step": 15, "data_start_step": 0}

@@ -126,15 +126,15 @@ def test_every_choice_is_told_with_a_reason_and_nothing_that_was_asked_for() -> 
 
 
 @pytest.mark.parametrize(
-    ("family", "parts", "told"),
+    ("family", "parts", "begins", "told"),
     [
-        ("llava", {}, r"Those of the family llava: language_model: model\.language_model\."),
-        ("llava", {"vision_tower": "PART_LORA"}, r"llava: vision_tower: model\.vision_tower\."),
-        ("", {}, "which the worker will know"),
+        ("llava", {}, r"model\.language_model\.", "Those of the family llava"),
+        ("llava", {"vision_tower": "PART_LORA"}, r"model\.vision_tower\.", "Those of the family llava"),
+        ("", {}, "", "which the worker will know"),
     ],
 )
 def test_where_adapters_go_is_told_where_the_spec_leaves_it_open(
-    family: str, parts: dict[str, str], told: str
+    family: str, parts: dict[str, str], begins: str, told: str
 ) -> None:
     asked = Spec.model_validate(
         {
@@ -144,6 +144,9 @@ def test_where_adapters_go_is_told_where_the_spec_leaves_it_open(
         }
     )
     facts = DatasetFacts(frozenset(), {"train": 1})
-    found = choices(asked, resolve(asked, facts), {}, FAMILIES.get(family))
+    known = FAMILIES.get(family)
+    found = choices(asked, resolve(asked, facts, family=known), {}, known)
     [targets] = [each for each in found if each.field == "adaptation.lora.target_modules"]
     assert told in targets.reason
+    assert targets.value.startswith(begins)
+    assert bool(targets.value) == bool(begins)

@@ -2,6 +2,7 @@
 
 import pytest
 from visiontune_recipes.facts import DatasetFacts, Kind
+from visiontune_recipes.families import FAMILIES
 from visiontune_recipes.resolve import resolve, steps_per_epoch, total_steps
 from visiontune_recipes.spec import (
     Method,
@@ -72,6 +73,26 @@ def test_nothing_that_the_worker_needs_stays_open(base: dict[str, object], metho
 def test_resolving_again_changes_nothing(base: dict[str, object]) -> None:
     once = resolve(spec(base_model=base), FACTS, parameter_count=700_000)
     assert resolve(once, FACTS) == once
+
+
+def test_layers_with_adapters_are_those_of_the_family_in_parts_that_have_any() -> None:
+    llava = FAMILIES["llava"]
+
+    def targets(**adaptation: object) -> str | None:
+        asked = spec(base_model={"path": "/m"}, adaptation=adaptation)
+        resolved = resolve(asked, FACTS, family=llava)
+        assert resolve(resolved, FACTS, family=llava) == resolved
+        # A spec from before its family was known takes the same.
+        assert resolve(resolve(asked, FACTS), FACTS, family=llava) == resolved
+        return resolved.adaptation.lora.target_modules if resolved.adaptation.lora else None
+
+    assert targets() == llava.lora.language_model
+    both = targets(vision_tower="PART_LORA", projector="PART_FULL")
+    assert both == f"{llava.lora.vision_tower}|{llava.lora.language_model}"
+    assert targets(lora={"target_modules": ".*q_proj"}) == ".*q_proj"
+    assert targets(language_model="PART_FREEZE") == ""
+    assert targets(method="METHOD_FULL") is None
+    assert targets(continue_adapter=True) is None
 
 
 def test_what_was_asked_stays() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from visiontune_recipes.spec import Resources, Spot
+from visiontune_trainer.compute import devices
 from visiontune_trainer.compute.local import LocalBackend
 from visiontune_trainer.domain.next_step import Observation, Sight
 from visiontune_trainer.domain.problems import LaunchRefused
-from visiontune_trainer.ports import Launch
+from visiontune_trainer.ports import AcceleratorKind, Launch
 
 from tests.support.eventually import eventually
 
@@ -50,6 +51,33 @@ def test_what_takes_a_cluster_is_refused(tmp_path: Path) -> None:
         "queue",
         "priority",
     ]
+
+
+NONE: list[AcceleratorKind] = []
+L4 = [devices.named("nvidia-l4:24")]
+
+
+@pytest.mark.parametrize(
+    ("here", "asked", "field", "told"),
+    [
+        (None, Resources(accelerator="nvidia-l4", accelerator_count=1), None, ""),
+        (NONE, Resources(), None, ""),
+        (NONE, Resources(accelerator_count=1), "accelerator_count", "has no accelerator"),
+        (NONE, Resources(accelerator="a100", accelerator_count=1), "accelerator", "has no accelerator"),
+        (L4, Resources(), None, ""),
+        (L4, Resources(accelerator_count=1), None, ""),
+        (L4, Resources(accelerator="nvidia-l4", accelerator_count=1), None, ""),
+        (L4, Resources(accelerator="a100", accelerator_count=1), "accelerator", "which has nvidia-l4"),
+    ],
+)
+def test_an_accelerator_that_is_not_here_is_refused_with_what_is(
+    tmp_path: Path, here: list[AcceleratorKind] | None, asked: Resources, field: str | None, told: str
+) -> None:
+    local = backend(tmp_path, SLEEP, accelerators=here)
+    assert local.accelerators() == (here or [])
+    found = local.problems_of(asked)
+    assert [each.field for each in found] == ([f"resources.{field}"] if field else [])
+    assert all(told in each.message and "train on processors" in each.remedy for each in found)
 
 
 def backend(folder: Path, program: str, **settings: object) -> LocalBackend:

@@ -1,13 +1,14 @@
 """Lengths are estimated from a row as it is stored: text by its characters, images by number or size."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 from visiontune_recipes.families import FAMILIES, Family
 from visiontune_recipes.spec import Batching
-from visiontune_worker.feed import IMAGE_CHARACTERS, PIXELS_A_CHARACTER, chosen_batching, estimate
+from visiontune_worker.feed import IMAGE_CHARACTERS, PIXELS_A_CHARACTER, Feed, chosen_batching, estimate
 
 from tests.support import worker_data
 
@@ -66,3 +67,19 @@ def test_large_models_that_answer_take_examples_of_like_length(
 ) -> None:
     model: Any = Model(FAMILIES[family], parameter_count)
     assert chosen_batching(model, worker_data.spec()) is batching
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "in the order of the epoch"),
+        ({"lengths": len}, "of like length in each step"),
+        ({"packed": True}, "in the order of the epoch, those of a pass one after another in one row"),
+        ({"keeps_features": True}, "in the order of the epoch, features are kept"),
+    ],
+)
+def test_how_examples_are_laid_out_is_told_in_words(changes: dict[str, Any], told: str) -> None:
+    nothing: Any = None
+    train: Any = SimpleNamespace(keeps_features=changes.get("keeps_features", False))
+    found = Feed(nothing, nothing, changes.get("lengths"), train, nothing, 1, changes.get("packed", False))
+    assert found.how == told

@@ -3299,7 +3299,7 @@ export interface components {
              * @description Dropout before the adapter, 0 to below 1; 0 when absent.
              */
             dropout?: number;
-            /** @description Regular expression over full module names, of which those in parts with adapters count; `all-linear` for every linear layer of these parts; the family's own when empty. */
+            /** @description Regular expression over full module names, of which those in parts with adapters count; `all-linear` for every linear layer of these parts; the family's own when empty. In a resolved spec it is empty only where the worker alone can tell the family of the base model. */
             targetModules?: string;
             /** @description Multiply the update by alpha / sqrt(rank), which keeps high ranks learning (Kalajdzievski 2023, arXiv:2312.03732). */
             useRslora?: boolean;

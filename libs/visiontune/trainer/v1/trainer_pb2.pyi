@@ -921,7 +921,8 @@ class Lora(_message.Message):
     """Dropout before the adapter, 0 to below 1; 0 when absent."""
     target_modules: _builtins.str
     """Regular expression over full module names, of which those in parts with adapters count; `all-linear` for
-    every linear layer of these parts; the family's own when empty.
+    every linear layer of these parts; the family's own when empty. In a resolved spec it is empty only where
+    the worker alone can tell the family of the base model.
     """
     use_rslora: _builtins.bool
     """Multiply the update by alpha / sqrt(rank), which keeps high ranks learning (Kalajdzievski 2023,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import yaml
 from visiontune_kit.clock import SystemClock
 
+from visiontune_trainer.compute import devices
 from visiontune_trainer.compute.local import LocalBackend
 from visiontune_trainer.ports import Backend
 from visiontune_trainer.settings import Settings
@@ -27,6 +28,7 @@ def _local(settings: Settings) -> Backend:
         command=(str(settings.worker_python), "-m", "visiontune_worker"),
         stop_grace_s=settings.local_stop_grace_s,
         stop_workers_at_exit=settings.local_stop_workers_at_exit,
+        accelerators=[devices.named(name)] if (name := settings.local_accelerator) else devices.found(),
     )
 
 

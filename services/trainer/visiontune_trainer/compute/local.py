@@ -86,17 +86,20 @@ class LocalBackend:
         command: Sequence[str],
         stop_grace_s: float = 10.0,
         stop_workers_at_exit: bool = True,
+        accelerators: Sequence[AcceleratorKind] | None = None,
     ) -> None:
+        """accelerators: what workers here can use; None where nobody can tell, so that none is refused."""
         self.slots: int | None = slots
         self._folder = folder
         self._environment = dict(environment)
         self._command = tuple(command)
         self._stop_grace_s = stop_grace_s
         self._stop_workers_at_exit = stop_workers_at_exit
+        self._accelerators = accelerators
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def problems_of(self, resources: Resources) -> list[Problem]:
-        """One process, at most one accelerator; nothing that needs a scheduler."""
+        """One process, at most one accelerator, which has to be here; nothing that needs a scheduler."""
         asked: Mapping[str, tuple[bool, str]] = {
             "accelerator_count": (resources.accelerator_count > 1, "Set it to 1, or to 0 for the CPU."),
             "nodes": (resources.node_count > 1, "Set it to 1."),
@@ -105,15 +108,17 @@ class LocalBackend:
             "priority": (bool(resources.priority), "Leave it empty."),
         }
         message = "Jobs run on one machine here; resources.{} takes a cluster."
-        return [
+        found = [
             Problem(f"resources.{name}", "needs_a_cluster", message.format(name), remedy)
             for name, (wrong, remedy) in asked.items()
             if wrong
         ]
+        missing = _missing(resources, self._accelerators)
+        return [*found, missing] if missing else found
 
     def accelerators(self) -> list[AcceleratorKind]:
-        """None: what this machine has needs no name."""
-        return []
+        """The one that this machine has, if any is known; jobs may ask for it without its name, too."""
+        return list(self._accelerators or ())
 
     async def attempt_of(self, machine_token: str) -> str:
         """Processes get their attempt's own token, so that any other is nobody's."""
@@ -243,6 +248,28 @@ def _await_file(path: Path, child: subprocess.Popen[bytes]) -> None:
         if time.monotonic() > deadline:
             raise LaunchRefused(f"The worker did not begin within {_STARTED_WITHIN_S:g} s.")
         time.sleep(_POLL_S)
+
+
+def _missing(resources: Resources, here: Sequence[AcceleratorKind] | None) -> Problem | None:
+    """An accelerator that is asked for and not here, with what is."""
+    name, names = resources.accelerator, [each.name for each in here or ()]
+    if here is None or (name in names if name else names or not resources.accelerator_count):
+        return None
+    on_processors = (
+        "leave resources.accelerator and accelerator_count out to train on processors, with METHOD_LORA in "
+        "place of METHOD_QLORA."
+    )
+    if names:
+        message = f'There is no accelerator "{name}" on this machine, which has {", ".join(names)}.'
+        remedy = f"Use {names[0]}, or {on_processors}"
+    else:
+        message = "This machine has no accelerator that a worker could use."
+        remedy = (
+            f"{on_processors[0].upper()}{on_processors[1:]} Where there is one all the same, the operator "
+            "names it by VISIONTUNE_TRAINER_LOCAL_ACCELERATOR."
+        )
+    field = "resources.accelerator" if name else "resources.accelerator_count"
+    return Problem(field, "unknown_accelerator", message, remedy)
 
 
 def _process_of(home: Path) -> _Process | None:

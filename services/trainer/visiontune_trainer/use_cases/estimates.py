@@ -48,9 +48,11 @@ async def estimate(
 
 def place(resolved: Spec, deps: Deps) -> Place | None:
     """The kind of accelerator that a job asks for; None for processors, and where the operator lists none."""
-    asked = resolved.resources.accelerator
-    kinds = (kind for kind in deps.backend.accelerators() if kind.name == asked)
-    return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in kinds), None)
+    asked = resolved.resources
+    kinds = deps.backend.accelerators() if asked.accelerator_count else ()
+    # Without a name it is the one that a machine has.
+    found = (kind for kind in kinds if asked.accelerator in {"", kind.name})
+    return next((Place(kind.name, kind.memory_bytes, kind.has_bf16) for kind in found), None)
 
 
 async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, Speed]:
@@ -68,9 +70,12 @@ async def _speeds(project: str, resolved: Spec, deps: Deps) -> Mapping[str, Spee
             if trained := _told(points, "samples_per_second"):
                 evaluated = _told(points, "evaluation_samples_per_second")
                 is_alike = job.resolved.evaluation.max_new_tokens == resolved.evaluation.max_new_tokens
-                # Each evaluation counts by its time: the first is slower, as an untrained model does not end.
-                of_all = harmonic_mean(evaluated) if evaluated and is_alike else None
-                found[name] = Speed(median(trained), of_all)
+                speed = Speed(median(trained))
+                if evaluated and is_alike:
+                    # Each counts by its time.
+                    later = harmonic_mean(evaluated[1:] or evaluated)
+                    speed = Speed(speed.trained, later, first_evaluated=evaluated[0])
+                found[name] = speed
     return found
 
 

@@ -79,16 +79,20 @@ async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool =
     filled, why = fitted(
         spec, resolved, None if isinstance(work, str) else work[1], estimates.place(resolved, deps)
     )
-    resolved = resolve(filled, version.facts, parameter_count=origin.parameter_count)
     found = family_of(resolved, family)
     name = found.name if found else family
+    # A folder's or a repository's is for the worker to say; what adapters go by may be told before.
+    read = found or (None if isinstance(work, str) else FAMILIES[work[0]])
+    resolved = resolve(filled, version.facts, parameter_count=origin.parameter_count, family=read)
     if not deps.vision_enabled and IMAGE_KINDS & set(found.takes if found else version.facts.kinds):
         raise VisionTrainingDisabled(name)
     problems += check(spec, version.facts, registered_family=family)
     problems += deps.backend.problems_of(resolved.resources)
     steps = total_steps(resolved, version.facts)
     if origin.earlier:
-        problems += resume_rules.problems(resolved, origin.earlier.resolved, steps)
+        # It may have been resolved when nobody knew its family.
+        earlier = resolve(origin.earlier.resolved, version.facts, family=read)
+        problems += resume_rules.problems(resolved, earlier, steps)
     cautions = [*warnings(spec, version.facts), *evaluation_rules.warnings(resolved, version.facts)]
     if looks_at_lengths and not problems and not isinstance(work, str):
         reach = reach_of(work[1].sizes, version.facts, FAMILIES[work[0]], resolved)
@@ -106,7 +110,7 @@ async def plan(project: str, spec: Spec, deps: Deps, *, looks_at_lengths: bool =
         needs=work
         if isinstance(work, str)
         else await estimates.estimate(project, spec, resolved, *work, steps - resolved.first_step, deps),
-        choices=tuple(choices(spec, resolved, why, found)),
+        choices=tuple(choices(spec, resolved, why, read)),
     )
 
 

@@ -70,6 +70,7 @@ function Spec({ job }: { job: TrainingJob }) {
           ["Base model", baseModelLabel(spec.baseModel)],
           ["Method", enumLabel(spec.adaptation?.method, "METHOD_")],
           ["LoRA rank", number(spec.adaptation?.lora?.rank)],
+          ["LoRA layers", spec.adaptation?.lora?.targetModules],
           ["Epochs", number(numbers.epochs)],
           ["Most steps", number(numbers.maxSteps)],
           ["Batch size", number(numbers.batchSize)],
