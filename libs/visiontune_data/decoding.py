@@ -24,6 +24,7 @@ from visiontune_data.treatment import AS_THEY_ARE, Treatment
 
 _BATCH_IMAGES = 32
 _BATCH_BYTES = 2 * MIB
+_SIDE_BY_SIDE = 16  # images; more gain nothing
 _THUMBNAILS = "thumbnails-"
 _LARGE_IMAGE_PIXELS = 8_000_000
 
@@ -197,7 +198,7 @@ class _Here(Executor):
     def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
         """Runs `_decode` with this process's worker."""
         future: Future[Any] = Future()
-        future.set_result([_decode_one(task, self._worker) for task in arguments[0]])
+        future.set_result(_decode_all(arguments[0], self._worker))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -230,14 +231,28 @@ def _exit_after(sentinel: int) -> None:
 
 def _decode(tasks: Sequence[Task]) -> list[Result]:
     assert _worker is not None  # noqa: S101 (set by _begin)
-    return [_decode_one(task, _worker) for task in tasks]
+    return _decode_all(tasks, _worker)
 
 
-def _decode_one(task: Task, worker: _Worker) -> Result:
-    data = os.pread(worker.spool, task.extent.length, task.extent.offset)
+def _decode_all(tasks: Sequence[Task], worker: _Worker) -> list[Result]:
+    some = (tasks[at : at + _SIDE_BY_SIDE] for at in range(0, len(tasks), _SIDE_BY_SIDE))
+    return [result for each in some for result in _decode_some(each, worker)]
+
+
+def _decode_some(tasks: Sequence[Task], worker: _Worker) -> list[Result]:
+    files = [(os.pread(worker.spool, task.extent.length, task.extent.offset), task.path) for task in tasks]
+    is_large = any(images.pixel_count(data) > _LARGE_IMAGE_PIXELS for data, _ in files)
     # Memory grows by one large image in all, not by one a process.
-    with worker.one_large_image if images.pixel_count(data) > _LARGE_IMAGE_PIXELS else nullcontext():
-        inspection = images.inspect(data, task.path, worker.limits, worker.treatment)
+    with worker.one_large_image if is_large else nullcontext():
+        inspections = images.inspect_all(files, worker.limits, worker.treatment)
+    return [
+        _kept(task, data, inspection, worker)
+        for task, (data, _), inspection in zip(tasks, files, inspections, strict=True)
+    ]
+
+
+def _kept(task: Task, data: bytes, inspection: images.Inspection, worker: _Worker) -> Result:
+    """The result, once the thumbnail is in its file, and what the treatment made in the spool."""
     decoded = inspection.decoded
     if decoded is None:
         return Result(task, inspection.problems)

@@ -12,7 +12,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from visiontune_data.images import inspect
+from visiontune_data.images import inspect, inspect_all
 from visiontune_data.limits import Limits
 
 from tests.support.archives import PACKERS, encoded, good, jsonl, llava, picture, run, texts
@@ -56,6 +56,13 @@ def noise(mode: str, size: tuple[int, int] = (40, 36)) -> Image.Image:
 
 JPEG = picture(3, size=(320, 240))
 PNG = encoded(noise("RGB"), "PNG")
+
+
+def test_images_side_by_side_are_each_as_alone() -> None:
+    wide = encoded(noise("RGB", (600, 36)), "TIFF")
+    files = [(JPEG, "1.jpg"), (JPEG[:900], "2.jpg"), (PNG, "3.jpg"), (b"", "4.png"), (wide, "5.tif")]
+    assert inspect_all(files, Limits()) == [inspect(data, path, Limits()) for data, path in files]
+    assert inspect_all([], Limits()) == []
 
 
 def test_an_empty_file() -> None:

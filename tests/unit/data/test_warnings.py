@@ -1,6 +1,8 @@
 """What is worth a look though nothing is broken: twins, leaks, plain pictures, answers and lengths."""
 
 import io
+import itertools
+import random
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,21 @@ def test_groups_of_hashes_are_joined_through_others() -> None:
     hashes = [0, 0b1111, 2**63 - 1, 0b1111_1111, 2**40, 2**63 - 2]
     assert perceptual.near_groups(hashes) == [[0, 1, 3, 4], [2, 5]]
     assert perceptual.near_groups([]) == []
+
+
+def test_groups_are_those_that_a_comparison_of_all_pairs_finds() -> None:
+    drawn = random.Random(0)
+    hashes = [drawn.getrandbits(64) for _ in range(60)]
+    for _ in range(240):  # copies, near ones and some just beyond
+        bits = drawn.sample(range(64), drawn.randint(0, perceptual.NEAR_BITS + 2))
+        hashes.append(drawn.choice(hashes) ^ sum(1 << bit for bit in bits))
+    group_of = list(range(len(hashes)))
+    for one, other in itertools.combinations(range(len(hashes)), 2):
+        if (hashes[one] ^ hashes[other]).bit_count() <= perceptual.NEAR_BITS:
+            kept, dropped = sorted((group_of[one], group_of[other]))
+            group_of = [kept if group == dropped else group for group in group_of]
+    groups = [[i for i, group in enumerate(group_of) if group == first] for first in sorted(set(group_of))]
+    assert perceptual.near_groups(hashes) == [group for group in groups if len(group) > 1]
 
 
 def test_images_that_look_alike_are_a_warning(tmp_path: Path) -> None:
