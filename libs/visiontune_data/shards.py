@@ -194,6 +194,8 @@ class _DigestedFile:
     def hash_on(self) -> None:
         """Hashes what was written since, at once: between pieces a thread waits for Python."""
         start, end = self._hashed_bytes, int(self.sink.tell())
+        if start == end:  # nothing can be mapped
+            return
         page = start - start % mmap.ALLOCATIONGRANULARITY
         with (
             mmap.mmap(self._written.fileno(), end - page, access=mmap.ACCESS_READ, offset=page) as window,
