@@ -2,8 +2,10 @@
 
 Ours reads a tar (JPEGs gain nothing from gzip), checks it, and writes shards, previews and digests. The peer
 finds its files unpacked. The limit decodes them with Pillow and does nothing else. Each turn is a whole run
-with as many processes as there are cores, forked within it by all three (the service forks from a server of
-forks), and with an empty folder, so that nothing is cached but files by the kernel.
+with as many processes as there are cores, started within it by all three, and with an empty folder, so that
+nothing is cached but files by the kernel. Ours and the limit come from a server of forks, as the service's
+imports do: it has imported what they run and nothing else, and a process pays for each page that it shares
+with a parent and writes to.
 """
 
 import io
@@ -27,9 +29,8 @@ import skimage
 import sklearn.datasets
 from datasets.table import embed_table_storage
 from PIL import Image
-from visiontune_data.ingest import Options, ingest
-from visiontune_data.local import LocalSource
 
+from benchmarks import import_work
 from benchmarks.result import Result
 
 QUALITY = 90
@@ -41,6 +42,8 @@ _CHUNK = 32
 _THUMBNAIL_SIDE = 256
 _THUMBNAIL_QUALITY = 80
 _QUESTION = "What is this a part of?"
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([import_work.__name__, "visiontune_dataset.adapters.arrow_ready"])
 _SCIKIT_IMAGE = (
     "astronaut.png",
     "chelsea.png",
@@ -116,17 +119,20 @@ class _Bench:
         self._archive = folder / "photographs.tar"
         self._paths = write_photographs(self._photographs, photographs)
         write_archive(self._archive, self._paths)
+        self.limit()  # starts the server of forks, which the service has by then
 
     def ours(self) -> float:
         """What an import does between the archive and the upload of its shards."""
-        options = Options(processes=PROCESSES, start_method="fork")
         with self._scratch() as scratch:
+            ours, theirs = _FORKS.Pipe(duplex=False)
+            task = theirs, self._archive, scratch, PROCESSES
+            child = _FORKS.Process(target=import_work.import_archive, args=task)
             started = time.perf_counter()
-            with self._archive.open("rb") as archive:
-                outcome = ingest(LocalSource(archive), self._archive.name, scratch, options)
+            child.start()
+            imported_count = ours.recv()
             speed = self._count / (time.perf_counter() - started)
-            assert outcome.version is not None, outcome.report
-            assert outcome.version.statistics.example_count == self._count
+            child.join()
+            assert imported_count == self._count
         return speed
 
     def peer(self) -> float:
@@ -149,8 +155,8 @@ class _Bench:
     def limit(self) -> float:
         """Reads and decodes every file, and keeps nothing."""
         started = time.perf_counter()
-        with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
-            pool.map(_load, self._paths, _CHUNK)
+        with _FORKS.Pool(PROCESSES) as pool:
+            pool.map(import_work.decode, self._paths, _CHUNK)
         return self._count / (time.perf_counter() - started)
 
     @contextmanager
@@ -169,11 +175,6 @@ def _decode(row: dict[str, Any]) -> dict[str, bytes]:
     thumbnail = io.BytesIO()
     image.reduce(factor).save(thumbnail, "JPEG", quality=_THUMBNAIL_QUALITY)
     return {"thumbnail": thumbnail.getvalue()}
-
-
-def _load(path: Path) -> None:
-    with Image.open(io.BytesIO(path.read_bytes())) as image:
-        image.load()
 
 
 def write_photographs(folder: Path, photographs: Photographs) -> list[Path]:
