@@ -1,6 +1,7 @@
 """Links that open pictures without a key: what they lead to, and all that they must not open."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from visiontune_kit.tokens import TokenMinter
 
 from tests.support import archives
 from tests.support.dataset import DatasetHandle, running_dataset
+from tests.support.eventually import eventually
 from tests.support.s3 import SeaweedFS
 
 BASE = "https://images.example.org/vt"
@@ -121,9 +123,16 @@ async def test_a_link_ends_with_its_version(service: DatasetHandle) -> None:
     await service.call("DeleteDataset", pb.DeleteDatasetRequest(name=dataset.name, force=True))
     with pytest.raises(errors.NotFound):
         await opened(service, links.thumbnail_url)
-    await service.until_objects(0)
+
+    async def name_is_free() -> bool:
+        with suppress(errors.AlreadyExists):
+            await service.create()
+            return True
+        return False
+
+    await eventually(name_is_free, within_s=30)
     # What then gets its name is not what was shared.
-    again = await service.imported(await service.create(), archives.captions(3))
+    again = await service.imported(dataset, archives.captions(3))
     assert again.name == version.name
     with pytest.raises(errors.PermissionDenied, match="an older version of that name"):
         await opened(service, links.thumbnail_url)
