@@ -32,7 +32,7 @@ def ids(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     stack.cli("dataset", "import", str(archive), "--dataset", "digits")
     stack.cli("train", "-d", "digits", "-m", "tiny-llava", "--max-steps", "1", "--wait")
     with stack.client() as client:
-        [job] = client.list_jobs()
+        [job, *_] = client.list_jobs()  # newest first
         client.register_model("better", job.name)
         [example, *_] = client.list_examples("digits/v1")
         edited = client.create_draft("digits")
