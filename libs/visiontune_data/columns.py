@@ -64,7 +64,11 @@ def columns_for(kinds: Collection[Kind]) -> list[str]:
 
 
 def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
-    """How Parquet is written: pictures, compressed already, as they are and without statistics."""
+    """How Parquet is written: pictures, compressed already, as they are and without statistics.
+
+    The size of a page is looked at after each value, so that pages of pictures have about a MiB too: a reader
+    of one picture reads no more, and what is written at once is small enough to be written quickly.
+    """
     leaves = _leaves(of)
     small = [leaf for leaf in leaves if leaf not in stored]
     return {
@@ -72,6 +76,7 @@ def parquet_options(of: pa.Schema, stored: Collection[str]) -> dict[str, Any]:
         "use_dictionary": [leaf for leaf in small if leaf.rpartition(".")[2] in {"split", "role", "type"}],
         "write_statistics": [leaf for leaf in small if leaf in {"id", "split"}],
         "write_page_index": True,
+        "write_batch_size": 1,
         "store_schema": True,
     }
 

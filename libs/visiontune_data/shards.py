@@ -1,6 +1,7 @@
 """Writes examples as Parquet: shards that Hugging Face `datasets` and TRL read, and previews beside them."""
 
 import hashlib
+import itertools
 import mmap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visiontune_data.columns import COLUMNS, PICTURES, parquet_options, schema
 from visiontune_data.decoding import Thumb
-from visiontune_data.example import Example, Image, canonical
+from visiontune_data.example import Example, Image, canonical_text
 from visiontune_data.limits import MIB
 from visiontune_data.previews import frames_of, message_of, stored_messages
 from visiontune_data.spool import Extent, Spool
@@ -79,6 +81,7 @@ class ShardWriter:
         self._finished, self._shard_bytes = finished, shard_bytes
         self._rows: list[Example] = []
         self._rows_bytes = 0
+        self._rooms = (_Room(), _Room())  # of the row group that is made, and of the one that is written
         self._open: OpenShard | None = None
         self._index = first_index
         # Arrow's writing and sha256 let other threads run: the next row group is made meanwhile.
@@ -110,10 +113,12 @@ class ShardWriter:
     def _flush(self) -> None:
         """Has the row group written; at most one other is in memory then."""
         messages = [messages_of(row) for row in self._rows]
+        room, later = self._rooms
         batches = (
-            _examples_batch(self._rows, messages, self._schema, self._images),
-            _preview_batch(self._rows, messages, self._thumbnails),
+            _examples_batch(self._rows, messages, self._schema, self._images, room),
+            _preview_batch(self._rows, messages, self._thumbnails, room),
         )
+        self._rooms = later, room
         splits = Counter(row.split for row in self._rows)
         self._settle()
         self._writing = self._thread.submit(self._write_row_group, batches, splits)
@@ -213,15 +218,30 @@ class _DigestedFile:
         return ShardFile(self._path, self._sha256.hexdigest(), self._hashed_bytes)
 
 
+class _Room:
+    """Memory for the pictures of one row group after another: fresh memory costs more than what goes in."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def of(self, column: str, size: int) -> npt.NDArray[np.uint8]:
+        """`size` bytes for a column, those of its last row group."""
+        if column not in self._of or self._of[column].size < size:
+            self._of[column] = np.empty(max(size, ROW_GROUP_BYTES), np.uint8)
+        return self._of[column][:size]
+
+
 def _examples_batch(
-    rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool
+    rows: Sequence[Example], messages: Sequence[Any], to: pa.Schema, images: Spool, room: _Room
 ) -> pa.RecordBatch:
     columns = {name: text_column(name, rows, messages) for name in to.names}
     of_images: dict[str, list[tuple[Image, ...] | None]] = {
         "images": [row.images for row in rows],
         "negatives": [row.negatives for row in rows],
     }
-    columns |= {name: _image_column(of_images[name], images) for name in to.names if name in of_images}
+    columns |= {
+        name: _image_column(name, of_images[name], images, room) for name in to.names if name in of_images
+    }
     return pa.record_batch([columns[name] for name in to.names], schema=to)
 
 
@@ -250,10 +270,12 @@ def text_column(name: str, rows: Sequence[Example], messages: Sequence[Any]) -> 
     return pa.array(values, COLUMNS[name][0])
 
 
-def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa.Array:
+def _image_column(
+    name: str, rows: Sequence[tuple[Image, ...] | None], images: Spool, room: _Room
+) -> pa.Array:
     """`list<struct<bytes, path>>`, its bytes read from the spool straight into Arrow's buffer."""
     flat = [image for row in rows for image in row or ()]
-    data = _binary([Extent(image.offset, image.length) for image in flat], images)
+    data = _binary(name, [(images, Extent(image.offset, image.length)) for image in flat], room)
     paths = pa.array([image.path for image in flat], pa.string())
     offsets = pa.array(np.cumsum([0, *(len(row or ()) for row in rows)]), pa.int32())
     return pa.ListArray.from_arrays(
@@ -263,15 +285,17 @@ def _image_column(rows: Sequence[tuple[Image, ...] | None], images: Spool) -> pa
     )
 
 
-def _binary(extents: Sequence[Extent], spool: Spool) -> pa.Array:
-    """A binary array of the bytes of `extents`."""
-    offsets = np.zeros(len(extents) + 1, dtype=np.int32)
-    np.cumsum([extent.length for extent in extents], out=offsets[1:])
-    values = np.empty(int(offsets[-1]), dtype=np.uint8)
-    for i, extent in enumerate(extents):
-        spool.read_into(extent, values[offsets[i] : offsets[i + 1]].data)
+def _binary(name: str, pieces: Sequence[tuple[Spool, Extent]], room: _Room) -> pa.Array:
+    """A binary array of what the extents hold."""
+    offsets = np.zeros(len(pieces) + 1, dtype=np.int32)
+    np.cumsum([extent.length for _, extent in pieces], out=offsets[1:])
+    values = room.of(name, int(offsets[-1]))
+    start, memory = 0, values.data
+    for spool, extent in pieces:
+        spool.read_into(extent, memory[start : start + extent.length])
+        start += extent.length
     return pa.Array.from_buffers(
-        pa.binary(), len(extents), [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+        pa.binary(), len(pieces), [None, pa.py_buffer(offsets), pa.py_buffer(values)]
     )
 
 
@@ -284,10 +308,10 @@ class Thumbnails:
             name: Spool(Path(name), existing=True) for name in {thumb.file for thumb in thumbs.values()}
         }
 
-    def read(self, image: Image) -> tuple[bytes, int, int]:
-        """JPEG bytes, width and height."""
+    def find(self, image: Image) -> tuple[Spool, Thumb]:
+        """Where the thumbnail is, and in which file."""
         thumb = self._thumbs[image.path]
-        return self._spools[thumb.file].read(thumb.extent), thumb.width_px, thumb.height_px
+        return self._spools[thumb.file], thumb
 
     def close(self) -> None:
         """Closes the files."""
@@ -296,16 +320,23 @@ class Thumbnails:
 
 
 def _preview_batch(
-    rows: Sequence[Example], messages: Sequence[Any], thumbnails: Thumbnails
+    rows: Sequence[Example], messages: Sequence[Any], thumbnails: Thumbnails, room: _Room
 ) -> pa.RecordBatch:
-    shown = [thumbnails.read(row.images[0]) if row.images else (None, 0, 0) for row in rows]
+    shown = [thumbnails.find(row.images[0]) if row.images else None for row in rows]
+    there = _binary("thumbnail", [(spool, thumb.extent) for spool, thumb in filter(None, shown)], room)
     columns = [
         pa.array(list(map(preview_json, rows, messages)), pa.string()),
-        pa.array([data for data, _, _ in shown], pa.binary()),
-        pa.array([width for _, width, _ in shown], pa.int32()),
-        pa.array([height for _, _, height in shown], pa.int32()),
+        there if len(there) == len(rows) else there.take(_places(shown)),
+        pa.array([each[1].width_px if each else 0 for each in shown], pa.int32()),
+        pa.array([each[1].height_px if each else 0 for each in shown], pa.int32()),
     ]
     return pa.record_batch(columns, schema=PREVIEW_SCHEMA)
+
+
+def _places(shown: Sequence[object]) -> pa.Array:
+    """The place of each among those that are there; null for the others."""
+    count = itertools.count()
+    return pa.array([next(count) if each else None for each in shown], pa.int32())
 
 
 def preview_json(row: Example, messages: Any) -> str:
@@ -321,7 +352,7 @@ def preview_json(row: Example, messages: Any) -> str:
     }
     if row.negatives is not None:
         shown["negatives"] = list(map(_facts, row.negatives))
-    return canonical(shown).decode()
+    return canonical_text(shown)
 
 
 def _facts(image: Image) -> list[Any]:

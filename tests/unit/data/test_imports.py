@@ -1,11 +1,13 @@
 """A whole import: what a version is, whichever way the archive was packed."""
 
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import datasets  # type: ignore[import-untyped,unused-ignore]  # has no types
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -111,6 +113,32 @@ def test_images_are_stored_as_they_came(tmp_path: Path) -> None:
     files = good(3)
     stored = {row["images"][0]["path"]: row["images"][0]["bytes"] for row in rows(version(files, tmp_path))}
     assert stored == {name: data for name, data in files.items() if name != "train.jsonl"}
+
+
+def test_each_row_has_its_own_pictures_through_many_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 7)  # the memory of a row group is that of the one before
+    files = good(40)
+    records = [llava(name) for name in files if name != "train.jsonl"]
+    texts = [llava(None, f"Answer {number}.") for number in range(20)]
+    mixed = [record for pair in itertools.zip_longest(records, texts) for record in pair if record]
+    made = version({**files, "train.jsonl": jsonl(*mixed)}, tmp_path)
+    assert len(rows(made)) == 60
+    for row, preview in zip(rows(made), previews(made), strict=True):
+        facts = json.loads(preview["example"])["images"]
+        assert [(each["path"], each["bytes"]) for each in row["images"]] == [
+            (path, files[path]) for path, *_ in facts
+        ]
+        if not facts:
+            assert (preview["thumbnail"], preview["width_px"], preview["height_px"]) == (None, 0, 0)
+            continue
+        with (
+            Image.open(io.BytesIO(preview["thumbnail"])) as shown,
+            Image.open(io.BytesIO(row["images"][0]["bytes"])) as original,
+        ):
+            assert shown.size == original.size  # they are small
+            assert np.abs(np.asarray(shown, int) - np.asarray(original.convert("RGB"), int)).mean() < 8
 
 
 def test_text_alone_has_no_column_of_images(tmp_path: Path) -> None:
