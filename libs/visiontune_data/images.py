@@ -8,12 +8,13 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from visiontune_data import image_headers, image_kinds, jpeg, paths, perceptual, pictures, profiles
@@ -102,6 +103,14 @@ class _Seen:
     warn: Any
 
 
+class _Look(NamedTuple):
+    """What the brightness of a picture says."""
+
+    mean: int
+    spread: int  # from the darkest to the brightest
+    phash: int
+
+
 def inspect(data: bytes, path: str, limits: Limits, treatment: Treatment = AS_THEY_ARE) -> Inspection:
     """Decodes `data`, the bytes of the member `path`, and treats them. Never raises for bad data."""
     return inspect_all([(data, path)], limits, treatment)[0]
@@ -117,9 +126,9 @@ def inspect_all(
     """
     seen = [_see(data, path, limits, treatment) for data, path in files]
     whole = [each for each in seen if isinstance(each, _Seen)]
-    brightness = [perceptual.samples(each.picture.image) for each in whole]
+    looks = _looks([perceptual.samples(each.picture.image) for each in whole])
     thumbnails = [_encoded(each.picture) for each in whole]
-    decoded = map(_inspected, whole, brightness, thumbnails)
+    decoded = map(_inspected, whole, looks, thumbnails)
     return [next(decoded) if isinstance(each, _Seen) else each for each in seen]
 
 
@@ -147,11 +156,22 @@ def _see(data: bytes, path: str, limits: Limits, treatment: Treatment) -> _Seen 
     return _Seen(picture, kind, stored, found, warn)
 
 
-def _inspected(seen: _Seen, brightness: Any, thumbnail: Thumbnail) -> Inspection:
+def _looks(samples: Sequence[NDArray[np.uint8]]) -> list[_Look]:
+    """Of all at once, since each call costs more than its numbers do."""
+    if not samples:
+        return []
+    stack = np.stack(samples)
+    means = stack.mean(axis=(1, 2)).round().astype(int)
+    spreads = np.ptp(stack, axis=(1, 2))
+    hashes = perceptual.phashes(stack)
+    return list(map(_Look, means.tolist(), spreads.tolist(), hashes))
+
+
+def _inspected(seen: _Seen, look: _Look, thumbnail: Thumbnail) -> Inspection:
     picture, kind, made = seen.picture, seen.kind, seen.stored
-    is_blank = _warn_about(picture, brightness, seen.warn)
+    is_blank = _warn_about(picture, look, seen.warn)
     comparable = not is_blank and min(picture.image.size) >= perceptual.SHORTEST_SIDE_PX
-    phash = perceptual.phash(brightness) if comparable else None
+    phash = look.phash if comparable else None
     width, height = picture.width_px, picture.height_px
     if picture.orientation >= _FIRST_SIDEWAYS_ORIENTATION:
         width, height = height, width
@@ -160,8 +180,7 @@ def _inspected(seen: _Seen, brightness: Any, thumbnail: Thumbnail) -> Inspection
     else:
         stored = made
     digest = hashlib.sha256(stored).hexdigest()
-    mean = round(float(brightness.mean()))
-    decoded = Decoded(stored, digest, kind, width, height, thumbnail, mean, phash)
+    decoded = Decoded(stored, digest, kind, width, height, thumbnail, look.mean, phash)
     return Inspection(decoded, tuple(seen.found))
 
 
@@ -309,7 +328,7 @@ def _decode_with_pillow(data: bytes, kind: str, limits: Limits, warn: Any) -> _P
     return _Picture(rgb, *image.size, orientation)
 
 
-def _warn_about(picture: _Picture, brightness: Any, warn: Any) -> bool:
+def _warn_about(picture: _Picture, look: _Look, warn: Any) -> bool:
     """Warns about what is odd; says whether the picture is of one colour, or nearly."""
     shortest, longest = sorted((picture.width_px, picture.height_px))
     size = f"{picture.width_px} x {picture.height_px} pixels"
@@ -318,7 +337,7 @@ def _warn_about(picture: _Picture, brightness: Any, warn: Any) -> bool:
     if longest > _EXTREME_ASPECT * shortest:
         warn("aspect-extreme", size, size)
     # Nearly every picture shows in its brightness that it is not blank.
-    if brightness.max() - brightness.min() > _NEARLY_ONE_SHADE:
+    if look.spread > _NEARLY_ONE_SHADE:
         return False
     colours = np.asarray(picture.image)[:, :, :3].reshape(-1, 3)
     low, high = colours.min(axis=0), colours.max(axis=0)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,23 @@ _COSINES: Final = np.cos(
 ).astype(np.float32)
 
 
-def samples(small: Image.Image) -> Any:
-    """The brightness of a thumbnail, RGB or RGBX, as float32 [32, 32]."""
+def samples(small: Image.Image) -> NDArray[np.uint8]:
+    """The brightness of a thumbnail, RGB or RGBX, as [32, 32]."""
     # Reducing by whole factors is cheap, and twice the samples leave enough for a good filter.
     factors = (max(1, small.width // (2 * _SAMPLES)), max(1, small.height // (2 * _SAMPLES)))
     grey = small.convert("L").reduce(factors).resize((_SAMPLES, _SAMPLES), Image.Resampling.BILINEAR)
-    return np.asarray(grey, np.float32)
+    return np.frombuffer(grey.tobytes(), np.uint8).reshape(_SAMPLES, _SAMPLES)
 
 
-def phash(brightness: Any) -> int:
-    """64 bits of what `samples` gives: whether each of the 8 x 8 lowest frequencies is above their median."""
-    low = (_COSINES @ brightness @ _COSINES.T).ravel()
-    middle = np.partition(low, low.size // 2 - 1)[low.size // 2 - 1]
-    return int.from_bytes(np.packbits(low > middle).tobytes(), "big")
+def phashes(brightness: NDArray[np.uint8]) -> list[int]:
+    """64 bits for each of what `samples` gave, together [n, 32, 32].
+
+    They say which of the 8 x 8 lowest frequencies are above their median.
+    """
+    low = (_COSINES @ brightness.astype(np.float32) @ _COSINES.T).reshape(len(brightness), -1)
+    half = low.shape[1] // 2 - 1
+    middle = np.partition(low, half)[:, half, None]
+    return [int(bits) for bits in np.packbits(low > middle, axis=1).view(">u8").ravel()]
 
 
 def near_groups(hashes: Sequence[int]) -> list[list[int]]:

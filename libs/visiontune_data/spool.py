@@ -1,8 +1,9 @@
 """Scratch files that only grow. What is in them is found by offset and length, never opened by name."""
 
 import io
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -35,11 +36,17 @@ class Spool:
         """Writes all chunks as one extent."""
         start = self._end
         for chunk in chunks:
-            view = memoryview(chunk)
-            while view:
-                view = view[self._file.write(view) :]
+            written = self._file.write(chunk)
+            while written < len(chunk):
+                written += self._file.write(memoryview(chunk)[written:])
             self._end += len(chunk)
         return Extent(start, self._end - start)
+
+    def append_each(self, pieces: Sequence[bytes]) -> list[Extent]:
+        """Writes each piece as an extent, all at once."""
+        ends = list(itertools.accumulate(map(len, pieces), initial=self._end))
+        self.append([b"".join(pieces)])
+        return [Extent(start, end - start) for start, end in itertools.pairwise(ends)]
 
     def read(self, extent: Extent) -> bytes:
         """The bytes of an extent."""
