@@ -1,6 +1,7 @@
 """An import, from an archive's bytes to shards in scratch: what a service runs, and a CLI can offline."""
 
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -39,6 +40,7 @@ _PROGRESS_EVERY_S = 0.25
 # About what reading and decoding are of the work (a guess, for a bar); the rest is writing.
 _READING_PERCENT = 80
 _NEW_BETWEEN_COLLECTIONS = 50_000  # objects
+_SWITCH_INTERVAL_S = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def ingest(
     given = [Input(source, archive_name), *more]
     log = ProblemLog()
     report = LoggedReport(title(given), log)
-    with _seldom_collected(), ExitStack() as stack:
+    with _undisturbed(), ExitStack() as stack:
         job = _Job(given, report, log, scratch, options, images, base, progress, finished, stack)
         try:
             version = job.run()
@@ -127,14 +129,20 @@ def ingest(
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Has Python look for cycles seldom: an import makes much that stays, which would be walked each time."""
-    before = gc.get_threshold()
-    gc.set_threshold(_NEW_BETWEEN_COLLECTIONS, *before[1:])
+def _undisturbed() -> Iterator[None]:
+    """Has Python look for cycles seldom, and its threads wait less for one another.
+
+    An import makes much that stays, which would be walked each time; and the thread that writes shards would
+    wait twice a row group for as long as it writes.
+    """
+    threshold, interval_s = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(_NEW_BETWEEN_COLLECTIONS, *threshold[1:])
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval_s)
 
 
 class _Job:
