@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from visiontune_data.example import Draft, text_of
 from visiontune_data.formats import Notes
@@ -26,13 +27,14 @@ _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf]|â€|\ufffd")
 
 def check(draft: Draft, limits: Limits, notes: Notes) -> None:
     """Notes what is wrong with a draft's conversation, captions and split."""
-    if draft.messages or not draft.texts:
-        _check_messages(draft, limits, notes)
-    if draft.texts and draft.messages:
-        _check_pair(draft, notes)
+    spoken = list(map(text_of, draft.messages))
+    if spoken or not draft.texts:
+        _check_messages(draft, spoken, limits, notes)
+    if draft.texts and spoken:
+        _check_pair(draft, spoken, notes)
     elif draft.texts:
         _check_captions(draft, notes)
-    _check_texts(draft, limits, notes)
+    _check_texts(draft, spoken, limits, notes)
     refs = (*draft.images, *(draft.negatives or ()))
     check_count(len(refs), refs[0].json_path if refs else "$", limits, notes)
     if draft.split is not None and draft.split not in SPLITS:
@@ -57,19 +59,19 @@ def _check_captions(draft: Draft, notes: Notes) -> None:
             notes.add("caption-empty", path, "the caption has no text", text)
 
 
-def _check_pair(draft: Draft, notes: Notes) -> None:
+def _check_pair(draft: Draft, spoken: Sequence[str], notes: Notes) -> None:
     """Notes what is wrong with the answer to which the last one is preferred."""
     rejected, path = draft.texts[0], draft.text_paths[0]
     if len(draft.texts) > 1:
         notes.add("pair-many", draft.text_paths[1], f"{len(draft.texts)} rejected answers", draft.texts[1])
     if is_blank(rejected):
         notes.add("answer-empty", path, "the rejected answer has no text", rejected)
-    answers = [text_of(message) for message in draft.messages if message.role == "assistant"]
+    answers = [text for m, text in zip(draft.messages, spoken, strict=True) if m.role == "assistant"]
     if answers and answers[-1] == rejected:
         notes.add("pair-equal", path, "the rejected answer is the same as the chosen one", rejected)
 
 
-def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:
+def _check_messages(draft: Draft, spoken: Sequence[str], limits: Limits, notes: Notes) -> None:
     roles = [message.role for message in draft.messages]
     if not roles:
         notes.add("messages-empty", "$", "the conversation has no messages")
@@ -87,11 +89,13 @@ def _check_messages(draft: Draft, limits: Limits, notes: Notes) -> None:
             notes.add("role-order", draft.message_paths[index], complaint, role)
             break
         previous = role
-    for message, path in zip(draft.messages, draft.message_paths, strict=True):
-        if message.role == "assistant" and is_blank(text_of(message)):
-            notes.add("answer-empty", path, "the answer has no text", text_of(message))
-        elif is_blank(text_of(message)) and all(part.type == "text" for part in message.content):
-            notes.add("text-empty", path, "the message has neither text nor an image", text_of(message))
+    for message, text, path in zip(draft.messages, spoken, draft.message_paths, strict=True):
+        if not is_blank(text):
+            continue
+        if message.role == "assistant":
+            notes.add("answer-empty", path, "the answer has no text", text)
+        elif all(part.type == "text" for part in message.content):
+            notes.add("text-empty", path, "the message has neither text nor an image", text)
 
 
 def _misplaced(role: str, previous: str, index: int) -> str:
@@ -104,18 +108,17 @@ def _misplaced(role: str, previous: str, index: int) -> str:
     return ""
 
 
-def _check_texts(draft: Draft, limits: Limits, notes: Notes) -> None:
-    texts: list[tuple[str, str, str]] = [
-        (text_of(m), path, m.role) for m, path in zip(draft.messages, draft.message_paths, strict=True)
-    ]
+def _check_texts(draft: Draft, spoken: Sequence[str], limits: Limits, notes: Notes) -> None:
+    roles = [message.role for message in draft.messages]
+    texts: list[tuple[str, str, str]] = list(zip(spoken, draft.message_paths, roles, strict=True))
     texts += [(text, path, "caption") for text, path in zip(draft.texts, draft.text_paths, strict=True)]
     for text, path, role in texts:
         if len(text) > limits.text_characters:
             found = f"{len(text):,} characters; common models read at most {limits.text_characters:,}"
             notes.add("text-too-long", path, found)
-        if control := _CONTROL.search(text):
+        if not text.isprintable() and (control := _CONTROL.search(text)):
             notes.add("text-control", path, f"the text contains U+{ord(control[0]):04X}", text)
-        if mojibake := _MOJIBAKE.search(text):
+        if not text.isascii() and (mojibake := _MOJIBAKE.search(text)):
             notes.add("text-mojibake", path, f'the text contains "{mojibake[0]}"', text)
         if role != "system" and (token := _SPECIAL_TOKENS.search(text)):
             notes.add(
@@ -128,4 +131,6 @@ def _check_texts(draft: Draft, limits: Limits, notes: Notes) -> None:
 
 def is_blank(text: str) -> bool:
     """Whether nothing in `text` would be seen: spaces, zero-width and control characters."""
+    if text[:1].isalnum():
+        return False
     return all(c.isspace() or unicodedata.category(c) in {"Cf", "Cc"} for c in text)

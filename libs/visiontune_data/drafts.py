@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from visiontune_data.example import Draft, Example, Image, Message, Part, Role, canonical
+from visiontune_data.example import Draft, Example, Image, Message, Part, Role, canonical_text
 from visiontune_data.report import Place
 from visiontune_data.spool import Spool
 
@@ -78,7 +78,7 @@ class Drafts:
     ) -> None:
         """Spools one, with the rules that its record breaks."""
         messages = [(m.role, [part.code for part in m.content]) for m in draft.messages]
-        metadata = canonical(draft.metadata).decode() if draft.metadata else ""
+        metadata = canonical_text(draft.metadata) if draft.metadata else ""
         self._waiting.append(
             Row(
                 place.member, place.line, draft.id, image_paths, messages, draft.texts, split or "", metadata,

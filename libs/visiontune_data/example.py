@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 Role = Literal["system", "user", "assistant"]
-_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+# To look for cycles would take a third of the time; there are none in what was JSON or is made here.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
 class Kind(StrEnum):
@@ -47,7 +48,7 @@ class Part:
     @classmethod
     def of(cls, code: str | int | None) -> Self:
         """The part of a code."""
-        return cls(frames=code) if isinstance(code, int) else cls(code)
+        return cls(code) if code is None or isinstance(code, str) else cls(frames=code)
 
 
 IMAGE = Part()
@@ -144,8 +145,8 @@ class Example:
         """What a model would learn to say: the last assistant message, or the captions."""
         if not self.messages:
             return self.texts
-        spoken = [m for m in self.messages if m.role == "assistant"]
-        return (text_of(spoken[-1]),) if spoken else ()
+        last = next((message for message in reversed(self.messages) if message.role == "assistant"), None)
+        return (text_of(last),) if last else ()
 
 
 def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None, texts: Sized) -> Kind:
@@ -163,6 +164,8 @@ def kind_of(messages: Sequence[Message], images: Sized, negatives: Sized | None,
 
 def text_of(message: Message) -> str:
     """The message's text parts, joined."""
+    if len(message.content) == 1:
+        return message.content[0].text or ""
     return "".join([part.text for part in message.content if part.text is not None])
 
 
@@ -207,7 +210,12 @@ def joined(content: Iterable[Part]) -> tuple[Part, ...]:
 
 def canonical(value: Any) -> bytes:
     """`value` as canonical JSON: UTF-8, sorted keys, no spaces."""
-    return _CANONICAL.encode(value).encode()
+    return canonical_text(value).encode()
+
+
+def canonical_text(value: Any) -> str:
+    """The same, before it is encoded."""
+    return _CANONICAL.encode(value)
 
 
 def content_of(example: Example) -> list[Any]:

@@ -116,6 +116,9 @@ def _drafted(
 
 def _ahead(all_drafted: Iterator[_Drafted], foreign: ForeignImages) -> Iterator[_Drafted]:
     """The same, in order, read ahead as long as there is too little to fetch."""
+    if foreign.ahead is None:
+        yield from all_drafted
+        return
     waiting: deque[_Drafted] = deque()
     try:
         for drafted in all_drafted:
@@ -148,7 +151,7 @@ def _draft_one(
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
         return False
     split = checks.SPLITS[draft.split] if draft.split else file_split
-    rules = sorted({problem.rule for problem in notes.problems})
+    rules = sorted({problem.rule for problem in notes.problems}) if notes.problems else ()
     drafts.add(draft, found, split, record.place, rules)
     return True
 
@@ -197,6 +200,7 @@ class Assembly:
     _copies: Counter[str] = field(default_factory=Counter)  # of records without an id
     _named: list[str] = field(default_factory=list)  # splits as the data names them, "" where it does not
     _digests: list[tuple[str, ...]] = field(default_factory=list)
+    _facts: dict[str, Image] = field(default_factory=dict)
 
     def gather(self, report: Report) -> None:
         """The pass over all drafts, each as soon as its images are decoded."""
@@ -244,24 +248,18 @@ class Assembly:
         )
 
     def _image(self, path: str) -> Image:
-        found = self.images[path]
-        extent = found.task.extent
-        return Image(
-            path,
-            found.sha256,
-            found.width_px,
-            found.height_px,
-            found.format,
-            extent.offset,
-            extent.length,
-            found.brightness,
-            found.phash,
-        )
+        if path not in self._facts:
+            found = self.images[path]
+            self._facts[path] = Image(
+                path, found.sha256, found.width_px, found.height_px, found.format,
+                found.task.extent.offset, found.task.extent.length, found.brightness, found.phash,
+            )  # fmt: skip
+        return self._facts[path]
 
     def _rules(self, row: Row) -> tuple[str, ...]:
         """The rules that a record and its images break."""
         of_images = {problem.rule for path in row.paths.all for problem in self.images[path].problems}
-        return tuple(sorted(of_images.union(row.problems)))
+        return tuple(sorted(of_images.union(row.problems))) if of_images else row.problems
 
     def _complete(self, row: Row, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""

@@ -66,9 +66,13 @@ class ImageIndex:
 
     def find(self, ref: ImageRef, record_file: str, notes: Notes) -> str | None:
         """The path of the image, relative to the file of records or to a folder above it; notes why not."""
-        shown = shorten(ref.path)
+        if ":" not in ref.path:  # most are no URL, and written as they are
+            written = posixpath.join(posixpath.dirname(record_file), ref.path)
+            if written in self._images:
+                return written
         if is_foreign(ref.path):
             return self._foreign(ref, notes)
+        shown = shorten(ref.path)
         if paths.is_unsafe(ref.path):
             notes.add(
                 "image-path-unsafe", ref.json_path, f'the path "{shown}" leads out of the archive', ref.path

@@ -8,6 +8,9 @@ from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
 
+_NORMAL = re.compile(
+    r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII
+)  # nearly every path, safe and as it is compared
 _ABSOLUTE = re.compile(r"^(?:[/\\]|[A-Za-z]:[/\\])")
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|data:)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -18,6 +21,8 @@ _JUNK_FOLDERS = frozenset({"__MACOSX", "@eaDir", ".git"})
 
 def normalise(path: str) -> str:
     """The form in which paths are compared: slashes, NFC, no `.` segments or double slashes."""
+    if _NORMAL.fullmatch(path):
+        return path
     parts = unicodedata.normalize("NFC", path.replace("\\", "/")).split("/")
     return "/".join(part for part in parts if part not in {"", "."})
 
@@ -56,6 +61,8 @@ def loose(path: str) -> str:
 
 def broken_rule(raw: str, limits: Limits) -> Problem | None:
     """The first rule that a member's raw path breaks and that stops the import, or None."""
+    if len(raw) <= limits.path_bytes and _NORMAL.fullmatch(raw):
+        return None
     if _SURROGATE.search(raw):
         return _broken("path-not-utf8", raw, "is not UTF-8")
     if _CONTROL.search(raw):

@@ -39,7 +39,9 @@ def message_of(message: Message) -> dict[str, Any]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    return {"type": part.type, "text": part.text, **({"frames": part.frames} if part.frames else {})}
+    if part.frames:
+        return {"type": "video", "text": None, "frames": part.frames}
+    return {"type": "image" if part.text is None else "text", "text": part.text}
 
 
 def stored_messages(messages: Sequence[Any]) -> Sequence[Any]:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from visiontune_data.example import Example, text_of
-
 
 class Sense(StrEnum):
     """What a word is about."""
@@ -72,11 +70,12 @@ class SensesBuilder:
     _examples: Counter[Sense] = field(default_factory=Counter)
     _words: Counter[str] = field(default_factory=Counter)
 
-    def add(self, example: Example) -> None:
-        """Counts each word of an example once."""
-        found = {word for text in _texts(example) for word in _WORD.findall(text.lower()) if word in _SENSES}
-        self._words.update(found)
-        self._examples.update({sense for word in found for sense in _SENSES[word]})
+    def add(self, texts: Iterable[str]) -> None:
+        """Counts each word of an example's texts once."""
+        found = _SENSES.keys() & _WORD.findall(" ".join(texts).lower())
+        if found:
+            self._words.update(found)
+            self._examples.update({sense for word in found for sense in _SENSES[word]})
 
     def build(self) -> tuple[SenseCount, ...]:
         """What was counted, without senses that never occurred."""
@@ -89,8 +88,3 @@ class SensesBuilder:
     def _of(self, sense: Sense) -> Iterator[tuple[str, int]]:
         ranked = sorted(self._words.items(), key=lambda entry: (-entry[1], entry[0]))
         return ((word, count) for word, count in ranked if sense in _SENSES[word])
-
-
-def _texts(example: Example) -> Iterable[str]:
-    yield from example.texts
-    yield from (text_of(message) for message in example.messages if message.role != "system")

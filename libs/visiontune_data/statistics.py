@@ -100,17 +100,18 @@ class StatisticsBuilder:
 
     def add(self, example: Example) -> None:
         """Adds one example of the version."""
-        spoken = [(message.role, text_of(message)) for message in example.messages]
-        texts = [*example.texts, *(text for _, text in spoken)]
+        roles = [*("" for _ in example.texts), *(message.role for message in example.messages)]
+        texts = [*example.texts, *map(text_of, example.messages)]
+        tokens = list(map(estimated_tokens, texts))
         self._texts.append(sum(map(len, texts)))
-        self._tokens.append(sum(map(estimated_tokens, texts)))
-        if spoken:
-            said = [text for role, text in spoken if role == "assistant"]
-            self._answer_tokens.append(sum(map(estimated_tokens, [*said, *example.texts])))
+        self._tokens.append(sum(tokens))
+        if example.messages:
+            said = [count for role, count in zip(roles, tokens, strict=True) if role in {"", "assistant"}]
+            self._answer_tokens.append(sum(said))
         self._messages.append(len(example.messages))
         self._images.append(len(example.images))
         self._add_images(example)
-        self._senses.add(example)
+        self._senses.add(text for role, text in zip(roles, texts, strict=True) if role != "system")
         for answer in example.answers:
             self._add_answer(answer)
 
@@ -182,4 +183,4 @@ class StatisticsBuilder:
 
 def estimated_tokens(text: str) -> int:
     """About the tokens of a text, without a tokenizer: one for four bytes of UTF-8, rounded up."""
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+    return -(-(len(text) if text.isascii() else len(text.encode())) // _BYTES_PER_TOKEN)

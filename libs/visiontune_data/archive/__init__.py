@@ -97,19 +97,15 @@ class _Names:
         return refuse("path-duplicate", message, place=Place(member.raw), value=shorten(member.raw))
 
     def _warn(self, raw: str, path: str) -> None:
-        place = Place(path)
         if "\\" in raw:
-            self.report.add(
-                Problem(
-                    "path-backslash", place, f'"{shorten(raw)}" was read as "{shorten(path)}"', shorten(raw)
-                )
-            )
+            found = f'"{shorten(raw)}" was read as "{shorten(path)}"'
+            self.report.add(Problem("path-backslash", Place(path), found, shorten(raw)))
         other = self._folded.setdefault(path.casefold(), path)
         if other != path:
             self.report.add(
                 Problem(
                     "path-case-collision",
-                    place,
+                    Place(path),
                     f'differs from "{shorten(other)}" only in case',
                     shorten(path),
                 )

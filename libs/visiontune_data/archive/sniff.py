@@ -76,7 +76,7 @@ def _match(table: tuple[tuple[int, bytes, str], ...], head: bytes) -> str | None
 def has_tar_checksum(head: bytes) -> bool:
     """Whether it is the header of a tar member; a tar of before POSIX has no magic but a checksum."""
     field, summed = head[148:156].strip(b" \0"), head[:148] + 8 * b" " + head[156:512]
-    if len(head) < HEAD_BYTES or not field.isdigit() or not all(c in b"01234567" for c in field):
+    if len(head) < HEAD_BYTES or not field or field.strip(b"01234567"):
         return False
     excess = sum(summed) - int(field, 8)
     # Some old programs summed their bytes as signed ones.

@@ -52,7 +52,11 @@ class Turns:
     def add(self, role: Role, text: str, json_path: str) -> None:
         """Adds a text; in a user's, each mark is the place of an image that the record lists."""
         marks = _ALL_MARKS if self.videos else _IMAGE_MARKS
-        self.add_parts(role, parts(text, marks) if role == "user" else [Part(text)], json_path)
+        if role == "user" and marks.search(text):
+            self.add_parts(role, parts(text, marks), json_path)
+        else:
+            self.messages.append(Message(role, (Part(text),) if text else ()))
+            self.paths.append(json_path)
 
     def add_parts(self, role: Role, content: Iterable[Part | MediaRef], json_path: str) -> None:
         """Adds a message of parts, of which some name their image or video."""
@@ -72,6 +76,8 @@ class Turns:
         if not self._slots:
             self.messages = _first(self.messages, [IMAGE] * len(images) + [VIDEO] * len(videos))
             return (*images, *videos)
+        if not videos and self._slots == [IMAGE] * len(images):
+            return tuple(images)
         for mark, listed in ((IMAGE_MARK, images), (VIDEO_MARK, videos)):
             if (marks := self._slots.count(_PLACES[mark])) != len(listed):
                 found = f"{marks} {mark} marks for {len(listed)} {mark[1:-1]}s"

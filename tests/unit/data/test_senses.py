@@ -1,7 +1,7 @@
 """Words that a changed picture can belie are counted an example, whoever says them but the system."""
 
 from visiontune_data.example import IMAGE, Example, Message, Part
-from visiontune_data.senses import WORDS, Sense, SenseCount, SensesBuilder
+from visiontune_data.senses import WORDS, Sense, SenseCount
 from visiontune_data.statistics import StatisticsBuilder
 
 
@@ -17,11 +17,11 @@ def captions(*texts: str) -> Example:
 
 
 def test_each_word_of_an_example_is_counted_once() -> None:
-    builder = SensesBuilder()
+    builder = StatisticsBuilder()
     builder.add(chat("What is LEFT of the left door?", "The right one, above.", system="turn it upside down"))
     builder.add(captions("A left-handed player", "nothing to the RIGHT"))
     builder.add(chat("Which digit?", "Seven, a bright one with brown Leftovers"))
-    assert builder.build() == (
+    assert builder.build({"train": 3}).text_senses == (
         SenseCount(Sense.HORIZONTAL, 2, (("left", 2), ("right", 2))),
         SenseCount(Sense.VERTICAL, 1, (("above", 1),)),
         SenseCount(Sense.READING, 1, (("digit", 1),)),
