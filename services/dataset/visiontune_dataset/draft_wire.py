@@ -6,7 +6,7 @@ from visiontune_data.edits import Add, Delete, Edit, SetSplit, SetTags, SetText
 from visiontune_data.example import Example, Message, Part, Role, canonical, joined
 from visiontune_data.previews import tags_of
 
-from visiontune_dataset import wire
+from visiontune_dataset import viewing_wire, wire
 from visiontune_dataset.domain.drafts import Draft
 from visiontune_dataset.use_cases.drafts import Accepted, EditExamples, NewExample, NewImage
 
@@ -62,7 +62,7 @@ def edit_to(number: int, edit: Edit) -> pb.Edit:
 def _added_to(new: Example) -> pb.AddedExample:
     return pb.AddedExample(
         messages=[
-            wire.message_to(
+            viewing_wire.message_to(
                 {"role": m.role, "content": [{"type": part.type, "text": part.text} for part in m.content]}
             )
             for m in new.messages

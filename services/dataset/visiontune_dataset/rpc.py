@@ -15,7 +15,7 @@ from visiontune_data.problem_log import PAGE_PROBLEMS
 from visiontune_kit import idempotency, pages
 from visiontune_kit.identity import Role
 
-from visiontune_dataset import draft_wire, wire
+from visiontune_dataset import draft_wire, viewing_wire, wire
 from visiontune_dataset.domain.datasets import Version
 from visiontune_dataset.ports import Deps
 from visiontune_dataset.use_cases import (
@@ -150,17 +150,17 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         start = pages.number(pages.decode(request, request.page_token)) or 0
         limit = pages.clamp(request.page_size, default=50, most=200)
         version = await self._version(request.parent)
-        wanted = wire.selection_from(request)
+        wanted = viewing_wire.selection_from(request)
         page, total = await versions.list_examples(version, wanted, start, limit, self._deps)
         return pb.ListExamplesResponse(
-            examples=[wire.example_to(version, each) for each in page],
+            examples=[viewing_wire.example_to(version, each) for each in page],
             next_page_token=pages.encode(request, [start + limit]) if start + limit < total else "",
             total_size=total,
         )
 
     async def GetExample(self, request: pb.GetExampleRequest, context: Any) -> pb.Example:
         version, row = await self._version(request.name), wire.row_number(request.name)
-        return wire.example_to(version, await versions.get_example(version, row, self._deps))
+        return viewing_wire.example_to(version, await versions.get_example(version, row, self._deps))
 
     async def GetExampleImage(
         self, request: pb.GetExampleImageRequest, context: Any
@@ -172,10 +172,10 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     async def GetThumbnails(self, request: pb.GetThumbnailsRequest, context: Any) -> pb.GetThumbnailsResponse:
         version = await self._version(request.parent)
         count = pages.clamp(request.count, default=50, most=200)
-        wanted = wire.selection_from(request)
+        wanted = viewing_wire.selection_from(request)
         found, total = await versions.get_thumbnails(version, wanted, request.start, count, self._deps)
         return pb.GetThumbnailsResponse(
-            thumbnails=[wire.thumbnail_to(version, each) for each in found], total_size=total
+            thumbnails=[viewing_wire.thumbnail_to(version, each) for each in found], total_size=total
         )
 
     async def SignImageLinks(
@@ -183,7 +183,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     ) -> pb.SignImageLinksResponse:
         version = await self._version(request.parent)
         found, end = await links.sign_links(version, request.rows, wire.ttl_from(request), self._deps)
-        return wire.links_to(version, found, end)
+        return viewing_wire.links_to(version, found, end)
 
     async def GetLinkedImage(self, request: pb.GetLinkedImageRequest, context: Any) -> httpbody_pb2.HttpBody:
         image, end = await links.open_link(request.token, self._deps)
@@ -193,7 +193,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Any) -> pb.Statistics:
         version = await self._version(request.name)
-        return wire.statistics_to(version, await versions.get_statistics(version, self._deps))
+        return viewing_wire.statistics_to(version, await versions.get_statistics(version, self._deps))
 
     async def GetValidationReport(
         self, request: pb.GetValidationReportRequest, context: Any
@@ -225,8 +225,10 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         self, request: pb.PreviewAugmentationRequest, context: Any
     ) -> pb.PreviewAugmentationResponse:
         version = await self._version(request.parent)
-        command = wire.preview_from(request)
-        return wire.preview_to(version, await previews.preview_augmentation(command, version, self._deps))
+        command = viewing_wire.preview_from(request)
+        return viewing_wire.preview_to(
+            version, await previews.preview_augmentation(command, version, self._deps)
+        )
 
     async def GetReadManifest(self, request: pb.GetReadManifestRequest, context: Any) -> pb.ReadManifest:
         version = await self._version(request.name)
@@ -265,7 +267,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         page = found.changes[start:end]
         before = [change.before for change in page if change.before is not None]
         after = [change.after for change in page if change.after is not None]
-        return wire.comparison_to(
+        return viewing_wire.comparison_to(
             (base, await versions.shown(base, before, self._deps)),
             (version, await versions.shown(version, after, self._deps)),
             found,
