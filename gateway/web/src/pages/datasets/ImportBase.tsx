@@ -31,13 +31,15 @@ export function ImportBase({ project, dataset, known, base, choose }: ImportBase
   const exists = known || listed === true;
   const list = useInfiniteQuery({ ...versionsQuery(name), enabled: exists });
   const versions = exists ? (list.data?.pages.flatMap((page) => page.versions ?? []) ?? []) : [];
-  if (versions.length === 0) return null;
+  if (!exists) return null;
   return (
     <>
       <NativeSelect
         label="Goes on from"
         description="The examples of that version are in the new one, too; what did not change is shared."
         value={base.baseVersion ?? ""}
+        // There from the begin, so that nothing below moves under the pointer when the versions arrive.
+        disabled={versions.length === 0}
         onChange={(event) => {
           const baseVersion = event.currentTarget.value;
           choose(baseVersion ? { baseVersion, mode: base.mode ?? "IMPORT_MODE_APPEND" } : {});
