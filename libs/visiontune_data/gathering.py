@@ -116,9 +116,6 @@ def _drafted(
 
 def _ahead(all_drafted: Iterator[_Drafted], foreign: ForeignImages) -> Iterator[_Drafted]:
     """The same, in order, read ahead as long as there is too little to fetch."""
-    if foreign.ahead is None:
-        yield from all_drafted
-        return
     waiting: deque[_Drafted] = deque()
     try:
         for drafted in all_drafted:
@@ -151,7 +148,7 @@ def _draft_one(
     if draft is None or any(problem.severity is Severity.ERROR for problem in notes.problems):
         return False
     split = checks.SPLITS[draft.split] if draft.split else file_split
-    rules = sorted({problem.rule for problem in notes.problems}) if notes.problems else ()
+    rules = sorted({problem.rule for problem in notes.problems})
     drafts.add(draft, found, split, record.place, rules)
     return True
 
@@ -200,7 +197,7 @@ class Assembly:
     _copies: Counter[str] = field(default_factory=Counter)  # of records without an id
     _named: list[str] = field(default_factory=list)  # splits as the data names them, "" where it does not
     _digests: list[tuple[str, ...]] = field(default_factory=list)
-    _facts: dict[str, Image] = field(default_factory=dict)
+    _facts: dict[str, Image] = field(default_factory=dict)  # of images that examples have, by path
 
     def gather(self, report: Report) -> None:
         """The pass over all drafts, each as soon as its images are decoded."""
@@ -259,7 +256,7 @@ class Assembly:
     def _rules(self, row: Row) -> tuple[str, ...]:
         """The rules that a record and its images break."""
         of_images = {problem.rule for path in row.paths.all for problem in self.images[path].problems}
-        return tuple(sorted(of_images.union(row.problems))) if of_images else row.problems
+        return tuple(sorted(of_images.union(row.problems)))
 
     def _complete(self, row: Row, report: Report) -> Example | None:
         """The draft with its images and id; None when an image is broken (as reported) or the id taken."""

@@ -8,9 +8,8 @@ from visiontune_data.limits import Limits
 from visiontune_data.report import Place, Problem
 from visiontune_data.text import shorten
 
-_NORMAL = re.compile(
-    r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII
-)  # nearly every path, safe and as it is compared
+# Nearly every path: safe, and in the form in which paths are compared.
+_NORMAL = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)
 _ABSOLUTE = re.compile(r"^(?:[/\\]|[A-Za-z]:[/\\])")
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|data:)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")

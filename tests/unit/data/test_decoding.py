@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from multiprocessing.process import BaseProcess
@@ -101,8 +102,8 @@ class _Broken(LocalSource):
 
 
 def test_what_the_source_raises_comes_through_and_nothing_is_left(tmp_path: Path) -> None:
-    collected = gc.get_threshold()
+    before = gc.get_threshold(), sys.getswitchinterval()
     with pytest.raises(OSError, match="connection reset"):
         ingest(_Broken(io.BytesIO(tar(good()))), "d.tar", tmp_path, HERE)
     assert list(tmp_path.iterdir()) == []
-    assert gc.get_threshold() == collected
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
